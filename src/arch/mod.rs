@@ -1,0 +1,207 @@
+//! What the differ knows about each machine: one file and one const each.
+//!
+//! Checklist for adding a machine: one file that opens with the ABI facts it rests on and
+//! their source; a const [`Arch`]; its row in [`ALL`]; the kernel's table sections of that
+//! machine in `kernel::tables`; a pair of objects in the tests. A relocation type that is
+//! not in [`Arch::relocs`] is an error wherever it is met: nothing is guessed.
+
+use crate::error::{Error, Result};
+
+mod aarch64;
+mod loongarch64;
+mod powerpc64;
+mod s390x;
+mod x86_64;
+
+/// How a relocation computes its value; decides which fields are compared and masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelocClass {
+    /// Touches nothing (R_*_NONE and pure markers).
+    None,
+    /// Symbol value plus addend.
+    Absolute,
+    /// Relative to the place, directly or through a PLT entry or stub.
+    PcRelative,
+    /// Through a GOT or TOC slot.
+    Got,
+    /// Relative to the TOC base.
+    Toc,
+    /// Thread-local storage.
+    Tls,
+    /// Arithmetic between labels, or a linker relaxation hint.
+    Arithmetic,
+}
+
+/// One relocation type.
+#[derive(Clone, Copy, Debug)]
+pub struct RelocType {
+    /// Number in r_info.
+    pub id: u32,
+    /// Name in the ABI document.
+    pub name: &'static str,
+    /// How its value is computed.
+    pub class: RelocClass,
+    /// Bytes from r_offset that may be overwritten; 0 for none.
+    pub width: u8,
+}
+
+/// How the distance between the relocated place and the base of PC-relative addressing
+/// shows in addends (spec section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    /// The addend is the offset in the target.
+    None,
+    /// x86: the processor counts from the end of the instruction.
+    InstructionEnd,
+    /// s390: the processor counts from the instruction, two bytes before the field.
+    FieldMinusTwo,
+}
+
+/// A relocation near a function's entry, as the entry checks need it.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryReloc<'a> {
+    /// Offset in the section.
+    pub offset: u64,
+    /// Type.
+    pub kind: u32,
+    /// Name of the symbol referred to.
+    pub symbol: &'a str,
+}
+
+/// A function as the entry checks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionView<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Contents of its section.
+    pub section: &'a [u8],
+    /// st_value: where in `section` it starts.
+    pub value: u64,
+    /// st_other.
+    pub other: u8,
+    /// An entry of `__patchable_function_entries` points into its section.
+    pub patchable_entry: bool,
+    /// Some section of the object is called `__patchable_function_entries`.
+    pub object_has_pfe: bool,
+}
+
+/// The relocations of the function's section from the function's start (prefix included).
+pub type EntryRelocs<'i, 'a> = &'i mut dyn Iterator<Item = EntryReloc<'a>>;
+
+/// Where ftrace hooks a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FtraceSite {
+    /// Offset in the function's section.
+    pub offset: u64,
+    /// The site must be turned back from a NOP into a call: these bytes are written at
+    /// `offset`, and the relocation at `offset + 1` gets this type.
+    pub rewrite: Option<(&'static [u8], u32)>,
+}
+
+/// Which section lists a new function's ftrace site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteTable {
+    /// One `__mcount_loc` for all.
+    McountLoc,
+    /// One `__patchable_function_entries` per function.
+    PatchableEntries,
+}
+
+/// Which callees prove that a changed immediate is a line number (spec section 14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineCallees {
+    /// The whole table in `kernel::lines`.
+    All,
+    /// `__warn_printk` only.
+    WarnPrintkOnly,
+}
+
+/// Everything the differ knows about one machine.
+pub struct Arch {
+    /// Name as used in file names and tables.
+    pub name: &'static str,
+    /// e_machine.
+    pub machine: u16,
+    /// The absolute 64-bit relocation type: what a pointer in data uses.
+    pub abs64: u32,
+    /// All relocation types that are understood, ascending by number.
+    pub relocs: &'static [RelocType],
+    /// Length in bytes of the instruction at the start of the slice; `None` when it is not one.
+    pub instruction_len: fn(&[u8]) -> Option<usize>,
+    /// How PC-relative addends are biased.
+    pub bias: Bias,
+    /// Name prefixes of FUNC symbols that lie before a function and belong to it.
+    pub prefix_symbols: &'static [&'static str],
+    /// `__patchable_function_entries` decides about ftrace sites (not so on x86, where
+    /// objtool makes `__mcount_loc` from the fentry calls).
+    pub uses_pfe: bool,
+    /// LOCAL NOTYPE symbols are assembler labels: references to them are references to their section.
+    pub local_labels: bool,
+    /// LOCAL NOTYPE symbols starting with `$` mark code and data, and name nothing.
+    pub mapping_symbols: bool,
+    /// The two relocation types through `.toc` slots.
+    pub toc_relocs: Option<[u32; 2]>,
+    /// Distance from a function's global to its local entry point, from st_other (bytes).
+    pub local_entry: fn(u8) -> u64,
+    /// Bytes of padding that a bundled function may have before its symbol.
+    pub padding: fn(&FunctionView<'_>) -> u64,
+    /// Whether ftrace can hook the function (spec section 4).
+    pub has_profiling: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> bool,
+    /// Where ftrace hooks the function (spec section 19.6). The error is the bare message.
+    pub ftrace_site: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
+    /// Where sites of new functions are listed.
+    pub site_table: fn(object_has_pfe: bool) -> SiteTable,
+    /// Whether the instruction loads a 32-bit immediate as an argument: a possible line number.
+    pub loads_line: fn(&[u8]) -> bool,
+    /// Which callees then prove it.
+    pub line_callees: LineCallees,
+    /// Whether a relocation to a function inside the patch is a function pointer (type, addend relative to the function's start).
+    pub is_function_pointer: fn(u32, i64) -> bool,
+    /// Relocation types that never become klp relocations in the given section.
+    pub never_klp: fn(kind: u32, section: &str) -> bool,
+    /// Symbols with this prefix never become klp relocations.
+    pub never_klp_symbol: Option<&'static str>,
+    /// Opcode words of a sibling call that the machine cannot livepatch (ppc64).
+    pub sibling_call: Option<u32>,
+}
+
+/// All machines.
+pub static ALL: [&Arch; 5] = [
+    &x86_64::ARCH,
+    &aarch64::ARCH,
+    &powerpc64::ARCH,
+    &s390x::ARCH,
+    &loongarch64::ARCH,
+];
+
+impl Arch {
+    /// The machine with this e_machine.
+    pub fn from_machine(machine: u16) -> Result<&'static Arch> {
+        ALL.into_iter().find(|a| a.machine == machine).ok_or_else(|| {
+            Error::broken("unsupported-machine", "Unsupported target architecture")
+                .advise(format!(
+                    "e_machine is {machine}; supported are {}",
+                    ALL.map(|a| a.name).join(", ")
+                ))
+        })
+    }
+
+    /// The relocation type with number `kind`.
+    pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
+        self.relocs
+            .binary_search_by_key(&kind, |r| r.id)
+            .map(|i| &self.relocs[i])
+            .map_err(|_| Error::broken("unknown-relocation", format!("unhandled rela type {kind}"))
+                .advise(format!("this relocation type is not known for {}; please report it with the object", self.name)))
+    }
+
+    /// Whether `name` is that of a prefix symbol; returns the function's name.
+    pub fn prefixed<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.prefix_symbols.iter().find_map(|p| name.strip_prefix(p))
+    }
+
+    /// Whether relocation `kind` goes through a `.toc` slot.
+    pub fn is_toc(&self, kind: u32) -> bool {
+        self.toc_relocs.is_some_and(|t| t.contains(&kind))
+    }
+}

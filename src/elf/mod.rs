@@ -1,0 +1,8 @@
+//! Bytes and the object model: reading, indexing, writing and verifying
+//! relocatable ELF files. Knows nothing about the kernel.
+
+pub mod abi;
+pub mod ids;
+pub mod image;
+pub mod object;
+pub mod out;

@@ -1,0 +1,646 @@
+//! A relocatable object, validated once and then read in place.
+//!
+//! Nothing is copied out of the file: sections, symbols and relocations are
+//! decoded when looked at. [`Object::parse`] checks every index, name and range
+//! the accessors later rely on, so they cannot fail. Format: System V gABI,
+//! chapters 4 "Object Files" and "Symbol Table", and the SHT_SYMTAB_SHNDX rules.
+
+use indexmap::IndexMap;
+use object::elf::{ELFMAG, FileHeader64, Rela64, SectionHeader64, Sym64};
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::{Endianness, U32, U64};
+use rayon::prelude::*;
+
+use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
+use super::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
+use crate::error::{Error, Result};
+
+/// Where a symbol is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home<S> {
+    /// Not defined here.
+    Undefined,
+    /// In a section.
+    Section(SectionId<S>),
+    /// SHN_ABS.
+    Absolute,
+    /// SHN_COMMON.
+    Common,
+    /// Another reserved index, such as SHN_LIVEPATCH (0xff20).
+    Reserved(u16),
+}
+
+/// A section header with its name and bytes resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Section<'d> {
+    /// Name.
+    pub name: &'d str,
+    /// sh_type.
+    pub kind: u32,
+    /// sh_flags.
+    pub flags: u64,
+    /// sh_size in bytes; for SHT_NOBITS there are no bytes behind it.
+    pub size: u64,
+    /// sh_addralign.
+    pub align: u64,
+    /// sh_entsize.
+    pub entsize: u64,
+    /// sh_link, untranslated.
+    pub link: u32,
+    /// sh_info, untranslated.
+    pub info: u32,
+    /// Contents; empty for SHT_NOBITS.
+    pub data: &'d [u8],
+}
+
+impl Section<'_> {
+    /// SHT_PROGBITS with SHF_EXECINSTR (spec section 3.1).
+    pub fn is_text(&self) -> bool {
+        self.kind == abi::SHT_PROGBITS && self.flags & abi::SHF_EXECINSTR != 0
+    }
+}
+
+/// A symbol with its name and home resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Symbol<'d, S> {
+    /// Name; a section symbol has the name of its section.
+    pub name: &'d str,
+    /// STT_*.
+    pub kind: u8,
+    /// STB_*.
+    pub bind: u8,
+    /// st_other: visibility and, on some machines, more.
+    pub other: u8,
+    /// Where it is defined.
+    pub home: Home<S>,
+    /// st_value.
+    pub value: u64,
+    /// st_size in bytes.
+    pub size: u64,
+}
+
+/// One decoded relocation entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloc<S> {
+    /// Byte offset of the relocated field in its section.
+    pub offset: u64,
+    /// Machine-specific type.
+    pub kind: u32,
+    /// The symbol referred to.
+    pub symbol: SymbolId<S>,
+    /// Addend.
+    pub addend: i64,
+}
+
+/// The relocations of one section, by ascending offset.
+#[derive(Clone, Copy)]
+pub struct Relocs<'o, S> {
+    raw: &'o [Rela64<Endianness>],
+    /// Permutation into `raw` when the file does not have them in order.
+    order: Option<&'o [u32]>,
+    endian: Endianness,
+    side: std::marker::PhantomData<S>,
+}
+
+impl<'o, S: Side> Relocs<'o, S> {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// Entry `i` by offset.
+    pub fn get(&self, i: usize) -> Reloc<S> {
+        let raw = &self.raw[self.order.map_or(i, |o| o[i] as usize)];
+        let info = raw.r_info.get(self.endian);
+        Reloc {
+            offset: raw.r_offset.get(self.endian),
+            kind: info as u32,
+            symbol: SymbolId::new((info >> 32) as usize),
+            addend: raw.r_addend.get(self.endian),
+        }
+    }
+
+    /// All entries by ascending offset.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = Reloc<S>> + 'o {
+        (0..self.len()).map(move |i| self.get(i))
+    }
+
+    /// Index of the first entry at or behind `offset`.
+    pub fn lower_bound(&self, offset: u64) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle).offset < offset { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// The entries with `start <= offset < end`.
+    pub fn within(self, start: u64, end: u64) -> impl Iterator<Item = Reloc<S>> + 'o {
+        let from = self.lower_bound(start);
+        (from..self.len()).map(move |i| self.get(i)).take_while(move |r| r.offset < end)
+    }
+}
+
+/// Header fields that two objects must share to be compared (spec section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// e_ident.
+    pub ident: [u8; 16],
+    /// e_type.
+    pub kind: u16,
+    /// e_machine.
+    pub machine: u16,
+    /// e_version.
+    pub version: u32,
+    /// e_entry.
+    pub entry: u64,
+    /// e_phoff.
+    pub phoff: u64,
+    /// e_flags.
+    pub flags: u32,
+    /// e_ehsize.
+    pub ehsize: u16,
+    /// e_phentsize.
+    pub phentsize: u16,
+    /// e_shentsize.
+    pub shentsize: u16,
+    /// e_phnum.
+    pub phnum: u16,
+}
+
+/// A parsed relocatable object that borrows the file's bytes.
+pub struct Object<'d, S> {
+    file: String,
+    endian: Endianness,
+    header: Header,
+    shdrs: &'d [SectionHeader64<Endianness>],
+    syms: &'d [Sym64<Endianness>],
+    shndx: &'d [U32<Endianness>],
+    data: &'d [u8],
+    section_names: &'d str,
+    symbol_names: &'d str,
+    symtab: SectionId<S>,
+    shstrndx: usize,
+    /// The relocation section of each section; the null section for none.
+    rela_of: IdVec<SectionId<S>, SectionId<S>>,
+    /// The section symbol of each section; the null symbol for none.
+    section_symbol: IdVec<SectionId<S>, SymbolId<S>>,
+    members: Csr<SectionId<S>, SymbolId<S>>,
+    unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
+}
+
+impl<'d, S: Side> Object<'d, S> {
+    /// Reads `data`, which was loaded from `file`.
+    ///
+    /// Fails with [`crate::error::Class::Broken`] on anything that is not a well-formed
+    /// 64-bit ELF file with a symbol table.
+    pub fn parse(file: &str, data: &'d [u8]) -> Result<Self> {
+        Self::parse_inner(file, data).map_err(|e| e.in_file(file))
+    }
+
+    fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
+        let (endian, header, shdrs, shstrndx) = read_header(data)?;
+        let null = SectionId::<S>::new(0);
+
+        let names_header = shdrs.get(shstrndx).filter(|_| shstrndx != 0).ok_or_else(|| {
+            bad("e_shstrndx does not name a section: the file has no section names")
+        })?;
+        let section_names = string_table(names_header, endian, data, "section names")?;
+        for (i, shdr) in shdrs.iter().enumerate() {
+            let name = shdr.sh_name.get(endian) as usize;
+            if cstr(section_names, name).is_none() {
+                return Err(bad(format!("section {i} has a name outside the name table")));
+            }
+            if shdr.data(endian, data).is_err() {
+                return Err(bad("the contents lie outside the file")
+                    .in_section(cstr(section_names, name).unwrap_or(""))
+                    .at_offset(shdr.sh_offset.get(endian)));
+            }
+        }
+
+        let mut tables = (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
+        let symtab = tables.next().ok_or_else(|| bad("missing symbol table"))?;
+        if tables.next().is_some() {
+            return Err(bad("more than one symbol table"));
+        }
+        let symhdr = &shdrs[symtab];
+        if symhdr.sh_entsize.get(endian) != 24 {
+            return Err(bad("symbol table entries must have 24 bytes").in_section(".symtab"));
+        }
+        let syms: &[Sym64<Endianness>] = symhdr
+            .data_as_array(endian, data)
+            .map_err(|_| bad("the symbol table's size is no multiple of 24").in_section(".symtab"))?;
+        let symbol_names = shdrs
+            .get(symhdr.sh_link.get(endian) as usize)
+            .ok_or_else(|| bad("sh_link names no section").in_section(".symtab"))
+            .and_then(|s| string_table(s, endian, data, "symbol names"))?;
+        let shndx = read_shndx(shdrs, endian, data, symtab, syms.len())?;
+
+        let mut object = Object {
+            file: file.to_owned(),
+            endian,
+            header,
+            shdrs,
+            syms,
+            shndx,
+            data,
+            section_names,
+            symbol_names,
+            symtab: SectionId::new(symtab),
+            shstrndx,
+            rela_of: IdVec::filled(null, shdrs.len()),
+            section_symbol: IdVec::filled(SymbolId::new(0), shdrs.len()),
+            members: Csr::build(0, std::iter::empty),
+            unsorted: IndexMap::default(),
+        };
+        object.index_symbols()?;
+        object.index_relocations()?;
+        Ok(object)
+    }
+
+    fn index_symbols(&mut self) -> Result<()> {
+        for id in self.symbols() {
+            let raw = &self.syms[id.index()];
+            let at = |e: Error| e.at_symbol(format!("#{}", id.index()));
+            if cstr(self.symbol_names, raw.st_name.get(self.endian) as usize).is_none() {
+                return Err(at(bad("a symbol's name lies outside the name table")));
+            }
+            let index = raw.st_shndx.get(self.endian).0;
+            if index == SHN_XINDEX && self.shndx.get(id.index()).is_none() {
+                return Err(at(bad("a symbol has an extended section index but there is no table of them")));
+            }
+            let section = self.raw_section(id);
+            if section >= self.shdrs.len() {
+                return Err(at(bad(format!("a symbol is in section {section}, which does not exist"))));
+            }
+            if section != 0 && raw.st_type().0 == abi::STT_SECTION {
+                self.section_symbol[SectionId::new(section)] = id;
+            }
+        }
+        let members = Csr::build(self.shdrs.len(), || {
+            self.symbols().filter_map(|id| {
+                let section = self.raw_section(id);
+                let named = self.syms[id.index()].st_type().0 != abi::STT_SECTION;
+                (section != 0 && named).then(|| (SectionId::new(section), id))
+            })
+        });
+        self.members = members;
+        Ok(())
+    }
+
+    /// Section index of a symbol, 0 when it has none.
+    fn raw_section(&self, id: SymbolId<S>) -> usize {
+        match self.syms[id.index()].st_shndx.get(self.endian).0 {
+            SHN_XINDEX => self.shndx[id.index()].get(self.endian) as usize,
+            reserved if reserved >= SHN_LORESERVE => 0,
+            index => usize::from(index),
+        }
+    }
+
+    fn index_relocations(&mut self) -> Result<()> {
+        let mut tables = Vec::new();
+        for id in self.sections() {
+            let section = self.section(id);
+            match section.kind {
+                abi::SHT_RELA => {}
+                abi::SHT_REL => {
+                    let base = SectionId::<S>::new(section.info as usize);
+                    if section.info as usize >= self.shdrs.len() {
+                        return Err(bad("sh_info names no section").in_section(section.name));
+                    }
+                    if self.section(base).flags & abi::SHF_ALLOC != 0 {
+                        return Err(bad("relocations without addends (SHT_REL) are not supported")
+                            .in_section(section.name));
+                    }
+                    continue;
+                }
+                _ => continue,
+            }
+            let base = section.info as usize;
+            if base == 0 || base >= self.shdrs.len() {
+                return Err(bad(format!("can't find base section for rela section {}", section.name)));
+            }
+            let base = SectionId::<S>::new(base);
+            if self.rela_of[base].index() != 0 {
+                return Err(bad("two relocation sections for one section")
+                    .in_section(self.section(base).name));
+            }
+            if section.entsize != 24 || section.data.len() % 24 != 0 {
+                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
+            }
+            self.rela_of[base] = id;
+            tables.push(id);
+        }
+        let this = &*self;
+        let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
+            .par_iter()
+            .with_min_len(256)
+            .map(|&id| this.check_relocations(id))
+            .collect::<Result<_>>()?;
+        self.unsorted = unsorted.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    /// Checks one relocation section; returns the order by offset when the file has another.
+    fn check_relocations(&self, id: SectionId<S>) -> Result<Option<(SectionId<S>, Vec<u32>)>> {
+        let base = self.section(SectionId::<S>::new(self.section(id).info as usize));
+        let raw = self.raw_relocs(id);
+        let mut sorted = true;
+        let mut last = 0;
+        for entry in raw {
+            let offset = entry.r_offset.get(self.endian);
+            let symbol = (entry.r_info.get(self.endian) >> 32) as usize;
+            if symbol >= self.syms.len() {
+                return Err(bad("could not find rela entry symbol")
+                    .in_section(self.section(id).name)
+                    .at_offset(offset));
+            }
+            if offset >= base.size && !(base.size == 0 && base.kind == abi::SHT_NOBITS) {
+                return Err(bad(format!("a relocation lies behind the end of {}", base.name))
+                    .in_section(self.section(id).name)
+                    .at_offset(offset));
+            }
+            sorted &= last <= offset;
+            last = offset;
+        }
+        if sorted {
+            return Ok(None);
+        }
+        let mut order: Vec<u32> = (0..raw.len() as u32).collect();
+        order.sort_by_key(|&i| raw[i as usize].r_offset.get(self.endian));
+        Ok(Some((id, order)))
+    }
+
+    fn raw_relocs(&self, id: SectionId<S>) -> &'d [Rela64<Endianness>] {
+        // The size and alignment of the slice were checked when the table was indexed.
+        self.shdrs[id.index()].data_as_array(self.endian, self.data).unwrap_or(&[])
+    }
+
+    /// Path the object was read from.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Header fields.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Byte order of all integers in the object.
+    pub fn endian(&self) -> Endianness {
+        self.endian
+    }
+
+    /// Number of sections, the null section included.
+    pub fn section_count(&self) -> usize {
+        self.shdrs.len()
+    }
+
+    /// Number of symbols, the null symbol included.
+    pub fn symbol_count(&self) -> usize {
+        self.syms.len()
+    }
+
+    /// All sections but the null section, in file order.
+    pub fn sections(&self) -> impl ExactSizeIterator<Item = SectionId<S>> + use<S> {
+        (1..self.shdrs.len()).map(SectionId::new)
+    }
+
+    /// All symbols, the null symbol included, in file order.
+    pub fn symbols(&self) -> impl ExactSizeIterator<Item = SymbolId<S>> + use<S> {
+        (0..self.syms.len()).map(SymbolId::new)
+    }
+
+    /// The symbol table's section.
+    pub fn symtab(&self) -> SectionId<S> {
+        self.symtab
+    }
+
+    /// Whether section names share the symbol name table (as LLVM writes it).
+    pub fn shares_string_table(&self) -> bool {
+        self.shdrs[self.symtab.index()].sh_link.get(self.endian) as usize == self.shstrndx
+    }
+
+    /// Section `id`.
+    pub fn section(&self, id: SectionId<S>) -> Section<'d> {
+        let raw = &self.shdrs[id.index()];
+        let e = self.endian;
+        Section {
+            name: self.section_name(id),
+            kind: raw.sh_type.get(e).0,
+            flags: raw.sh_flags.get(e).0,
+            size: raw.sh_size.get(e),
+            align: raw.sh_addralign.get(e),
+            entsize: raw.sh_entsize.get(e),
+            link: raw.sh_link.get(e),
+            info: raw.sh_info.get(e),
+            // Ranges were checked by `parse`.
+            data: raw.data(e, self.data).unwrap_or(&[]),
+        }
+    }
+
+    /// Name of section `id`.
+    pub fn section_name(&self, id: SectionId<S>) -> &'d str {
+        cstr(self.section_names, self.shdrs[id.index()].sh_name.get(self.endian) as usize).unwrap_or("")
+    }
+
+    /// The symbol `id`.
+    pub fn symbol(&self, id: SymbolId<S>) -> Symbol<'d, S> {
+        let raw = &self.syms[id.index()];
+        let e = self.endian;
+        Symbol {
+            name: self.symbol_name(id),
+            kind: raw.st_type().0,
+            bind: raw.st_bind().0,
+            other: raw.st_other.0,
+            home: self.home(id),
+            value: raw.st_value.get(e),
+            size: raw.st_size.get(e),
+        }
+    }
+
+    /// Name of symbol `id`; a section symbol has the name of its section.
+    pub fn symbol_name(&self, id: SymbolId<S>) -> &'d str {
+        let raw = &self.syms[id.index()];
+        if raw.st_type().0 == abi::STT_SECTION
+            && let Home::Section(section) = self.home(id)
+        {
+            return self.section_name(section);
+        }
+        cstr(self.symbol_names, raw.st_name.get(self.endian) as usize).unwrap_or("")
+    }
+
+    /// STT_* of symbol `id`.
+    pub fn symbol_kind(&self, id: SymbolId<S>) -> u8 {
+        self.syms[id.index()].st_type().0
+    }
+
+    /// Where symbol `id` is defined.
+    pub fn home(&self, id: SymbolId<S>) -> Home<S> {
+        match self.syms[id.index()].st_shndx.get(self.endian).0 {
+            0 => Home::Undefined,
+            SHN_XINDEX => match self.shndx[id.index()].get(self.endian) {
+                0 => Home::Undefined,
+                section => Home::Section(SectionId::new(section as usize)),
+            },
+            abi::SHN_ABS => Home::Absolute,
+            abi::SHN_COMMON => Home::Common,
+            n if n >= SHN_LORESERVE => Home::Reserved(n),
+            n => Home::Section(SectionId::new(usize::from(n))),
+        }
+    }
+
+    /// The section symbol `id` is defined in.
+    pub fn section_of(&self, id: SymbolId<S>) -> Option<SectionId<S>> {
+        match self.home(id) {
+            Home::Section(section) => Some(section),
+            _ => None,
+        }
+    }
+
+    /// The STT_SECTION symbol of a section.
+    pub fn section_symbol(&self, id: SectionId<S>) -> Option<SymbolId<S>> {
+        Some(self.section_symbol[id]).filter(|s| s.index() != 0)
+    }
+
+    /// Symbols defined in a section, section symbols excluded, in symbol table order.
+    pub fn members(&self, id: SectionId<S>) -> &[SymbolId<S>] {
+        self.members.get(id)
+    }
+
+    /// The SHT_RELA section that applies to `id`.
+    pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
+        Some(self.rela_of[id]).filter(|s| s.index() != 0)
+    }
+
+    /// The section a SHT_RELA section applies to.
+    pub fn rela_base(&self, id: SectionId<S>) -> Option<SectionId<S>> {
+        let shdr = &self.shdrs[id.index()];
+        (shdr.sh_type.get(self.endian).0 == abi::SHT_RELA)
+            .then(|| SectionId::new(shdr.sh_info.get(self.endian) as usize))
+    }
+
+    /// The relocations that apply to section `id`; empty when there are none.
+    pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
+        let rela = self.rela_of[id];
+        let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
+        let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };
+        Relocs { raw, order: order.map(Vec::as_slice), endian: self.endian, side: std::marker::PhantomData }
+    }
+
+    /// The NUL-terminated bytes at `offset` of a section, without the NUL.
+    /// `None` when the offset is outside or no NUL follows.
+    pub fn string_at(&self, section: SectionId<S>, offset: i64) -> Option<&'d [u8]> {
+        let data = self.section(section).data.get(usize::try_from(offset).ok()?..)?;
+        data.iter().position(|&b| b == 0).map(|end| &data[..end])
+    }
+}
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::broken("malformed-elf", message)
+}
+
+/// The string starting at `offset` in a table that ends with NUL.
+fn cstr(table: &str, offset: usize) -> Option<&str> {
+    let rest = table.get(offset..)?;
+    Some(&rest[..rest.bytes().position(|b| b == 0)?])
+}
+
+fn string_table<'d>(
+    shdr: &SectionHeader64<Endianness>,
+    endian: Endianness,
+    data: &'d [u8],
+    what: &str,
+) -> Result<&'d str> {
+    let bytes = shdr.data(endian, data).map_err(|_| bad(format!("the table of {what} lies outside the file")))?;
+    if bytes.last() != Some(&0) {
+        return Err(bad(format!("the table of {what} does not end with NUL")));
+    }
+    std::str::from_utf8(bytes).map_err(|e| {
+        bad(format!("the table of {what} is not UTF-8")).at_offset(e.valid_up_to() as u64)
+    })
+}
+
+type RawHeader<'d> = (Endianness, Header, &'d [SectionHeader64<Endianness>], usize);
+
+fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
+    if data.is_empty() {
+        return Err(bad("the file is empty").advise("was the compiler interrupted?"));
+    }
+    if !data.starts_with(&ELFMAG) {
+        let advice = if data.starts_with(b"BC\xc0\xde") || data.starts_with(b"\xde\xc0\x17\x0b") {
+            "this is LLVM bitcode: give the native objects that ld.lld --lto-obj-path writes"
+        } else if data.starts_with(b"!<arch>") || data.starts_with(b"!<thin>") {
+            "this is an archive: give its members"
+        } else {
+            "a relocatable object (.o) is needed"
+        };
+        return Err(bad("not an ELF file").advise(advice));
+    }
+    let raw = FileHeader64::<Endianness>::parse(data)
+        .map_err(|_| bad("not a complete 64-bit ELF header").advise("32-bit objects are not supported"))?;
+    let endian = raw.endian().map_err(|_| bad("unknown byte order"))?;
+    let shdrs = raw
+        .section_headers(endian, data)
+        .map_err(|_| bad("the section header table lies outside the file").advise("is the file truncated?"))?;
+    if shdrs.is_empty() {
+        return Err(bad("the file has no sections"));
+    }
+    let shstrndx = raw
+        .shstrndx(endian, data)
+        .map_err(|_| bad("e_shstrndx cannot be read"))?;
+    let mut ident = [0; 16];
+    ident.copy_from_slice(&data[..16]);
+    let header = Header {
+        ident,
+        kind: raw.e_type.get(endian).0,
+        machine: raw.e_machine.get(endian).0,
+        version: raw.e_version.get(endian),
+        entry: raw.e_entry.get(endian),
+        phoff: raw.e_phoff.get(endian),
+        flags: raw.e_flags.get(endian).0,
+        ehsize: raw.e_ehsize.get(endian),
+        phentsize: raw.e_phentsize.get(endian),
+        shentsize: raw.e_shentsize.get(endian),
+        phnum: raw.e_phnum.get(endian),
+    };
+    Ok((endian, header, shdrs, shstrndx as usize))
+}
+
+fn read_shndx<'d>(
+    shdrs: &'d [SectionHeader64<Endianness>],
+    endian: Endianness,
+    data: &'d [u8],
+    symtab: usize,
+    symbols: usize,
+) -> Result<&'d [U32<Endianness>]> {
+    let found = shdrs.iter().find(|s| {
+        s.sh_type.get(endian).0 == abi::SHT_SYMTAB_SHNDX && s.sh_link.get(endian) as usize == symtab
+    });
+    let Some(shdr) = found else { return Ok(&[]) };
+    let table: &[U32<Endianness>] = shdr
+        .data_as_array(endian, data)
+        .map_err(|_| bad("the table of extended section indexes has a wrong size"))?;
+    if table.len() != symbols {
+        return Err(bad("the table of extended section indexes and the symbol table differ in length"));
+    }
+    Ok(table)
+}
+
+/// Reads an integer field of a section's contents in the object's byte order.
+pub fn read_u32(data: &[u8], offset: usize, endian: Endianness) -> Option<u32> {
+    let bytes = data.get(offset..offset.checked_add(4)?)?;
+    Some(U32::<Endianness>::from_bytes(bytes.try_into().ok()?).get(endian))
+}
+
+/// Reads an integer field of a section's contents in the object's byte order.
+pub fn read_u64(data: &[u8], offset: usize, endian: Endianness) -> Option<u64> {
+    let bytes = data.get(offset..offset.checked_add(8)?)?;
+    Some(U64::<Endianness>::from_bytes(bytes.try_into().ok()?).get(endian))
+}

@@ -1,0 +1,104 @@
+//! A relocatable object to be written: owned, small, and order-preserving.
+//!
+//! Section 0 and symbol 0 are implied. Symbols may be pushed in any order; the
+//! writer places local symbols first, as the gABI demands, and translates indexes.
+
+/// Index of a section in [`OutObject::sections`].
+pub type OutSectionIndex = usize;
+/// Index of a symbol in [`OutObject::symbols`].
+pub type OutSymbolIndex = usize;
+
+/// An object file's content, free of file offsets and string table indexes.
+#[derive(Clone, Debug, Default)]
+pub struct OutObject {
+    /// EI_DATA is big-endian.
+    pub big_endian: bool,
+    /// e_type.
+    pub kind: u16,
+    /// e_machine.
+    pub machine: u16,
+    /// e_flags.
+    pub flags: u32,
+    /// Sections with contents; relocation, symbol and string tables are made by the writer.
+    pub sections: Vec<OutSection>,
+    /// Symbols, without the null symbol.
+    pub symbols: Vec<OutSymbol>,
+}
+
+/// One section.
+#[derive(Clone, Debug, Default)]
+pub struct OutSection {
+    /// Name.
+    pub name: String,
+    /// sh_type.
+    pub kind: u32,
+    /// sh_flags.
+    pub flags: u64,
+    /// sh_addralign.
+    pub align: u64,
+    /// sh_entsize.
+    pub entsize: u64,
+    /// Contents; empty for SHT_NOBITS.
+    pub data: Vec<u8>,
+    /// sh_size; equals `data.len()` except for SHT_NOBITS.
+    pub size: u64,
+    /// What sh_link refers to.
+    pub link: Option<OutSectionIndex>,
+    /// Relocation sections that apply to this one. A section has at most one ordinary
+    /// table and, in the klp flavour, one more per patched object.
+    pub relocs: Vec<OutRelocs>,
+}
+
+/// One relocation section.
+#[derive(Clone, Debug, Default)]
+pub struct OutRelocs {
+    /// Name, `.rela` + section name for an ordinary table.
+    pub name: String,
+    /// sh_flags, SHF_INFO_LINK included.
+    pub flags: u64,
+    /// Entries in file order.
+    pub entries: Vec<OutReloc>,
+}
+
+/// One relocation entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutReloc {
+    /// Byte offset in the section.
+    pub offset: u64,
+    /// Machine-specific type.
+    pub kind: u32,
+    /// The symbol referred to; `None` is the null symbol.
+    pub symbol: Option<OutSymbolIndex>,
+    /// Addend.
+    pub addend: i64,
+}
+
+/// Where an output symbol is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutHome {
+    /// Not defined here.
+    Undefined,
+    /// In a section.
+    Section(OutSectionIndex),
+    /// A reserved section index, such as SHN_ABS or SHN_LIVEPATCH.
+    Reserved(u16),
+}
+
+/// One symbol.
+#[derive(Clone, Debug)]
+pub struct OutSymbol {
+    /// Name; written as the empty name for a section symbol.
+    pub name: String,
+    /// STT_*.
+    pub kind: u8,
+    /// STB_*.
+    pub bind: u8,
+    /// st_other.
+    pub other: u8,
+    /// Where it is defined.
+    pub home: OutHome,
+    /// st_value.
+    pub value: u64,
+    /// st_size.
+    pub size: u64,
+}

@@ -1,0 +1,170 @@
+//! The one error type of the library.
+//!
+//! Every message says what is wrong, where (file, section, symbol, offset),
+//! and, where the user can do something about it, what. The wording of
+//! `message` alone is the drop-in tools' interface; the place and the advice
+//! are added by [`std::fmt::Display`].
+
+use std::fmt;
+
+/// What an error means for the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The input cannot be read or understood, or the output not written (exit 1).
+    Broken,
+    /// The inputs are understood, but the change cannot be applied (exit 2).
+    Refused,
+}
+
+/// Where in the input an error was found. Unknown parts are `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Path of the input file.
+    pub file: Option<String>,
+    /// Section name.
+    pub section: Option<String>,
+    /// Symbol name.
+    pub symbol: Option<String>,
+    /// Byte offset inside the section, or inside the file when no section is given.
+    pub offset: Option<u64>,
+}
+
+/// A refusal or a failure.
+#[derive(Clone, Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    class: Class,
+    code: &'static str,
+    message: String,
+    place: Place,
+    advice: Option<String>,
+    details: Vec<String>,
+}
+
+/// Result with the library's error.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of class [`Class::Broken`]. `code` is a stable short name for machines.
+    pub fn broken(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Class::Broken, code, message.into())
+    }
+
+    /// An error of class [`Class::Refused`]. `code` is a stable short name for machines.
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Class::Refused, code, message.into())
+    }
+
+    fn new(class: Class, code: &'static str, message: String) -> Self {
+        Error(Box::new(Inner {
+            class,
+            code,
+            message,
+            place: Place::default(),
+            advice: None,
+            details: Vec::new(),
+        }))
+    }
+
+    /// Adds the input file, unless a deeper layer already named one.
+    pub fn in_file(mut self, file: impl Into<String>) -> Self {
+        self.0.place.file.get_or_insert_with(|| file.into());
+        self
+    }
+
+    /// Adds the section, unless a deeper layer already named one.
+    pub fn in_section(mut self, section: impl Into<String>) -> Self {
+        self.0.place.section.get_or_insert_with(|| section.into());
+        self
+    }
+
+    /// Adds the symbol, unless a deeper layer already named one.
+    pub fn at_symbol(mut self, symbol: impl Into<String>) -> Self {
+        self.0.place.symbol.get_or_insert_with(|| symbol.into());
+        self
+    }
+
+    /// Adds the byte offset, unless a deeper layer already named one.
+    pub fn at_offset(mut self, offset: u64) -> Self {
+        self.0.place.offset.get_or_insert(offset);
+        self
+    }
+
+    /// Says what the user can do.
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice.get_or_insert_with(|| advice.into());
+        self
+    }
+
+    /// Adds the single findings that led to this error, one line each.
+    pub fn with_details(mut self, details: Vec<String>) -> Self {
+        self.0.details = details;
+        self
+    }
+
+    /// What the error means for the exit status.
+    pub fn class(&self) -> Class {
+        self.0.class
+    }
+
+    /// Stable short name of the kind of error.
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The text without place and advice.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Where it was found.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// What the user can do, if known.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
+    /// The single findings that led to this error.
+    pub fn details(&self) -> &[String] {
+        &self.0.details
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { message, place, advice, .. } = &*self.0;
+        if let Some(file) = &place.file {
+            write!(f, "{file}: ")?;
+        }
+        f.write_str(message)?;
+        let mut open = false;
+        let mut part = |f: &mut fmt::Formatter<'_>, text: String| {
+            let lead = if open { ", " } else { " (" };
+            open = true;
+            write!(f, "{lead}{text}")
+        };
+        if let Some(section) = &place.section {
+            part(f, format!("section {section}"))?;
+        }
+        if let Some(symbol) = &place.symbol {
+            part(f, format!("symbol {symbol}"))?;
+        }
+        if let Some(offset) = place.offset {
+            part(f, format!("offset {offset:#x}"))?;
+        }
+        if open {
+            f.write_str(")")?;
+        }
+        if let Some(advice) = advice {
+            write!(f, ": {advice}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

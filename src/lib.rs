@@ -1,0 +1,3 @@
+//! klp-diff
+pub mod elf;
+pub mod error;
