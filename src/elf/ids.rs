@@ -14,9 +14,7 @@ pub enum Orig {}
 pub enum Patched {}
 
 /// Which of the two inputs an id or an object belongs to.
-pub trait Side:
-    Copy + Eq + Ord + Hash + fmt::Debug + Send + Sync + Sized + 'static
-{
+pub trait Side: Copy + Eq + Ord + Hash + fmt::Debug + Send + Sync + Sized + 'static {
     /// Word used in messages.
     const NAME: &'static str;
 }

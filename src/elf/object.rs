@@ -224,7 +224,8 @@ impl<'d, S: Side> Object<'d, S> {
             }
         }
 
-        let mut tables = (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
+        let mut tables =
+            (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
         let symtab = tables.next().ok_or_else(|| bad("missing symbol table"))?;
         if tables.next().is_some() {
             return Err(bad("more than one symbol table"));
@@ -233,9 +234,9 @@ impl<'d, S: Side> Object<'d, S> {
         if symhdr.sh_entsize.get(endian) != 24 {
             return Err(bad("symbol table entries must have 24 bytes").in_section(".symtab"));
         }
-        let syms: &[Sym64<Endianness>] = symhdr
-            .data_as_array(endian, data)
-            .map_err(|_| bad("the symbol table's size is no multiple of 24").in_section(".symtab"))?;
+        let syms: &[Sym64<Endianness>] = symhdr.data_as_array(endian, data).map_err(|_| {
+            bad("the symbol table's size is no multiple of 24").in_section(".symtab")
+        })?;
         let symbol_names = shdrs
             .get(symhdr.sh_link.get(endian) as usize)
             .ok_or_else(|| bad("sh_link names no section").in_section(".symtab"))
@@ -273,11 +274,15 @@ impl<'d, S: Side> Object<'d, S> {
             }
             let index = raw.st_shndx.get(self.endian).0;
             if index == SHN_XINDEX && self.shndx.get(id.index()).is_none() {
-                return Err(at(bad("a symbol has an extended section index but there is no table of them")));
+                return Err(at(bad(
+                    "a symbol has an extended section index but there is no table of them",
+                )));
             }
             let section = self.raw_section(id);
             if section >= self.shdrs.len() {
-                return Err(at(bad(format!("a symbol is in section {section}, which does not exist"))));
+                return Err(at(bad(format!(
+                    "a symbol is in section {section}, which does not exist"
+                ))));
             }
             if section != 0 && raw.st_type().0 == abi::STT_SECTION {
                 self.section_symbol[SectionId::new(section)] = id;
@@ -324,7 +329,10 @@ impl<'d, S: Side> Object<'d, S> {
             }
             let base = section.info as usize;
             if base == 0 || base >= self.shdrs.len() {
-                return Err(bad(format!("can't find base section for rela section {}", section.name)));
+                return Err(bad(format!(
+                    "can't find base section for rela section {}",
+                    section.name
+                )));
             }
             let base = SectionId::<S>::new(base);
             if self.rela_of[base].index() != 0 {
@@ -447,7 +455,8 @@ impl<'d, S: Side> Object<'d, S> {
 
     /// Name of section `id`.
     pub fn section_name(&self, id: SectionId<S>) -> &'d str {
-        cstr(self.section_names, self.shdrs[id.index()].sh_name.get(self.endian) as usize).unwrap_or("")
+        cstr(self.section_names, self.shdrs[id.index()].sh_name.get(self.endian) as usize)
+            .unwrap_or("")
     }
 
     /// The symbol `id`.
@@ -531,7 +540,12 @@ impl<'d, S: Side> Object<'d, S> {
         let rela = self.rela_of[id];
         let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
         let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };
-        Relocs { raw, order: order.map(Vec::as_slice), endian: self.endian, side: std::marker::PhantomData }
+        Relocs {
+            raw,
+            order: order.map(Vec::as_slice),
+            endian: self.endian,
+            side: std::marker::PhantomData,
+        }
     }
 
     /// The NUL-terminated bytes at `offset` of a section, without the NUL.
@@ -558,7 +572,9 @@ fn string_table<'d>(
     data: &'d [u8],
     what: &str,
 ) -> Result<&'d str> {
-    let bytes = shdr.data(endian, data).map_err(|_| bad(format!("the table of {what} lies outside the file")))?;
+    let bytes = shdr
+        .data(endian, data)
+        .map_err(|_| bad(format!("the table of {what} lies outside the file")))?;
     if bytes.last() != Some(&0) {
         return Err(bad(format!("the table of {what} does not end with NUL")));
     }
@@ -583,18 +599,17 @@ fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
         };
         return Err(bad("not an ELF file").advise(advice));
     }
-    let raw = FileHeader64::<Endianness>::parse(data)
-        .map_err(|_| bad("not a complete 64-bit ELF header").advise("32-bit objects are not supported"))?;
+    let raw = FileHeader64::<Endianness>::parse(data).map_err(|_| {
+        bad("not a complete 64-bit ELF header").advise("32-bit objects are not supported")
+    })?;
     let endian = raw.endian().map_err(|_| bad("unknown byte order"))?;
-    let shdrs = raw
-        .section_headers(endian, data)
-        .map_err(|_| bad("the section header table lies outside the file").advise("is the file truncated?"))?;
+    let shdrs = raw.section_headers(endian, data).map_err(|_| {
+        bad("the section header table lies outside the file").advise("is the file truncated?")
+    })?;
     if shdrs.is_empty() {
         return Err(bad("the file has no sections"));
     }
-    let shstrndx = raw
-        .shstrndx(endian, data)
-        .map_err(|_| bad("e_shstrndx cannot be read"))?;
+    let shstrndx = raw.shstrndx(endian, data).map_err(|_| bad("e_shstrndx cannot be read"))?;
     let mut ident = [0; 16];
     ident.copy_from_slice(&data[..16]);
     let header = Header {
@@ -628,7 +643,9 @@ fn read_shndx<'d>(
         .data_as_array(endian, data)
         .map_err(|_| bad("the table of extended section indexes has a wrong size"))?;
     if table.len() != symbols {
-        return Err(bad("the table of extended section indexes and the symbol table differ in length"));
+        return Err(bad(
+            "the table of extended section indexes and the symbol table differ in length",
+        ));
     }
     Ok(table)
 }
