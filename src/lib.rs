@@ -1,3 +1,4 @@
 //! klp-diff
+pub mod arch;
 pub mod elf;
 pub mod error;

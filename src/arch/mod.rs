@@ -7,10 +7,23 @@
 
 use crate::error::{Error, Result};
 
-mod aarch64;
-mod loongarch64;
-mod powerpc64;
-mod s390x;
+/// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number
+/// where that crate has none), its class, and the width of the field in bytes.
+macro_rules! relocs {
+    (@id $name:ident) => { object::elf::$name.0 };
+    (@id $name:ident $id:literal) => { $id };
+    ($($name:ident $(= $id:literal)? $class:ident $width:literal;)*) => {
+        &[$(crate::arch::RelocType {
+            id: relocs!(@id $name $($id)?),
+            name: stringify!($name),
+            class: crate::arch::RelocClass::$class,
+            width: $width,
+        }),*]
+    };
+}
+
+#[cfg(test)]
+mod fixtures;
 mod x86_64;
 
 /// How a relocation computes its value; decides which fields are compared and masked.
@@ -148,7 +161,8 @@ pub struct Arch {
     /// Whether ftrace can hook the function (spec section 4).
     pub has_profiling: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> bool,
     /// Where ftrace hooks the function (spec section 19.6). The error is the bare message.
-    pub ftrace_site: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
+    pub ftrace_site:
+        fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
     /// Where sites of new functions are listed.
     pub site_table: fn(object_has_pfe: bool) -> SiteTable,
     /// Whether the instruction loads a 32-bit immediate as an argument: a possible line number.
@@ -166,33 +180,29 @@ pub struct Arch {
 }
 
 /// All machines.
-pub static ALL: [&Arch; 5] = [
-    &x86_64::ARCH,
-    &aarch64::ARCH,
-    &powerpc64::ARCH,
-    &s390x::ARCH,
-    &loongarch64::ARCH,
-];
+pub static ALL: [&Arch; 1] = [&x86_64::ARCH];
 
 impl Arch {
     /// The machine with this e_machine.
     pub fn from_machine(machine: u16) -> Result<&'static Arch> {
         ALL.into_iter().find(|a| a.machine == machine).ok_or_else(|| {
-            Error::broken("unsupported-machine", "Unsupported target architecture")
-                .advise(format!(
-                    "e_machine is {machine}; supported are {}",
-                    ALL.map(|a| a.name).join(", ")
-                ))
+            Error::broken("unsupported-machine", "Unsupported target architecture").advise(format!(
+                "e_machine is {machine}; supported are {}",
+                ALL.map(|a| a.name).join(", ")
+            ))
         })
     }
 
     /// The relocation type with number `kind`.
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
-        self.relocs
-            .binary_search_by_key(&kind, |r| r.id)
-            .map(|i| &self.relocs[i])
-            .map_err(|_| Error::broken("unknown-relocation", format!("unhandled rela type {kind}"))
-                .advise(format!("this relocation type is not known for {}; please report it with the object", self.name)))
+        self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
+            Error::broken("unknown-relocation", format!("unhandled rela type {kind}")).advise(
+                format!(
+                    "this relocation type is not known for {}; please report it with the object",
+                    self.name
+                ),
+            )
+        })
     }
 
     /// Whether `name` is that of a prefix symbol; returns the function's name.
