@@ -52,22 +52,44 @@ __attribute__((no_instrument_function, patchable_function_entry(0)))
 int untraced(int x) { return sink(x) + 1; }
 ";
 
-/// Compiles a traced global function `visible` (to which an indirect call is possible), a
-/// traced static one `hidden`, and `untraced`. `None`, with a note, when this machine has no
-/// gcc for `target`.
-pub fn compile(target: &str, flags: &[&str]) -> Option<Vec<u8>> {
+/// The machine's gcc for `target`; `None`, with a note, when it has none.
+pub fn gcc(target: &str) -> Option<Command> {
     let cross = format!("{target}-gcc");
-    let Some(gcc) = [cross.as_str(), "gcc"].into_iter().find(|gcc| {
+    let found = [cross.as_str(), "gcc"].into_iter().find(|gcc| {
         let machine = Command::new(gcc).arg("-dumpmachine").output();
         machine.is_ok_and(|o| o.status.success() && o.stdout.trim_ascii() == target.as_bytes())
-    }) else {
+    });
+    if found.is_none() {
         eprintln!("skipped: no gcc for {target}");
+    }
+    found.map(Command::new)
+}
+
+/// The machine's clang, which must know `target`; `None`, with a note, when it has none.
+pub fn clang(target: &str) -> Option<Command> {
+    let target_flag = format!("--target={target}");
+    let found = ["clang-19", "clang"].into_iter().find(|clang| {
+        let empty = Command::new(clang)
+            .args([target_flag.as_str(), "-c", "-x", "c", "/dev/null", "-o", "/dev/null"])
+            .output();
+        empty.is_ok_and(|o| o.status.success())
+    });
+    let Some(clang) = found else {
+        eprintln!("skipped: no clang for {target}");
         return None;
     };
+    let mut command = Command::new(clang);
+    command.args([target_flag.as_str(), "-Wno-unknown-attributes"]);
+    Some(command)
+}
+
+/// Compiles a traced global function `visible`, to which an indirect call is possible, a
+/// traced static one `hidden`, and one that is not traced, `untraced`.
+pub fn compile(mut compiler: Command, flags: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let (source, object) = (folder.path().join("a.c"), folder.path().join("a.o"));
     std::fs::write(&source, SOURCE).unwrap();
-    let done = Command::new(gcc)
+    let done = compiler
         .args(["-O2", "-fno-pic", "-ffunction-sections", "-c", "-o"])
         .arg(&object)
         .args(flags)
@@ -75,7 +97,7 @@ pub fn compile(target: &str, flags: &[&str]) -> Option<Vec<u8>> {
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    Some(std::fs::read(object).unwrap())
+    std::fs::read(object).unwrap()
 }
 
 /// For each function of the object whether it has profiling, and its ftrace site.
@@ -115,6 +137,10 @@ pub fn inspect(arch: &Arch, object: &[u8]) -> BTreeMap<String, (bool, Option<Ftr
         }
         let profiled = (arch.has_profiling)(&f, &mut relocs());
         let site = profiled.then(|| (arch.ftrace_site)(&f, &mut relocs()).unwrap());
+        let padding = (arch.padding)(&f);
+        if padding != 0 {
+            assert_eq!(padding, f.value, "{} is alone in its section", f.name);
+        }
         found.insert(symbol.name.to_owned(), (profiled, site));
     }
     found

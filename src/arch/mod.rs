@@ -22,8 +22,12 @@ macro_rules! relocs {
     };
 }
 
+mod aarch64;
 #[cfg(test)]
 mod fixtures;
+mod loongarch64;
+mod powerpc64;
+mod s390x;
 mod x86_64;
 
 /// How a relocation computes its value; decides which fields are compared and masked.
@@ -66,8 +70,9 @@ pub enum Bias {
     None,
     /// x86: the processor counts from the end of the instruction.
     InstructionEnd,
-    /// s390: the processor counts from the instruction, two bytes before the field.
-    FieldMinusTwo,
+    /// s390: for these types the processor counts from the start of the instruction, that many
+    /// bytes before the field. Ascending by type; the addends of all others are not biased.
+    InstructionStart(&'static [(u32, u8)]),
 }
 
 /// A relocation near a function's entry, as the entry checks need it.
@@ -180,7 +185,8 @@ pub struct Arch {
 }
 
 /// All machines.
-pub static ALL: [&Arch; 1] = [&x86_64::ARCH];
+pub static ALL: [&Arch; 5] =
+    [&x86_64::ARCH, &aarch64::ARCH, &powerpc64::ARCH, &s390x::ARCH, &loongarch64::ARCH];
 
 impl Arch {
     /// The machine with this e_machine.
@@ -214,4 +220,20 @@ impl Arch {
     pub fn is_toc(&self, kind: u32) -> bool {
         self.toc_relocs.is_some_and(|t| t.contains(&kind))
     }
+}
+
+/// `len` bytes of a section at `offset`; `None` when they are not all there.
+fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
+    section.get(usize::try_from(offset).ok()?..)?.get(..len)
+}
+
+/// Whether the instruction words at `offset` are `words`, in the byte order of the section.
+fn words_are(section: &[u8], offset: u64, words: &[[u8; 4]]) -> bool {
+    let words = words.as_flattened();
+    bytes_at(section, offset, words.len()) == Some(words)
+}
+
+/// [`Arch::instruction_len`] where all instructions have four bytes.
+fn four_bytes(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() >= 4).then_some(4)
 }

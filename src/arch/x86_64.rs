@@ -27,7 +27,7 @@ use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86
 
 use super::{
     Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType,
-    SiteTable,
+    SiteTable, bytes_at,
 };
 use crate::elf::abi;
 
@@ -138,10 +138,6 @@ fn fentry<'a>(f: &FunctionView<'_>, relocs: EntryRelocs<'_, 'a>) -> Option<Entry
         _ => false,
     };
     (first.symbol == FENTRY && call_or_nop && place).then_some(first)
-}
-
-fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
-    section.get(usize::try_from(offset).ok()?..)?.get(..len)
 }
 
 /// Padding that no prefix symbol names: `-fpatchable-function-entry=N,N` puts N NOPs first.
@@ -320,12 +316,22 @@ mod tests {
     #[test]
     fn gcc_output() {
         let flags = ["-pg", "-mfentry", "-mrecord-mcount", "-fcf-protection=branch"];
-        let Some(object) = fixtures::compile("x86_64-linux-gnu", &flags) else { return };
-        let found = fixtures::inspect(&ARCH, &object);
+        let Some(gcc) = fixtures::gcc("x86_64-linux-gnu") else { return };
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, &flags));
         let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
         // `hidden` is only called, so it gets no endbr64
         assert_eq!(found["visible"], at(4));
         assert_eq!(found["hidden"], at(0));
+        assert_eq!(found["untraced"], (false, None));
+    }
+    #[test]
+    fn clang_output() {
+        let flags = ["-pg", "-mfentry", "-fcf-protection=branch", "-fsanitize=kcfi"];
+        let Some(clang) = fixtures::clang("x86_64-linux-gnu") else { return };
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(clang, &flags));
+        let visible = FtraceSite { offset: 20, rewrite: None };
+        assert_eq!(found["visible"], (true, Some(visible)), "behind 16 bytes of __cfi_visible");
+        assert_eq!(found["__cfi_visible"], (false, None));
         assert_eq!(found["untraced"], (false, None));
     }
 }
