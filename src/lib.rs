@@ -1,3 +1,4 @@
 //! klp-diff
 pub mod elf;
 pub mod error;
+pub mod patch;

@@ -1,0 +1,3 @@
+//! From what was selected to the output model, in kpatch's and in the kernel's own form.
+
+pub mod convert;
