@@ -8,6 +8,7 @@ use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
 use klp_diff::error::Result;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
+use proptest::prelude::*;
 
 const ABS64: u32 = 1;
 const KLP_RELA_FLAGS: u64 = 0x0010_0000 | abi::SHF_ALLOC | abi::SHF_INFO_LINK;
@@ -137,12 +138,16 @@ impl Module {
         self.pointer(ARCH, row + 8, ABS64, STRINGS, object);
     }
 
-    /// The conversion of the module as written and read back.
-    fn convert(&self, klp_arch_sections: bool, para: Option<u64>) -> Result<OutObject> {
+    fn bytes_of_file(&self) -> Vec<u8> {
         let mut object = self.object.clone();
         object.sections[STRINGS].data = self.strings.clone();
         object.sections[STRINGS].size = self.strings.len() as u64;
-        let bytes = write(&object).unwrap();
+        write(&object).unwrap()
+    }
+
+    /// The conversion of the module as written and read back.
+    fn convert(&self, klp_arch_sections: bool, para: Option<u64>) -> Result<OutObject> {
+        let bytes = self.bytes_of_file();
         let parsed = Object::<Patched>::parse("in.ko", &bytes).unwrap();
         let result = to_klp_module(&parsed, &ConvertOptions { klp_arch_sections }, para)?;
         verify(&result, &write(&result).unwrap()).unwrap();
@@ -497,5 +502,28 @@ fn what_the_kernel_could_not_apply_is_refused() {
         edit(&mut module);
         let error = module.error(None);
         assert!(error.contains(message), "wanted {message}: {error}");
+    }
+}
+
+proptest! {
+    /// Damaged modules are refused, or converted to something that can be written.
+    #[test]
+    fn damaged_modules_are_no_trouble(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        big_endian in any::<bool>(),
+    ) {
+        let module = if big_endian { small(true) } else { with_arch() };
+        let mut bytes = module.bytes_of_file();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let Ok(parsed) = Object::<Patched>::parse("in.ko", &bytes) else { return Ok(()) };
+        let options = ConvertOptions { klp_arch_sections: true };
+        if let Ok(result) = to_klp_module(&parsed, &options, Some(16))
+            && let Ok(bytes) = write(&result)
+        {
+            verify(&result, &bytes).unwrap();
+        }
     }
 }
