@@ -101,6 +101,15 @@ fn normal(object: &OutObject) -> OutObject {
     }
     let mut normal = object.clone();
     normal.symbols = order.iter().map(|&i| object.symbols[i].clone()).collect();
+    for symbol in &mut normal.symbols {
+        // Section symbols are written without a name and read with that of their section.
+        if symbol.kind == abi::STT_SECTION {
+            symbol.name = match symbol.home {
+                OutHome::Section(section) => object.sections[section].name.clone(),
+                _ => String::new(),
+            };
+        }
+    }
     for section in &mut normal.sections {
         for table in &mut section.relocs {
             table.entries.sort_by_key(|r| r.offset);
@@ -216,7 +225,7 @@ fn the_extended_numbering_starts_where_it_must() {
 #[test]
 fn inconsistent_models_are_refused() {
     type Edit = fn(&mut OutObject);
-    let edits: [(&str, Edit); 13] = [
+    let edits: [(&str, Edit); 14] = [
         ("group", |o| o.sections[0].kind = abi::SHT_GROUP),
         ("as contents", |o| o.sections[0].kind = abi::SHT_RELA),
         ("SHF_GROUP", |o| o.sections[0].flags |= abi::SHF_GROUP),
@@ -224,6 +233,7 @@ fn inconsistent_models_are_refused() {
         ("bytes of contents", |o| o.sections[0].size = 31),
         ("bytes of contents", |o| o.sections[2].data.push(0)),
         ("sh_link", |o| o.sections[0].link = Some(4)),
+        ("nor compressed", |o| o.sections[1].relocs[0].flags |= abi::SHF_COMPRESSED),
         ("symbol that does not exist", |o| o.sections[1].relocs[0].entries[0].symbol = Some(6)),
         ("behind the end", |o| o.sections[1].relocs[0].entries[0].offset = 24),
         ("section that does not exist", |o| o.symbols[0].home = OutHome::Section(4)),
@@ -280,6 +290,19 @@ fn verify_names_what_differs() {
 }
 
 #[test]
+fn more_sections_than_in_the_model_are_a_difference() {
+    let model = sample(abi::EM_X86_64, false, 1, "a");
+    let mut object = model.clone();
+    let mut extra = object.sections[1].clone();
+    for _ in 0..2 {
+        extra.name.push('x');
+        object.sections.push(extra.clone());
+    }
+    let error = verify(&model, &write(&object).unwrap()).unwrap_err();
+    assert_eq!(error.code(), "verify-failed");
+}
+
+#[test]
 fn objects_that_the_model_cannot_hold_are_refused() {
     // (wanted message, offset of a 32-bit field in the header of .data, new value)
     for (message, field, value) in
@@ -296,6 +319,23 @@ fn objects_that_the_model_cannot_hold_are_refused() {
         assert!(error.message().contains(message), "{error}");
         assert_eq!(error.place().section.as_deref(), Some(".data"));
     }
+}
+
+#[test]
+fn overlapping_sections_are_refused() {
+    let mut object = sample(abi::EM_X86_64, false, 1, "a");
+    object.sections = (0..100).map(|_| section("s", 0, &[0; 1000])).collect();
+    object.symbols.clear();
+    let mut bytes = write(&object).unwrap();
+    let shoff = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
+    let whole = bytes.len() as u64;
+    for i in 1..=100 {
+        let place = shoff + i * 64 + 24;
+        bytes[place..place + 8].copy_from_slice(&0u64.to_le_bytes());
+        bytes[place + 8..place + 16].copy_from_slice(&whole.to_le_bytes());
+    }
+    let error = read(&bytes).unwrap_err();
+    assert_eq!(error.message(), "the contents of sections overlap");
 }
 
 #[test]
@@ -497,6 +537,26 @@ proptest! {
     #[test]
     fn any_object_is_verified(object in any_object(3)) {
         verify(&object, &write(&object).unwrap()).unwrap();
+    }
+
+    /// Damaged files are refused or understood; what is understood can be written again.
+    #[test]
+    fn damaged_input_is_no_trouble(
+        object in any_object(1),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = write(&object).unwrap();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(copy) = read(&bytes)
+            && let Ok(again) = write(&copy)
+        {
+            verify(&copy, &again).unwrap();
+            prop_assert_eq!(read(&again).unwrap(), normal(&copy));
+        }
+        let _ = verify(&object, &bytes);
     }
 
     /// A damaged byte is found unless the file still means the same to the reader.

@@ -99,6 +99,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         Ok(Verdicts::new(object.section_count(), found))
     }
 
+    /// The name a patched symbol has in the running kernel, or will have in the patch.
+    pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
+        match self.twins.orig_symbol(id) {
+            Some(twin) => self.orig.layout.object.symbol_name(twin),
+            None => self.patched.layout.object.symbol_name(id),
+        }
+    }
+
     /// One verdict for each entity of a section.
     fn section(&self, p: SectionId<Patched>) -> Result<Vec<Verdict>> {
         let layout = self.patched.layout;

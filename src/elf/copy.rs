@@ -35,6 +35,7 @@ fn copy<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
         return Err(unsupported("not a relocatable object")
             .advise("give the .o or .ko file as the linker wrote it with -r"));
     }
+    check_total(object)?;
     let places = places(object)?;
     let mut sections = Vec::new();
     for id in object.sections() {
@@ -74,6 +75,20 @@ fn copy<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
         sections,
         symbols,
     })
+}
+
+/// Sections of a sane file do not overlap. In a hostile one each of many thousands can be the
+/// whole file, and the copy would not fit in memory.
+fn check_total<S: Side>(object: &Object<'_, S>) -> Result<()> {
+    let mut total = 0u64;
+    for id in object.sections() {
+        let section = object.section(id);
+        total = total.saturating_add(section.data.len() as u64);
+        if total > object.file_size() {
+            return Err(unsupported("the contents of sections overlap").in_section(section.name));
+        }
+    }
+    Ok(())
 }
 
 /// The place in the model of each section; `None` for those the writer makes.

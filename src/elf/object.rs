@@ -400,6 +400,11 @@ impl<'d, S: Side> Object<'d, S> {
         &self.header
     }
 
+    /// Size of the file in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Byte order of all integers in the object.
     pub fn endian(&self) -> Endianness {
         self.endian

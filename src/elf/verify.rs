@@ -9,6 +9,7 @@ use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use elf::file::Class;
 use elf::parse::ParsingTable;
+use elf::relocation::RelaIterator;
 use elf::section::{SectionHeader, SectionHeaderTable};
 use elf::string_table::StringTable;
 use elf::symbol::Symbol;
@@ -150,16 +151,15 @@ impl<'b> Written<'b> {
                 Role::Table
             } else if shdr.sh_type == abi::SHT_RELA {
                 // The base stands before its tables, so it is known by now.
-                let base = match roles.get(shdr.sh_info as usize) {
-                    Some(&Role::Section(base)) => base,
-                    _ => {
-                        return Err(
-                            differs("a relocation table has no base").in_section(self.name(&shdr)?)
-                        );
-                    }
+                let Some(&Role::Section(base)) = roles.get(shdr.sh_info as usize) else {
+                    let error = differs("a relocation table has no base");
+                    return Err(error.in_section(self.name(&shdr)?));
                 };
-                let table = tables[base];
-                tables[base] += 1;
+                let Some(count) = tables.get_mut(base) else {
+                    return Err(differs("there are more sections"));
+                };
+                let table = *count;
+                *count += 1;
                 Role::Relocs(base, table)
             } else {
                 homes.push(i);
@@ -367,10 +367,9 @@ impl<'b> Written<'b> {
         symbols: &[Option<usize>],
     ) -> Result<()> {
         same("the size", model.entries.len() as u64 * 24, shdr.sh_size)?;
-        let entries = self
-            .file
-            .section_data_as_relas(shdr)
-            .map_err(|e| differs(format!("the relocations cannot be read ({e})")))?;
+        // Not `ElfBytes::section_data_as_relas`, which takes damaged flags for a compression.
+        let endian = self.file.ehdr.endianness;
+        let entries = RelaIterator::new(endian, Class::ELF64, self.contents(shdr)?);
         let mut count = 0;
         for (written, expected) in entries.zip(&model.entries) {
             let symbol = *symbols

@@ -116,6 +116,10 @@ fn check_section(object: &OutObject, section: &OutSection) -> Result<()> {
     }
     for table in &section.relocs {
         check_name(&table.name)?;
+        if table.flags & (abi::SHF_GROUP | abi::SHF_COMPRESSED) != 0 {
+            return Err(inconsistent("a relocation section can be neither grouped nor compressed")
+                .in_section(&*table.name));
+        }
         for entry in &table.entries {
             check_reloc(object, section, entry)
                 .map_err(|e| e.in_section(&*table.name).at_offset(entry.offset))?;

@@ -483,6 +483,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.has_pfe
     }
 
+    /// Whether sections of that name are ordered after the code they describe.
+    pub fn pfe_ordered(&self) -> bool {
+        self.section_named("__patchable_function_entries")
+            .is_some_and(|s| self.object.section(s).flags & abi::SHF_LINK_ORDER != 0)
+    }
+
     /// A function as the entry checks see it.
     pub fn view(&self, id: SymbolId<S>, section: SectionId<S>) -> FunctionView<'d> {
         let symbol = self.object.symbol(id);

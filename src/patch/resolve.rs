@@ -115,10 +115,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
 
     /// The name a symbol has in the output: the original's, since that is what runs.
     pub fn name(&self, id: SymbolId<Patched>) -> &str {
-        match self.comparer.twins.orig_symbol(id) {
-            Some(twin) => self.comparer.orig.layout.object.symbol_name(twin),
-            None => self.comparer.patched.layout.object.symbol_name(id),
-        }
+        self.comparer.output_name(id)
     }
 
     /// Looks a symbol up in the parent.
