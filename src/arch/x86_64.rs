@@ -45,8 +45,7 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,
-    // The prefix symbol says how much there is.
-    padding: |_| 0,
+    padding: nop_padding,
     has_profiling,
     ftrace_site,
     site_table: |_| SiteTable::McountLoc,
@@ -139,6 +138,12 @@ fn fentry<'a>(f: &FunctionView<'_>, relocs: EntryRelocs<'_, 'a>) -> Option<Entry
         _ => false,
     };
     (first.symbol == FENTRY && call_or_nop && place).then_some(first)
+}
+
+/// Padding that no prefix symbol names: `-fpatchable-function-entry=N,N` puts N NOPs first.
+fn nop_padding(view: &FunctionView<'_>) -> u64 {
+    let lead = usize::try_from(view.value).ok().and_then(|v| view.section.get(..v));
+    if lead.is_some_and(|l| l.iter().all(|&b| b == 0x90)) { view.value } else { 0 }
 }
 
 fn has_profiling(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> bool {

@@ -1,0 +1,11 @@
+//! What changed: pairs the two objects, compares what entities mean, selects what a patch
+//! must carry, and checks that it can be applied.
+
+pub mod compare;
+pub mod correlate;
+pub mod ignore;
+mod lines;
+pub mod statics;
+pub mod status;
+pub mod twins;
+pub mod verdict;

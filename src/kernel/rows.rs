@@ -1,0 +1,149 @@
+//! The rows of the table sections of one object, and which code each describes.
+
+use super::layout::{Class, Layout};
+use super::tables::{EXCEPTION_TABLE, RowSize, StructSizes, TABLES, Table};
+use crate::elf::ids::{SectionId, Side};
+use crate::elf::object::Reloc;
+use crate::error::{Error, Result};
+
+/// A table section that is present, cut into rows.
+pub struct TableRows<S> {
+    /// What kind of table.
+    pub table: &'static Table,
+    /// Its section.
+    pub section: SectionId<S>,
+    cut: Cut,
+}
+
+enum Cut {
+    /// Equal rows of this size; the last may be shorter.
+    Every(u64),
+    /// Starts of the rows, and the end of the last.
+    At(Vec<u64>),
+}
+
+/// One row: the code it describes and where to find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row<S> {
+    /// Section of the code.
+    pub code: SectionId<S>,
+    /// Offset in that section.
+    pub at: u64,
+    /// Position in [`Rows::tables`].
+    pub table: u8,
+    /// Number of the row in its table.
+    pub row: u32,
+}
+
+/// All tables of an object and their rows, sorted by the code they describe.
+pub struct Rows<S> {
+    /// The tables that are present, in the order of [`TABLES`].
+    pub tables: Vec<TableRows<S>>,
+    rows: Vec<Row<S>>,
+}
+
+impl<S: Side> TableRows<S> {
+    /// Number of rows.
+    pub fn len(&self, size: u64) -> usize {
+        match &self.cut {
+            Cut::Every(row) => size.div_ceil(*row) as usize,
+            Cut::At(starts) => starts.len().saturating_sub(1),
+        }
+    }
+
+    /// First byte and byte behind the last of row `i` in a table of `size` bytes.
+    pub fn span(&self, i: usize, size: u64) -> (u64, u64) {
+        match &self.cut {
+            Cut::Every(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
+            Cut::At(starts) => (starts[i], starts[i + 1]),
+        }
+    }
+}
+
+impl<S: Side> Rows<S> {
+    /// Cuts all tables of an object into rows. Fails when the size of a struct is needed and
+    /// not known.
+    pub fn new(layout: &Layout<'_, '_, S>, sizes: &StructSizes) -> Result<Self> {
+        let object = layout.object;
+        let mut tables = Vec::new();
+        for (index, table) in TABLES.iter().enumerate() {
+            let Some(section) = layout.section_named(table.section) else { continue };
+            let header = object.section(section);
+            // A table without relocations describes no code (spec section 27.28).
+            let present = layout.class(section) == Class::Table(index as u8)
+                && header.size > 0
+                && !object.relocs(section).is_empty();
+            if !present {
+                continue;
+            }
+            let cut = match table.row {
+                RowSize::Fixed(size) => Cut::Every(size),
+                RowSize::Struct(name) => Cut::Every(
+                    sizes.required(name, table.section, header.entsize).map_err(|e| e.in_file(object.file()))?,
+                ),
+                RowSize::ByExceptionTable => cut_fixups(layout, section)?,
+            };
+            tables.push(TableRows { table, section, cut });
+        }
+        let mut rows = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            collect(layout, table, index as u8, &mut rows);
+        }
+        rows.sort_unstable();
+        Ok(Rows { tables, rows })
+    }
+
+    /// The rows that describe bytes `start..end` of a section, by table and code offset.
+    pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row<S>] {
+        let from = self.rows.partition_point(|r| (r.code, r.at) < (code, start));
+        let count = self.rows[from..].partition_point(|r| (r.code, r.at) < (code, end));
+        &self.rows[from..from + count]
+    }
+}
+
+fn collect<S: Side>(layout: &Layout<'_, '_, S>, table: &TableRows<S>, index: u8, rows: &mut Vec<Row<S>>) {
+    let object = layout.object;
+    let size = object.section(table.section).size;
+    for row in 0..table.len(size) {
+        let (start, _) = table.span(row, size);
+        let field = start + table.table.code;
+        let code = object.relocs(table.section).within(field, field + 1).next();
+        if let Some((code, at)) = code.and_then(|r| code_place(layout, &r)) {
+            rows.push(Row { code, at, table: index, row: row as u32 });
+        }
+    }
+}
+
+/// The place a field of a table points to.
+fn code_place<S: Side>(layout: &Layout<'_, '_, S>, reloc: &Reloc<S>) -> Option<(SectionId<S>, u64)> {
+    let section = layout.object.section_of(reloc.symbol)?;
+    let value = layout.object.symbol(reloc.symbol).value as i64;
+    Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
+}
+
+/// The rows of `.fixup` start where an exception table row jumps to (spec section 17.3).
+fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Result<Cut> {
+    let object = layout.object;
+    let fail = |message: String| Error::broken("fixup-table", message).in_file(object.file());
+    let table = layout
+        .section_named(EXCEPTION_TABLE)
+        .filter(|&t| object.rela_section(t).is_some())
+        .ok_or_else(|| fail("missing .rela__ex_table section".into()))?;
+    let mut starts: Vec<u64> = object
+        .relocs(table)
+        .iter()
+        .filter_map(|r| code_place(layout, &r))
+        .filter(|&(section, _)| section == fixup)
+        .map(|(_, at)| at)
+        .collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let size = object.section(fixup).size;
+    if starts.first() != Some(&0) || starts.last().is_some_and(|&l| l >= size) {
+        let at = starts.first().map_or(0, |_| 0);
+        return Err(fail(format!("can't find .fixup rela group at offset {at}")));
+    }
+    starts.push(size);
+    Ok(Cut::At(starts))
+}
+
