@@ -77,10 +77,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
         let bias = match self.layout.arch.bias {
             Bias::None => 0,
-            Bias::FieldMinusTwo => match kind.class {
-                RelocClass::PcRelative | RelocClass::Got if kind.name.ends_with("DBL") || kind.name.ends_with("ENT") => -2,
-                _ => 0,
-            },
+            Bias::InstructionStart(biased) => biased
+                .binary_search_by_key(&reloc.kind, |b| b.0)
+                .map_or(0, |i| -i64::from(biased[i].1)),
             Bias::InstructionEnd => {
                 let relative = matches!(kind.class, RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls);
                 if self.is_text && relative {
