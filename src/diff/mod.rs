@@ -1,10 +1,12 @@
 //! What changed: pairs the two objects, compares what entities mean, selects what a patch
 //! must carry, and checks that it can be applied.
 
+pub mod check;
 pub mod compare;
 pub mod correlate;
 pub mod ignore;
 mod lines;
+pub mod select;
 pub mod statics;
 pub mod status;
 pub mod twins;

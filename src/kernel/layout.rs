@@ -33,6 +33,8 @@ pub enum Class {
     Debug,
     /// A table of `kernel::tables`, by position.
     Table(u8),
+    /// ORC unwind data: follows the code.
+    Unwind,
     /// Never counts, by a rule of `kernel::noise`.
     Noise(&'static noise::Rule),
 }
@@ -76,6 +78,7 @@ pub struct Layout<'o, 'd, S> {
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     has_pfe: bool,
+    replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
 
@@ -92,8 +95,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let arch = Arch::from_machine(object.header().machine)?;
         let mut class = IdVec::filled(Class::Meta, object.section_count());
         let mut named_sections = IndexMap::default();
+        let mut replacements = Vec::new();
         for id in object.sections() {
             class[id] = classify(&object.section(id), arch);
+            if object.section_name(id) == tables::REPLACEMENTS {
+                replacements.push(id);
+            }
             if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_)) || is_special(object.section_name(id)) {
                 named_sections.entry(object.section_name(id)).or_insert(id);
             }
@@ -110,6 +117,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             entities: Csr::build(0, std::iter::empty),
             patchable: Vec::new(),
             covers: IndexMap::default(),
+            replacements,
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
             named_sections,
         };
@@ -352,6 +360,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.named_sections.get(name).copied()
     }
 
+    /// Sections of alternative instructions.
+    pub fn replacements(&self) -> impl Iterator<Item = SectionId<S>> + '_ {
+        self.replacements.iter().copied()
+    }
+
     /// The symbol for which a section exists (spec section 6.1).
     pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
         Some(self.owner[section]).filter(|s| s.index() != 0)
@@ -556,6 +569,8 @@ fn classify(section: &Section<'_>, arch: &Arch) -> Class {
         Class::Debug
     } else if let Some(table) = tables::find(section.name, arch) {
         Class::Table(table as u8)
+    } else if section.name.starts_with(".orc_") {
+        Class::Unwind
     } else if section.is_text() {
         Class::Text
     } else if section.flags & abi::SHF_STRINGS != 0 {

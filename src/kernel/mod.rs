@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod layout;
 pub mod lines;
+pub mod macros;
 pub mod names;
 pub mod noise;
 pub mod parent;

@@ -40,6 +40,8 @@ pub struct Rows<S> {
     /// The tables that are present, in the order of [`TABLES`].
     pub tables: Vec<TableRows<S>>,
     rows: Vec<Row<S>>,
+    /// (section of code, table, row) for every section of code that a row mentions, sorted.
+    mentions: Vec<(SectionId<S>, u8, u32)>,
 }
 
 impl<S: Side> TableRows<S> {
@@ -86,11 +88,20 @@ impl<S: Side> Rows<S> {
             tables.push(TableRows { table, section, cut });
         }
         let mut rows = Vec::new();
+        let mut mentions = Vec::new();
         for (index, table) in tables.iter().enumerate() {
-            collect(layout, table, index as u8, &mut rows);
+            collect(layout, table, index as u8, &mut rows, &mut mentions);
         }
         rows.sort_unstable();
-        Ok(Rows { tables, rows })
+        mentions.sort_unstable();
+        mentions.dedup();
+        Ok(Rows { tables, rows, mentions })
+    }
+
+    /// Table and number of each row that mentions a section of code in any of its fields.
+    pub fn mentioning(&self, code: SectionId<S>) -> impl Iterator<Item = (u8, u32)> + '_ {
+        let from = self.mentions.partition_point(|m| m.0 < code);
+        self.mentions[from..].iter().take_while(move |m| m.0 == code).map(|m| (m.1, m.2))
     }
 
     /// The rows that describe bytes `start..end` of a section, by table and code offset.
@@ -101,15 +112,31 @@ impl<S: Side> Rows<S> {
     }
 }
 
-fn collect<S: Side>(layout: &Layout<'_, '_, S>, table: &TableRows<S>, index: u8, rows: &mut Vec<Row<S>>) {
+fn collect<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    table: &TableRows<S>,
+    index: u8,
+    rows: &mut Vec<Row<S>>,
+    mentions: &mut Vec<(SectionId<S>, u8, u32)>,
+) {
     let object = layout.object;
     let size = object.section(table.section).size;
+    let relocs = object.relocs(table.section);
+    let mut next = 0;
     for row in 0..table.len(size) {
-        let (start, _) = table.span(row, size);
-        let field = start + table.table.code;
-        let code = object.relocs(table.section).within(field, field + 1).next();
-        if let Some((code, at)) = code.and_then(|r| code_place(layout, &r)) {
-            rows.push(Row { code, at, table: index, row: row as u32 });
+        let (start, end) = table.span(row, size);
+        let mut last = None;
+        while next < relocs.len() && relocs.get(next).offset < end {
+            let reloc = relocs.get(next);
+            next += 1;
+            let Some((code, at)) = code_place(layout, &reloc) else { continue };
+            if reloc.offset == start + table.table.code {
+                rows.push(Row { code, at, table: index, row: row as u32 });
+            }
+            if layout.class(code) == Class::Text && last != Some(code) {
+                mentions.push((code, index, row as u32));
+                last = Some(code);
+            }
         }
     }
 }
