@@ -2,3 +2,4 @@
 pub mod elf;
 pub mod error;
 pub mod kernel;
+pub mod report;
