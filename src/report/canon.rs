@@ -250,7 +250,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
     fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, 'o, 'd, S>>> {
         let Some((&name, &id)) = self.by_name.get_key_value(name) else { return Ok(None) };
         let data = self.object.section(id).data;
-        if data.len() as u64 % entry_size != 0 {
+        if !(data.len() as u64).is_multiple_of(entry_size) {
             return Err(bad(format!(
                 "the size {} is no multiple of the entry size {entry_size}",
                 data.len()
