@@ -207,7 +207,7 @@ impl Selector<'_, '_, '_, '_> {
             }
             if literals {
                 for &member in object.members(id) {
-                    self.selection.symbols[member] = true;
+                    self.selection.symbols[member] |= !self.layout.arch.local_labels || !self.layout.is_label(member);
                 }
             }
         }

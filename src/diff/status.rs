@@ -81,7 +81,9 @@ impl Statuses {
             )));
         }
         let verdict = verdicts.section(id);
-        if verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS) || verdict.has(Verdict::NEW) {
+        // A new variable in a section of several is no change of the others: it comes in only
+        // when something refers to it.
+        if verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS) {
             self.sections[id] = Status::Changed;
         }
         if verdict.has(Verdict::RELOCS) {

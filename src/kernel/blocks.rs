@@ -58,6 +58,12 @@ fn is_code_or_data(bind: u8, kind: u8) -> bool {
     bind == STB_LOCAL && (kind == STT_FUNC || kind == STT_OBJECT)
 }
 
+/// STV_INTERNAL or STV_HIDDEN: in the parent such a LOCAL cannot be told from a global
+/// that the link made LOCAL, so it is left out on both sides.
+fn is_hidden(other: u8) -> bool {
+    matches!(other & 3, 1 | 2)
+}
+
 fn show((kind, name): Local<'_>) -> String {
     format!("{} {name}", if kind == STT_FUNC { "FUNC" } else { "OBJECT" })
 }
@@ -67,7 +73,7 @@ struct Locals<'n>(IndexSet<Local<'n>, RandomState>);
 
 impl<'n> Locals<'n> {
     fn of_block(entries: &'n [Entry<'_>]) -> Self {
-        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind));
+        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind) && !e.is_demoted());
         Locals(locals.map(|e| (e.kind, e.name)).collect())
     }
 
@@ -116,7 +122,10 @@ pub fn match_blocks<'d, S: Side>(
         let members = || (file.index() + 1..end).map(SymbolId::new);
         let symbols = members().map(|id| object.symbol(id));
         let locals = Locals(
-            symbols.filter(|s| is_code_or_data(s.bind, s.kind)).map(|s| (s.kind, s.name)).collect(),
+            symbols
+                .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
+                .map(|s| (s.kind, s.name))
+                .collect(),
         );
         let block = matcher
             .find(object.symbol_name(file), &locals)
@@ -425,6 +434,17 @@ mod tests {
         );
         let error = matched(&[("FILE", "LOCAL", "z.c"), F], &theirs).expect_err("no match");
         assert!(error.advice().is_some_and(|a| a.contains("no FILE symbol z.c")), "{error}");
+    }
+
+    #[test]
+    fn globals_that_the_link_made_local_do_not_count() {
+        let text = "0: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+            1: 10 3 FUNC LOCAL DEFAULT 1 f\n\
+            2: 20 3 FUNC LOCAL HIDDEN 1 other\n";
+        let table = ParentTable::parse("vmlinux.symtab", text).expect("parses");
+        let data = object(&[A, F]);
+        let object = Object::<Orig>::parse("orig.o", &data).expect("parses");
+        assert!(match_blocks(&object, &table).is_ok());
     }
 
     #[test]

@@ -460,14 +460,32 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.span(id).is_some_and(|(start, end)| start < end && end == at)
     }
 
-    /// Bytes that references into a section may take `id` to mean.
+    /// Bytes that references into a section may take `id` to mean. Assembler labels are
+    /// numbered, so they would only make equal things look different; in string sections
+    /// they do no harm, since strings are compared by content.
     fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
         let symbol = self.object.symbol(id);
-        let label = symbol.kind == abi::STT_NOTYPE && symbol.bind == abi::STB_LOCAL;
-        if label && symbol.name.starts_with(".L") || self.is_mapping(id) {
+        if self.is_mapping(id) {
             return None;
         }
+        if self.is_label(id) {
+            let in_strings = self.object.section_of(id).is_some_and(|s| self.class[s] == Class::Strings);
+            if self.arch.local_labels || !in_strings {
+                return None;
+            }
+        }
         Some((symbol.value, symbol.value.saturating_add(symbol.size)))
+    }
+
+    /// Whether `id` is an assembler label: where labels are not resolved at assembly time,
+    /// any local symbol without a type is one.
+    pub fn is_label(&self, id: SymbolId<S>) -> bool {
+        self.object.symbol_kind(id) == abi::STT_NOTYPE && {
+            let symbol = self.object.symbol(id);
+            symbol.bind == abi::STB_LOCAL
+                && matches!(symbol.home, Home::Section(_))
+                && (self.arch.local_labels || symbol.name.starts_with(".L"))
+        }
     }
 
     /// Whether `id` only marks code or data (`$x`, `$d`).

@@ -1,6 +1,7 @@
 //! What the patch will be applied to: the parent's symbols and exports, and the look-up
 //! that says where a name lives at run time (spec section 7).
 
+use crate::elf::abi::STB_LOCAL;
 use crate::error::{Error, Result};
 use crate::kernel::symtab::{BlockId, Entry, Order, ParentTable, Rank};
 use crate::kernel::symvers::Symvers;
@@ -24,10 +25,11 @@ pub struct Found<'a> {
     pub addr: u64,
     /// Size in bytes; 0 when another object exports it.
     pub size: u64,
-    /// Position among the LOCAL symbols of this name in the whole parent, from 1; 0 for
-    /// a global or exported symbol.
+    /// Position among the LOCAL symbols of this name in the whole parent, from 1; 0 when
+    /// it is GLOBAL or WEAK there, or exported by another object.
     pub sympos: u64,
-    /// GLOBAL or WEAK in the parent, or exported by another object.
+    /// Visible beyond its file before the parent was linked, whatever it is there now; or
+    /// exported by another object.
     pub global: bool,
     /// Listed in Module.symvers; never set for a LOCAL symbol.
     pub exported: bool,
@@ -63,8 +65,9 @@ impl<'t> Parent<'t> {
         if self.name == "vmlinux" { Order::Address } else { Order::Table }
     }
 
-    /// Finds `name` among the LOCAL symbols of `block`, then among the parent's globals,
-    /// then among what other objects export. Fails where one step finds two.
+    /// Finds `name` among the LOCAL symbols of `block`, then among the parent's globals
+    /// (those that the final link made LOCAL come last), then among what other objects
+    /// export. Fails where one step finds two.
     pub fn lookup(&self, name: &str, block: Option<BlockId>) -> Result<Option<Found<'_>>> {
         if name.is_empty() {
             return Ok(None);
@@ -76,6 +79,11 @@ impl<'t> Parent<'t> {
             ref more => return Err(self.duplicate("local", name, more)),
         }
         match *self.table.globals(name) {
+            [] => {}
+            [index] => return Ok(Some(self.found(index, true))),
+            ref more => return Err(self.duplicate("global", name, more)),
+        }
+        match *self.table.demoted(name) {
             [] => {}
             [index] => return Ok(Some(self.found(index, true))),
             ref more => return Err(self.duplicate("global", name, more)),
@@ -99,9 +107,11 @@ impl<'t> Parent<'t> {
     }
 
     fn found(&self, index: u32, global: bool) -> Found<'_> {
-        let Entry { name, addr, size, .. } = self.table.entries()[index as usize];
-        let sympos =
-            if global { 0 } else { u64::from(self.table.local_position(index, self.order())) };
+        let Entry { name, addr, size, bind, .. } = self.table.entries()[index as usize];
+        let sympos = match bind {
+            STB_LOCAL => u64::from(self.table.local_position(index, self.order())),
+            _ => 0,
+        };
         Found {
             name,
             object: None,
@@ -189,6 +199,28 @@ mod tests {
         assert_eq!(find("a.c", block("a.c")), None);
         assert_eq!(parent.true_rank("x", 0x20), Some(Rank { position: 2, total: 3 }));
         assert_eq!(parent.true_rank("nothing", 0x20), None);
+    }
+
+    /// lld lists hidden globals as LOCAL behind the last file's own symbols.
+    #[test]
+    fn globals_that_the_link_made_local_belong_to_no_file() {
+        let text = "1: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+            2: 30 3 FUNC LOCAL DEFAULT 1 x\n\
+            3: 20 3 FUNC LOCAL HIDDEN 1 x\n\
+            4: 40 3 FUNC LOCAL HIDDEN 1 printk\n\
+            5: 50 3 FUNC LOCAL HIDDEN 1 two\n\
+            6: 60 3 FUNC LOCAL HIDDEN 1 two\n";
+        let parent = parent("vmlinux", text, "0\tprintk\tvmlinux\n");
+        let block = parent.table().blocks_named("a.c").first().copied();
+        let find = |name, block| {
+            let found = parent.lookup(name, block).expect("no duplicate").expect("found");
+            (found.addr, found.sympos, found.global, found.exported)
+        };
+        assert_eq!(find("x", block), (0x30, 2, false, false));
+        assert_eq!(find("x", None), (0x20, 1, true, false));
+        assert_eq!(find("printk", block), (0x40, 1, true, true));
+        let error = parent.lookup("two", None).expect_err("duplicate");
+        assert_eq!(error.message(), "duplicate global symbol found for two");
     }
 
     #[test]

@@ -28,6 +28,17 @@ pub struct Entry<'t> {
     pub kind: u8,
     /// STB_LOCAL, STB_GLOBAL or STB_WEAK.
     pub bind: u8,
+    /// STV_HIDDEN or STV_INTERNAL.
+    pub hidden: bool,
+}
+
+impl Entry<'_> {
+    /// Whether this was a global symbol until the final link. lld makes hidden globals,
+    /// which is all of them in an LTO kernel, LOCAL and lists them behind the locals of
+    /// the last file, so they look like part of its block but belong to none.
+    pub fn is_demoted(&self) -> bool {
+        self.hidden && self.bind == STB_LOCAL
+    }
 }
 
 /// A FILE symbol and the range of entries up to the next one.
@@ -219,7 +230,7 @@ fn columns(line: &str) -> Option<Row<'_>> {
     let size = size(take(&mut rest)?)?;
     let kind = take(&mut rest)?;
     let bind = take(&mut rest)?;
-    take(&mut rest)?;
+    let hidden = matches!(take(&mut rest)?, "HIDDEN" | "INTERNAL");
     let mut home = take(&mut rest)?;
     if home.starts_with('[') {
         while !home.ends_with(']') {
@@ -247,7 +258,7 @@ fn columns(line: &str) -> Option<Row<'_>> {
     } else if kind == STT_FILE {
         Row::File { name, number }
     } else {
-        Row::Entry(Entry { name, addr, size, kind, bind })
+        Row::Entry(Entry { name, addr, size, kind, bind, hidden })
     })
 }
 
@@ -305,6 +316,7 @@ mod tests {
             size: 112,
             kind: STT_FUNC,
             bind: STB_LOCAL,
+            hidden: false,
         };
         assert_eq!(one(line), Some(f));
         assert_eq!(
@@ -314,6 +326,16 @@ mod tests {
         assert_eq!(one("1: 10 4 NOTYPE GLOBAL DEFAULT COM c").map(|e| e.kind), Some(STT_NOTYPE));
         assert_eq!(one("1: 10 4 NOTYPE LOCAL DEFAULT 3").map(|e| e.name), Some(""));
         assert_eq!(one("1: 10 4 NOTYPE LOCAL DEFAULT 3 a b").map(|e| e.name), Some("a b"));
+    }
+
+    #[test]
+    fn hidden_locals_were_globals() {
+        let demoted = |line| one(line).map(|e| e.is_demoted());
+        assert_eq!(demoted("1: 10 4 FUNC LOCAL HIDDEN 3 a"), Some(true));
+        assert_eq!(demoted("1: 10 4 FUNC LOCAL INTERNAL 3 a"), Some(true));
+        assert_eq!(demoted("1: 10 4 FUNC LOCAL DEFAULT 3 a"), Some(false));
+        assert_eq!(demoted("1: 10 4 FUNC LOCAL PROTECTED 3 a"), Some(false));
+        assert_eq!(demoted("1: 10 4 FUNC GLOBAL HIDDEN 3 a"), Some(false));
     }
 
     #[test]

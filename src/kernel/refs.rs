@@ -169,7 +169,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         if let Some(owner) = self.layout.owner(target) {
             return Ok(relative(owner));
         }
-        if matches!(self.layout.class(target), Class::Strings) && object.members(target).is_empty() {
+        if object.members(target).is_empty() {
             return Ok(plain);
         }
         let at = self.target_offset(reloc)?;

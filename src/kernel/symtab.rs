@@ -51,6 +51,27 @@ pub enum Order {
     Table,
 }
 
+/// How far a name was visible before and after the final link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Only in its file.
+    Local,
+    /// See [`Entry::is_demoted`].
+    Demoted,
+    /// Everywhere.
+    Global,
+}
+
+impl Class {
+    fn of(entry: &Entry<'_>) -> Self {
+        match (entry.bind, entry.is_demoted()) {
+            (STB_LOCAL, false) => Class::Local,
+            (STB_LOCAL, true) => Class::Demoted,
+            _ => Class::Global,
+        }
+    }
+}
+
 /// The parent's symbol table, indexed.
 #[derive(Debug)]
 pub struct ParentTable<'t> {
@@ -61,8 +82,7 @@ pub struct ParentTable<'t> {
     blocks_by_name: Vec<BlockId>,
     /// Hash of each row's name, ascending: the search key of `by_name` and `by_addr`.
     hashes: Vec<u64>,
-    /// Entries by (hash, name, not local, position): a group of equal names is one
-    /// range, its locals first.
+    /// Entries by (hash, name, [`Class`], position): a group of equal names is one range.
     by_name: Vec<u32>,
     /// The same groups, each by (address, position).
     by_addr: Vec<u32>,
@@ -106,7 +126,7 @@ impl<'t> ParentTable<'t> {
             let (ea, eb) = (entry(a), entry(b));
             ha.cmp(&hb)
                 .then_with(|| ea.name.cmp(eb.name))
-                .then_with(|| (ea.bind != STB_LOCAL).cmp(&(eb.bind != STB_LOCAL)))
+                .then_with(|| Class::of(ea).cmp(&Class::of(eb)))
                 .then(a.cmp(&b))
         });
         let (hashes, by_name): (Vec<u64>, Vec<u32>) = keys.into_iter().unzip();
@@ -174,10 +194,11 @@ impl<'t> ParentTable<'t> {
         &tail[..tail.partition_point(|b| key(b) == name)]
     }
 
-    /// Indexes of the LOCAL symbols called `name` inside `block`, in table order.
+    /// Indexes of the LOCAL symbols called `name` that belong to the file of `block`, in
+    /// table order.
     pub fn locals_in_block(&self, name: &str, block: BlockId) -> &[u32] {
         let Block { first, end, .. } = self.blocks[block];
-        let (locals, _) = self.split_group(name);
+        let locals = self.of_class(name, Class::Local);
         let from = locals.partition_point(|&i| i < first);
         let tail = &locals[from..];
         &tail[..tail.partition_point(|&i| i < end)]
@@ -185,10 +206,16 @@ impl<'t> ParentTable<'t> {
 
     /// Indexes of the GLOBAL and WEAK symbols called `name`, in table order.
     pub fn globals(&self, name: &str) -> &[u32] {
-        self.split_group(name).1
+        self.of_class(name, Class::Global)
     }
 
-    /// How many LOCAL symbols have the name of symbol `index` and come no later than it.
+    /// Indexes of the LOCAL symbols called `name` that were global until the final link.
+    pub fn demoted(&self, name: &str) -> &[u32] {
+        self.of_class(name, Class::Demoted)
+    }
+
+    /// How many LOCAL symbols, demoted ones included, have the name of symbol `index` and
+    /// come no later than it.
     pub fn local_position(&self, index: u32, order: Order) -> u32 {
         let entry = self.entries[index as usize];
         match order {
@@ -201,22 +228,28 @@ impl<'t> ParentTable<'t> {
                     n => self.locals[group.start + n - 1],
                 }
             }
-            Order::Table => self.split_group(entry.name).0.partition_point(|&i| i <= index) as u32,
+            Order::Table => {
+                let upto =
+                    |class| self.of_class(entry.name, class).partition_point(|&i| i <= index);
+                (upto(Class::Local) + upto(Class::Demoted)) as u32
+            }
         }
     }
 
     /// The place of symbol `index` among all symbols of its name, whatever their binding.
     pub fn rank(&self, index: u32, order: Order) -> Rank {
         let entry = self.entries[index as usize];
-        let (locals, globals) = self.split_group(entry.name);
+        let group = self.group(entry.name);
+        let total = group.len() as u32;
         let position = match order {
-            Order::Address => self.by_addr[self.group(entry.name)]
+            Order::Address => self.by_addr[group]
                 .partition_point(|&i| (self.entries[i as usize].addr, i) <= (entry.addr, index)),
-            Order::Table => {
-                locals.partition_point(|&i| i <= index) + globals.partition_point(|&i| i <= index)
-            }
+            Order::Table => [Class::Local, Class::Demoted, Class::Global]
+                .map(|class| self.of_class(entry.name, class).partition_point(|&i| i <= index))
+                .iter()
+                .sum(),
         };
-        Rank { position: position as u32, total: (locals.len() + globals.len()) as u32 }
+        Rank { position: position as u32, total }
     }
 
     /// How many symbols called `name` there are, and how many of them lie at or below `addr`.
@@ -240,11 +273,13 @@ impl<'t> ParentTable<'t> {
         from + start..from + start + len
     }
 
-    /// The LOCAL and the other symbols called `name`.
-    fn split_group(&self, name: &str) -> (&[u32], &[u32]) {
+    /// The symbols called `name` of one class, in table order.
+    fn of_class(&self, name: &str, class: Class) -> &[u32] {
         let group = &self.by_name[self.group(name)];
-        let locals = group.partition_point(|&i| self.entries[i as usize].bind == STB_LOCAL);
-        group.split_at(locals)
+        let of = |i: &u32| Class::of(&self.entries[*i as usize]);
+        let from = group.partition_point(|i| of(i) < class);
+        let tail = &group[from..];
+        &tail[..tail.partition_point(|i| of(i) == class)]
     }
 }
 

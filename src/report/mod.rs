@@ -1,5 +1,8 @@
 //! What a run found, for people and for programs.
 
+pub mod canon;
+mod sha1;
+
 /// Whether a function changed or is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionStatus {
