@@ -443,4 +443,31 @@ mod tests {
         let text = format!("1: 1 0 FUNC LOCAL DEFAULT 1 {name}\n2: 1 0 FUNC GLOBAL DEFAULT 1 g\n");
         assert_eq!(parse(&text).rank_of_address(&name, 1).map(|r| r.total), Some(1));
     }
+
+    proptest::proptest! {
+        /// Words of the format in any order, so that many lines are rows and many nearly.
+        #[test]
+        fn no_text_panics(words in proptest::collection::vec(proptest::sample::select(vec![
+            "1:", "2:", "0", "10", "0x20", "ffffffff81000000", "FUNC", "OBJECT", "FILE", "NOTYPE",
+            "LOCAL", "GLOBAL", "WEAK", "DEFAULT", "HIDDEN", "[<localentry>: 8]", "[", "UND", "ABS",
+            "x", "y", "ä", "\u{0}", "\n", "\r\n", "\t", "Symbol table '.symtab' contains",
+            "Symbol table '.dynsym' contains", "\n1: 10 0 FUNC LOCAL DEFAULT 1 x\n",
+            "\n1: 20 0 FUNC GLOBAL DEFAULT 1 x\n", "\n1: 0 0 FILE LOCAL DEFAULT ABS x\n",
+        ]), 0..60)) {
+            let text = words.join(" ");
+            if let Ok(table) = ParentTable::parse("p", &text) {
+                for (i, entry) in table.entries().iter().enumerate() {
+                    for order in [Order::Address, Order::Table] {
+                        let rank = table.rank(i as u32, order);
+                        assert!(1 <= rank.position && rank.position <= rank.total);
+                        let local = table.local_position(i as u32, order);
+                        assert!(entry.bind != STB_LOCAL || (1..=rank.total).contains(&local));
+                    }
+                }
+                for &block in table.blocks_named("x") {
+                    assert!(table.locals_in_block("x", block).len() <= table.block_entries(block).len());
+                }
+            }
+        }
+    }
 }
