@@ -119,10 +119,14 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     )?;
     report.messages.extend(selection.messages.iter().cloned());
     let functions = check::functions(&comparer, &statuses, &selection);
-    report.functions.extend(functions.iter().map(|&(id, changed)| Function {
-        name: comparer.output_name(id).to_owned(),
-        status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
-    }));
+    for &(id, changed) in &functions {
+        report.functions.push(Function {
+            name: comparer.output_name(id).to_owned(),
+            status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
+            reasons: comparer.reasons(id)?,
+        });
+    }
+    report.effect = selection.effect;
     check::check_sections(&comparer, &statuses, &selection)?;
     if selection.effect.is_empty() {
         return Ok(None);

@@ -437,8 +437,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let p_table = &self.patched.rows.tables[usize::from(p.table)];
             let o_size = self.orig.layout.object.section(o_table.section).size;
             let p_size = self.patched.layout.object.section(p_table.section).size;
-            let (o_start, o_end) = o_table.span(o.row as usize, o_size);
-            let (p_start, p_end) = p_table.span(p.row as usize, p_size);
+            let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
+            let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
             let row = Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
             let equal = o_table.table.section == p_table.table.section
                 && o.at - spans.o_start == p.at - spans.p_start

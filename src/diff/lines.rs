@@ -40,11 +40,13 @@ fn leads_to_line_user<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>
     let refs = Refs::new(layout, section);
     let size = layout.object.section(section).size;
     for reloc in layout.object.relocs(section).within(at, size) {
-        if refs.string(&reloc)?.is_some() {
+        let Effective::Reloc(base, effective) = refs.effective(&reloc)? else { continue };
+        let through = (base != section).then(|| Refs::new(layout, base));
+        let refs = through.as_ref().unwrap_or(&refs);
+        if refs.string(&effective)?.is_some() {
             continue;
         }
-        let Effective::Reloc(base, effective) = refs.effective(&reloc)? else { continue };
-        let target = if base == section { refs.resolve(&effective)? } else { Refs::new(layout, base).resolve(&effective)? };
+        let target = refs.resolve(&effective)?;
         let name = layout.object.symbol_name(target.symbol);
         if lines::may_stand_between(name) || names::is_special_static_name(name) {
             continue;

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod compare;
 pub mod correlate;
+mod explain;
 pub mod ignore;
 mod lines;
 pub mod select;

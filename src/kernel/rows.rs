@@ -7,14 +7,19 @@ use crate::elf::object::Reloc;
 use crate::error::{Error, Result};
 
 /// A table section that is present, cut into rows.
+#[derive(Debug)]
 pub struct TableRows<S> {
     /// What kind of table.
     pub table: &'static Table,
     /// Its section.
     pub section: SectionId<S>,
     cut: Cut,
+    /// The rows as the relocations show them, where they contradict the size that was given:
+    /// fields can only be told apart in real rows.
+    natural: Option<u64>,
 }
 
+#[derive(Debug)]
 enum Cut {
     /// Equal rows of this size; the last may be shorter.
     Every(u64),
@@ -53,6 +58,19 @@ impl<S: Side> TableRows<S> {
         }
     }
 
+    /// Number of real rows, whatever size was given.
+    fn natural_len(&self, size: u64) -> usize {
+        self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
+    }
+
+    /// First byte and byte behind the last of real row `i`, whatever size was given.
+    pub fn natural_span(&self, i: usize, size: u64) -> (u64, u64) {
+        match self.natural {
+            Some(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
+            None => self.span(i, size),
+        }
+    }
+
     /// First byte and byte behind the last of row `i` in a table of `size` bytes.
     pub fn span(&self, i: usize, size: u64) -> (u64, u64) {
         match &self.cut {
@@ -85,7 +103,8 @@ impl<S: Side> Rows<S> {
                 ),
                 RowSize::ByExceptionTable => cut_fixups(layout, section)?,
             };
-            tables.push(TableRows { table, section, cut });
+            let natural = natural_size(layout, table, section).filter(|&n| !matches!(cut, Cut::Every(row) if row == n));
+            tables.push(TableRows { table, section, cut, natural });
         }
         let mut rows = Vec::new();
         let mut mentions = Vec::new();
@@ -122,23 +141,49 @@ fn collect<S: Side>(
     let object = layout.object;
     let size = object.section(table.section).size;
     let relocs = object.relocs(table.section);
-    let mut next = 0;
-    for row in 0..table.len(size) {
-        let (start, end) = table.span(row, size);
-        let mut last = None;
-        while next < relocs.len() && relocs.get(next).offset < end {
-            let reloc = relocs.get(next);
-            next += 1;
-            let Some((code, at)) = code_place(layout, &reloc) else { continue };
-            if reloc.offset == start + table.table.code {
-                rows.push(Row { code, at, table: index, row: row as u32 });
-            }
-            if layout.class(code) == Class::Text && last != Some(code) {
-                mentions.push((code, index, row as u32));
-                last = Some(code);
-            }
+    let (mut given, mut real) = (0, 0);
+    let mut last = None;
+    for reloc in relocs.iter() {
+        while given < table.len(size) && table.span(given, size).1 <= reloc.offset {
+            given += 1;
+            last = None;
+        }
+        while real < table.natural_len(size) && table.natural_span(real, size).1 <= reloc.offset {
+            real += 1;
+        }
+        let Some((code, at)) = code_place(layout, &reloc) else { continue };
+        if reloc.offset == table.natural_span(real, size).0 + table.table.code {
+            rows.push(Row { code, at, table: index, row: real as u32 });
+        }
+        if layout.class(code) == Class::Text && last != Some(code) {
+            mentions.push((code, index, given as u32));
+            last = Some(code);
         }
     }
+}
+
+/// The distance between the code fields of a table that has exactly one in each row.
+fn natural_size<S: Side>(layout: &Layout<'_, '_, S>, table: &Table, section: SectionId<S>) -> Option<u64> {
+    if table.noise.is_empty() {
+        return None;
+    }
+    let object = layout.object;
+    let mut fields = object
+        .relocs(section)
+        .iter()
+        .filter(|r| object.section_of(r.symbol).is_some_and(|s| layout.class(s) == Class::Text))
+        .map(|r| r.offset);
+    let mut last = fields.next().filter(|&first| first == table.code)?;
+    let mut distance = None;
+    for field in fields {
+        let gap = field - last;
+        if *distance.get_or_insert(gap) != gap {
+            return None;
+        }
+        last = field;
+    }
+    let size = object.section(section).size;
+    distance.filter(|&d| d > 0 && size.is_multiple_of(d) && last - table.code + d == size)
 }
 
 /// The place a field of a table points to.

@@ -1,5 +1,10 @@
 //! What a run found, for people and for programs.
 
+use std::fmt;
+
+use crate::diff::select::Effect;
+use crate::diff::verdict::Reason;
+
 pub mod canon;
 mod sha1;
 
@@ -19,6 +24,8 @@ pub struct Function {
     pub name: String,
     /// Whether it changed or is new.
     pub status: FunctionStatus,
+    /// How it differs from the original, most telling first; empty for a new function.
+    pub reasons: Vec<Reason>,
 }
 
 /// Everything a run found out about one pair.
@@ -30,6 +37,25 @@ pub struct Report {
     pub messages: Vec<String>,
     /// What the user should look at.
     pub warnings: Vec<String>,
+    /// What makes the patch worth applying.
+    pub effect: Effect,
+}
+
+impl Report {
+    /// Whether there is anything to apply.
+    pub fn is_changed(&self) -> bool {
+        !self.effect.is_empty()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at +{offset:#x}")?;
+        }
+        write!(f, ": {} -> {}", self.before, self.after)
+    }
 }
 
 impl Function {
