@@ -20,7 +20,7 @@ use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
 use diff::select::{Policy, select};
-use diff::statics::correlate_statics;
+use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
@@ -94,10 +94,14 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 
     let mut twins = correlate(&orig, &patched);
     report.warnings.extend(correlate_statics(&orig, &patched, &mut twins)?);
+    if job.drop_in {
+        borrow_names(&orig, &patched, &mut twins);
+    }
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
 
-    let (orig, patched) = rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
+    let (orig, patched) =
+        rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
     let (orig, patched) = (orig?, patched?);
     let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
     let verdicts = comparer.run()?;
@@ -105,7 +109,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(&comparer, &statuses)?;
 
-    let resolver = target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
+    let resolver =
+        target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let selection = select(
         &comparer,
         &statuses,
@@ -152,4 +157,3 @@ fn read_parent<'a>(
     let blocks = match_blocks(orig.object, &table).map_err(|e| e.in_file(job.orig.name))?;
     Ok((Parent::new(files.name, table, symvers), blocks))
 }
-

@@ -83,7 +83,9 @@ fn say(mut stream: impl Write, text: &str) {
 fn show(report: &Report, child: &str) {
     let mut text = String::new();
     let functions = report.functions.iter().map(|f| f.line());
-    for line in report.warnings.iter().cloned().chain(report.messages.iter().cloned()).chain(functions) {
+    for line in
+        report.warnings.iter().cloned().chain(report.messages.iter().cloned()).chain(functions)
+    {
         text += &format!("{child}: {line}\n");
     }
     say(std::io::stdout(), &text);
@@ -94,10 +96,13 @@ fn show_error(error: &Error, child: &str) {
     let message = error.message();
     match error.class() {
         Class::Broken => {
-            text += &format!("create-diff-object: ERROR: {child}: {}: 0: {message}\n", error.code());
+            text +=
+                &format!("create-diff-object: ERROR: {child}: {}: 0: {message}\n", error.code());
         }
         Class::Refused => {
-            text += &format!("ERROR: {child}: {message}\ncreate-diff-object: unreconcilable difference\n");
+            text += &format!(
+                "ERROR: {child}: {message}\ncreate-diff-object: unreconcilable difference\n"
+            );
         }
     }
     let full = error.to_string();
@@ -107,18 +112,26 @@ fn show_error(error: &Error, child: &str) {
     say(std::io::stderr(), &text);
 }
 
-fn diff(Parsed { flags, positionals }: &Parsed, child: &str, report: &mut Report) -> Result<Outcome> {
-    let ([debug, klp_arch], [orig, patched, parent, symtab, symvers, _, output]) = (&flags[..], &positionals[..]) else {
+fn diff(
+    Parsed { flags, positionals }: &Parsed,
+    child: &str,
+    report: &mut Report,
+) -> Result<Outcome> {
+    let ([debug, klp_arch], [orig, patched, parent, symtab, symvers, _, output]) =
+        (&flags[..], &positionals[..])
+    else {
         return Err(Error::broken("usage", "seven arguments are needed"));
     };
     let open = |path: &OsString| Image::open(Path::new(path));
     let (orig, patched) = (open(orig)?, open(patched)?);
-    let (symtab, symvers) = (Image::open_any(Path::new(symtab))?, Image::open_any(Path::new(symvers))?);
+    let (symtab, symvers) =
+        (Image::open_any(Path::new(symtab))?, Image::open_any(Path::new(symvers))?);
     let name = |image: &Image| image.path().display().to_string();
     let names = [&orig, &patched, &symtab, &symvers].map(name);
     let (symtab_text, symvers_text) = (symtab.text(), symvers.text());
     let parent = parent.to_string_lossy();
-    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
+    let environment = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
     let job = Job {
         orig: Input { name: &names[0], data: orig.bytes() },
         patched: Input { name: &names[1], data: patched.bytes() },
@@ -134,7 +147,10 @@ fn diff(Parsed { flags, positionals }: &Parsed, child: &str, report: &mut Report
     let object = run(&job, report)?;
     if *debug {
         let size = |image: &Image| image.bytes().len();
-        say(std::io::stdout(), &format!("{child}: compared {} and {} bytes\n", size(&orig), size(&patched)));
+        say(
+            std::io::stdout(),
+            &format!("{child}: compared {} and {} bytes\n", size(&orig), size(&patched)),
+        );
     }
     let Some(object) = object else { return Ok(Outcome::Unchanged) };
     orig.check_unchanged()?;

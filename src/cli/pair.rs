@@ -15,7 +15,9 @@ use crate::{Input, Job, ParentFiles};
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     if args.output.is_some() && args.symtab.is_none() {
-        return Err("-o needs --symtab FILE: make it with `readelf -s --wide vmlinux > FILE`".into());
+        return Err(
+            "-o needs --symtab FILE: make it with `readelf -s --wide vmlinux > FILE`".into()
+        );
     }
     let sizes = struct_sizes(&args.structs)?;
     let mut report = Report::default();
@@ -40,10 +42,10 @@ fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
         .collect();
     for pair in given {
-        let (name, size) = pair
-            .split_once('=')
-            .filter(|(name, _)| name.ends_with("_STRUCT_SIZE"))
-            .ok_or_else(|| format!("--struct {pair}: expected NAME=N, such as BUG_STRUCT_SIZE=12"))?;
+        let (name, size) =
+            pair.split_once('=').filter(|(name, _)| name.ends_with("_STRUCT_SIZE")).ok_or_else(
+                || format!("--struct {pair}: expected NAME=N, such as BUG_STRUCT_SIZE=12"),
+            )?;
         sizes.push((name.to_owned(), size.to_owned()));
     }
     Ok(StructSizes::new(sizes, true))
@@ -106,10 +108,12 @@ fn output_path(output: &Path, patched: &Path) -> Result<PathBuf> {
         return Ok(output.to_owned());
     }
     std::fs::create_dir_all(output).map_err(|e| {
-        Error::broken("unwritable", format!("cannot make the folder: {e}")).in_file(output.display().to_string())
+        Error::broken("unwritable", format!("cannot make the folder: {e}"))
+            .in_file(output.display().to_string())
     })?;
     let name = patched.file_name().ok_or_else(|| {
-        Error::broken("unwritable", "the patched object has no file name").in_file(patched.display().to_string())
+        Error::broken("unwritable", "the patched object has no file name")
+            .in_file(patched.display().to_string())
     })?;
     Ok(output.join(name))
 }

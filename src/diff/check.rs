@@ -72,7 +72,11 @@ pub fn check_sections(
             }
         }
         let data = name.starts_with(".data") || name.starts_with(".bss");
-        if included && statuses.sections[id] != Status::New && data && !COPYABLE_DATA.contains(&name) {
+        if included
+            && statuses.sections[id] != Status::New
+            && data
+            && !COPYABLE_DATA.contains(&name)
+        {
             details.push(format!("data section {name} selected for inclusion"));
         }
     }

@@ -87,13 +87,20 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let object = self.patched.layout.object;
         let sections: Vec<SectionId<Patched>> = object
             .sections()
-            .filter(|&s| matches!(self.patched.layout.class(s), Class::Text | Class::Data | Class::Strings | Class::Group))
+            .filter(|&s| {
+                matches!(
+                    self.patched.layout.class(s),
+                    Class::Text | Class::Data | Class::Strings | Class::Group
+                )
+            })
             .collect();
         let mut found: Vec<(SectionId<Patched>, Vec<Verdict>)> = sections
             .into_par_iter()
             .with_min_len(64)
             .map(|s| Ok((s, self.section(s)?)))
-            .filter(|r: &Result<(_, Vec<Verdict>)>| r.as_ref().map_or(true, |(_, v)| v.iter().any(|v| !v.is_same())))
+            .filter(|r: &Result<(_, Vec<Verdict>)>| {
+                r.as_ref().map_or(true, |(_, v)| v.iter().any(|v| !v.is_same()))
+            })
             .collect::<Result<_>>()?;
         found.shrink_to_fit();
         Ok(Verdicts::new(object.section_count(), found))
@@ -101,9 +108,22 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// The name a patched symbol has in the running kernel, or will have in the patch.
     pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
-        match self.twins.orig_symbol(id) {
+        match self.twins.namesake(id) {
             Some(twin) => self.orig.layout.object.symbol_name(twin),
             None => self.patched.layout.object.symbol_name(id),
+        }
+    }
+
+    /// The name a patched section has in the output.
+    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'d str {
+        let orig = self.orig.layout.object;
+        let borrowed = || {
+            let owner = self.patched.layout.owner(id)?;
+            orig.section_of(*self.twins.borrowed_names.get(&owner)?)
+        };
+        match self.twins.orig_section(id).or_else(borrowed) {
+            Some(twin) => orig.section_name(twin),
+            None => self.patched.layout.object.section_name(id),
         }
     }
 
@@ -126,7 +146,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     }
 
     /// The entity of original section `o` that corresponds to `patched`.
-    pub fn twin_entity(&self, o: SectionId<Orig>, patched: &Entity<Patched>) -> Option<Entity<Orig>> {
+    pub fn twin_entity(
+        &self,
+        o: SectionId<Orig>,
+        patched: &Entity<Patched>,
+    ) -> Option<Entity<Orig>> {
         let layout = self.orig.layout;
         let index = match patched.symbol {
             None => 0,
@@ -181,7 +205,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// Drops the filler behind an entity that shares its section with others.
     fn trim(&self, spans: &mut Spans) {
-        let single = self.orig.layout.entity_count(spans.o) <= 1 && self.patched.layout.entity_count(spans.p) <= 1;
+        let single = self.orig.layout.entity_count(spans.o) <= 1
+            && self.patched.layout.entity_count(spans.p) <= 1;
         if single {
             return;
         }
@@ -217,7 +242,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if o_size == p_size && equal_kind && a == b {
             return Ok(true);
         }
-        if p.is_text() && o_size == p_size && relocs_same && equal_kind && self.only_lines_differ(spans, a, b)? {
+        if p.is_text()
+            && o_size == p_size
+            && relocs_same
+            && equal_kind
+            && self.only_lines_differ(spans, a, b)?
+        {
             return Ok(true);
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
@@ -239,7 +269,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     }
 
     /// Compares the relocations of two spans in order of place.
-    pub(super) fn relocs(&self, spans: &Spans, sink: &mut Sink<'_>, open: &mut Open) -> Result<bool> {
+    pub(super) fn relocs(
+        &self,
+        spans: &Spans,
+        sink: &mut Sink<'_>,
+        open: &mut Open,
+    ) -> Result<bool> {
         let o_refs = Refs::new(self.orig.layout, spans.o);
         let p_refs = Refs::new(self.patched.layout, spans.p);
         let o_all = self.orig.layout.object.relocs(spans.o);
@@ -255,7 +290,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 (None, None) => return Ok(same),
                 (Some(o), Some(p)) => (o, p),
                 (o, p) => {
-                    let offset = o.map(|o| o.offset - spans.o_start).or(p.map(|p| p.offset - spans.p_start));
+                    let offset =
+                        o.map(|o| o.offset - spans.o_start).or(p.map(|p| p.offset - spans.p_start));
                     sink.note(|| Reason {
                         kind: "relocation".into(),
                         offset,
@@ -346,14 +382,19 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
             let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
             let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
-            if is_section_symbol(patched, b.symbol) || names::is_clang_unnamed(patched.object.section_name(p_section)) {
+            if is_section_symbol(patched, b.symbol)
+                || names::is_clang_unnamed(patched.object.section_name(p_section))
+            {
                 return self.same_piece((o_section, o_at), (p_section, p_at), open);
             }
         }
         if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {
             let same_section = self.twins.patched_section(o_section) == Some(p_section)
                 || self.twins.orig_section(p_section).is_none()
-                    && names::same(orig.object.section_name(o_section), patched.object.section_name(p_section));
+                    && names::same(
+                        orig.object.section_name(o_section),
+                        patched.object.section_name(p_section),
+                    );
             return Ok(a.addend == b.addend && same_section);
         }
         Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol))
@@ -366,7 +407,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         self.twins.patched_symbol(o).is_none()
             && self.twins.orig_symbol(p).is_none()
-            && names::same(self.orig.layout.object.symbol_name(o), self.patched.layout.object.symbol_name(p))
+            && names::same(
+                self.orig.layout.object.symbol_name(o),
+                self.patched.layout.object.symbol_name(p),
+            )
     }
 
     /// Whether the nameless data at two places is equal.
@@ -376,7 +420,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         (p, p_at): (SectionId<Patched>, i64),
         open: &mut Open,
     ) -> Result<bool> {
-        let (Ok(o_at), Ok(p_at)) = (u64::try_from(o_at), u64::try_from(p_at)) else { return Ok(false) };
+        let (Ok(o_at), Ok(p_at)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+            return Ok(false);
+        };
         let place = (o, o_at, p, p_at);
         if open.contains(&place) {
             return Ok(true);
@@ -384,7 +430,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
-        let (orig, patched) = (self.orig.layout.object.section(o), self.patched.layout.object.section(p));
+        let (orig, patched) =
+            (self.orig.layout.object.section(o), self.patched.layout.object.section(p));
         if o_at > orig.size || p_at > patched.size {
             return Ok(o_at == p_at && orig.size == patched.size);
         }
@@ -410,9 +457,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// Compares the rows of the kernel's tables that describe two spans of code.
     fn rows(&self, spans: &Spans, sink: &mut Sink<'_>) -> Result<bool> {
         let o_rows = self.orig.rows.of(spans.o, spans.o_start, spans.o_end.max(spans.o_start + 1));
-        let p_rows = self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
-        let mut o_rows = o_rows.iter().filter(|r| self.orig.rows.tables[usize::from(r.table)].table.verdict);
-        let mut p_rows = p_rows.iter().filter(|r| self.patched.rows.tables[usize::from(r.table)].table.verdict);
+        let p_rows =
+            self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
+        let mut o_rows =
+            o_rows.iter().filter(|r| self.orig.rows.tables[usize::from(r.table)].table.verdict);
+        let mut p_rows =
+            p_rows.iter().filter(|r| self.patched.rows.tables[usize::from(r.table)].table.verdict);
         let mut same = true;
         loop {
             let (o, p) = (o_rows.next(), p_rows.next());
@@ -439,7 +489,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let p_size = self.patched.layout.object.section(p_table.section).size;
             let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
             let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
-            let row = Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
+            let row =
+                Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
             let equal = o_table.table.section == p_table.table.section
                 && o.at - spans.o_start == p.at - spans.p_start
                 && self.row(&row, p_table.table)?;
@@ -447,7 +498,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 continue;
             }
             same = false;
-            let data = |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
+            let data =
+                |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
             if sink.note(|| Reason {
                 kind: p_table.table.section.to_owned(),
                 offset: Some(p.at - spans.p_start),
@@ -465,16 +517,31 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if size != row.o_end - row.o_start {
             return Ok(false);
         }
-        let is_noise = |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
-        let a = &self.orig.layout.object.section(row.o).data[row.o_start as usize..row.o_end as usize];
-        let b = &self.patched.layout.object.section(row.p).data[row.p_start as usize..row.p_end as usize];
+        let is_noise =
+            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
+        let a =
+            &self.orig.layout.object.section(row.o).data[row.o_start as usize..row.o_end as usize];
+        let b = &self.patched.layout.object.section(row.p).data
+            [row.p_start as usize..row.p_end as usize];
         if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
             return Ok(false);
         }
         let o_refs = Refs::new(self.orig.layout, row.o);
         let p_refs = Refs::new(self.patched.layout, row.p);
-        let mut o_relocs = self.orig.layout.object.relocs(row.o).within(row.o_start, row.o_end).filter(|r| !is_noise(r.offset - row.o_start));
-        let mut p_relocs = self.patched.layout.object.relocs(row.p).within(row.p_start, row.p_end).filter(|r| !is_noise(r.offset - row.p_start));
+        let mut o_relocs = self
+            .orig
+            .layout
+            .object
+            .relocs(row.o)
+            .within(row.o_start, row.o_end)
+            .filter(|r| !is_noise(r.offset - row.o_start));
+        let mut p_relocs = self
+            .patched
+            .layout
+            .object
+            .relocs(row.p)
+            .within(row.p_start, row.p_end)
+            .filter(|r| !is_noise(r.offset - row.p_start));
         loop {
             match (o_relocs.next(), p_relocs.next()) {
                 (None, None) => return Ok(true),
@@ -508,14 +575,22 @@ fn hex(bytes: &[u8], at: usize) -> String {
 }
 
 /// A relocation in words: its target, or the string it refers to.
-fn describe<S: Side>(layout: &Layout<'_, '_, S>, refs: &Refs<'_, '_, '_, S>, reloc: &Reloc<S>) -> String {
+fn describe<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> String {
     if let Ok(Some(string)) = refs.string(reloc) {
         return format!("{:?}", String::from_utf8_lossy(string));
     }
     match refs.resolve(reloc) {
         Ok(target) => {
             let name = layout.object.symbol_name(target.symbol);
-            if target.symbol.index() == 0 { "none".into() } else { format!("{name}{:+}", target.addend) }
+            if target.symbol.index() == 0 {
+                "none".into()
+            } else {
+                format!("{name}{:+}", target.addend)
+            }
         }
         Err(_) => layout.object.symbol_name(reloc.symbol).to_owned(),
     }

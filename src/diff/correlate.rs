@@ -41,11 +41,15 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
     drop((o, p));
     // A static function made global, or back, is in another scope but still unique.
     let (o, p) = (
-        symbol_keys(orig, false, |l, id| !l.is_static_local(id) && twins.patched_symbol(id).is_none()),
+        symbol_keys(orig, false, |l, id| {
+            !l.is_static_local(id) && twins.patched_symbol(id).is_none()
+        }),
         symbol_keys(patched, false, |_, id| twins.orig_symbol(id).is_none()),
     );
     merge(&o, &p, |o, p| {
-        if let ([o], [p]) = (o, p) && compatible(orig, patched, o.id, p.id) {
+        if let ([o], [p]) = (o, p)
+            && compatible(orig, patched, o.id, p.id)
+        {
             twins.pair_symbols(o.id, p.id);
         }
     });
@@ -150,10 +154,10 @@ fn pair_symbols(
     type Evidence<'e, S> = &'e dyn Fn(SymbolId<S>) -> u64;
     let by_contents: (Evidence<'_, Orig>, Evidence<'_, Patched>) =
         (&|s| fingerprint(orig, s), &|s| fingerprint(patched, s));
-    let by_name: (Evidence<'_, Orig>, Evidence<'_, Patched>) = (
-        &|s| hasher.hash_one(orig.object.symbol_name(s)),
-        &|s| hasher.hash_one(patched.object.symbol_name(s)),
-    );
+    let by_name: (Evidence<'_, Orig>, Evidence<'_, Patched>) =
+        (&|s| hasher.hash_one(orig.object.symbol_name(s)), &|s| {
+            hasher.hash_one(patched.object.symbol_name(s))
+        });
     for (of_orig, of_patched) in [by_contents, by_name] {
         let mut a: Vec<_> = o.iter().map(|&id| Key { hash: of_orig(id), id }).collect();
         let mut b: Vec<_> = p.iter().map(|&id| Key { hash: of_patched(id), id }).collect();
@@ -209,7 +213,11 @@ fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     state.finish()
 }
 
-fn pair_sections(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>, twins: &mut Twins) {
+fn pair_sections(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &mut Twins,
+) {
     for p in patched.object.sections() {
         let Some(owner) = patched.owner(p) else { continue };
         let Some(twin) = twins.orig_symbol(owner) else { continue };
@@ -224,7 +232,8 @@ fn pair_sections(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>,
     let p = section_keys(patched, |id| twins.orig_section(id).is_none());
     merge(&o, &p, |o, p| {
         for (o, p) in o.iter().zip(p) {
-            let same_name = names::same(orig.object.section_name(o.id), patched.object.section_name(p.id));
+            let same_name =
+                names::same(orig.object.section_name(o.id), patched.object.section_name(p.id));
             if same_name && same_group(orig, patched, o.id, p.id) {
                 twins.pair_sections(o.id, p.id);
             }
@@ -245,9 +254,9 @@ fn section_keys<S: Side>(
         }
         let name = object.section_name(id);
         // A section that belongs to one variable has a twin only if the variable has.
-        let follows_owner = layout.owner(id).is_some_and(|owner| {
-            layout.is_special_static(owner) || layout.is_static_local(owner)
-        });
+        let follows_owner = layout
+            .owner(id)
+            .is_some_and(|owner| layout.is_special_static(owner) || layout.is_static_local(owner));
         if names::is_ubsan(name) || names::is_clang_unnamed(name) || follows_owner {
             continue;
         }
@@ -274,7 +283,10 @@ fn same_group(
 }
 
 /// The flag word of a group and the names of its members.
-fn group_words<'d, S: Side>(layout: &Layout<'_, 'd, S>, id: SectionId<S>) -> (Option<u32>, Vec<Option<&'d str>>) {
+fn group_words<'d, S: Side>(
+    layout: &Layout<'_, 'd, S>,
+    id: SectionId<S>,
+) -> (Option<u32>, Vec<Option<&'d str>>) {
     let object = layout.object;
     let data = object.section(id).data;
     let word = |at: usize| crate::elf::object::read_u32(data, at, object.endian());

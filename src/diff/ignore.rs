@@ -53,8 +53,11 @@ impl Ignored {
             let (holder, name) = named(layout, &reloc)?;
             self.name_sections.insert(holder);
             let found = by_name.get(name).copied().ok_or_else(|| {
-                Error::broken("ignore-section-missing", format!("KPATCH_IGNORE_SECTION: can't find {name}"))
-                    .advise("the patched object has no section of that name")
+                Error::broken(
+                    "ignore-section-missing",
+                    format!("KPATCH_IGNORE_SECTION: can't find {name}"),
+                )
+                .advise("the patched object has no section of that name")
             })?;
             self.messages.push(format!("ignoring section: {name}"));
             self.sections.insert(object.rela_base(found).unwrap_or(found));
@@ -123,7 +126,9 @@ impl Ignored {
         }
         for id in object.symbols() {
             let name = object.symbol_name(id);
-            if name.starts_with("__kpatch_ignore_func_") || name.starts_with("__UNIQUE_ID_kpatch_ignore_section_") {
+            if name.starts_with("__kpatch_ignore_func_")
+                || name.starts_with("__UNIQUE_ID_kpatch_ignore_section_")
+            {
                 statuses.symbols[id] = Status::Same;
             }
         }
@@ -132,7 +137,10 @@ impl Ignored {
 }
 
 /// The string that a relocation of `.kpatch.ignore.sections` points to, and its section.
-fn named<'d>(layout: &Layout<'_, 'd, Patched>, reloc: &Reloc<Patched>) -> Result<(SectionId<Patched>, &'d str)> {
+fn named<'d>(
+    layout: &Layout<'_, 'd, Patched>,
+    reloc: &Reloc<Patched>,
+) -> Result<(SectionId<Patched>, &'d str)> {
     let object = layout.object;
     let fail = || {
         Error::broken("ignore-section", "KPATCH_IGNORE_SECTION does not point to a string")

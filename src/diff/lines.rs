@@ -1,12 +1,12 @@
 //! Recognises functions in which only line numbers moved (spec section 14).
 
 use super::compare::{Comparer, Spans};
+use crate::elf::ids::{SectionId, Side};
 use crate::error::Result;
 use crate::kernel::layout::Layout;
 use crate::kernel::lines;
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
-use crate::elf::ids::{SectionId, Side};
 
 impl Comparer<'_, '_, '_, '_> {
     /// Whether all differences between two stretches of code of equal length, whose
@@ -16,7 +16,9 @@ impl Comparer<'_, '_, '_, '_> {
         let mut at = 0;
         while at < a.len() {
             let (x, y) = (&a[at..], &b[at..]);
-            let (Some(length), Some(other)) = ((arch.instruction_len)(x), (arch.instruction_len)(y)) else {
+            let (Some(length), Some(other)) =
+                ((arch.instruction_len)(x), (arch.instruction_len)(y))
+            else {
                 return Ok(false);
             };
             if length == 0 || length != other || length > x.len() {
@@ -36,7 +38,11 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 /// Whether the next thing that code from `at` on refers to is a function that takes a line.
-fn leads_to_line_user<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> Result<bool> {
+fn leads_to_line_user<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Result<bool> {
     let refs = Refs::new(layout, section);
     let size = layout.object.section(section).size;
     for reloc in layout.object.relocs(section).within(at, size) {

@@ -169,7 +169,9 @@ impl Selector<'_, '_, '_, '_> {
     /// Tables are cut down to rows; they are never included because something refers to them.
     fn comes_in_rows(&self, section: SectionId<Patched>) -> bool {
         match self.layout.class(section) {
-            Class::Table(_) => self.comparer.patched.rows.tables.iter().any(|t| t.section == section),
+            Class::Table(_) => {
+                self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
+            }
             Class::Unwind => true,
             _ => self.layout.object.section_name(section) == tables::REPLACEMENTS,
         }
@@ -201,13 +203,15 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             let name = object.section_name(id);
-            let literals = names::is_string_literal_section(name) && self.layout.class(id) != Class::Relocations;
+            let literals = names::is_string_literal_section(name)
+                && self.layout.class(id) != Class::Relocations;
             if literals || matches!(name, ".toc" | ".rodata" | ".rodata.str") {
                 self.include_section(id);
             }
             if literals {
                 for &member in object.members(id) {
-                    self.selection.symbols[member] |= !self.layout.arch.local_labels || !self.layout.is_label(member);
+                    self.selection.symbols[member] |=
+                        !self.layout.arch.local_labels || !self.layout.is_label(member);
                 }
             }
         }
@@ -219,7 +223,10 @@ impl Selector<'_, '_, '_, '_> {
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
                 abi::STT_FILE => self.selection.symbols[id] = true,
-                abi::STT_FUNC if self.statuses.symbols[id] == Status::Changed && !self.layout.is_prefix(id) => {
+                abi::STT_FUNC
+                    if self.statuses.symbols[id] == Status::Changed
+                        && !self.layout.is_prefix(id) =>
+                {
                     self.selection.effect.changed_functions += 1;
                     self.include_symbol(id, None);
                     if let Some(prefix) = self.layout.prefix_of(id) {
@@ -241,7 +248,9 @@ impl Selector<'_, '_, '_, '_> {
             let refs = Refs::new(self.layout, section);
             if let Some(first) = object.relocs(section).iter().next() {
                 let symbol = refs.resolve(&first)?.symbol;
-                self.selection.messages.push(format!("found callback: {}", object.symbol_name(symbol)));
+                self.selection
+                    .messages
+                    .push(format!("found callback: {}", object.symbol_name(symbol)));
                 self.include_symbol(symbol, None);
             }
             self.include_section(section);
@@ -297,9 +306,13 @@ impl Selector<'_, '_, '_, '_> {
     /// Keeps the rows that describe included code, and what they need, until nothing is added.
     fn rows(&mut self) -> Result<()> {
         while let Some(section) = self.text.pop() {
-            let mentioning: Vec<(u8, u32)> = self.comparer.patched.rows.mentioning(section).collect();
+            let mentioning: Vec<(u8, u32)> =
+                self.comparer.patched.rows.mentioning(section).collect();
             for row in mentioning {
-                if self.judged.insert(row) && self.describes_function(row, section)? && self.accepts(row)? {
+                if self.judged.insert(row)
+                    && self.describes_function(row, section)?
+                    && self.accepts(row)?
+                {
                     self.keep(row)?;
                 }
             }
@@ -350,7 +363,9 @@ impl Selector<'_, '_, '_, '_> {
         }
         let (code, key) = match (table.filter, fields.as_slice()) {
             (Filter::None, _) => return Ok(true),
-            (Filter::JumpLabel, [code, _, key]) | (Filter::StaticCall, [code, key]) => (*code, *key),
+            (Filter::JumpLabel, [code, _, key]) | (Filter::StaticCall, [code, key]) => {
+                (*code, *key)
+            }
             _ => {
                 return Err(Error::broken(
                     "unexpected-row",
@@ -375,11 +390,21 @@ impl Selector<'_, '_, '_, '_> {
             return Ok(true);
         }
         if !(tracepoint || debug) {
-            let place = format!("{}()+{:#x}, using key {name}", object.symbol_name(code.symbol), code.addend);
+            let place = format!(
+                "{}()+{:#x}, using key {name}",
+                object.symbol_name(code.symbol),
+                code.addend
+            );
             let line = match (table.filter, old_kernel) {
-                (Filter::JumpLabel, true) => format!("Found a jump label at {place}.  Jump labels aren't supported with this kernel.  Use static_key_enabled() instead."),
-                (Filter::JumpLabel, false) => format!("Found a jump label at {place}, which is defined in a module.  Use static_key_enabled() instead."),
-                _ => format!("Found a static call at {place}, which is defined in a module.  Use KPATCH_STATIC_CALL() instead."),
+                (Filter::JumpLabel, true) => format!(
+                    "Found a jump label at {place}.  Jump labels aren't supported with this kernel.  Use static_key_enabled() instead."
+                ),
+                (Filter::JumpLabel, false) => format!(
+                    "Found a jump label at {place}, which is defined in a module.  Use static_key_enabled() instead."
+                ),
+                _ => format!(
+                    "Found a static call at {place}, which is defined in a module.  Use KPATCH_STATIC_CALL() instead."
+                ),
             };
             let entry = self.unsupported.entry(row.0).or_default();
             entry.0 += 1;
@@ -391,7 +416,9 @@ impl Selector<'_, '_, '_, '_> {
     fn is_dynamic_debug(&self, key: SymbolId<Patched>) -> bool {
         let object = self.layout.object;
         let kind = object.symbol_kind(key);
-        object.section_of(key).is_some_and(|s| names::is_special_static_section(object.section_name(s)))
+        object
+            .section_of(key)
+            .is_some_and(|s| names::is_special_static_section(object.section_name(s)))
             && matches!(kind, abi::STT_OBJECT | abi::STT_SECTION)
     }
 
@@ -408,7 +435,11 @@ impl Selector<'_, '_, '_, '_> {
     /// Alternative instructions come with the rows that refer to them.
     fn replacements(&mut self) -> Result<()> {
         let object = self.layout.object;
-        if !self.layout.section_named(".altinstructions").is_some_and(|s| self.selection.sections[s]) {
+        if !self
+            .layout
+            .section_named(".altinstructions")
+            .is_some_and(|s| self.selection.sections[s])
+        {
             return Ok(());
         }
         for id in self.layout.replacements() {
@@ -428,8 +459,12 @@ impl Selector<'_, '_, '_, '_> {
         let Some((&table, (count, lines))) = self.unsupported.first() else { return Ok(()) };
         let filter = self.comparer.patched.rows.tables[usize::from(table)].table.filter;
         let message = match filter {
-            Filter::StaticCall => format!("Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."),
-            _ => format!("Found {count} unsupported jump label(s) in the patched code. Use static_key_enabled() instead."),
+            Filter::StaticCall => format!(
+                "Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."
+            ),
+            _ => format!(
+                "Found {count} unsupported jump label(s) in the patched code. Use static_key_enabled() instead."
+            ),
         };
         Err(Error::broken("key-in-module", message).with_details(lines.clone()))
     }
@@ -449,7 +484,11 @@ impl Selector<'_, '_, '_, '_> {
         if size == 0 {
             return Ok(());
         }
-        let fail = |what: &str| Err(Error::broken("orc-size", what).in_section(".orc_unwind").advise(format!("{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}")));
+        let fail = |what: &str| {
+            Err(Error::broken("orc-size", what).in_section(".orc_unwind").advise(format!(
+                "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
+            )))
+        };
         if total % size != 0 {
             return fail("bad .orc_unwind size");
         }

@@ -4,8 +4,10 @@
 //! one that the same function uses (spec section 12). State must survive a patch, so a
 //! variable that cannot be followed is refused rather than made anew.
 
+use std::collections::VecDeque;
+
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::twins::Twins;
 use crate::elf::abi;
@@ -21,8 +23,13 @@ pub struct Statics<'a, 'o, 'd> {
     patched: &'a Layout<'o, 'd, Patched>,
 }
 
-/// Patched variables that a family of sections refers to, by normal name, in order of use.
-type Candidates = IndexMap<String, Vec<SymbolId<Patched>>, RandomState>;
+/// Patched variables that a family of sections refers to.
+#[derive(Default)]
+struct Candidates {
+    all: IndexSet<SymbolId<Patched>, RandomState>,
+    /// By normal name and size, in order of use.
+    by_name: IndexMap<(String, u64), VecDeque<SymbolId<Patched>>, RandomState>,
+}
 
 /// Pairs static locals in `twins`; returns a warning about one that could not be.
 pub fn correlate_statics(
@@ -39,6 +46,41 @@ pub fn correlate_statics(
         statics.verify(*user, variables, twins)?;
     }
     statics.uncorrelated(twins)
+}
+
+/// Names that the C tool gives to new static locals: it pairs variables in order first, and
+/// keeps the name when it later finds that the pair was none (spec section 27.11). Harmless,
+/// since local names of the patch mean nothing, but part of what its outputs look like.
+pub fn borrow_names(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &mut Twins,
+) {
+    let mut by_name: IndexMap<String, (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>), RandomState> =
+        IndexMap::default();
+    for id in in_section_order(orig) {
+        by_name.entry(names::normal(orig.object.symbol_name(id))).or_default().0.push(id);
+    }
+    for id in in_section_order(patched) {
+        if let Some(group) = by_name.get_mut(&names::normal(patched.object.symbol_name(id))) {
+            group.1.push(id);
+        }
+    }
+    for (o, p) in by_name.into_values() {
+        for (&o, &p) in o.iter().zip(&p) {
+            if twins.orig_symbol(p).is_none() {
+                twins.borrowed_names.insert(p, o);
+            }
+        }
+    }
+}
+
+/// Static locals in the order of their sections.
+fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
+    let object = layout.object;
+    let mut found: Vec<_> = object.symbols().filter(|&id| layout.is_static_local(id)).collect();
+    found.sort_by_key(|&id| object.section_of(id));
+    found
 }
 
 impl Statics<'_, '_, '_> {
@@ -92,39 +134,48 @@ impl Statics<'_, '_, '_> {
     /// Variables that `section` and the functions split from its owner refer to.
     fn candidates(&self, section: SectionId<Patched>) -> Result<Candidates> {
         let object = self.patched.object;
-        let mut seen: IndexMap<SymbolId<Patched>, (), RandomState> = IndexMap::default();
+        let mut candidates = Candidates::default();
         let mut family = vec![section];
         let mut next = 0;
         while let Some(&section) = family.get(next) {
             next += 1;
             for_each_target(self.patched, section, |symbol| {
                 if object.symbol_kind(symbol) == abi::STT_OBJECT {
-                    seen.insert(symbol, ());
+                    candidates.all.insert(symbol);
                 }
             })?;
-            let children = self.patched.owner(section).into_iter().flat_map(|o| self.patched.children(o));
+            let children =
+                self.patched.owner(section).into_iter().flat_map(|o| self.patched.children(o));
             family.extend(children.filter_map(|c| object.section_of(c)).filter(|&s| s != section));
         }
-        let mut candidates = Candidates::default();
-        for symbol in seen.into_keys() {
-            candidates.entry(names::normal(object.symbol_name(symbol))).or_default().push(symbol);
+        for &symbol in &candidates.all {
+            let view = object.symbol(symbol);
+            let key = (names::normal(view.name), view.size);
+            candidates.by_name.entry(key).or_default().push_back(symbol);
         }
         Ok(candidates)
     }
 
-    fn pair(&self, user: SectionId<Orig>, variables: &[SymbolId<Orig>], twins: &mut Twins) -> Result<()> {
-        let missing: Vec<_> = variables.iter().copied().filter(|&v| twins.patched_symbol(v).is_none()).collect();
+    fn pair(
+        &self,
+        user: SectionId<Orig>,
+        variables: &[SymbolId<Orig>],
+        twins: &mut Twins,
+    ) -> Result<()> {
+        let missing: Vec<_> =
+            variables.iter().copied().filter(|&v| twins.patched_symbol(v).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let candidates = match self.counterpart(user, twins) {
+        let mut candidates = match self.counterpart(user, twins) {
             Some(counterpart) => self.candidates(counterpart)?,
             None => Candidates::default(),
         };
         for variable in missing {
             let symbol = self.orig.object.symbol(variable);
-            let free = candidates.get(&names::normal(symbol.name)).into_iter().flatten().copied().find(|&c| {
-                twins.orig_symbol(c).is_none() && self.patched.object.symbol(c).size == symbol.size
+            let named = candidates.by_name.get_mut(&(names::normal(symbol.name), symbol.size));
+            let free = named.and_then(|queue| {
+                std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
             });
             let Some(twin) = free else { return Err(self.removed(user, variable)) };
             self.accept(variable, twin, twins)?;
@@ -136,16 +187,24 @@ impl Statics<'_, '_, '_> {
         let name = self.orig.object.symbol_name(o);
         let bundled = self.orig.is_bundled(o);
         if bundled != self.patched.is_bundled(p) {
-            return Err(Error::broken("bundle-mismatch", format!("bundle mismatch for symbol {name}"))
-                .advise("compile both objects with -fdata-sections"));
+            return Err(Error::broken(
+                "bundle-mismatch",
+                format!("bundle mismatch for symbol {name}"),
+            )
+            .advise("compile both objects with -fdata-sections"));
         }
-        let (Some(from), Some(to)) = (self.orig.object.section_of(o), self.patched.object.section_of(p)) else {
+        let (Some(from), Some(to)) =
+            (self.orig.object.section_of(o), self.patched.object.section_of(p))
+        else {
             twins.pair_symbols(o, p);
             return Ok(());
         };
         if bundled {
             let names = (self.orig.object.section_name(from), self.patched.object.section_name(to));
-            if twins.patched_section(from).is_none() && twins.orig_section(to).is_none() && names::same(names.0, names.1) {
+            if twins.patched_section(from).is_none()
+                && twins.orig_section(to).is_none()
+                && names::same(names.0, names.1)
+            {
                 twins.pair_sections(from, to);
             }
         } else if twins.patched_section(from) != Some(to) {
@@ -166,10 +225,13 @@ impl Statics<'_, '_, '_> {
         let object = self.orig.object;
         let name = object.symbol_name(variable);
         let user = self.user_name(user);
-        Error::refused("static-local-removed", format!("reference to static local variable {name} in {user} was removed"))
-            .in_file(object.file())
-            .at_symbol(name)
-            .advise("keep a use of the variable in that function, so that its state can be followed")
+        Error::refused(
+            "static-local-removed",
+            format!("reference to static local variable {name} in {user} was removed"),
+        )
+        .in_file(object.file())
+        .at_symbol(name)
+        .advise("keep a use of the variable in that function, so that its state can be followed")
     }
 
     fn user_name(&self, section: SectionId<Orig>) -> &str {
@@ -177,7 +239,12 @@ impl Statics<'_, '_, '_> {
         self.orig.owner(section).map_or(object.section_name(section), |o| object.symbol_name(o))
     }
 
-    fn verify(&self, user: SectionId<Orig>, variables: &[SymbolId<Orig>], twins: &Twins) -> Result<()> {
+    fn verify(
+        &self,
+        user: SectionId<Orig>,
+        variables: &[SymbolId<Orig>],
+        twins: &Twins,
+    ) -> Result<()> {
         let Some(counterpart) = self.counterpart(user, twins) else {
             return match variables.first() {
                 Some(&variable) => Err(self.removed(user, variable)),
@@ -189,8 +256,7 @@ impl Statics<'_, '_, '_> {
             let Some(twin) = twins.patched_symbol(variable) else {
                 return Err(self.removed(user, variable));
             };
-            let name = self.patched.object.symbol_name(twin);
-            if !candidates.get(&names::normal(name)).is_some_and(|c| c.contains(&twin)) {
+            if !candidates.all.contains(&twin) {
                 let variable = self.orig.object.symbol_name(variable);
                 let user = self.user_name(user);
                 return Err(Error::refused(
@@ -220,7 +286,10 @@ impl Statics<'_, '_, '_> {
                 continue;
             }
             for_each_target(self.patched, section, |symbol| {
-                if first.is_none() && self.patched.is_static_local(symbol) && twins.orig_symbol(symbol).is_none() {
+                if first.is_none()
+                    && self.patched.is_static_local(symbol)
+                    && twins.orig_symbol(symbol).is_none()
+                {
                     first = Some((symbol, section));
                 }
             })?;

@@ -38,7 +38,11 @@ pub struct Statuses {
 
 impl Statuses {
     /// Derives all statuses. Fails, with class refused, on differences that no patch can express.
-    pub fn new(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts, ignored: &Ignored) -> Result<Self> {
+    pub fn new(
+        comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
+        ignored: &Ignored,
+    ) -> Result<Self> {
         let object = comparer.patched.layout.object;
         let mut statuses = Statuses {
             sections: IdVec::filled(Status::Same, object.section_count()),
@@ -57,7 +61,12 @@ impl Statuses {
         Ok(statuses)
     }
 
-    fn derive_section(&mut self, comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts, id: SectionId<Patched>) -> Result<()> {
+    fn derive_section(
+        &mut self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
+        id: SectionId<Patched>,
+    ) -> Result<()> {
         let layout = comparer.patched.layout;
         let class = layout.class(id);
         if matches!(class, Class::Meta | Class::Relocations | Class::Noise(_)) {
@@ -69,7 +78,10 @@ impl Statuses {
             return Ok(());
         };
         let (o, p) = (comparer.orig.layout.object.section(twin), layout.object.section(id));
-        let header = o.kind == p.kind && o.flags == p.flags && o.entsize == p.entsize && (o.align == p.align || p.is_text());
+        let header = o.kind == p.kind
+            && o.flags == p.flags
+            && o.entsize == p.entsize
+            && (o.align == p.align || p.is_text());
         if !header {
             return Err(Error::refused(
                 "section-header-differs",
@@ -92,18 +104,28 @@ impl Statuses {
         Ok(())
     }
 
-    fn symbol(&self, comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, id: SymbolId<Patched>) -> Result<Status> {
+    fn symbol(
+        &self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        ignored: &Ignored,
+        id: SymbolId<Patched>,
+    ) -> Result<Status> {
         let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
         let symbol = patched.object.symbol(id);
         if symbol.kind == abi::STT_SECTION {
-            let paired = patched.object.section_of(id).is_none_or(|s| comparer.twins.orig_section(s).is_some());
+            let paired = patched
+                .object
+                .section_of(id)
+                .is_none_or(|s| comparer.twins.orig_section(s).is_some());
             return Ok(if paired { Status::Same } else { Status::New });
         }
         let Some(twin_id) = comparer.twins.orig_symbol(id) else { return Ok(Status::New) };
         let twin = orig.object.symbol(twin_id);
         let sections = match (twin.home, symbol.home) {
             (Home::Section(o), Home::Section(p)) => Some((o, p)),
-            (Home::Section(_), _) | (_, Home::Section(_)) => return Err(info_mismatch(symbol.name)),
+            (Home::Section(_), _) | (_, Home::Section(_)) => {
+                return Err(info_mismatch(symbol.name));
+            }
             _ => None,
         };
         if (twin.bind, twin.kind) != (symbol.bind, symbol.kind) {
@@ -141,8 +163,11 @@ impl Statuses {
         if left_ignored || names::heat(names.0) != names::heat(names.1) {
             return Ok(());
         }
-        Err(Error::refused("symbol-changed-sections", format!("symbol changed sections: {}", patched.object.symbol_name(id)))
-            .advise(format!("it moved from {} to {}", names.0, names.1)))
+        Err(Error::refused(
+            "symbol-changed-sections",
+            format!("symbol changed sections: {}", patched.object.symbol_name(id)),
+        )
+        .advise(format!("it moved from {} to {}", names.0, names.1)))
     }
 
     /// A function whose split-off part changed has changed, unless ftrace can hook the part
@@ -184,11 +209,16 @@ fn is_label(kind: u8, name: &str) -> bool {
 }
 
 /// Checks that the two objects are of one kind (spec section 5).
-pub fn check_headers(orig: &crate::elf::object::Header, patched: &crate::elf::object::Header) -> Result<()> {
+pub fn check_headers(
+    orig: &crate::elf::object::Header,
+    patched: &crate::elf::object::Header,
+) -> Result<()> {
     let (o, p) = (orig, patched);
     if o.machine != p.machine {
-        return Err(Error::refused("elf-headers-differ", "ELF headers differ")
-            .advise(format!("the objects are for different machines ({} and {})", o.machine, p.machine)));
+        return Err(Error::refused("elf-headers-differ", "ELF headers differ").advise(format!(
+            "the objects are for different machines ({} and {})",
+            o.machine, p.machine
+        )));
     }
     let mut comparable = *p;
     comparable.phnum = o.phnum;
@@ -202,4 +232,3 @@ pub fn check_headers(orig: &crate::elf::object::Header, patched: &crate::elf::ob
     }
     Ok(())
 }
-

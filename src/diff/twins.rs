@@ -1,5 +1,8 @@
 //! Which things of the original and of the patched object are the same thing.
 
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 
 /// The one-to-one relation between symbols and between sections of the two objects.
@@ -10,6 +13,8 @@ pub struct Twins {
     sections: Relation<SectionId<Orig>, SectionId<Patched>>,
     /// Pairs that several candidates competed for and only their order decided.
     pub by_order: Vec<SymbolId<Patched>>,
+    /// New static locals that the drop-in calls by another's name (spec section 27.11).
+    pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +49,7 @@ impl Twins {
             symbols: Relation::new(symbols.0, symbols.1),
             sections: Relation::new(sections.0, sections.1),
             by_order: Vec::new(),
+            borrowed_names: IndexMap::default(),
         }
     }
 
@@ -73,6 +79,11 @@ impl Twins {
     /// The original twin of a patched section.
     pub fn orig_section(&self, p: SectionId<Patched>) -> Option<SectionId<Orig>> {
         some(self.sections.orig_of[p])
+    }
+
+    /// The original symbol whose name a patched symbol has in the output.
+    pub fn namesake(&self, p: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+        self.orig_symbol(p).or_else(|| self.borrowed_names.get(&p).copied())
     }
 
     /// Whether two symbols are twins.

@@ -105,6 +105,10 @@ impl Verdicts {
 
     /// Sections in which something differs, in order.
     pub fn differing(&self) -> impl Iterator<Item = (SectionId<Patched>, Verdict)> + '_ {
-        self.sections.iter().skip(1).filter(|(id, v)| id.index() > 0 && !v.is_same()).map(|(id, v)| (id, *v))
+        self.sections
+            .iter()
+            .skip(1)
+            .filter(|(id, v)| id.index() > 0 && !v.is_same())
+            .map(|(id, v)| (id, *v))
     }
 }

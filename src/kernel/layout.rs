@@ -101,7 +101,9 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if object.section_name(id) == tables::REPLACEMENTS {
                 replacements.push(id);
             }
-            if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_)) || is_special(object.section_name(id)) {
+            if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_))
+                || is_special(object.section_name(id))
+            {
                 named_sections.entry(object.section_name(id)).or_insert(id);
             }
         }
@@ -171,7 +173,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         Ok(())
     }
 
-    fn link_prefixes(&mut self, section: SectionId<S>, found: &[(SectionId<S>, SymbolId<S>)]) -> Result<()> {
+    fn link_prefixes(
+        &mut self,
+        section: SectionId<S>,
+        found: &[(SectionId<S>, SymbolId<S>)],
+    ) -> Result<()> {
         let object = self.object;
         let mut functions: Vec<(u64, SymbolId<S>)> = object
             .members(section)
@@ -184,11 +190,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             let symbol = object.symbol(prefix);
             let end = symbol.value.saturating_add(symbol.size);
             let fail = |why: &str| {
-                Error::broken("prefix-without-function", format!("missing func for {}", symbol.name))
-                    .in_section(object.section_name(section))
-                    .at_symbol(symbol.name)
-                    .at_offset(end)
-                    .advise(why)
+                Error::broken(
+                    "prefix-without-function",
+                    format!("missing func for {}", symbol.name),
+                )
+                .in_section(object.section_name(section))
+                .at_symbol(symbol.name)
+                .at_offset(end)
+                .advise(why)
             };
             let next = &functions[functions.partition_point(|f| f.0 < end)..];
             let Some(&(start, _)) = next.first() else {
@@ -196,7 +205,9 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             };
             let gap = object.section(section).data.get(end as usize..start as usize);
             if !gap.is_some_and(|g| is_padding(self.arch, g)) {
-                return Err(fail("the bytes between the prefix and the next function are no padding"));
+                return Err(fail(
+                    "the bytes between the prefix and the next function are no padding",
+                ));
             }
             let starting_there = next.iter().take_while(|f| f.0 == start);
             self.prefixes.extend(starting_there.map(|f| (f.1, prefix)));
@@ -253,7 +264,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn find_children(&mut self) -> Result<()> {
         let object = self.object;
-        let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> = IndexMap::default();
+        let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
+            IndexMap::default();
         let mut found = Vec::new();
         for id in object.symbols() {
             if object.symbol_kind(id) == abi::STT_FUNC
@@ -299,15 +311,19 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn cut_entities(&mut self) -> Result<()> {
         let object = self.object;
-        let mut cuts: Vec<(SectionId<S>, u32, SymbolId<S>)> = Vec::with_capacity(object.section_count());
+        let mut cuts: Vec<(SectionId<S>, u32, SymbolId<S>)> =
+            Vec::with_capacity(object.section_count());
         let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
         for section in object.sections() {
             if !matches!(self.class[section], Class::Text | Class::Data | Class::Strings) {
                 continue;
             }
             if u32::try_from(object.section(section).size).is_err() {
-                return Err(Error::broken("section-too-large", "a section of 4 GiB or more is not supported")
-                    .in_section(object.section_name(section)));
+                return Err(Error::broken(
+                    "section-too-large",
+                    "a section of 4 GiB or more is not supported",
+                )
+                .in_section(object.section_name(section)));
             }
             let owner = self.owner[section];
             if owner.index() != 0 {
@@ -329,7 +345,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 covered = covered.max(end).max(start + 1);
             }
         }
-        self.entities = Csr::build(object.section_count(), || cuts.iter().map(|&(s, at, sym)| (s, (at, sym))));
+        self.entities =
+            Csr::build(object.section_count(), || cuts.iter().map(|&(s, at, sym)| (s, (at, sym))));
         Ok(())
     }
 
@@ -342,7 +359,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             abi::STT_NOTYPE => symbol.size > 0,
             _ => false,
         };
-        if !named || self.is_prefix(id) || symbol.value >= self.object.section(section).size.max(1) {
+        if !named || self.is_prefix(id) || symbol.value >= self.object.section(section).size.max(1)
+        {
             return None;
         }
         let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol(p).value);
@@ -469,7 +487,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             return None;
         }
         if self.is_label(id) {
-            let in_strings = self.object.section_of(id).is_some_and(|s| self.class[s] == Class::Strings);
+            let in_strings =
+                self.object.section_of(id).is_some_and(|s| self.class[s] == Class::Strings);
             if self.arch.local_labels || !in_strings {
                 return None;
             }
@@ -492,7 +511,9 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     pub fn is_mapping(&self, id: SymbolId<S>) -> bool {
         self.arch.mapping_symbols && {
             let symbol = self.object.symbol(id);
-            symbol.kind == abi::STT_NOTYPE && symbol.bind == abi::STB_LOCAL && symbol.name.starts_with('$')
+            symbol.kind == abi::STT_NOTYPE
+                && symbol.bind == abi::STB_LOCAL
+                && symbol.name.starts_with('$')
         }
     }
 
@@ -521,12 +542,20 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Relocations from the start of a function (prefix included) to the end of its section.
-    pub fn entry_relocs(&self, id: SymbolId<S>, section: SectionId<S>) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
+    pub fn entry_relocs(
+        &self,
+        id: SymbolId<S>,
+        section: SectionId<S>,
+    ) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
         let start = if self.is_bundled(id) { 0 } else { self.object.symbol(id).value };
         let relocs = self.object.relocs(section);
         (relocs.lower_bound(start)..relocs.len()).map(move |i| {
             let reloc = relocs.get(i);
-            EntryReloc { offset: reloc.offset, kind: reloc.kind, symbol: self.object.symbol_name(reloc.symbol) }
+            EntryReloc {
+                offset: reloc.offset,
+                kind: reloc.kind,
+                symbol: self.object.symbol_name(reloc.symbol),
+            }
         })
     }
 
@@ -535,7 +564,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let Some(section) = self.object.section_of(id) else { return false };
         self.object.symbol_kind(id) == abi::STT_FUNC
             && !self.is_prefix(id)
-            && (self.arch.has_profiling)(&self.view(id, section), &mut self.entry_relocs(id, section))
+            && (self.arch.has_profiling)(
+                &self.view(id, section),
+                &mut self.entry_relocs(id, section),
+            )
     }
 
     /// Whether `id` is a variable the kernel's macros define once per use (spec section
@@ -557,7 +589,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         }
         names::is_special_static_section(section_name)
             || symbol.bind == abi::STB_LOCAL
-                && (names::is_once_section(section_name) || names::is_special_static_name(symbol.name))
+                && (names::is_once_section(section_name)
+                    || names::is_special_static_name(symbol.name))
     }
 
     /// Whether `id` is a static local variable that keeps state (spec section 10.2).
@@ -576,13 +609,18 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
 /// Sections that are looked up by name.
 fn is_special(name: &str) -> bool {
-    name.starts_with(".kpatch.") || name == tables::REPLACEMENTS || name.starts_with(".orc_unwind") || name == ".toc"
+    name.starts_with(".kpatch.")
+        || name == tables::REPLACEMENTS
+        || name.starts_with(".orc_unwind")
+        || name == ".toc"
         || tables::NOT_WITH_KLP_ARCH.contains(&name)
 }
 
 fn classify(section: &Section<'_>, arch: &Arch) -> Class {
     match section.kind {
-        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => return Class::Meta,
+        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => {
+            return Class::Meta;
+        }
         abi::SHT_RELA => return Class::Relocations,
         abi::SHT_GROUP => return Class::Group,
         _ => {}
@@ -607,7 +645,9 @@ fn classify(section: &Section<'_>, arch: &Arch) -> Class {
 /// Whether bytes are filler: single-byte NOPs, traps or zeros.
 pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
     let uniform = |b: u8| bytes.iter().all(|&x| x == b);
-    bytes.is_empty() || uniform(0) || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
+    bytes.is_empty()
+        || uniform(0)
+        || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
 }
 
 /// Which symbol covers which bytes of a section with many symbols.

@@ -230,14 +230,8 @@ pub fn heat(section: &str) -> Heat {
 }
 
 /// Section name prefixes after which the name of the only function follows.
-const FUNCTION_SECTIONS: [&str; 6] = [
-    ".text.",
-    ".text.hot.",
-    ".text.unlikely.",
-    ".text.split.",
-    ".text.unknown.",
-    ".text.startup.",
-];
+const FUNCTION_SECTIONS: [&str; 6] =
+    [".text.", ".text.hot.", ".text.unlikely.", ".text.split.", ".text.unknown.", ".text.startup."];
 /// Section name prefixes after which the name of the only object follows.
 const OBJECT_SECTIONS: [&str; 7] = [
     ".data.",
@@ -312,7 +306,16 @@ mod tests {
 
     #[test]
     fn special_statics() {
-        for name in ["__key.1", "f.__key", "__func__.23", "g.__func__", "CSWTCH.12", "f._rs", "f._entry.26", "f.__already_done.1"] {
+        for name in [
+            "__key.1",
+            "f.__key",
+            "__func__.23",
+            "g.__func__",
+            "CSWTCH.12",
+            "f._rs",
+            "f._entry.26",
+            "f.__already_done.1",
+        ] {
             assert!(is_special_static_name(name), "{name}");
         }
         for name in ["x.1", "my__key.1", "__key", "monkey.__keys_"] {

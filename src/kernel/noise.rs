@@ -38,9 +38,17 @@ static ROWS: [Row; 19] = [
     row(Match::Prefix(".discard"), "discard", "dropped by the kernel's linker script"),
     row(Match::Prefix(".llvm_addrsig"), "addrsig", "a hint for identical code folding"),
     row(Match::Prefix(".llvm_bb_addr_map"), "bb-addr-map", "a map for profilers"),
-    row(Match::Prefix(".llvm."), "llvm-metadata", "call graph profile and other hints for the linker"),
+    row(
+        Match::Prefix(".llvm."),
+        "llvm-metadata",
+        "call graph profile and other hints for the linker",
+    ),
     row(Match::Prefix(".pseudo_probe"), "pseudo-probe", "a map for profilers"),
-    row(Match::Name(".modinfo"), "modinfo", "text about the module; namespaces are carried separately"),
+    row(
+        Match::Name(".modinfo"),
+        "modinfo",
+        "text about the module; namespaces are carried separately",
+    ),
     row(Match::Name(".comment"), "comment", "compiler version strings"),
     row(Match::Prefix(".note.GNU-stack"), "gnu-stack", "an empty marker"),
     row(Match::Prefix(".note.gnu.property"), "gnu-property", "a marker for the linker"),
@@ -77,11 +85,7 @@ static ROWS: [Row; 19] = [
     Row {
         section: Match::Name(".sframe"),
         machine: None,
-        rule: Rule {
-            name: "sframe",
-            reason: "unwind data follows the code",
-            dropped: false,
-        },
+        rule: Rule { name: "sframe", reason: "unwind data follows the code", dropped: false },
     },
     row(Match::Name(".gnu_debuglink"), "debuglink", "a file name for debuggers"),
     row(Match::Name(".gnu.lto_.opts"), "lto-opts", "compiler options"),

@@ -26,7 +26,8 @@ pub fn is_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -
         && (name.starts_with(".altinstr_")
             || name.starts_with(".rodata")
             || names::is_clang_unnamed(name)
-            || object.members(section).is_empty() && object.section(section).flags & abi::SHF_WRITE == 0)
+            || object.members(section).is_empty()
+                && object.section(section).flags & abi::SHF_WRITE == 0)
 }
 
 impl<S: Side> Pieces<S> {
@@ -35,7 +36,9 @@ impl<S: Side> Pieces<S> {
         let object = layout.object;
         let mut starts: Vec<(SectionId<S>, u32)> = Vec::new();
         for base in object.sections() {
-            if object.rela_section(base).is_none() || matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
+            if object.rela_section(base).is_none()
+                || matches!(layout.class(base), Class::Debug | Class::Noise(_))
+            {
                 continue;
             }
             let refs = Refs::new(layout, base);
@@ -60,11 +63,13 @@ impl<S: Side> Pieces<S> {
     pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
         let header = layout.object.section(section);
         if header.flags & abi::SHF_MERGE != 0 && header.entsize > 0 {
-            return (at / header.entsize).saturating_add(1).saturating_mul(header.entsize).min(header.size);
+            return (at / header.entsize)
+                .saturating_add(1)
+                .saturating_mul(header.entsize)
+                .min(header.size);
         }
         let starts = self.starts.get(section);
         let next = starts.partition_point(|&s| u64::from(s) <= at);
         starts.get(next).map_or(header.size, |&s| u64::from(s).min(header.size))
     }
 }
-

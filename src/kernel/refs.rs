@@ -81,7 +81,10 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 .binary_search_by_key(&reloc.kind, |b| b.0)
                 .map_or(0, |i| -i64::from(biased[i].1)),
             Bias::InstructionEnd => {
-                let relative = matches!(kind.class, RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls);
+                let relative = matches!(
+                    kind.class,
+                    RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls
+                );
                 if self.is_text && relative {
                     self.instruction_end(reloc.offset)?.wrapping_sub(reloc.offset) as i64
                 } else {
@@ -101,14 +104,18 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         }
         while end <= at {
             let code = section.data.get(end as usize..).unwrap_or(&[]);
-            let length = (self.layout.arch.instruction_len)(code).filter(|&l| l > 0).ok_or_else(|| {
-                Error::broken(
-                    "undecodable",
-                    format!("can't decode instruction in section {} at offset {end:#x}", section.name),
-                )
-                .in_section(section.name)
-                .at_offset(end)
-            })?;
+            let length =
+                (self.layout.arch.instruction_len)(code).filter(|&l| l > 0).ok_or_else(|| {
+                    Error::broken(
+                        "undecodable",
+                        format!(
+                            "can't decode instruction in section {} at offset {end:#x}",
+                            section.name
+                        ),
+                    )
+                    .in_section(section.name)
+                    .at_offset(end)
+                })?;
             (start, end) = (end, end + length as u64);
         }
         *self.decoded.borrow_mut() = (start, end);
@@ -149,14 +156,19 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         }
         let addend = reloc.addend.wrapping_add(label.value as i64);
         // Without a section symbol the label itself is the only handle on the section.
-        let Some(symbol) = object.section_symbol(target) else { 
+        let Some(symbol) = object.section_symbol(target) else {
             return self.resolve_section(&Reloc { addend, ..*reloc }, target, plain);
         };
         let through_section = Reloc { symbol, addend, ..*reloc };
         self.resolve_section(&through_section, target, Ref { symbol, addend })
     }
 
-    fn resolve_section(&self, reloc: &Reloc<S>, target: SectionId<S>, plain: Ref<S>) -> Result<Ref<S>> {
+    fn resolve_section(
+        &self,
+        reloc: &Reloc<S>,
+        target: SectionId<S>,
+        plain: Ref<S>,
+    ) -> Result<Ref<S>> {
         let object = self.layout.object;
         let name = object.section_name(target);
         if keeps_section_symbol(name) || self.keeps_all() {
@@ -214,8 +226,13 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         let value = object.symbol(reloc.symbol).value as i64;
         let at = self.target_offset(reloc)?.wrapping_add(value);
         object.string_at(target, at).map(Some).ok_or_else(|| {
-            let error = Error::broken("bad-string-reference", "a reference leaves its string section")
-                .advise("the object is damaged, or its compiler uses string sections in an unknown way");
+            let error = Error::broken(
+                "bad-string-reference",
+                "a reference leaves its string section",
+            )
+            .advise(
+                "the object is damaged, or its compiler uses string sections in an unknown way",
+            );
             self.at(error, reloc)
         })
     }
@@ -238,12 +255,17 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             }
         }
         let data = object.section(toc).data;
-        let value = slot.and_then(|s| read_u64(data, s as usize, object.endian())).filter(|&v| v != 0);
+        let value =
+            slot.and_then(|s| read_u64(data, s as usize, object.endian())).filter(|&v| v != 0);
         value.map(Effective::Constant).ok_or_else(|| {
             self.at(
                 Error::broken(
                     "toc-entry-missing",
-                    format!(".toc entry not found {} + {:x}", object.symbol_name(reloc.symbol), reloc.addend),
+                    format!(
+                        ".toc entry not found {} + {:x}",
+                        object.symbol_name(reloc.symbol),
+                        reloc.addend
+                    ),
                 ),
                 reloc,
             )

@@ -99,11 +99,14 @@ impl<S: Side> Rows<S> {
             let cut = match table.row {
                 RowSize::Fixed(size) => Cut::Every(size),
                 RowSize::Struct(name) => Cut::Every(
-                    sizes.required(name, table.section, header.entsize).map_err(|e| e.in_file(object.file()))?,
+                    sizes
+                        .required(name, table.section, header.entsize)
+                        .map_err(|e| e.in_file(object.file()))?,
                 ),
                 RowSize::ByExceptionTable => cut_fixups(layout, section)?,
             };
-            let natural = natural_size(layout, table, section).filter(|&n| !matches!(cut, Cut::Every(row) if row == n));
+            let natural = natural_size(layout, table, section)
+                .filter(|&n| !matches!(cut, Cut::Every(row) if row == n));
             tables.push(TableRows { table, section, cut, natural });
         }
         let mut rows = Vec::new();
@@ -163,7 +166,11 @@ fn collect<S: Side>(
 }
 
 /// The distance between the code fields of a table that has exactly one in each row.
-fn natural_size<S: Side>(layout: &Layout<'_, '_, S>, table: &Table, section: SectionId<S>) -> Option<u64> {
+fn natural_size<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    table: &Table,
+    section: SectionId<S>,
+) -> Option<u64> {
     if table.noise.is_empty() {
         return None;
     }
@@ -187,7 +194,10 @@ fn natural_size<S: Side>(layout: &Layout<'_, '_, S>, table: &Table, section: Sec
 }
 
 /// The place a field of a table points to.
-fn code_place<S: Side>(layout: &Layout<'_, '_, S>, reloc: &Reloc<S>) -> Option<(SectionId<S>, u64)> {
+fn code_place<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    reloc: &Reloc<S>,
+) -> Option<(SectionId<S>, u64)> {
     let section = layout.object.section_of(reloc.symbol)?;
     let value = layout.object.symbol(reloc.symbol).value as i64;
     Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
@@ -218,4 +228,3 @@ fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Resul
     starts.push(size);
     Ok(Cut::At(starts))
 }
-

@@ -13,7 +13,9 @@ use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::elf::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex};
+use crate::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
@@ -64,7 +66,14 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             moves.insert(table.section, packed(spans));
         }
         if let Some(unwind) = &selection.unwind {
-            let spans = |size: u64| packed(unwind.kept.iter().map(move |&i| (u64::from(i) * size, (u64::from(i) + 1) * size)));
+            let spans = |size: u64| {
+                packed(
+                    unwind
+                        .kept
+                        .iter()
+                        .map(move |&i| (u64::from(i) * size, (u64::from(i) + 1) * size)),
+                )
+            };
             moves.insert(unwind.entries, spans(unwind.size));
             moves.insert(unwind.places, spans(4));
         }
@@ -103,7 +112,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     /// Sections that are in the selection but have no place in the output.
     fn is_dropped(&self, section: SectionId<Patched>) -> bool {
-        matches!(self.layout().class(section), Class::Meta | Class::Relocations | Class::Group | Class::Noise(_))
+        matches!(
+            self.layout().class(section),
+            Class::Meta | Class::Relocations | Class::Group | Class::Noise(_)
+        )
     }
 
     /// Builds the output in kpatch's form.
@@ -142,13 +154,6 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(output.object)
     }
 
-    fn section_name(&self, id: SectionId<Patched>) -> &'d str {
-        match self.comparer.twins.orig_section(id) {
-            Some(twin) => self.comparer.orig.layout.object.section_name(twin),
-            None => self.layout().object.section_name(id),
-        }
-    }
-
     fn copy_sections(&self, output: &mut Output<'_>) -> Result<()> {
         let object = self.layout().object;
         for id in object.sections() {
@@ -158,7 +163,9 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let section = object.section(id);
             let (data, size) = match self.moves.get(&id) {
                 Some(moves) => {
-                    let kept = moves.iter().flat_map(|&(start, end, _)| &section.data[start as usize..end as usize]);
+                    let kept = moves
+                        .iter()
+                        .flat_map(|&(start, end, _)| &section.data[start as usize..end as usize]);
                     let data: Vec<u8> = kept.copied().collect();
                     let size = data.len() as u64;
                     (data, size)
@@ -167,7 +174,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             };
             output.sections.insert(id, output.object.sections.len());
             output.object.sections.push(OutSection {
-                name: self.section_name(id).to_owned(),
+                name: self.comparer.output_section_name(id).to_owned(),
                 kind: section.kind,
                 // Members of groups are refused unless unchanged; the copy is no member.
                 flags: section.flags & !abi::SHF_GROUP,
@@ -186,8 +193,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             }
             let linked = SectionId::new(section.link as usize);
             let link = output.sections.get(&linked).copied().ok_or_else(|| {
-                Error::broken("link-order", format!("{} is ordered after a section that is not in the patch", section.name))
-                    .in_section(section.name)
+                Error::broken(
+                    "link-order",
+                    format!("{} is ordered after a section that is not in the patch", section.name),
+                )
+                .in_section(section.name)
             })?;
             output.object.sections[index].link = Some(link);
         }
@@ -241,7 +251,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(())
     }
 
-    fn copy_relocs(&self, output: &mut Output<'_>, resolution: &Resolution, entries: &[Entry]) -> Result<()> {
+    fn copy_relocs(
+        &self,
+        output: &mut Output<'_>,
+        resolution: &Resolution,
+        entries: &[Entry],
+    ) -> Result<()> {
         let object = self.layout().object;
         for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
             let section = chunk[0].0;
@@ -261,7 +276,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     addend,
                 });
             }
-            output.set_relocs(section, object.rela_section(section).map_or(abi::SHF_INFO_LINK, |r| object.section(r).flags), out);
+            output.set_relocs(
+                section,
+                object
+                    .rela_section(section)
+                    .map_or(abi::SHF_INFO_LINK, |r| object.section(r).flags),
+                out,
+            );
         }
         // A section whose relocations all went keeps an empty table, as the C tool's does.
         let empty: Vec<SectionId<Patched>> = output.sections.keys().copied().collect();
@@ -322,7 +343,9 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         addend: i64,
     ) -> Result<()> {
         let object = self.layout().object;
-        let Some(home) = object.section_of(symbol).filter(|&s| self.selection.sections[s]) else { return Ok(()) };
+        let Some(home) = object.section_of(symbol).filter(|&s| self.selection.sections[s]) else {
+            return Ok(());
+        };
         let relative = Reloc { addend, ..*reloc };
         let at = refs.target_offset(&relative)?.wrapping_add(object.symbol(symbol).value as i64);
         if at >= 0 && at as u64 <= object.section(home).size {
@@ -331,7 +354,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let base = object.section_name(section);
         Err(Error::broken(
             "out-of-range",
-            format!("{base}+{:#x}: out-of-range relocation {}{:+#x}", reloc.offset, object.symbol_name(symbol), addend),
+            format!(
+                "{base}+{:#x}: out-of-range relocation {}{:+#x}",
+                reloc.offset,
+                object.symbol_name(symbol),
+                addend
+            ),
         )
         .in_section(base)
         .at_symbol(object.symbol_name(symbol))
@@ -376,7 +404,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         if resolver.target.klp_arch {
             let mut arch = Table::default();
             for name in KLP_ARCH_SECTIONS {
-                let found = self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
+                let found = self
+                    .layout()
+                    .section_named(name)
+                    .and_then(|s| output.sections.get(&s).copied());
                 if let Some(index) = found {
                     let symbol = output.section_symbol(index);
                     arch.row(16);
@@ -390,7 +421,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(())
     }
 
-    fn functions(&self, output: &mut Output<'_>, replaced: &[Replaced], parent: &str) -> Result<()> {
+    fn functions(
+        &self,
+        output: &mut Output<'_>,
+        replaced: &[Replaced],
+        parent: &str,
+    ) -> Result<()> {
         let big = output.object.big_endian;
         let mut table = Table::default();
         for function in replaced {
@@ -436,7 +472,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let symbols = symbols.finish(output, ".kpatch.symbols", 40);
         let symbols = output.section_symbol(symbols);
         let kind = output.pointer;
-        let entries = pointers.iter().map(|&(offset, addend)| OutReloc { offset, kind, symbol: Some(symbols), addend });
+        let entries = pointers.iter().map(|&(offset, addend)| OutReloc {
+            offset,
+            kind,
+            symbol: Some(symbols),
+            addend,
+        });
         output.object.sections[relocations].relocs[0].entries.extend(entries);
         Ok(())
     }
@@ -444,10 +485,16 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// Each callback learns which object it belongs to.
     fn callbacks(&self, output: &mut Output<'_>, parent: &str) {
         for name in macros::CALLBACKS {
-            let found = self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
+            let found =
+                self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
             let Some(index) = found else { continue };
             let addend = output.strings.offset(parent);
-            let entry = OutReloc { offset: 8, kind: output.pointer, symbol: Some(output.strings_symbol), addend };
+            let entry = OutReloc {
+                offset: 8,
+                kind: output.pointer,
+                symbol: Some(output.strings_symbol),
+                addend,
+            };
             if let Some(table) = output.object.sections[index].relocs.first_mut() {
                 table.entries.push(entry);
             }
@@ -459,7 +506,9 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     pub(super) fn traced<'b>(
         &'b self,
         output: &'b Output<'_>,
-    ) -> impl Iterator<Item = (SymbolId<Patched>, SectionId<Patched>, OutSymbolIndex, OutSectionIndex)> + 'b {
+    ) -> impl Iterator<
+        Item = (SymbolId<Patched>, SectionId<Patched>, OutSymbolIndex, OutSectionIndex),
+    > + 'b {
         let layout = self.layout();
         output.symbols.iter().filter_map(move |(&id, &index)| {
             let section = layout.object.section_of(id)?;
@@ -477,12 +526,22 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
 impl Output<'_> {
     /// Appends an allocated PROGBITS section with its relocations, which may be empty.
-    pub(super) fn add_section(&mut self, name: &str, data: Vec<u8>, entsize: u64, relocs: Vec<OutReloc>) -> OutSectionIndex {
+    pub(super) fn add_section(
+        &mut self,
+        name: &str,
+        data: Vec<u8>,
+        entsize: u64,
+        relocs: Vec<OutReloc>,
+    ) -> OutSectionIndex {
         let tables = matches!(name, ".kpatch.strings" | ".modinfo");
         let relocs = if tables {
             Vec::new()
         } else {
-            vec![OutRelocs { name: format!(".rela{name}"), flags: abi::SHF_INFO_LINK, entries: relocs }]
+            vec![OutRelocs {
+                name: format!(".rela{name}"),
+                flags: abi::SHF_INFO_LINK,
+                entries: relocs,
+            }]
         };
         self.object.sections.push(OutSection {
             name: name.to_owned(),
@@ -572,7 +631,12 @@ impl Table {
 
     fn finish(self, output: &mut Output<'_>, name: &str, entsize: u64) -> OutSectionIndex {
         let kind = output.pointer;
-        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc { offset, kind, symbol: Some(symbol), addend });
+        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc {
+            offset,
+            kind,
+            symbol: Some(symbol),
+            addend,
+        });
         output.add_section(name, self.data, entsize, relocs.collect())
     }
 }

@@ -148,7 +148,9 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         Error::broken("symbol-not-found", format!("can't find symbol '{name}' in symbol table"))
             .in_file(self.target.parent.table().file())
             .at_symbol(name)
-            .advise("is this the symbol table of the kernel that the original object was built for?")
+            .advise(
+                "is this the symbol table of the kernel that the original object was built for?",
+            )
     }
 
     /// What the changed functions replace, in symbol order.
@@ -196,13 +198,17 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
         for &(section, _, reloc) in entries {
             if self.needs_klp(selection, section, &reloc, &mut decided)?
-                && let Effective::Reloc(base, effective) = Refs::new(self.layout(), section).effective(&reloc)?
+                && let Effective::Reloc(base, effective) =
+                    Refs::new(self.layout(), section).effective(&reloc)?
             {
                 flagged.insert((base, effective.offset));
             }
         }
-        let mut resolution =
-            Resolution { klp: Vec::new(), moved: IndexSet::default(), stripped: IndexSet::default() };
+        let mut resolution = Resolution {
+            klp: Vec::new(),
+            moved: IndexSet::default(),
+            stripped: IndexSet::default(),
+        };
         let mut used: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
         let mut candidates = Vec::new();
         for &(section, index, reloc) in entries {
@@ -278,7 +284,9 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let layout = self.layout();
         let object = layout.object;
         let arch = layout.arch;
-        if layout.class(section) == Class::Debug || (arch.never_klp)(reloc.kind, object.section_name(section)) {
+        if layout.class(section) == Class::Debug
+            || (arch.never_klp)(reloc.kind, object.section_name(section))
+        {
             return Ok(false);
         }
         let refs = Refs::new(layout, section);

@@ -15,13 +15,15 @@ pub(super) fn add(output: &mut Output<'_>, builder: &Builder<'_, '_, '_, '_>) ->
     let mut sites = Vec::with_capacity(functions.len());
     for (id, section, symbol, home) in functions {
         let view = layout.view(id, section);
-        let site = (arch.ftrace_site)(&view, &mut layout.entry_relocs(id, section)).map_err(|message| {
-            Error::broken("ftrace-site", message)
-                .in_file(layout.object.file())
-                .in_section(layout.object.section_name(section))
-                .at_symbol(view.name)
-                .advise("the function's entry has a form that is not known for this machine")
-        })?;
+        let site = (arch.ftrace_site)(&view, &mut layout.entry_relocs(id, section)).map_err(
+            |message| {
+                Error::broken("ftrace-site", message)
+                    .in_file(layout.object.file())
+                    .in_section(layout.object.section_name(section))
+                    .at_symbol(view.name)
+                    .advise("the function's entry has a form that is not known for this machine")
+            },
+        )?;
         if let Some((bytes, kind)) = site.rewrite {
             let out = &mut output.object.sections[home];
             let at = site.offset as usize;
@@ -38,20 +40,23 @@ pub(super) fn add(output: &mut Output<'_>, builder: &Builder<'_, '_, '_, '_>) ->
     let kind = output.pointer;
     match (arch.site_table)(layout.has_pfe()) {
         SiteTable::McountLoc => {
-            let relocs = sites.iter().enumerate().map(|(i, &(symbol, _, value, offset))| OutReloc {
-                offset: 8 * i as u64,
-                kind,
-                symbol: Some(symbol),
-                addend: offset.wrapping_sub(value) as i64,
-            });
+            let relocs =
+                sites.iter().enumerate().map(|(i, &(symbol, _, value, offset))| OutReloc {
+                    offset: 8 * i as u64,
+                    kind,
+                    symbol: Some(symbol),
+                    addend: offset.wrapping_sub(value) as i64,
+                });
             let relocs = relocs.collect();
             output.add_section("__mcount_loc", vec![0; 8 * sites.len()], 8, relocs);
         }
         SiteTable::PatchableEntries => {
             for (_, home, _, offset) in sites {
                 let symbol = output.section_symbol(home);
-                let entry = OutReloc { offset: 0, kind, symbol: Some(symbol), addend: offset as i64 };
-                let index = output.add_section("__patchable_function_entries", vec![0; 8], 8, vec![entry]);
+                let entry =
+                    OutReloc { offset: 0, kind, symbol: Some(symbol), addend: offset as i64 };
+                let index =
+                    output.add_section("__patchable_function_entries", vec![0; 8], 8, vec![entry]);
                 let section = &mut output.object.sections[index];
                 section.flags |= abi::SHF_WRITE;
                 if layout.pfe_ordered() {
