@@ -1,0 +1,28 @@
+//# what: the file got longer above the functions, so that only line numbers of warnings differ
+//# exit: 3
+#include "kernel.h"
+
+#define WARNING(text) __warn_printk(text, __LINE__)
+#ifdef PATCHED
+#line 400
+#endif
+
+int check_alignment(u64 address)
+{
+	if (unlikely(address & 7)) {
+		WARNING("address is not aligned at line %d\n");
+		return -1;
+	}
+	write_register(0, address);
+	return 0;
+}
+
+int check_size(u64 size)
+{
+	if (unlikely(size > 4096)) {
+		WARNING("size is too big at line %d\n");
+		return -1;
+	}
+	write_register(1, size);
+	return 0;
+}

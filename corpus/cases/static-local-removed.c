@@ -1,0 +1,21 @@
+//# what: a static local is gone, and whether it was renamed or dropped cannot be known
+//# exit: 2
+#include "kernel.h"
+
+u32 allocate_number(u32 pool)
+{
+#ifdef PATCHED
+	return read_register(pool) + 1;
+#else
+	static u32 last;
+
+	write_register(pool, ++last);
+	return last;
+#endif
+}
+
+u32 return_number(u32 pool, u32 number)
+{
+	write_register(pool, number);
+	return 0;
+}
