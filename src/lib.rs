@@ -140,7 +140,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection);
     let entries = builder.entries();
-    let replaced = resolver.replaced(&functions)?;
+    let redirected = check::redirected(&comparer, &statuses, &selection);
+    let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }

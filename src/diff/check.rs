@@ -1,5 +1,8 @@
 //! Refuses what cannot be applied to a running kernel (spec sections 15 and 18).
 
+use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
+
 use super::compare::Comparer;
 use super::select::Selection;
 use super::status::{Status, Statuses};
@@ -100,18 +103,83 @@ pub fn functions(
     selection: &Selection,
 ) -> Vec<(SymbolId<Patched>, bool)> {
     let layout = comparer.patched.layout;
-    let object = layout.object;
-    object
-        .symbols()
-        .skip(1)
-        .filter(|&id| {
-            object.symbol_kind(id) == abi::STT_FUNC
-                && selection.symbols[id]
-                && statuses.symbols[id] != Status::Same
-                && object.section_of(id).is_some()
-                && layout.parent(id).is_none()
-                && !layout.is_prefix(id)
-        })
-        .map(|id| (id, statuses.symbols[id] == Status::Changed))
+    let mut listed: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
+    for id in patch_functions(comparer, statuses, selection) {
+        let changed = statuses.symbols[id] == Status::Changed;
+        let root = layout.root(id);
+        // A part that is new or changed changes what its function does.
+        if root == id {
+            listed.insert(id, changed);
+        } else if changed && statuses.symbols[root] != Status::New {
+            listed.entry(root).or_insert(true);
+        }
+    }
+    listed.sort_unstable_keys();
+    listed.into_iter().collect()
+}
+
+/// The functions of the running kernel that the patch redirects, in symbol order: all that
+/// changed and are called by themselves. A part that ftrace can hook is called so when its
+/// function stays as it is, or when another one inlined the rest of that function.
+pub fn redirected(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+    selection: &Selection,
+) -> Vec<SymbolId<Patched>> {
+    let layout = comparer.patched.layout;
+    let changed = patch_functions(comparer, statuses, selection)
+        .filter(|&id| statuses.symbols[id] == Status::Changed)
+        .filter(|&id| layout.parent(id).is_none() || layout.has_profiling(id));
+    let changed: Vec<_> = changed.collect();
+    let covered = |&&id: &&SymbolId<Patched>| {
+        let root = layout.root(id);
+        root != id && statuses.symbols[root] == Status::Changed
+    };
+    let parts: Vec<_> = changed.iter().filter(covered).copied().collect();
+    let called = called_from_elsewhere(comparer, &parts);
+    changed
+        .into_iter()
+        .filter(|id| parts.binary_search(id).is_err() || called.contains(id))
         .collect()
+}
+
+/// Which of the split-off `parts`, each alone in its section, code outside their families
+/// refers to.
+fn called_from_elsewhere(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    parts: &[SymbolId<Patched>],
+) -> IndexSet<SymbolId<Patched>, RandomState> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let mut called = IndexSet::default();
+    let homes: IndexMap<SectionId<Patched>, SymbolId<Patched>, RandomState> =
+        parts.iter().filter_map(|&p| Some((object.section_of(p)?, p))).collect();
+    if homes.is_empty() {
+        return called;
+    }
+    for base in object.sections().filter(|&s| layout.class(s) == Class::Text) {
+        let user = layout.owner(base).map(|o| layout.root(o));
+        for reloc in object.relocs(base).iter() {
+            let part = object.section_of(reloc.symbol).and_then(|home| homes.get(&home));
+            called.extend(part.filter(|&&p| user != Some(layout.root(p))));
+        }
+    }
+    called
+}
+
+/// Functions of the patch that are not as in the original, prefixes aside.
+fn patch_functions<'a>(
+    comparer: &'a Comparer<'_, '_, '_, '_>,
+    statuses: &'a Statuses,
+    selection: &'a Selection,
+) -> impl Iterator<Item = SymbolId<Patched>> + 'a {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    object.symbols().skip(1).filter(move |&id| {
+        object.symbol_kind(id) == abi::STT_FUNC
+            && selection.symbols[id]
+            && statuses.symbols[id] != Status::Same
+            && object.section_of(id).is_some()
+            && !layout.is_prefix(id)
+    })
 }

@@ -190,12 +190,16 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         };
         self.trim(&mut spans);
         let mut verdict = Verdict::SAME;
-        if !self.relocs(&spans, sink, &mut Open::new())? {
+        // The bytes tell more than the relocations, but to judge them these must be known.
+        let mut about_relocs = sink.0.is_some().then(Vec::new);
+        if !self.relocs(&spans, &mut Sink(about_relocs.as_mut()), &mut Open::new())? {
             verdict |= Verdict::RELOCS;
         }
-        let relocs_same = verdict.is_same();
-        if !self.bytes(&spans, relocs_same, sink)? {
+        if !self.bytes(&spans, verdict.is_same(), sink)? {
             verdict |= Verdict::BYTES;
+        }
+        if let (Some(reasons), Some(more)) = (&mut sink.0, about_relocs) {
+            reasons.extend(more);
         }
         if !self.rows(&spans, sink)? {
             verdict |= Verdict::ROWS;
@@ -383,6 +387,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
             let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
             if is_section_symbol(patched, b.symbol)
+                || patched.is_label(b.symbol)
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
             {
                 return self.same_piece((o_section, o_at), (p_section, p_at), open);
@@ -397,7 +402,56 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     );
             return Ok(a.addend == b.addend && same_section);
         }
-        Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol))
+        Ok(a.addend == b.addend
+            && self.same_symbol(a.symbol, b.symbol)
+            && self.same_constant(a.symbol, b.symbol, open)?)
+    }
+
+    /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
+    /// the same content. Other symbols pass.
+    fn same_constant(
+        &self,
+        o: SymbolId<Orig>,
+        p: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (a, b) = (orig.symbol(o), patched.symbol(p));
+        let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
+            return Ok(true);
+        };
+        let constant = b.kind == abi::STT_OBJECT
+            && patched.section(p_section).flags & abi::SHF_WRITE == 0
+            && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
+        if !constant || self.twins.are_twins(o, p) {
+            return Ok(true);
+        }
+        let place = (o_section, a.value, p_section, b.value);
+        if a.size != b.size {
+            return Ok(false);
+        }
+        if open.contains(&place) {
+            return Ok(true);
+        }
+        if open.len() >= MAX_DEPTH {
+            return Ok(false);
+        }
+        let o_data = symbol_bytes(orig.section(o_section).data, a.value, a.size);
+        if o_data != symbol_bytes(patched.section(p_section).data, b.value, b.size) {
+            return Ok(false);
+        }
+        open.push(place);
+        let spans = Spans {
+            o: o_section,
+            o_start: a.value,
+            o_end: a.value.saturating_add(a.size),
+            p: p_section,
+            p_start: b.value,
+            p_end: b.value.saturating_add(b.size),
+        };
+        let same = self.relocs(&spans, &mut Sink(None), open);
+        open.pop();
+        same
     }
 
     /// Whether two symbols are one: twins, or both of the kind that never has a twin.
@@ -562,6 +616,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             }
         }
     }
+}
+
+fn symbol_bytes(data: &[u8], value: u64, size: u64) -> Option<&[u8]> {
+    data.get(value as usize..value.checked_add(size)? as usize)
 }
 
 fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {

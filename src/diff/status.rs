@@ -12,6 +12,7 @@ use crate::elf::object::Home;
 use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
+use crate::kernel::pieces::is_nameless;
 
 /// How a section or symbol of the patched object relates to its twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Statuses {
             statuses.derive_section(comparer, verdicts, id)?;
         }
         for id in object.symbols().skip(1) {
-            statuses.symbols[id] = statuses.symbol(comparer, ignored, id)?;
+            statuses.symbols[id] = statuses.symbol(comparer, verdicts, ignored, id)?;
         }
         statuses.spread_to_parents(comparer);
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
@@ -92,7 +93,7 @@ impl Statuses {
                 o.kind, p.kind, o.flags, p.flags, o.entsize, p.entsize, o.align, p.align
             )));
         }
-        let verdict = verdicts.section(id);
+        let verdict = named_verdict(comparer, verdicts, id);
         // A new variable in a section of several is no change of the others: it comes in only
         // when something refers to it.
         if verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS) {
@@ -107,6 +108,7 @@ impl Statuses {
     fn symbol(
         &self,
         comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
         ignored: &Ignored,
         id: SymbolId<Patched>,
     ) -> Result<Status> {
@@ -141,10 +143,31 @@ impl Statuses {
                 .advise(format!("it has {} bytes, but {} in the original: existing data cannot grow; use a shadow variable", symbol.size, twin.size)));
         }
         if !patched.is_bundled(id) {
-            return Ok(Status::Same);
+            return Ok(self.shared_constant(comparer, verdicts, id, p));
         }
         let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
         Ok(if changed { Status::Changed } else { Status::Same })
+    }
+
+    /// A constant that shares its section may be copied into the patch: nobody can see that
+    /// there are two. Code and variables in shared sections stay where they are.
+    fn shared_constant(
+        &self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
+        id: SymbolId<Patched>,
+        section: SectionId<Patched>,
+    ) -> Status {
+        let layout = comparer.patched.layout;
+        let header = layout.object.section(section);
+        let constant = layout.class(section) == Class::Data && header.flags & abi::SHF_WRITE == 0;
+        let entity = layout.entity_at(section, layout.object.symbol(id).value);
+        match entity {
+            Some(index) if constant && !verdicts.entity(section, index).is_same() => {
+                Status::Changed
+            }
+            _ => Status::Same,
+        }
     }
 
     /// Whether a symbol may have moved between sections.
@@ -196,6 +219,24 @@ impl Statuses {
             }
         }
     }
+}
+
+/// What differs in a section as far as it has names. Nameless data is accounted for by
+/// everything that refers to it: it is no change by itself.
+fn named_verdict(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    id: SectionId<Patched>,
+) -> Verdict {
+    let layout = comparer.patched.layout;
+    let whole = verdicts.section(id);
+    if whole.is_same() || !is_nameless(layout, id) {
+        return whole;
+    }
+    let entities = 0..layout.entity_count(id);
+    entities
+        .filter(|&i| layout.entity(id, i).symbol.is_some())
+        .fold(Verdict::SAME, |verdict, i| verdict | verdicts.entity(id, i))
 }
 
 fn info_mismatch(name: &str) -> Error {

@@ -154,10 +154,10 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     /// What the changed functions replace, in symbol order.
-    pub fn replaced(&self, functions: &[(SymbolId<Patched>, bool)]) -> Result<Vec<Replaced>> {
-        let changed = functions.iter().filter(|f| f.1);
-        changed
-            .map(|&(symbol, _)| {
+    pub fn replaced(&self, functions: &[SymbolId<Patched>]) -> Result<Vec<Replaced>> {
+        functions
+            .iter()
+            .map(|&symbol| {
                 let name = self.name(symbol);
                 let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
                 self.check_local(symbol, &found)?;
