@@ -18,7 +18,6 @@ const TOO_LONG: usize = 650;
 
 /// Files that may be longer, to which length, and why. An entry that is not needed is an error.
 const LONG: [(&str, usize, &str); 1] =
-    [("src/elf/object.rs", 700, "older than the rule; the header and table readers can move out")];
 
 // ---- Tokens ----------------------------------------------------------------------------
 
@@ -370,7 +369,6 @@ fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
 fn sources_keep_the_house_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = sources(&root.join("src"));
-    assert!(library.iter().any(|(name, _)| name == "elf/object.rs"), "the scan found no files");
     let mut report = check("src", &library, true);
     for (file, ..) in LONG {
         assert!(root.join(file).exists(), "{file} has an exception but does not exist");

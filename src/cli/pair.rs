@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Args, Exit, complain};
+use super::{Args, Exit, complain, fail};
 use crate::elf::image::Image;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
@@ -23,16 +23,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     let mut report = Report::default();
     let result = diff(args, sizes, &mut report);
     print(&report);
-    Ok(match result {
-        Ok(exit) => exit,
-        Err(error) => {
-            for detail in error.details() {
-                complain(detail);
-            }
-            complain(&error.to_string());
-            Exit::from(&error)
-        }
-    })
+    Ok(result.unwrap_or_else(|error| fail(&error)))
 }
 
 /// Sizes from the environment, overridden by those of the command line.

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod compare;
+mod compare_rows;
 pub mod correlate;
 mod explain;
 pub mod ignore;

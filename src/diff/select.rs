@@ -480,7 +480,7 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         let count = object.section(places).size / 4;
         let total = object.section(entries).size;
-        let size = given.unwrap_or(if count == 0 { 0 } else { total / count });
+        let size = given.or(total.checked_div(count)).unwrap_or(0);
         if size == 0 {
             return Ok(());
         }
@@ -489,7 +489,7 @@ impl Selector<'_, '_, '_, '_> {
                 "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
             )))
         };
-        if total % size != 0 {
+        if !total.is_multiple_of(size) {
             return fail("bad .orc_unwind size");
         }
         let relocs = object.relocs(places);

@@ -56,8 +56,8 @@ pub fn borrow_names(
     patched: &Layout<'_, '_, Patched>,
     twins: &mut Twins,
 ) {
-    let mut by_name: IndexMap<String, (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>), RandomState> =
-        IndexMap::default();
+    type Namesakes = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
+    let mut by_name: IndexMap<String, Namesakes, RandomState> = IndexMap::default();
     for id in in_section_order(orig) {
         by_name.entry(names::normal(orig.object.symbol_name(id))).or_default().0.push(id);
     }
@@ -83,10 +83,13 @@ fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
     found
 }
 
+/// A section and the static locals it refers to, in order of first use.
+type User = (SectionId<Orig>, Vec<SymbolId<Orig>>);
+
 impl Statics<'_, '_, '_> {
     /// The original sections that refer to static locals, with the variables in order of
     /// first use.
-    fn users(&self) -> Result<Vec<(SectionId<Orig>, Vec<SymbolId<Orig>>)>> {
+    fn users(&self) -> Result<Vec<User>> {
         let object = self.orig.object;
         let mut users = Vec::new();
         for section in object.sections() {

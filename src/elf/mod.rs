@@ -8,5 +8,6 @@ pub mod image;
 pub mod object;
 pub mod out;
 pub mod publish;
+mod relocs;
 pub mod verify;
 pub mod write;

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 use super::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
+pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
 
 /// Where a symbol is defined.
@@ -77,74 +78,6 @@ pub struct Symbol<'d, S> {
     pub value: u64,
     /// st_size in bytes.
     pub size: u64,
-}
-
-/// One decoded relocation entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reloc<S> {
-    /// Byte offset of the relocated field in its section.
-    pub offset: u64,
-    /// Machine-specific type.
-    pub kind: u32,
-    /// The symbol referred to.
-    pub symbol: SymbolId<S>,
-    /// Addend.
-    pub addend: i64,
-}
-
-/// The relocations of one section, by ascending offset.
-#[derive(Clone, Copy)]
-pub struct Relocs<'o, S> {
-    raw: &'o [Rela64<Endianness>],
-    /// Permutation into `raw` when the file does not have them in order.
-    order: Option<&'o [u32]>,
-    endian: Endianness,
-    side: std::marker::PhantomData<S>,
-}
-
-impl<'o, S: Side> Relocs<'o, S> {
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        self.raw.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.raw.is_empty()
-    }
-
-    /// Entry `i` by offset.
-    pub fn get(&self, i: usize) -> Reloc<S> {
-        let raw = &self.raw[self.order.map_or(i, |o| o[i] as usize)];
-        let info = raw.r_info.get(self.endian);
-        Reloc {
-            offset: raw.r_offset.get(self.endian),
-            kind: info as u32,
-            symbol: SymbolId::new((info >> 32) as usize),
-            addend: raw.r_addend.get(self.endian),
-        }
-    }
-
-    /// All entries by ascending offset.
-    pub fn iter(self) -> impl ExactSizeIterator<Item = Reloc<S>> + 'o {
-        (0..self.len()).map(move |i| self.get(i))
-    }
-
-    /// Index of the first entry at or behind `offset`.
-    pub fn lower_bound(&self, offset: u64) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.get(middle).offset < offset { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-
-    /// The entries with `start <= offset < end`.
-    pub fn within(self, start: u64, end: u64) -> impl Iterator<Item = Reloc<S>> + 'o {
-        let from = self.lower_bound(start);
-        (from..self.len()).map(move |i| self.get(i)).take_while(move |r| r.offset < end)
-    }
 }
 
 /// Header fields that two objects must share to be compared (spec section 5).

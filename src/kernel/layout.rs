@@ -6,38 +6,17 @@
 
 use indexmap::IndexMap;
 
+use super::classes::{classify, is_looked_up};
+use super::cover::Cover;
 use super::names::{self, ChildKind};
-use super::{noise, tables};
+use super::tables;
+
+pub use super::classes::{Class, is_padding};
 use crate::arch::{Arch, EntryReloc, FunctionView};
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
-use crate::elf::object::{Home, Object, Section};
+use crate::elf::object::{Home, Object};
 use crate::error::{Error, Result};
-
-/// What a section is to the differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Null section, symbol and string tables.
-    Meta,
-    /// SHT_RELA and the rare SHT_REL: looked at through its base.
-    Relocations,
-    /// SHT_GROUP.
-    Group,
-    /// Executable code.
-    Text,
-    /// Everything else that is compared as data.
-    Data,
-    /// String literals: compared through the references to them.
-    Strings,
-    /// Debug information: carried, never compared.
-    Debug,
-    /// A table of `kernel::tables`, by position.
-    Table(u8),
-    /// ORC unwind data: follows the code.
-    Unwind,
-    /// Never counts, by a rule of `kernel::noise`.
-    Noise(&'static noise::Rule),
-}
 
 /// A piece of a section with one meaning.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +81,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 replacements.push(id);
             }
             if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_))
-                || is_special(object.section_name(id))
+                || is_looked_up(object.section_name(id))
             {
                 named_sections.entry(object.section_name(id)).or_insert(id);
             }
@@ -474,14 +453,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         members.iter().copied().find(|&m| self.ends_at(m, size))
     }
 
-    fn ends_at(&self, id: SymbolId<S>, at: u64) -> bool {
+    pub(super) fn ends_at(&self, id: SymbolId<S>, at: u64) -> bool {
         self.span(id).is_some_and(|(start, end)| start < end && end == at)
     }
 
     /// Bytes that references into a section may take `id` to mean. Assembler labels are
     /// numbered, so they would only make equal things look different; in string sections
     /// they do no harm, since strings are compared by content.
-    fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
+    pub(super) fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
         let symbol = self.object.symbol(id);
         if self.is_mapping(id) {
             return None;
@@ -604,109 +583,5 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             && symbol.name.contains('.')
             && !symbol.name.starts_with(".L")
             && !self.is_special_static(id)
-    }
-}
-
-/// Sections that are looked up by name.
-fn is_special(name: &str) -> bool {
-    name.starts_with(".kpatch.")
-        || name == tables::REPLACEMENTS
-        || name.starts_with(".orc_unwind")
-        || name == ".toc"
-        || tables::NOT_WITH_KLP_ARCH.contains(&name)
-}
-
-fn classify(section: &Section<'_>, arch: &Arch) -> Class {
-    match section.kind {
-        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => {
-            return Class::Meta;
-        }
-        abi::SHT_RELA => return Class::Relocations,
-        abi::SHT_GROUP => return Class::Group,
-        _ => {}
-    }
-    if let Some(rule) = noise::rule(section.name, arch) {
-        Class::Noise(rule)
-    } else if names::is_debug_section(section.name) {
-        Class::Debug
-    } else if let Some(table) = tables::find(section.name, arch) {
-        Class::Table(table as u8)
-    } else if section.name.starts_with(".orc_") {
-        Class::Unwind
-    } else if section.is_text() {
-        Class::Text
-    } else if section.flags & abi::SHF_STRINGS != 0 {
-        Class::Strings
-    } else {
-        Class::Data
-    }
-}
-
-/// Whether bytes are filler: single-byte NOPs, traps or zeros.
-pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
-    let uniform = |b: u8| bytes.iter().all(|&x| x == b);
-    bytes.is_empty()
-        || uniform(0)
-        || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
-}
-
-/// Which symbol covers which bytes of a section with many symbols.
-struct Cover<S> {
-    /// (first byte, first covering symbol in symbol order) by ascending first byte.
-    spans: Vec<(u64, Option<SymbolId<S>>)>,
-    /// Empty symbols: (value, symbol), sorted.
-    empty: Vec<(u64, SymbolId<S>)>,
-    /// The first symbol that ends where the section ends.
-    last: Option<SymbolId<S>>,
-}
-
-impl<S: Side> Cover<S> {
-    /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
-    /// the symbol table wins.
-    fn new(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> Self {
-        let mut empty = Vec::new();
-        let mut events = Vec::new();
-        for &member in layout.object.members(section) {
-            match layout.span(member) {
-                Some((start, end)) if start == end => empty.push((start, member)),
-                Some((start, end)) => {
-                    events.push((start, true, member));
-                    events.push((end, false, member));
-                }
-                None => {}
-            }
-        }
-        empty.sort_unstable();
-        events.sort_unstable();
-        let mut open = std::collections::BTreeSet::new();
-        let mut spans: Vec<(u64, Option<SymbolId<S>>)> = Vec::new();
-        for (at, opens, member) in events {
-            if opens {
-                open.insert(member);
-            } else {
-                open.remove(&member);
-            }
-            let first = open.first().copied();
-            match spans.last_mut() {
-                Some(last) if last.0 == at => last.1 = first,
-                Some(last) if last.1 == first => {}
-                _ => spans.push((at, first)),
-            }
-        }
-        let size = layout.object.section(section).size;
-        let members = layout.object.members(section);
-        let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
-        Cover { spans, empty, last }
-    }
-
-    fn at(&self, at: u64) -> Option<SymbolId<S>> {
-        let behind = self.spans.partition_point(|s| s.0 <= at);
-        let covering = self.spans[..behind].last().and_then(|s| s.1);
-        let exact = self.empty.partition_point(|e| e.0 < at);
-        let empty = self.empty.get(exact).filter(|e| e.0 == at).map(|e| e.1);
-        match (covering, empty) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
 pub mod blocks;
+mod classes;
+mod cover;
 pub mod layout;
 pub mod lines;
 pub mod macros;

@@ -4,6 +4,7 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use super::output::{Output, Table};
 use super::resolve::{KlpReloc, Replaced, Resolution, Resolver};
 use super::sites;
 use super::strings::Strings;
@@ -14,7 +15,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::elf::out::{
-    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+    OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
@@ -35,19 +36,6 @@ pub struct Builder<'a, 'l, 'o, 'd> {
     selection: &'a Selection,
     /// For sections that are not carried whole.
     moves: IndexMap<SectionId<Patched>, Moves, RandomState>,
-}
-
-/// The output under construction.
-pub(super) struct Output<'b> {
-    pub(super) object: OutObject,
-    pub(super) strings: Strings,
-    /// Symbol of `.kpatch.strings`.
-    pub(super) strings_symbol: OutSymbolIndex,
-    sections: IndexMap<SectionId<Patched>, OutSectionIndex, RandomState>,
-    symbols: IndexMap<SymbolId<Patched>, OutSymbolIndex, RandomState>,
-    section_symbols: IndexMap<OutSectionIndex, OutSymbolIndex, RandomState>,
-    pub(super) pointer: u32,
-    parent: &'b str,
 }
 
 impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
@@ -521,123 +509,6 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// The patched object's layout.
     pub(super) fn patched(&self) -> &'l Layout<'o, 'd, Patched> {
         self.layout()
-    }
-}
-
-impl Output<'_> {
-    /// Appends an allocated PROGBITS section with its relocations, which may be empty.
-    pub(super) fn add_section(
-        &mut self,
-        name: &str,
-        data: Vec<u8>,
-        entsize: u64,
-        relocs: Vec<OutReloc>,
-    ) -> OutSectionIndex {
-        let tables = matches!(name, ".kpatch.strings" | ".modinfo");
-        let relocs = if tables {
-            Vec::new()
-        } else {
-            vec![OutRelocs {
-                name: format!(".rela{name}"),
-                flags: abi::SHF_INFO_LINK,
-                entries: relocs,
-            }]
-        };
-        self.object.sections.push(OutSection {
-            name: name.to_owned(),
-            kind: abi::SHT_PROGBITS,
-            flags: abi::SHF_ALLOC,
-            align: 8,
-            entsize,
-            size: data.len() as u64,
-            data,
-            link: None,
-            relocs,
-        });
-        self.object.sections.len() - 1
-    }
-
-    /// The section symbol of an output section; made when there is none.
-    pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
-        let next = self.object.symbols.len();
-        let index = *self.section_symbols.entry(section).or_insert(next);
-        if index == next {
-            self.object.symbols.push(OutSymbol {
-                name: String::new(),
-                kind: abi::STT_SECTION,
-                bind: abi::STB_LOCAL,
-                other: 0,
-                home: OutHome::Section(section),
-                value: 0,
-                size: 0,
-            });
-        }
-        index
-    }
-
-    fn set_relocs(&mut self, section: SectionId<Patched>, flags: u64, entries: Vec<OutReloc>) {
-        let Some(&index) = self.sections.get(&section) else { return };
-        let section = &mut self.object.sections[index];
-        let flags = (flags | abi::SHF_INFO_LINK) & !abi::SHF_GROUP;
-        section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];
-    }
-
-    fn finish_strings(&mut self) {
-        let bytes = std::mem::take(&mut self.strings).into_bytes();
-        if let OutHome::Section(index) = self.object.symbols[self.strings_symbol].home {
-            self.object.sections[index].size = bytes.len() as u64;
-            self.object.sections[index].data = bytes;
-        }
-    }
-}
-
-/// A table of structs with pointers.
-#[derive(Default)]
-struct Table {
-    data: Vec<u8>,
-    start: usize,
-    pointers: Vec<(u64, OutSymbolIndex, i64)>,
-}
-
-impl Table {
-    fn row(&mut self, size: usize) {
-        self.start = self.data.len();
-        self.data.resize(self.start + size, 0);
-    }
-
-    fn start(&self) -> u64 {
-        self.start as u64
-    }
-
-    fn bytes(&mut self, at: usize, bytes: &[u8]) {
-        self.data[self.start + at..self.start + at + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn u8(&mut self, at: usize, value: u8) {
-        self.bytes(at, &[value]);
-    }
-
-    fn u32(&mut self, at: usize, value: u32, big: bool) {
-        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
-    }
-
-    fn u64(&mut self, at: usize, value: u64, big: bool) {
-        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
-    }
-
-    fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
-        self.pointers.push((self.start as u64 + at, symbol, addend));
-    }
-
-    fn finish(self, output: &mut Output<'_>, name: &str, entsize: u64) -> OutSectionIndex {
-        let kind = output.pointer;
-        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc {
-            offset,
-            kind,
-            symbol: Some(symbol),
-            addend,
-        });
-        output.add_section(name, self.data, entsize, relocs.collect())
     }
 }
 

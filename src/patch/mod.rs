@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod convert;
+mod output;
 pub mod resolve;
 mod sites;
 mod strings;

@@ -1,6 +1,7 @@
 //! ftrace sites of the functions of a patch (spec section 19.6).
 
-use super::build::{Builder, Output};
+use super::build::Builder;
+use super::output::Output;
 use crate::arch::SiteTable;
 use crate::elf::abi;
 use crate::elf::out::OutReloc;

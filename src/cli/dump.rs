@@ -1,0 +1,64 @@
+//! `klp-diff dump`: the canonical meaning of an output object.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use super::{Exit, complain, parse};
+use crate::elf::ids::Patched;
+use crate::elf::image::Image;
+use crate::elf::object::Object;
+use crate::error::Result;
+use crate::report::canon;
+
+/// Prints what an output object means, free of the order of its sections, symbols and
+/// strings; with two objects, how their meanings differ.
+#[derive(Debug, Parser)]
+#[command(
+    name = "klp-diff dump",
+    after_help = "Exit status: 0 printed, or equal; 1 different; 2 error."
+)]
+struct Args {
+    /// An object that create-diff-object or klp-diff wrote
+    #[arg(value_name = "FILE")]
+    first: PathBuf,
+
+    /// Another one to compare with
+    #[arg(value_name = "OTHER")]
+    second: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn main(args: Vec<OsString>) -> Exit {
+    match parse::<Args>(&args) {
+        Ok(args) => run(&args).unwrap_or_else(|error| {
+            complain(&error.to_string());
+            Exit::Refused
+        }),
+        Err(exit) => exit,
+    }
+}
+
+fn run(args: &Args) -> Result<Exit> {
+    let first = lines(&args.first)?;
+    let Some(second) = &args.second else {
+        print(&first);
+        return Ok(Exit::Changed);
+    };
+    let differences = canon::diff(&first, &lines(second)?);
+    print(&differences);
+    Ok(if differences.is_empty() { Exit::Changed } else { Exit::Broken })
+}
+
+fn lines(path: &Path) -> Result<Vec<String>> {
+    let image = Image::open(path)?;
+    let name = path.display().to_string();
+    canon::canonical(&Object::<Patched>::parse(&name, image.bytes())?).map_err(|e| e.in_file(name))
+}
+
+fn print(lines: &[String]) {
+    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

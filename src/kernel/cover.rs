@@ -1,0 +1,65 @@
+//! Finds the symbol that covers a byte in sections with many symbols.
+
+use super::layout::Layout;
+use crate::elf::ids::{SectionId, Side, SymbolId};
+
+/// Which symbol covers which bytes of a section with many symbols.
+pub(super) struct Cover<S> {
+    /// (first byte, first covering symbol in symbol order) by ascending first byte.
+    spans: Vec<(u64, Option<SymbolId<S>>)>,
+    /// Empty symbols: (value, symbol), sorted.
+    empty: Vec<(u64, SymbolId<S>)>,
+    /// The first symbol that ends where the section ends.
+    pub(super) last: Option<SymbolId<S>>,
+}
+
+impl<S: Side> Cover<S> {
+    /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
+    /// the symbol table wins.
+    pub(super) fn new(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> Self {
+        let mut empty = Vec::new();
+        let mut events = Vec::new();
+        for &member in layout.object.members(section) {
+            match layout.span(member) {
+                Some((start, end)) if start == end => empty.push((start, member)),
+                Some((start, end)) => {
+                    events.push((start, true, member));
+                    events.push((end, false, member));
+                }
+                None => {}
+            }
+        }
+        empty.sort_unstable();
+        events.sort_unstable();
+        let mut open = std::collections::BTreeSet::new();
+        let mut spans: Vec<(u64, Option<SymbolId<S>>)> = Vec::new();
+        for (at, opens, member) in events {
+            if opens {
+                open.insert(member);
+            } else {
+                open.remove(&member);
+            }
+            let first = open.first().copied();
+            match spans.last_mut() {
+                Some(last) if last.0 == at => last.1 = first,
+                Some(last) if last.1 == first => {}
+                _ => spans.push((at, first)),
+            }
+        }
+        let size = layout.object.section(section).size;
+        let members = layout.object.members(section);
+        let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
+        Cover { spans, empty, last }
+    }
+
+    pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {
+        let behind = self.spans.partition_point(|s| s.0 <= at);
+        let covering = self.spans[..behind].last().and_then(|s| s.1);
+        let exact = self.empty.partition_point(|e| e.0 < at);
+        let empty = self.empty.get(exact).filter(|e| e.0 == at).map(|e| e.1);
+        match (covering, empty) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The output under construction: sections, symbols and tables of structs with pointers.
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::strings::Strings;
+use crate::elf::abi;
+use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
+
+/// The output under construction.
+pub(super) struct Output<'b> {
+    pub(super) object: OutObject,
+    pub(super) strings: Strings,
+    /// Symbol of `.kpatch.strings`.
+    pub(super) strings_symbol: OutSymbolIndex,
+    pub(super) sections: IndexMap<SectionId<Patched>, OutSectionIndex, RandomState>,
+    pub(super) symbols: IndexMap<SymbolId<Patched>, OutSymbolIndex, RandomState>,
+    pub(super) section_symbols: IndexMap<OutSectionIndex, OutSymbolIndex, RandomState>,
+    pub(super) pointer: u32,
+    pub(super) parent: &'b str,
+}
+
+impl Output<'_> {
+    /// Appends an allocated PROGBITS section with its relocations, which may be empty.
+    pub(super) fn add_section(
+        &mut self,
+        name: &str,
+        data: Vec<u8>,
+        entsize: u64,
+        relocs: Vec<OutReloc>,
+    ) -> OutSectionIndex {
+        let tables = matches!(name, ".kpatch.strings" | ".modinfo");
+        let relocs = if tables {
+            Vec::new()
+        } else {
+            vec![OutRelocs {
+                name: format!(".rela{name}"),
+                flags: abi::SHF_INFO_LINK,
+                entries: relocs,
+            }]
+        };
+        self.object.sections.push(OutSection {
+            name: name.to_owned(),
+            kind: abi::SHT_PROGBITS,
+            flags: abi::SHF_ALLOC,
+            align: 8,
+            entsize,
+            size: data.len() as u64,
+            data,
+            link: None,
+            relocs,
+        });
+        self.object.sections.len() - 1
+    }
+
+    /// The section symbol of an output section; made when there is none.
+    pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
+        let next = self.object.symbols.len();
+        let index = *self.section_symbols.entry(section).or_insert(next);
+        if index == next {
+            self.object.symbols.push(OutSymbol {
+                name: String::new(),
+                kind: abi::STT_SECTION,
+                bind: abi::STB_LOCAL,
+                other: 0,
+                home: OutHome::Section(section),
+                value: 0,
+                size: 0,
+            });
+        }
+        index
+    }
+
+    pub(super) fn set_relocs(
+        &mut self,
+        section: SectionId<Patched>,
+        flags: u64,
+        entries: Vec<OutReloc>,
+    ) {
+        let Some(&index) = self.sections.get(&section) else { return };
+        let section = &mut self.object.sections[index];
+        let flags = (flags | abi::SHF_INFO_LINK) & !abi::SHF_GROUP;
+        section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];
+    }
+
+    pub(super) fn finish_strings(&mut self) {
+        let bytes = std::mem::take(&mut self.strings).into_bytes();
+        if let OutHome::Section(index) = self.object.symbols[self.strings_symbol].home {
+            self.object.sections[index].size = bytes.len() as u64;
+            self.object.sections[index].data = bytes;
+        }
+    }
+}
+
+/// A table of structs with pointers.
+#[derive(Default)]
+pub(super) struct Table {
+    data: Vec<u8>,
+    start: usize,
+    pointers: Vec<(u64, OutSymbolIndex, i64)>,
+}
+
+impl Table {
+    pub(super) fn row(&mut self, size: usize) {
+        self.start = self.data.len();
+        self.data.resize(self.start + size, 0);
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.start as u64
+    }
+
+    fn bytes(&mut self, at: usize, bytes: &[u8]) {
+        self.data[self.start + at..self.start + at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub(super) fn u8(&mut self, at: usize, value: u8) {
+        self.bytes(at, &[value]);
+    }
+
+    pub(super) fn u32(&mut self, at: usize, value: u32, big: bool) {
+        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
+    }
+
+    pub(super) fn u64(&mut self, at: usize, value: u64, big: bool) {
+        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
+    }
+
+    pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
+        self.pointers.push((self.start as u64 + at, symbol, addend));
+    }
+
+    pub(super) fn finish(
+        self,
+        output: &mut Output<'_>,
+        name: &str,
+        entsize: u64,
+    ) -> OutSectionIndex {
+        let kind = output.pointer;
+        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc {
+            offset,
+            kind,
+            symbol: Some(symbol),
+            addend,
+        });
+        output.add_section(name, self.data, entsize, relocs.collect())
+    }
+}
