@@ -1,3 +1,159 @@
-//! klp-diff
+//! Compares two relocatable kernel objects by what their functions *mean* and builds the
+//! livepatch object from what changed.
+//!
+//! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
+//! resolve -> build; `elf::publish` writes the result. Each phase borrows what is before it
+//! and returns a new value. Layers, lowest first: `elf` < `arch` < `kernel` < `diff` <
+//! `patch` < `report` < `cli`; a test keeps the direction.
+
+pub mod arch;
+pub mod cli;
+pub mod diff;
 pub mod elf;
 pub mod error;
+pub mod kernel;
+pub mod patch;
+pub mod report;
+
+use diff::check;
+use diff::compare::{Comparer, Half};
+use diff::correlate::correlate;
+use diff::ignore::Ignored;
+use diff::select::{Policy, select};
+use diff::statics::{borrow_names, correlate_statics};
+use diff::status::{Statuses, check_headers};
+use elf::ids::{Orig, Patched};
+use elf::object::Object;
+use elf::out::OutObject;
+use error::Result;
+use kernel::blocks::match_blocks;
+use kernel::layout::Layout;
+use kernel::parent::Parent;
+use kernel::symtab::ParentTable;
+use kernel::symvers::Symvers;
+use kernel::tables::StructSizes;
+use patch::build::Builder;
+use patch::resolve::{Resolver, Sympos, Target};
+use report::{Function, FunctionStatus, Report};
+
+/// A file's name, for messages, and its contents.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, T> {
+    /// Name for messages.
+    pub name: &'a str,
+    /// Contents.
+    pub data: T,
+}
+
+/// The kernel or module that is patched, as text files describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParentFiles<'a> {
+    /// `vmlinux` or a module's name.
+    pub name: &'a str,
+    /// Output of `readelf -s --wide`.
+    pub symtab: Input<'a, &'a str>,
+    /// Module.symvers; may be empty.
+    pub symvers: Input<'a, &'a str>,
+}
+
+/// One pair of objects to compare.
+pub struct Job<'a> {
+    /// Built from the unpatched source.
+    pub orig: Input<'a, &'a [u8]>,
+    /// Built from the patched source.
+    pub patched: Input<'a, &'a [u8]>,
+    /// What to build the output against; without it there is no output.
+    pub parent: Option<ParentFiles<'a>>,
+    /// Sizes of kernel structs.
+    pub sizes: StructSizes,
+    /// Behave as kpatch's tool where the two differ.
+    pub drop_in: bool,
+    /// kpatch's `--klp-arch`.
+    pub klp_arch: bool,
+}
+
+/// Compares a pair and builds the output. `report` learns everything that is known, also
+/// when the run then fails. `Ok(None)` means that there is nothing to write: nothing
+/// changed (the report is empty), or no parent was given.
+pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
+    let (orig, patched) = rayon::join(
+        || Object::<Orig>::parse(job.orig.name, job.orig.data),
+        || Object::<Patched>::parse(job.patched.name, job.patched.data),
+    );
+    let (orig, patched) = (orig?, patched?);
+    check_headers(orig.header(), patched.header())?;
+    let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
+    let (orig, patched) = (orig?, patched?);
+    let target = job.parent.map(|files| read_parent(job, &files, &orig)).transpose()?;
+    let target = target.as_ref().map(|(parent, blocks)| Target {
+        parent,
+        blocks: blocks.clone(),
+        sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
+        klp_arch: job.klp_arch,
+    });
+
+    let mut twins = correlate(&orig, &patched);
+    report.warnings.extend(correlate_statics(&orig, &patched, &mut twins)?);
+    if job.drop_in {
+        borrow_names(&orig, &patched, &mut twins);
+    }
+    let ignored = Ignored::new(&patched)?;
+    report.messages.extend(ignored.messages.iter().cloned());
+
+    let (orig, patched) =
+        rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
+    let (orig, patched) = (orig?, patched?);
+    let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
+    let verdicts = comparer.run()?;
+    let statuses = Statuses::new(&comparer, &verdicts, &ignored)?;
+    report.messages.extend(statuses.messages.iter().cloned());
+    check::check_entries(&comparer, &statuses)?;
+
+    let resolver =
+        target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
+    let selection = select(
+        &comparer,
+        &statuses,
+        &ignored,
+        &Policy {
+            klp_arch: job.klp_arch,
+            drop_in: job.drop_in,
+            in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
+            sizes: &job.sizes,
+        },
+    )?;
+    report.messages.extend(selection.messages.iter().cloned());
+    let functions = check::functions(&comparer, &statuses, &selection);
+    for &(id, changed) in &functions {
+        report.functions.push(Function {
+            name: comparer.output_name(id).to_owned(),
+            status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
+            reasons: comparer.reasons(id)?,
+        });
+    }
+    report.effect = selection.effect;
+    check::check_sections(&comparer, &statuses, &selection)?;
+    if selection.effect.is_empty() {
+        return Ok(None);
+    }
+
+    let Some(resolver) = resolver else { return Ok(None) };
+    let builder = Builder::new(&comparer, &statuses, &selection);
+    let entries = builder.entries();
+    let replaced = resolver.replaced(&functions)?;
+    let resolution = resolver.resolve(&selection, &entries)?;
+    builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
+}
+
+type Blocks = elf::ids::IdVec<elf::ids::SymbolId<Orig>, Option<kernel::symtab::BlockId>>;
+
+fn read_parent<'a>(
+    job: &Job<'_>,
+    files: &ParentFiles<'a>,
+    orig: &Layout<'_, '_, Orig>,
+) -> Result<(Parent<'a>, Blocks)> {
+    let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
+    let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
+    let blocks = match_blocks(orig.object, &table).map_err(|e| e.in_file(job.orig.name))?;
+    Ok((Parent::new(files.name, table, symvers), blocks))
+}

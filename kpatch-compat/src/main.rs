@@ -1,1 +1,160 @@
-fn main() {}
+//! Drop-in for kpatch's create-diff-object: command line, environment, exit status and
+//! wording of the C tool around the library.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use klp_diff::elf::image::Image;
+use klp_diff::elf::publish::publish;
+use klp_diff::error::{Class, Error, Result};
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job, ParentFiles, run};
+use kpatch_compat::argp::{Command, Flag, Parsed};
+
+const COMMAND: Command = Command {
+    doc: "create-diff-object - make an object with the functions that a patch changed",
+    flags: &[
+        Flag { long: "debug", short: 'd', help: "Show debug output" },
+        Flag { long: "klp-arch", short: 'a', help: "Kernel supports .klp.arch section" },
+    ],
+    positionals: &[
+        "original.o",
+        "patched.o",
+        "parent-name",
+        "parent-symtab",
+        "Module.symvers",
+        "patch-module-name",
+        "output.o",
+    ],
+};
+
+/// What happened, as an exit status.
+enum Outcome {
+    Written = 0,
+    Unchanged = 3,
+}
+
+fn main() -> ExitCode {
+    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+    let parsed = match COMMAND.parse(std::env::args_os(), posix) {
+        Ok(parsed) => parsed,
+        Err(stop) if stop.status == 0 => {
+            say(std::io::stdout(), &stop.text);
+            return ExitCode::SUCCESS;
+        }
+        Err(stop) => {
+            say(std::io::stderr(), &stop.text);
+            return ExitCode::from(stop.status);
+        }
+    };
+    let child = parsed.positionals.first().map(|p| child_name(p)).unwrap_or_default();
+    let mut report = Report::default();
+    let result = diff(&parsed, &child, &mut report);
+    show(&report, &child);
+    match result {
+        Ok(outcome) => ExitCode::from(outcome as u8),
+        Err(error) => {
+            show_error(&error, &child);
+            ExitCode::from(match error.class() {
+                Class::Broken => 1,
+                Class::Refused => 2,
+            })
+        }
+    }
+}
+
+/// The object's path without its first component.
+fn child_name(path: &OsString) -> String {
+    let path = path.to_string_lossy();
+    match path.split_once('/') {
+        Some((_, rest)) => rest.to_owned(),
+        None => path.into_owned(),
+    }
+}
+
+/// Prints; a reader that went away is no reason to fail.
+fn say(mut stream: impl Write, text: &str) {
+    let _ = stream.write_all(text.as_bytes());
+}
+
+fn show(report: &Report, child: &str) {
+    let mut text = String::new();
+    let functions = report.functions.iter().map(|f| f.line());
+    for line in
+        report.warnings.iter().cloned().chain(report.messages.iter().cloned()).chain(functions)
+    {
+        text += &format!("{child}: {line}\n");
+    }
+    say(std::io::stdout(), &text);
+}
+
+fn show_error(error: &Error, child: &str) {
+    let mut text: String = error.details().iter().map(|d| format!("ERROR: {d}\n")).collect();
+    let message = error.message();
+    match error.class() {
+        Class::Broken => {
+            text +=
+                &format!("create-diff-object: ERROR: {child}: {}: 0: {message}\n", error.code());
+        }
+        Class::Refused => {
+            text += &format!(
+                "ERROR: {child}: {message}\ncreate-diff-object: unreconcilable difference\n"
+            );
+        }
+    }
+    let full = error.to_string();
+    if full != message {
+        text += &format!("{full}\n");
+    }
+    say(std::io::stderr(), &text);
+}
+
+fn diff(
+    Parsed { flags, positionals }: &Parsed,
+    child: &str,
+    report: &mut Report,
+) -> Result<Outcome> {
+    let ([debug, klp_arch], [orig, patched, parent, symtab, symvers, _, output]) =
+        (&flags[..], &positionals[..])
+    else {
+        return Err(Error::broken("usage", "seven arguments are needed"));
+    };
+    let open = |path: &OsString| Image::open(Path::new(path));
+    let (orig, patched) = (open(orig)?, open(patched)?);
+    let (symtab, symvers) =
+        (Image::open_any(Path::new(symtab))?, Image::open_any(Path::new(symvers))?);
+    let name = |image: &Image| image.path().display().to_string();
+    let names = [&orig, &patched, &symtab, &symvers].map(name);
+    let (symtab_text, symvers_text) = (symtab.text(), symvers.text());
+    let parent = parent.to_string_lossy();
+    let environment = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
+    let job = Job {
+        orig: Input { name: &names[0], data: orig.bytes() },
+        patched: Input { name: &names[1], data: patched.bytes() },
+        parent: Some(ParentFiles {
+            name: &parent,
+            symtab: Input { name: &names[2], data: &symtab_text },
+            symvers: Input { name: &names[3], data: &symvers_text },
+        }),
+        sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
+        drop_in: true,
+        klp_arch: *klp_arch,
+    };
+    let object = run(&job, report)?;
+    if *debug {
+        let size = |image: &Image| image.bytes().len();
+        say(
+            std::io::stdout(),
+            &format!("{child}: compared {} and {} bytes\n", size(&orig), size(&patched)),
+        );
+    }
+    let Some(object) = object else { return Ok(Outcome::Unchanged) };
+    orig.check_unchanged()?;
+    patched.check_unchanged()?;
+    publish(Path::new(output), &object)?;
+    Ok(Outcome::Written)
+}

@@ -7,7 +7,24 @@
 
 use crate::error::{Error, Result};
 
+/// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number
+/// where that crate has none), its class, and the width of the field in bytes.
+macro_rules! relocs {
+    (@id $name:ident) => { object::elf::$name.0 };
+    (@id $name:ident $id:literal) => { $id };
+    ($($name:ident $(= $id:literal)? $class:ident $width:literal;)*) => {
+        &[$(crate::arch::RelocType {
+            id: relocs!(@id $name $($id)?),
+            name: stringify!($name),
+            class: crate::arch::RelocClass::$class,
+            width: $width,
+        }),*]
+    };
+}
+
 mod aarch64;
+#[cfg(test)]
+mod fixtures;
 mod loongarch64;
 mod powerpc64;
 mod s390x;
@@ -53,8 +70,9 @@ pub enum Bias {
     None,
     /// x86: the processor counts from the end of the instruction.
     InstructionEnd,
-    /// s390: the processor counts from the instruction, two bytes before the field.
-    FieldMinusTwo,
+    /// s390: for these types the processor counts from the start of the instruction, that many
+    /// bytes before the field. Ascending by type; the addends of all others are not biased.
+    InstructionStart(&'static [(u32, u8)]),
 }
 
 /// A relocation near a function's entry, as the entry checks need it.
@@ -148,7 +166,8 @@ pub struct Arch {
     /// Whether ftrace can hook the function (spec section 4).
     pub has_profiling: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> bool,
     /// Where ftrace hooks the function (spec section 19.6). The error is the bare message.
-    pub ftrace_site: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
+    pub ftrace_site:
+        fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
     /// Where sites of new functions are listed.
     pub site_table: fn(object_has_pfe: bool) -> SiteTable,
     /// Whether the instruction loads a 32-bit immediate as an argument: a possible line number.
@@ -166,33 +185,30 @@ pub struct Arch {
 }
 
 /// All machines.
-pub static ALL: [&Arch; 5] = [
-    &x86_64::ARCH,
-    &aarch64::ARCH,
-    &powerpc64::ARCH,
-    &s390x::ARCH,
-    &loongarch64::ARCH,
-];
+pub static ALL: [&Arch; 5] =
+    [&x86_64::ARCH, &aarch64::ARCH, &powerpc64::ARCH, &s390x::ARCH, &loongarch64::ARCH];
 
 impl Arch {
     /// The machine with this e_machine.
     pub fn from_machine(machine: u16) -> Result<&'static Arch> {
         ALL.into_iter().find(|a| a.machine == machine).ok_or_else(|| {
-            Error::broken("unsupported-machine", "Unsupported target architecture")
-                .advise(format!(
-                    "e_machine is {machine}; supported are {}",
-                    ALL.map(|a| a.name).join(", ")
-                ))
+            Error::broken("unsupported-machine", "Unsupported target architecture").advise(format!(
+                "e_machine is {machine}; supported are {}",
+                ALL.map(|a| a.name).join(", ")
+            ))
         })
     }
 
     /// The relocation type with number `kind`.
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
-        self.relocs
-            .binary_search_by_key(&kind, |r| r.id)
-            .map(|i| &self.relocs[i])
-            .map_err(|_| Error::broken("unknown-relocation", format!("unhandled rela type {kind}"))
-                .advise(format!("this relocation type is not known for {}; please report it with the object", self.name)))
+        self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
+            Error::broken("unknown-relocation", format!("unhandled rela type {kind}")).advise(
+                format!(
+                    "this relocation type is not known for {}; please report it with the object",
+                    self.name
+                ),
+            )
+        })
     }
 
     /// Whether `name` is that of a prefix symbol; returns the function's name.
@@ -204,4 +220,20 @@ impl Arch {
     pub fn is_toc(&self, kind: u32) -> bool {
         self.toc_relocs.is_some_and(|t| t.contains(&kind))
     }
+}
+
+/// `len` bytes of a section at `offset`; `None` when they are not all there.
+fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
+    section.get(usize::try_from(offset).ok()?..)?.get(..len)
+}
+
+/// Whether the instruction words at `offset` are `words`, in the byte order of the section.
+fn words_are(section: &[u8], offset: u64, words: &[[u8; 4]]) -> bool {
+    let words = words.as_flattened();
+    bytes_at(section, offset, words.len()) == Some(words)
+}
+
+/// [`Arch::instruction_len`] where all instructions have four bytes.
+fn four_bytes(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() >= 4).then_some(4)
 }

@@ -1,6 +1,8 @@
 //! The bytes of an input file, mapped read-only.
 
+use std::borrow::Cow;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -8,35 +10,52 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-/// A mapped input file. Dropping it unmaps the bytes.
+/// An input file's bytes: mapped, or read when it is a pipe or a device. Dropping it
+/// unmaps them.
 pub struct Image {
     path: PathBuf,
-    map: Option<Mmap>,
+    bytes: Bytes,
     len: u64,
     modified: Option<SystemTime>,
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    Read(Vec<u8>),
 }
 
 impl Image {
     /// Maps `path`. Fails when it cannot be read or is not a regular file.
     pub fn open(path: &Path) -> Result<Image> {
+        Self::open_kind(path, false)
+    }
+
+    /// Maps `path`, or reads it when it is a pipe or a device, such as /dev/null.
+    pub fn open_any(path: &Path) -> Result<Image> {
+        Self::open_kind(path, true)
+    }
+
+    fn open_kind(path: &Path, any: bool) -> Result<Image> {
         let shown = path.display().to_string();
         let fail = |what: &str, error: std::io::Error| {
             Error::broken("unreadable", format!("{what}: {error}")).in_file(shown.clone())
         };
-        let file = File::open(path).map_err(|e| fail("cannot open", e))?;
+        let mut file = File::open(path).map_err(|e| fail("cannot open", e))?;
         let meta = file.metadata().map_err(|e| fail("cannot read", e))?;
-        if !meta.is_file() {
+        if !meta.is_file() && (!any || meta.is_dir()) {
             return Err(Error::broken("unreadable", "not a regular file").in_file(shown));
         }
-        let map = if meta.len() == 0 {
-            None
+        let bytes = if !meta.is_file() || meta.len() == 0 {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(|e| fail("cannot read", e))?;
+            Bytes::Read(bytes)
         } else {
             // SAFETY: the map is private and read-only. Another process can still
             // truncate the file under us; `check_unchanged` reports that before any
             // result is published.
-            Some(unsafe { Mmap::map(&file) }.map_err(|e| fail("cannot map", e))?)
+            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(|e| fail("cannot map", e))?)
         };
-        Ok(Image { path: path.to_owned(), map, len: meta.len(), modified: meta.modified().ok() })
+        Ok(Image { path: path.to_owned(), bytes, len: meta.len(), modified: meta.modified().ok() })
     }
 
     /// The path as given.
@@ -46,7 +65,15 @@ impl Image {
 
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or(&[])
+        match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+
+    /// The file's bytes as text; what is not UTF-8 becomes U+FFFD.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes())
     }
 
     /// Fails when the file was changed since it was opened: what was derived from

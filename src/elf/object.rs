@@ -339,7 +339,7 @@ impl<'d, S: Side> Object<'d, S> {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
-            if section.entsize != 24 || section.data.len() % 24 != 0 {
+            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
                 return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
             }
             self.rela_of[base] = id;
@@ -400,6 +400,11 @@ impl<'d, S: Side> Object<'d, S> {
         &self.header
     }
 
+    /// Size of the file in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Byte order of all integers in the object.
     pub fn endian(&self) -> Endianness {
         self.endian
@@ -433,6 +438,11 @@ impl<'d, S: Side> Object<'d, S> {
     /// Whether section names share the symbol name table (as LLVM writes it).
     pub fn shares_string_table(&self) -> bool {
         self.shdrs[self.symtab.index()].sh_link.get(self.endian) as usize == self.shstrndx
+    }
+
+    /// The section that holds the section names.
+    pub fn section_name_table(&self) -> SectionId<S> {
+        SectionId::new(self.shstrndx)
     }
 
     /// Section `id`.

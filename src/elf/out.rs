@@ -9,7 +9,7 @@ pub type OutSectionIndex = usize;
 pub type OutSymbolIndex = usize;
 
 /// An object file's content, free of file offsets and string table indexes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutObject {
     /// EI_DATA is big-endian.
     pub big_endian: bool,
@@ -26,7 +26,7 @@ pub struct OutObject {
 }
 
 /// One section.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutSection {
     /// Name.
     pub name: String,
@@ -50,7 +50,7 @@ pub struct OutSection {
 }
 
 /// One relocation section.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutRelocs {
     /// Name, `.rela` + section name for an ordinary table.
     pub name: String,
@@ -85,7 +85,7 @@ pub enum OutHome {
 }
 
 /// One symbol.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutSymbol {
     /// Name; written as the empty name for a section symbol.
     pub name: String,

@@ -1,0 +1,121 @@
+//! Drop-in for kpatch's create-klp-module: turns a linked kpatch module into a livepatch
+//! module (spec section 22). Exit status: 0 done, 1 error, 64 wrong command line.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::image::Image;
+use klp_diff::elf::object::Object;
+use klp_diff::elf::out::{OutHome, OutObject};
+use klp_diff::elf::publish::publish;
+use klp_diff::error::{Error, Result};
+use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
+use kpatch_compat::argp::{Command, Flag, Parsed};
+
+const COMMAND: Command = Command {
+    doc: "create-klp-module - turn a kpatch module into a livepatch module",
+    flags: &[
+        Flag { long: "debug", short: 'd', help: "Show debug output" },
+        Flag { long: "no-klp-arch-sections", short: 'n', help: "Do not make .klp.arch.* sections" },
+    ],
+    positionals: &["INPUT.ko", "OUTPUT.ko"],
+};
+
+fn main() -> ExitCode {
+    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+    let parsed = match COMMAND.parse(std::env::args_os(), posix) {
+        Ok(parsed) => parsed,
+        Err(stop) if stop.status == 0 => {
+            say(std::io::stdout(), &stop.text);
+            return ExitCode::SUCCESS;
+        }
+        Err(stop) => {
+            say(std::io::stderr(), &stop.text);
+            return ExitCode::from(stop.status);
+        }
+    };
+    match run(&parsed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(std::io::stderr(), &format!("create-klp-module: ERROR: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints; a reader that went away is no reason to fail.
+fn say(mut stream: impl std::io::Write, text: &str) {
+    let _ = stream.write_all(text.as_bytes());
+}
+
+fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
+    let ([debug, no_arch], [input, output]) = (&flags[..], &positionals[..]) else {
+        return Err(Error::broken("usage", "two file names are needed"));
+    };
+    let image = Image::open(Path::new(input))?;
+    let object = Object::<Patched>::parse(&image.path().display().to_string(), image.bytes())?;
+    let options = ConvertOptions { klp_arch_sections: !no_arch };
+    // Kernels without such tables leave the variable unset or empty.
+    let has_para = object.sections().any(|id| object.section_name(id) == ".parainstructions");
+    let para = if has_para && options.klp_arch_sections {
+        struct_size("PARA_STRUCT_SIZE", std::env::var_os("PARA_STRUCT_SIZE"))?
+    } else {
+        None
+    };
+    let result = to_klp_module(&object, &options, para)?;
+    if *debug {
+        say(std::io::stdout(), &dump(&result));
+    }
+    image.check_unchanged()?;
+    publish(Path::new(output), &result)
+}
+
+/// A size from the environment, `None` when it is not set.
+fn struct_size(name: &str, value: Option<OsString>) -> Result<Option<u64>> {
+    let Some(value) = value else { return Ok(None) };
+    match value.to_str().and_then(|text| text.trim().parse().ok()) {
+        Some(size) if size > 0 => Ok(Some(size)),
+        _ => Err(Error::broken("bad-environment", format!("bad {name} '{}'", value.display()))
+            .advise("give a number of bytes")),
+    }
+}
+
+/// The livepatch parts of a module.
+fn dump(object: &OutObject) -> String {
+    let mut text = String::new();
+    for section in &object.sections {
+        for table in section.relocs.iter().filter(|t| t.name.starts_with(".klp.rela.")) {
+            text += &format!("{} ({} entries)\n", table.name, table.entries.len());
+            for entry in &table.entries {
+                let symbol = entry.symbol.map_or("", |symbol| &object.symbols[symbol].name);
+                text += &format!(
+                    "  {:#x} type {} {symbol} {:+}\n",
+                    entry.offset, entry.kind, entry.addend
+                );
+            }
+        }
+    }
+    let livepatch = OutHome::Reserved(klp_diff::elf::abi::SHN_LIVEPATCH);
+    for symbol in object.symbols.iter().filter(|symbol| symbol.home == livepatch) {
+        text += &format!("{} type {} bind {}\n", symbol.name, symbol.kind, symbol.bind);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_positive_numbers() {
+        let size = |text: &str| struct_size("PARA_STRUCT_SIZE", Some(text.into()));
+        assert_eq!(size("16").unwrap(), Some(16));
+        assert_eq!(struct_size("PARA_STRUCT_SIZE", None).unwrap(), None);
+        for text in ["", "0", "-1", "16x", "99999999999999999999"] {
+            let error = size(text).unwrap_err();
+            assert_eq!(error.message(), format!("bad PARA_STRUCT_SIZE '{text}'"));
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! AArch64 (little endian).
+//!
+//! Sources: "ELF for the Arm 64-bit Architecture" (AAELF64) for relocations and mapping symbols;
+//! Arm ARM for the encodings; Linux arch/arm64/Makefile, arch/arm64/kernel/ftrace.c and
+//! Documentation/arch/arm64 for what stands at a function's entry.
+//!
+//! * Relocations: AAELF64 "Relocation" (codes 257 and up are ELF64's; 256 is a withdrawn
+//!   spelling of NONE). Dynamic types and those of the PAuth ABI extension are left out.
+//!   Instruction relocations fill bits of a whole word, so they are four bytes wide although
+//!   opcode and registers stay. With RELA the addend is never in the instruction.
+//! * PC-relative addends are not biased.
+//! * `$x` and `$d` mark code and data.
+//! * ftrace entry: `-fpatchable-function-entry=2` leaves two NOPs (`1f 20 03 d5`) at the start of
+//!   the function, after a `bti c` (`5f 24 03 d5`) when there is one, and an entry in
+//!   `__patchable_function_entries` that points to the first NOP. With
+//!   DYNAMIC_FTRACE_WITH_CALL_OPS it is `=4,2`: two more NOPs lie before the symbol, and the
+//!   entry points to the first of those. The kernel finds `bti c` itself in that case.
+//! * Alignment is filled with the same NOPs, so two of them before a function that is not
+//!   the first of its section may or may not be its own.
+
+use object::elf::R_AARCH64_ABS64;
+
+use super::{
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
+    four_bytes, words_are,
+};
+use crate::elf::abi;
+
+/// AArch64.
+pub(super) static ARCH: Arch = Arch {
+    name: "aarch64",
+    machine: abi::EM_AARCH64,
+    abs64: R_AARCH64_ABS64.0,
+    relocs: RELOCS,
+    instruction_len: four_bytes,
+    bias: Bias::None,
+    prefix_symbols: &[],
+    uses_pfe: true,
+    local_labels: false,
+    mapping_symbols: true,
+    toc_relocs: None,
+    local_entry: |_| 0,
+    padding,
+    has_profiling: |f, _| f.patchable_entry,
+    ftrace_site,
+    site_table: |_| SiteTable::PatchableEntries,
+    loads_line,
+    // `mov w2` loads all kinds of constants; only __warn_printk is known to take a line there.
+    line_callees: LineCallees::WarnPrintkOnly,
+    is_function_pointer: |_, _| false,
+    never_klp: |_, _| false,
+    never_klp_symbol: None,
+    sibling_call: None,
+};
+
+const NOP: [u8; 4] = [0x1f, 0x20, 0x03, 0xd5];
+const BTI_C: [u8; 4] = [0x5f, 0x24, 0x03, 0xd5];
+/// Bytes of the NOPs before the symbol with CALL_OPS.
+const CALL_OPS: u64 = 8;
+
+static RELOCS: &[RelocType] = relocs! {
+    R_AARCH64_NONE None 0;
+    R_AARCH64_NULL = 256 None 0;
+    R_AARCH64_ABS64 Absolute 8;
+    R_AARCH64_ABS32 Absolute 4;
+    R_AARCH64_ABS16 Absolute 2;
+    R_AARCH64_PREL64 PcRelative 8;
+    R_AARCH64_PREL32 PcRelative 4;
+    R_AARCH64_PREL16 PcRelative 2;
+    R_AARCH64_MOVW_UABS_G0 Absolute 4;
+    R_AARCH64_MOVW_UABS_G0_NC Absolute 4;
+    R_AARCH64_MOVW_UABS_G1 Absolute 4;
+    R_AARCH64_MOVW_UABS_G1_NC Absolute 4;
+    R_AARCH64_MOVW_UABS_G2 Absolute 4;
+    R_AARCH64_MOVW_UABS_G2_NC Absolute 4;
+    R_AARCH64_MOVW_UABS_G3 Absolute 4;
+    R_AARCH64_MOVW_SABS_G0 Absolute 4;
+    R_AARCH64_MOVW_SABS_G1 Absolute 4;
+    R_AARCH64_MOVW_SABS_G2 Absolute 4;
+    R_AARCH64_LD_PREL_LO19 PcRelative 4;
+    R_AARCH64_ADR_PREL_LO21 PcRelative 4;
+    R_AARCH64_ADR_PREL_PG_HI21 PcRelative 4;
+    R_AARCH64_ADR_PREL_PG_HI21_NC PcRelative 4;
+    R_AARCH64_ADD_ABS_LO12_NC Absolute 4;
+    R_AARCH64_LDST8_ABS_LO12_NC Absolute 4;
+    R_AARCH64_TSTBR14 PcRelative 4;
+    R_AARCH64_CONDBR19 PcRelative 4;
+    R_AARCH64_JUMP26 PcRelative 4;
+    R_AARCH64_CALL26 PcRelative 4;
+    R_AARCH64_LDST16_ABS_LO12_NC Absolute 4;
+    R_AARCH64_LDST32_ABS_LO12_NC Absolute 4;
+    R_AARCH64_LDST64_ABS_LO12_NC Absolute 4;
+    R_AARCH64_MOVW_PREL_G0 PcRelative 4;
+    R_AARCH64_MOVW_PREL_G0_NC PcRelative 4;
+    R_AARCH64_MOVW_PREL_G1 PcRelative 4;
+    R_AARCH64_MOVW_PREL_G1_NC PcRelative 4;
+    R_AARCH64_MOVW_PREL_G2 PcRelative 4;
+    R_AARCH64_MOVW_PREL_G2_NC PcRelative 4;
+    R_AARCH64_MOVW_PREL_G3 PcRelative 4;
+    R_AARCH64_LDST128_ABS_LO12_NC Absolute 4;
+    R_AARCH64_MOVW_GOTOFF_G0 Got 4;
+    R_AARCH64_MOVW_GOTOFF_G0_NC Got 4;
+    R_AARCH64_MOVW_GOTOFF_G1 Got 4;
+    R_AARCH64_MOVW_GOTOFF_G1_NC Got 4;
+    R_AARCH64_MOVW_GOTOFF_G2 Got 4;
+    R_AARCH64_MOVW_GOTOFF_G2_NC Got 4;
+    R_AARCH64_MOVW_GOTOFF_G3 Got 4;
+    R_AARCH64_GOTREL64 Got 8;
+    R_AARCH64_GOTREL32 Got 4;
+    R_AARCH64_GOT_LD_PREL19 Got 4;
+    R_AARCH64_LD64_GOTOFF_LO15 Got 4;
+    R_AARCH64_ADR_GOT_PAGE Got 4;
+    R_AARCH64_LD64_GOT_LO12_NC Got 4;
+    R_AARCH64_LD64_GOTPAGE_LO15 Got 4;
+    R_AARCH64_PLT32 PcRelative 4;
+    R_AARCH64_GOTPCREL32 Got 4;
+    R_AARCH64_TLSGD_ADR_PREL21 Tls 4;
+    R_AARCH64_TLSGD_ADR_PAGE21 Tls 4;
+    R_AARCH64_TLSGD_ADD_LO12_NC Tls 4;
+    R_AARCH64_TLSGD_MOVW_G1 Tls 4;
+    R_AARCH64_TLSGD_MOVW_G0_NC Tls 4;
+    R_AARCH64_TLSLD_ADR_PREL21 Tls 4;
+    R_AARCH64_TLSLD_ADR_PAGE21 Tls 4;
+    R_AARCH64_TLSLD_ADD_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_MOVW_G1 Tls 4;
+    R_AARCH64_TLSLD_MOVW_G0_NC Tls 4;
+    R_AARCH64_TLSLD_LD_PREL19 Tls 4;
+    R_AARCH64_TLSLD_MOVW_DTPREL_G2 Tls 4;
+    R_AARCH64_TLSLD_MOVW_DTPREL_G1 Tls 4;
+    R_AARCH64_TLSLD_MOVW_DTPREL_G1_NC Tls 4;
+    R_AARCH64_TLSLD_MOVW_DTPREL_G0 Tls 4;
+    R_AARCH64_TLSLD_MOVW_DTPREL_G0_NC Tls 4;
+    R_AARCH64_TLSLD_ADD_DTPREL_HI12 Tls 4;
+    R_AARCH64_TLSLD_ADD_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_ADD_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_LDST8_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_LDST8_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_LDST16_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_LDST16_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_LDST32_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_LDST32_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_LDST64_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_LDST64_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSIE_MOVW_GOTTPREL_G1 Tls 4;
+    R_AARCH64_TLSIE_MOVW_GOTTPREL_G0_NC Tls 4;
+    R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21 Tls 4;
+    R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSIE_LD_GOTTPREL_PREL19 Tls 4;
+    R_AARCH64_TLSLE_MOVW_TPREL_G2 Tls 4;
+    R_AARCH64_TLSLE_MOVW_TPREL_G1 Tls 4;
+    R_AARCH64_TLSLE_MOVW_TPREL_G1_NC Tls 4;
+    R_AARCH64_TLSLE_MOVW_TPREL_G0 Tls 4;
+    R_AARCH64_TLSLE_MOVW_TPREL_G0_NC Tls 4;
+    R_AARCH64_TLSLE_ADD_TPREL_HI12 Tls 4;
+    R_AARCH64_TLSLE_ADD_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_ADD_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLE_LDST8_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_LDST8_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLE_LDST16_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_LDST16_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLE_LDST32_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_LDST32_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLE_LDST64_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_LDST64_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSDESC_LD_PREL19 Tls 4;
+    R_AARCH64_TLSDESC_ADR_PREL21 Tls 4;
+    R_AARCH64_TLSDESC_ADR_PAGE21 Tls 4;
+    R_AARCH64_TLSDESC_LD64_LO12 Tls 4;
+    R_AARCH64_TLSDESC_ADD_LO12 Tls 4;
+    R_AARCH64_TLSDESC_OFF_G1 Tls 4;
+    R_AARCH64_TLSDESC_OFF_G0_NC Tls 4;
+    R_AARCH64_TLSDESC_LDR Tls 0;
+    R_AARCH64_TLSDESC_ADD Tls 0;
+    R_AARCH64_TLSDESC_CALL Tls 0;
+    R_AARCH64_TLSLE_LDST128_TPREL_LO12 Tls 4;
+    R_AARCH64_TLSLE_LDST128_TPREL_LO12_NC Tls 4;
+    R_AARCH64_TLSLD_LDST128_DTPREL_LO12 Tls 4;
+    R_AARCH64_TLSLD_LDST128_DTPREL_LO12_NC Tls 4;
+    R_AARCH64_TLS_DTPREL Tls 8;
+};
+
+/// Spec section 27.5: the NOPs from the start of the section, up to the function.
+fn padding(f: &FunctionView<'_>) -> u64 {
+    let before = bytes_before(f);
+    let nops = before.chunks_exact(4).take_while(|word| *word == NOP).count();
+    if nops == 2 { CALL_OPS } else { 0 }
+}
+
+/// The section's contents before the function.
+fn bytes_before<'a>(f: &FunctionView<'a>) -> &'a [u8] {
+    usize::try_from(f.value).ok().and_then(|value| f.section.get(..value)).unwrap_or_default()
+}
+
+fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
+    let has_bti = words_are(f.section, f.value, &[BTI_C]);
+    let nops = f.value.saturating_add(if has_bti { 4 } else { 0 });
+    if !words_are(f.section, nops, &[NOP, NOP]) {
+        return Err(format!("{}: unexpected instruction in patch section of function", f.name));
+    }
+    let padded = bytes_before(f).ends_with(&[NOP, NOP].concat());
+    let offset = match f.value.checked_sub(CALL_OPS) {
+        Some(0) if padded => 0,
+        Some(_) if padded => {
+            return Err(format!(
+                "{}: cannot tell the function's NOPs from the padding before it",
+                f.name
+            ));
+        }
+        _ => nops,
+    };
+    Ok(FtraceSite { offset, rewrite: None })
+}
+
+/// `mov w2, #imm16` (MOVZ): the third argument. Bit 23 tells it from `eor w2, ..., #imm`.
+fn loads_line(instruction: &[u8]) -> bool {
+    matches!(instruction, [b0, _, b2, 0x52, ..] if b0 & 0x1f == 2 && b2 & 0x80 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RelocClass, fixtures};
+    use super::*;
+
+    const RET: [u8; 4] = [0xc0, 0x03, 0x5f, 0xd6];
+
+    fn site(words: &[[u8; 4]], value: u64) -> Result<u64, String> {
+        let section = words.concat();
+        let site = ftrace_site(&fixtures::view(&section, value), &mut fixtures::relocs(&[]))?;
+        assert_eq!(site.rewrite, None);
+        Ok(site.offset)
+    }
+
+    #[test]
+    fn table() {
+        fixtures::check_table(&ARCH, "R_AARCH64_");
+        let row = |kind| {
+            let r = ARCH.reloc(kind).unwrap();
+            (r.name, r.class, r.width)
+        };
+        assert_eq!(row(256), ("R_AARCH64_NULL", RelocClass::None, 0));
+        assert_eq!(row(259), ("R_AARCH64_ABS16", RelocClass::Absolute, 2));
+        assert_eq!(row(260), ("R_AARCH64_PREL64", RelocClass::PcRelative, 8));
+        assert_eq!(row(275), ("R_AARCH64_ADR_PREL_PG_HI21", RelocClass::PcRelative, 4));
+        assert_eq!(row(277), ("R_AARCH64_ADD_ABS_LO12_NC", RelocClass::Absolute, 4));
+        assert_eq!(row(283), ("R_AARCH64_CALL26", RelocClass::PcRelative, 4));
+        assert_eq!(row(311), ("R_AARCH64_ADR_GOT_PAGE", RelocClass::Got, 4));
+        assert_eq!(row(541), ("R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21", RelocClass::Tls, 4));
+        for unknown in [1, 281, 1024, 1025, 1026, 1027, 1032] {
+            assert!(ARCH.reloc(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn instruction_lengths() {
+        assert_eq!((ARCH.instruction_len)(&RET), Some(4));
+        assert_eq!((ARCH.instruction_len)(&[NOP, RET].concat()), Some(4));
+        assert_eq!((ARCH.instruction_len)(&RET[..3]), None);
+        assert_eq!((ARCH.instruction_len)(&[]), None);
+    }
+
+    #[test]
+    fn nops_at_the_entry() {
+        assert_eq!(site(&[NOP, NOP, RET], 0), Ok(0));
+        assert_eq!(site(&[BTI_C, NOP, NOP, RET], 0), Ok(4));
+        // the second function of a section is judged by its own bytes
+        assert_eq!(site(&[NOP, NOP, RET, BTI_C, NOP, NOP, RET], 12), Ok(16));
+        assert_eq!(site(&[RET, NOP, NOP, NOP, RET], 8), Ok(8));
+    }
+
+    #[test]
+    fn call_ops() {
+        assert_eq!(site(&[NOP, NOP, NOP, NOP, RET], 8), Ok(0));
+        assert_eq!(site(&[NOP, NOP, BTI_C, NOP, NOP, RET], 8), Ok(0));
+        let want = Err("f: cannot tell the function's NOPs from the padding before it".to_owned());
+        assert_eq!(site(&[NOP, NOP, RET, NOP, NOP, NOP, NOP, RET], 20), want);
+    }
+
+    #[test]
+    fn wrong_entry() {
+        let want = Err("f: unexpected instruction in patch section of function".to_owned());
+        assert_eq!(site(&[RET], 0), want);
+        assert_eq!(site(&[NOP, RET], 0), want);
+        assert_eq!(site(&[NOP], 0), want);
+        assert_eq!(site(&[BTI_C, NOP, RET], 0), want);
+        assert_eq!(site(&[NOP, NOP, RET], 8), want);
+        assert_eq!(site(&[NOP, NOP], u64::MAX), want);
+    }
+
+    #[test]
+    fn padding_is_counted_from_the_section_start() {
+        let padding = |words: &[[u8; 4]], value| padding(&fixtures::view(&words.concat(), value));
+        assert_eq!(padding(&[NOP, NOP, NOP, NOP, RET], 8), 8);
+        // these NOPs belong to the function
+        assert_eq!(padding(&[NOP, NOP, RET], 0), 0);
+        assert_eq!(padding(&[NOP, NOP, NOP, RET], 4), 0);
+        assert_eq!(padding(&[NOP, NOP, NOP, RET], 12), 0);
+        assert_eq!(padding(&[RET, NOP, NOP], 12), 0);
+        assert_eq!(padding(&[NOP], u64::MAX), 0);
+    }
+
+    #[test]
+    fn line_numbers() {
+        // mov w2, #0x4d2
+        assert!(loads_line(&[0x42, 0x9a, 0x80, 0x52]));
+        // mov w1, #0x4d2
+        assert!(!loads_line(&[0x41, 0x9a, 0x80, 0x52]));
+        // mov x2, #0x4d2
+        assert!(!loads_line(&[0x42, 0x9a, 0x80, 0xd2]));
+        // eor w2, w2, #0xff
+        assert!(!loads_line(&[0x42, 0x1c, 0x00, 0x52]));
+        assert!(!loads_line(&[0x42, 0x9a]));
+    }
+
+    #[test]
+    fn hooks() {
+        let mut f = fixtures::view(&[], 0);
+        assert!(!(ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
+        f.patchable_entry = true;
+        assert!((ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
+        assert!(!(ARCH.is_function_pointer)(277, 0));
+        assert_eq!((ARCH.site_table)(true), SiteTable::PatchableEntries);
+    }
+
+    #[test]
+    fn gcc_output() {
+        let cases = [
+            (&["-fpatchable-function-entry=2"][..], 0),
+            (&["-fpatchable-function-entry=2", "-mbranch-protection=pac-ret+bti"], 4),
+            (&["-fpatchable-function-entry=4,2"], 0),
+            (&["-fpatchable-function-entry=4,2", "-mbranch-protection=standard"], 0),
+        ];
+        for (flags, offset) in cases {
+            let Some(gcc) = fixtures::gcc("aarch64-linux-gnu") else { return };
+            let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, flags));
+            let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
+            assert_eq!(found["visible"], at(offset), "{flags:?}");
+            // only called, so no bti
+            assert_eq!(found["hidden"], at(0), "{flags:?}");
+            assert_eq!(found["untraced"], (false, None), "{flags:?}");
+        }
+    }
+}

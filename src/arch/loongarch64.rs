@@ -1,0 +1,265 @@
+//! LoongArch, 64-bit.
+//!
+//! Sources: "ELF for the LoongArch Architecture" (laelf, LoongArch ABI 2.x) for relocations;
+//! "LoongArch Reference Manual" volume 1 for the encodings; Linux arch/loongarch/Makefile and
+//! arch/loongarch/kernel/ftrace_dyn.c for what stands at a function's entry.
+//!
+//! * Relocations: laelf table "ELF Relocation types". The stack machine of ABI 1.0 (MARK and SOP)
+//!   is still emitted by old assemblers: a push has no field, a pop fills an instruction.
+//!   The dynamic types and the reserved DELETE and CFA are left out.
+//! * PC-relative addends are not biased.
+//! * The assembler leaves distances between labels to the linker (ADD and SUB pairs), so it
+//!   keeps its local labels in the symbol table and refers to them, where other machines
+//!   refer to the section.
+//! * ftrace entry: `-fpatchable-function-entry=2` leaves two NOPs (`andi $zero, $zero, 0`,
+//!   `00 00 40 03`) at the start of the function and an entry in
+//!   `__patchable_function_entries` that points to the first.
+
+use object::elf::R_LARCH_64;
+
+use super::{
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
+    four_bytes, words_are,
+};
+use crate::elf::abi;
+
+/// LoongArch, 64-bit.
+pub(super) static ARCH: Arch = Arch {
+    name: "loongarch64",
+    machine: abi::EM_LOONGARCH,
+    abs64: R_LARCH_64.0,
+    relocs: RELOCS,
+    instruction_len: four_bytes,
+    bias: Bias::None,
+    prefix_symbols: &[],
+    uses_pfe: true,
+    local_labels: true,
+    mapping_symbols: false,
+    toc_relocs: None,
+    local_entry: |_| 0,
+    padding: |_| 0,
+    has_profiling: |f, _| f.patchable_entry,
+    ftrace_site,
+    site_table: |_| SiteTable::PatchableEntries,
+    // No load is known to carry nothing but line numbers, so no callee is ever asked.
+    loads_line: |_| false,
+    line_callees: LineCallees::All,
+    is_function_pointer: |_, _| false,
+    never_klp: |_, _| false,
+    never_klp_symbol: None,
+    sibling_call: None,
+};
+
+const NOP: [u8; 4] = [0x00, 0x00, 0x40, 0x03];
+
+// A ULEB128 field is as long as what it holds, at least one byte. ADD6 and SUB6 fill the low six
+// bits of theirs. CALL30 and CALL36 fill two instructions.
+static RELOCS: &[RelocType] = relocs! {
+    R_LARCH_NONE None 0;
+    R_LARCH_32 Absolute 4;
+    R_LARCH_64 Absolute 8;
+    R_LARCH_TLS_DTPREL32 Tls 4;
+    R_LARCH_TLS_DTPREL64 Tls 8;
+    R_LARCH_MARK_LA None 0;
+    R_LARCH_MARK_PCREL None 0;
+    R_LARCH_SOP_PUSH_PCREL PcRelative 0;
+    R_LARCH_SOP_PUSH_ABSOLUTE Absolute 0;
+    R_LARCH_SOP_PUSH_DUP Arithmetic 0;
+    R_LARCH_SOP_PUSH_GPREL Got 0;
+    R_LARCH_SOP_PUSH_TLS_TPREL Tls 0;
+    R_LARCH_SOP_PUSH_TLS_GOT Tls 0;
+    R_LARCH_SOP_PUSH_TLS_GD Tls 0;
+    R_LARCH_SOP_PUSH_PLT_PCREL PcRelative 0;
+    R_LARCH_SOP_ASSERT Arithmetic 0;
+    R_LARCH_SOP_NOT Arithmetic 0;
+    R_LARCH_SOP_SUB Arithmetic 0;
+    R_LARCH_SOP_SL Arithmetic 0;
+    R_LARCH_SOP_SR Arithmetic 0;
+    R_LARCH_SOP_ADD Arithmetic 0;
+    R_LARCH_SOP_AND Arithmetic 0;
+    R_LARCH_SOP_IF_ELSE Arithmetic 0;
+    R_LARCH_SOP_POP_32_S_10_5 Arithmetic 4;
+    R_LARCH_SOP_POP_32_U_10_12 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_10_12 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_10_16 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_10_16_S2 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_5_20 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_0_5_10_16_S2 Arithmetic 4;
+    R_LARCH_SOP_POP_32_S_0_10_10_16_S2 Arithmetic 4;
+    R_LARCH_SOP_POP_32_U Arithmetic 4;
+    R_LARCH_ADD8 Arithmetic 1;
+    R_LARCH_ADD16 Arithmetic 2;
+    R_LARCH_ADD24 Arithmetic 3;
+    R_LARCH_ADD32 Arithmetic 4;
+    R_LARCH_ADD64 Arithmetic 8;
+    R_LARCH_SUB8 Arithmetic 1;
+    R_LARCH_SUB16 Arithmetic 2;
+    R_LARCH_SUB24 Arithmetic 3;
+    R_LARCH_SUB32 Arithmetic 4;
+    R_LARCH_SUB64 Arithmetic 8;
+    R_LARCH_GNU_VTINHERIT None 0;
+    R_LARCH_GNU_VTENTRY None 0;
+    R_LARCH_B16 PcRelative 4;
+    R_LARCH_B21 PcRelative 4;
+    R_LARCH_B26 PcRelative 4;
+    R_LARCH_ABS_HI20 Absolute 4;
+    R_LARCH_ABS_LO12 Absolute 4;
+    R_LARCH_ABS64_LO20 Absolute 4;
+    R_LARCH_ABS64_HI12 Absolute 4;
+    R_LARCH_PCALA_HI20 PcRelative 4;
+    R_LARCH_PCALA_LO12 PcRelative 4;
+    R_LARCH_PCALA64_LO20 PcRelative 4;
+    R_LARCH_PCALA64_HI12 PcRelative 4;
+    R_LARCH_GOT_PC_HI20 Got 4;
+    R_LARCH_GOT_PC_LO12 Got 4;
+    R_LARCH_GOT64_PC_LO20 Got 4;
+    R_LARCH_GOT64_PC_HI12 Got 4;
+    R_LARCH_GOT_HI20 Got 4;
+    R_LARCH_GOT_LO12 Got 4;
+    R_LARCH_GOT64_LO20 Got 4;
+    R_LARCH_GOT64_HI12 Got 4;
+    R_LARCH_TLS_LE_HI20 Tls 4;
+    R_LARCH_TLS_LE_LO12 Tls 4;
+    R_LARCH_TLS_LE64_LO20 Tls 4;
+    R_LARCH_TLS_LE64_HI12 Tls 4;
+    R_LARCH_TLS_IE_PC_HI20 Tls 4;
+    R_LARCH_TLS_IE_PC_LO12 Tls 4;
+    R_LARCH_TLS_IE64_PC_LO20 Tls 4;
+    R_LARCH_TLS_IE64_PC_HI12 Tls 4;
+    R_LARCH_TLS_IE_HI20 Tls 4;
+    R_LARCH_TLS_IE_LO12 Tls 4;
+    R_LARCH_TLS_IE64_LO20 Tls 4;
+    R_LARCH_TLS_IE64_HI12 Tls 4;
+    R_LARCH_TLS_LD_PC_HI20 Tls 4;
+    R_LARCH_TLS_LD_HI20 Tls 4;
+    R_LARCH_TLS_GD_PC_HI20 Tls 4;
+    R_LARCH_TLS_GD_HI20 Tls 4;
+    R_LARCH_32_PCREL PcRelative 4;
+    R_LARCH_RELAX None 0;
+    R_LARCH_ALIGN None 0;
+    R_LARCH_PCREL20_S2 PcRelative 4;
+    R_LARCH_ADD6 Arithmetic 1;
+    R_LARCH_SUB6 Arithmetic 1;
+    R_LARCH_ADD_ULEB128 Arithmetic 1;
+    R_LARCH_SUB_ULEB128 Arithmetic 1;
+    R_LARCH_64_PCREL PcRelative 8;
+    R_LARCH_CALL36 PcRelative 8;
+    R_LARCH_TLS_DESC_PC_HI20 Tls 4;
+    R_LARCH_TLS_DESC_PC_LO12 Tls 4;
+    R_LARCH_TLS_DESC64_PC_LO20 Tls 4;
+    R_LARCH_TLS_DESC64_PC_HI12 Tls 4;
+    R_LARCH_TLS_DESC_HI20 Tls 4;
+    R_LARCH_TLS_DESC_LO12 Tls 4;
+    R_LARCH_TLS_DESC64_LO20 Tls 4;
+    R_LARCH_TLS_DESC64_HI12 Tls 4;
+    R_LARCH_TLS_DESC_LD Tls 0;
+    R_LARCH_TLS_DESC_CALL Tls 0;
+    R_LARCH_TLS_LE_HI20_R Tls 4;
+    R_LARCH_TLS_LE_ADD_R Tls 0;
+    R_LARCH_TLS_LE_LO12_R Tls 4;
+    R_LARCH_TLS_LD_PCREL20_S2 Tls 4;
+    R_LARCH_TLS_GD_PCREL20_S2 Tls 4;
+    R_LARCH_TLS_DESC_PCREL20_S2 Tls 4;
+    R_LARCH_CALL30 PcRelative 8;
+    R_LARCH_PCADD_HI20 PcRelative 4;
+    R_LARCH_PCADD_LO12 PcRelative 4;
+    R_LARCH_GOT_PCADD_HI20 Got 4;
+    R_LARCH_GOT_PCADD_LO12 Got 4;
+    R_LARCH_TLS_IE_PCADD_HI20 Tls 4;
+    R_LARCH_TLS_IE_PCADD_LO12 Tls 4;
+    R_LARCH_TLS_LD_PCADD_HI20 Tls 4;
+    R_LARCH_TLS_LD_PCADD_LO12 Tls 4;
+    R_LARCH_TLS_GD_PCADD_HI20 Tls 4;
+    R_LARCH_TLS_GD_PCADD_LO12 Tls 4;
+    R_LARCH_TLS_DESC_PCADD_HI20 Tls 4;
+    R_LARCH_TLS_DESC_PCADD_LO12 Tls 4;
+};
+
+fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
+    if words_are(f.section, f.value, &[NOP, NOP]) {
+        Ok(FtraceSite { offset: f.value, rewrite: None })
+    } else {
+        Err(format!("{}: unexpected instruction at the start of the function", f.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RelocClass, fixtures};
+    use super::*;
+
+    /// jirl $zero, $ra, 0
+    const RET: [u8; 4] = [0x20, 0x00, 0x00, 0x4c];
+
+    fn site(words: &[[u8; 4]], value: u64) -> Result<FtraceSite, String> {
+        ftrace_site(&fixtures::view(&words.concat(), value), &mut fixtures::relocs(&[]))
+    }
+
+    #[test]
+    fn table() {
+        fixtures::check_table(&ARCH, "R_LARCH_");
+        let row = |kind| {
+            let r = ARCH.reloc(kind).unwrap();
+            (r.name, r.class, r.width)
+        };
+        assert_eq!(row(1), ("R_LARCH_32", RelocClass::Absolute, 4));
+        assert_eq!(row(22), ("R_LARCH_SOP_PUSH_PCREL", RelocClass::PcRelative, 0));
+        assert_eq!(row(50), ("R_LARCH_ADD32", RelocClass::Arithmetic, 4));
+        assert_eq!(row(54), ("R_LARCH_SUB24", RelocClass::Arithmetic, 3));
+        assert_eq!(row(66), ("R_LARCH_B26", RelocClass::PcRelative, 4));
+        assert_eq!(row(71), ("R_LARCH_PCALA_HI20", RelocClass::PcRelative, 4));
+        assert_eq!(row(75), ("R_LARCH_GOT_PC_HI20", RelocClass::Got, 4));
+        assert_eq!(row(100), ("R_LARCH_RELAX", RelocClass::None, 0));
+        assert_eq!(row(105), ("R_LARCH_ADD6", RelocClass::Arithmetic, 1));
+        assert_eq!(row(109), ("R_LARCH_64_PCREL", RelocClass::PcRelative, 8));
+        assert_eq!(row(110), ("R_LARCH_CALL36", RelocClass::PcRelative, 8));
+        for unknown in [3, 4, 5, 12, 59, 101, 104, 140] {
+            assert!(ARCH.reloc(unknown).is_err(), "{unknown}");
+        }
+        // TOC16_HA and TOC16_LO_DS of ppc64 have the numbers of ADD32 and B16
+        assert!(!ARCH.is_toc(50) && !ARCH.is_toc(64));
+        assert!(!(ARCH.never_klp)(44, ".text"));
+    }
+
+    #[test]
+    fn instruction_lengths() {
+        assert_eq!((ARCH.instruction_len)(&RET), Some(4));
+        assert_eq!((ARCH.instruction_len)(&RET[..2]), None);
+        assert_eq!((ARCH.instruction_len)(&[]), None);
+    }
+
+    #[test]
+    fn entry() {
+        let at = |offset| Ok(FtraceSite { offset, rewrite: None });
+        assert_eq!(site(&[NOP, NOP, RET], 0), at(0));
+        assert_eq!(site(&[RET, NOP, NOP, RET], 4), at(4));
+        let want = Err("f: unexpected instruction at the start of the function".to_owned());
+        assert_eq!(site(&[NOP, RET], 0), want);
+        assert_eq!(site(&[RET, NOP, NOP], 0), want);
+        assert_eq!(site(&[NOP], 0), want);
+        assert_eq!(site(&[NOP, NOP], u64::MAX), want);
+    }
+
+    #[test]
+    fn profiling() {
+        let mut f = fixtures::view(&[], 0);
+        assert!(!(ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
+        f.patchable_entry = true;
+        assert!((ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
+        assert!(!(ARCH.loads_line)(&NOP));
+    }
+
+    #[test]
+    fn compiler_output() {
+        let target = "loongarch64-linux-gnu";
+        let Some(compiler) = fixtures::gcc(target).or_else(|| fixtures::clang(target)) else {
+            return;
+        };
+        let object = fixtures::compile(compiler, &["-fpatchable-function-entry=2"]);
+        let found = fixtures::inspect(&ARCH, &object);
+        let want = (true, Some(FtraceSite { offset: 0, rewrite: None }));
+        assert_eq!(found["visible"], want);
+        assert_eq!(found["hidden"], want);
+        assert_eq!(found["untraced"], (false, None));
+    }
+}

@@ -1,0 +1,287 @@
+//! s390x (z/Architecture, big endian).
+//!
+//! Sources: "ELF Application Binary Interface, s390x Supplement" for relocations; "z/Architecture
+//! Principles of Operation" for the encodings; Linux arch/s390/Makefile,
+//! arch/s390/kernel/ftrace.c and arch/s390/include/asm/nospec-insn.h for the rest.
+//!
+//! * Relocations: the supplement's table "Relocation types"; 250 and 251 are the C++ vtable
+//!   markers of binutils. A 12-bit field shares its two bytes with the base register; a 20-bit
+//!   field (`DL` and `DH` of a long displacement) shares the first of its three.
+//!   The dynamic types are left out.
+//! * `...DBL` and `...ENT` count halfwords from the start of the instruction, whose field lies
+//!   two bytes further (one and three in `bprp`, the only user of the 12- and 24-bit forms), so
+//!   their addends are that much too big: [`Bias::InstructionStart`]. In `bpp` a 16-bit field lies
+//!   four bytes further and the type does not tell; compilers do not emit it.
+//! * The top two bits of the first byte give the instruction's length: 00 is two bytes, 01 and
+//!   10 are four, 11 is six.
+//! * ftrace entry: `-mhotpatch=0,3`, and `-pg -mfentry -mnop-mcount -mrecord-mcount`, put the
+//!   six-byte NOP `brcl 0,.` (jgnop, `c0 04 00 00 00 00`) at the start of the function. ftrace
+//!   finds it through `__mcount_loc`, which the kernel's own tool or the compiler fills.
+//! * The address of a function is loaded through the GOT (R_390_GOTENT) in the -fPIE code that
+//!   kernels are built of before 6.10.
+//! * `__s390_indirect_jump_r...` are expoline thunks, of which each object has its own.
+
+use object::elf as e;
+
+use super::{
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable, bytes_at,
+};
+use crate::elf::abi;
+
+/// s390x.
+pub(super) static ARCH: Arch = Arch {
+    name: "s390x",
+    machine: abi::EM_S390,
+    abs64: e::R_390_64.0,
+    relocs: RELOCS,
+    instruction_len,
+    bias: Bias::InstructionStart(FROM_INSTRUCTION),
+    prefix_symbols: &[],
+    uses_pfe: true,
+    local_labels: false,
+    mapping_symbols: false,
+    toc_relocs: None,
+    local_entry: |_| 0,
+    padding: |_| 0,
+    has_profiling: |f, _| starts_with_jgnop(f),
+    ftrace_site,
+    site_table: |object_has_pfe| {
+        if object_has_pfe { SiteTable::PatchableEntries } else { SiteTable::McountLoc }
+    },
+    loads_line,
+    line_callees: LineCallees::All,
+    // The addend of a GOT reference selects nothing inside the function.
+    is_function_pointer: |kind, _| kind == e::R_390_GOTENT.0,
+    never_klp: |_, _| false,
+    never_klp_symbol: Some("__s390_indirect_jump_r"),
+    sibling_call: None,
+};
+
+const JGNOP: [u8; 6] = [0xc0, 0x04, 0, 0, 0, 0];
+
+const PC12DBL: u32 = 62;
+const PLT12DBL: u32 = 63;
+const PC24DBL: u32 = 64;
+const PLT24DBL: u32 = 65;
+
+static FROM_INSTRUCTION: &[(u32, u8)] = &[
+    (e::R_390_PC16DBL.0, 2),
+    (e::R_390_PLT16DBL.0, 2),
+    (e::R_390_PC32DBL.0, 2),
+    (e::R_390_PLT32DBL.0, 2),
+    (e::R_390_GOTPCDBL.0, 2),
+    (e::R_390_GOTENT.0, 2),
+    (e::R_390_GOTPLTENT.0, 2),
+    (e::R_390_TLS_IEENT.0, 2),
+    (PC12DBL, 1),
+    (PLT12DBL, 1),
+    (PC24DBL, 3),
+    (PLT24DBL, 3),
+];
+
+static RELOCS: &[RelocType] = relocs! {
+    R_390_NONE None 0;
+    R_390_8 Absolute 1;
+    R_390_12 Absolute 2;
+    R_390_16 Absolute 2;
+    R_390_32 Absolute 4;
+    R_390_PC32 PcRelative 4;
+    R_390_GOT12 Got 2;
+    R_390_GOT32 Got 4;
+    R_390_PLT32 PcRelative 4;
+    R_390_GOTOFF32 Got 4;
+    R_390_GOTPC Got 4;
+    R_390_GOT16 Got 2;
+    R_390_PC16 PcRelative 2;
+    R_390_PC16DBL PcRelative 2;
+    R_390_PLT16DBL PcRelative 2;
+    R_390_PC32DBL PcRelative 4;
+    R_390_PLT32DBL PcRelative 4;
+    R_390_GOTPCDBL Got 4;
+    R_390_64 Absolute 8;
+    R_390_PC64 PcRelative 8;
+    R_390_GOT64 Got 8;
+    R_390_PLT64 PcRelative 8;
+    R_390_GOTENT Got 4;
+    R_390_GOTOFF16 Got 2;
+    R_390_GOTOFF64 Got 8;
+    R_390_GOTPLT12 Got 2;
+    R_390_GOTPLT16 Got 2;
+    R_390_GOTPLT32 Got 4;
+    R_390_GOTPLT64 Got 8;
+    R_390_GOTPLTENT Got 4;
+    R_390_PLTOFF16 Got 2;
+    R_390_PLTOFF32 Got 4;
+    R_390_PLTOFF64 Got 8;
+    R_390_TLS_LOAD Tls 0;
+    R_390_TLS_GDCALL Tls 0;
+    R_390_TLS_LDCALL Tls 0;
+    R_390_TLS_GD32 Tls 4;
+    R_390_TLS_GD64 Tls 8;
+    R_390_TLS_GOTIE12 Tls 2;
+    R_390_TLS_GOTIE32 Tls 4;
+    R_390_TLS_GOTIE64 Tls 8;
+    R_390_TLS_LDM32 Tls 4;
+    R_390_TLS_LDM64 Tls 8;
+    R_390_TLS_IE32 Tls 4;
+    R_390_TLS_IE64 Tls 8;
+    R_390_TLS_IEENT Tls 4;
+    R_390_TLS_LE32 Tls 4;
+    R_390_TLS_LE64 Tls 8;
+    R_390_TLS_LDO32 Tls 4;
+    R_390_TLS_LDO64 Tls 8;
+    R_390_TLS_DTPOFF Tls 8;
+    R_390_20 Absolute 3;
+    R_390_GOT20 Got 3;
+    R_390_GOTPLT20 Got 3;
+    R_390_TLS_GOTIE20 Tls 3;
+    R_390_PC12DBL = 62 PcRelative 2;
+    R_390_PLT12DBL = 63 PcRelative 2;
+    R_390_PC24DBL = 64 PcRelative 3;
+    R_390_PLT24DBL = 65 PcRelative 3;
+    R_390_GNU_VTINHERIT = 250 None 0;
+    R_390_GNU_VTENTRY = 251 None 0;
+};
+
+fn instruction_len(bytes: &[u8]) -> Option<usize> {
+    let len = match bytes.first()? >> 6 {
+        0 => 2,
+        1 | 2 => 4,
+        _ => 6,
+    };
+    (bytes.len() >= len).then_some(len)
+}
+
+fn starts_with_jgnop(f: &FunctionView<'_>) -> bool {
+    bytes_at(f.section, f.value, JGNOP.len()) == Some(&JGNOP)
+}
+
+fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
+    if starts_with_jgnop(f) {
+        Ok(FtraceSite { offset: f.value, rewrite: None })
+    } else {
+        Err(format!("{}: unexpected instruction at the start of the function", f.name))
+    }
+}
+
+/// `lghi %r3` or `lghi %r4`: the second or third argument.
+fn loads_line(instruction: &[u8]) -> bool {
+    matches!(instruction, [0xa7, 0x39 | 0x49, _, _, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RelocClass, fixtures};
+    use super::*;
+
+    fn site(section: &[u8], value: u64) -> Result<FtraceSite, String> {
+        ftrace_site(&fixtures::view(section, value), &mut fixtures::relocs(&[]))
+    }
+
+    #[test]
+    fn table() {
+        fixtures::check_table(&ARCH, "R_390_");
+        let row = |kind| {
+            let r = ARCH.reloc(kind).unwrap();
+            (r.name, r.class, r.width)
+        };
+        assert_eq!(row(5), ("R_390_PC32", RelocClass::PcRelative, 4));
+        assert_eq!(row(19), ("R_390_PC32DBL", RelocClass::PcRelative, 4));
+        assert_eq!(row(22), ("R_390_64", RelocClass::Absolute, 8));
+        assert_eq!(row(26), ("R_390_GOTENT", RelocClass::Got, 4));
+        assert_eq!(row(57), ("R_390_20", RelocClass::Absolute, 3));
+        assert_eq!(row(62), ("R_390_PC12DBL", RelocClass::PcRelative, 2));
+        assert_eq!(row(64), ("R_390_PC24DBL", RelocClass::PcRelative, 3));
+        for unknown in [9, 10, 11, 12, 54, 56, 61, 66] {
+            assert!(ARCH.reloc(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn bias() {
+        let Bias::InstructionStart(list) = ARCH.bias else { panic!("{:?}", ARCH.bias) };
+        assert!(list.is_sorted_by(|a, b| a.0 < b.0));
+        let names: Vec<_> = list.iter().map(|(kind, _)| ARCH.reloc(*kind).unwrap().name).collect();
+        let want: Vec<_> = ARCH
+            .relocs
+            .iter()
+            .map(|r| r.name)
+            .filter(|name| name.ends_with("DBL") || name.ends_with("ENT"))
+            .collect();
+        assert_eq!(names, want);
+        assert!(list.contains(&(19, 2)) && list.contains(&(26, 2)) && list.contains(&(64, 3)));
+        assert!(list.iter().all(|(kind, _)| ![5, 23].contains(kind)), "PC32 and PC64 are data");
+    }
+
+    #[test]
+    fn instruction_lengths() {
+        let cases: [(&[u8], Option<usize>); 8] = [
+            // br %r14
+            (&[0x07, 0xfe], Some(2)),
+            // la %r1,0(%r2), lghi %r3,1
+            (&[0x41, 0x10, 0x20, 0x00], Some(4)),
+            (&[0xa7, 0x39, 0x00, 0x01], Some(4)),
+            // brasl
+            (&[0xc0, 0xe5, 0, 0, 0, 0, 0x07, 0xfe], Some(6)),
+            (&[0xc0, 0xe5, 0, 0, 0], None),
+            (&[0xa7, 0x39, 0x00], None),
+            (&[0x07], None),
+            (&[], None),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(instruction_len(bytes), want, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn entry() {
+        let at = |offset| Ok(FtraceSite { offset, rewrite: None });
+        let text = [&[0x07, 0xfe][..], &JGNOP, &[0x07, 0xfe]].concat();
+        assert!((ARCH.has_profiling)(&fixtures::view(&text, 2), &mut fixtures::relocs(&[])));
+        assert!(!(ARCH.has_profiling)(&fixtures::view(&text, 0), &mut fixtures::relocs(&[])));
+        assert_eq!(site(&text, 2), at(2));
+        assert_eq!(site(&JGNOP, 0), at(0));
+        let want = Err("f: unexpected instruction at the start of the function".to_owned());
+        assert_eq!(site(&text, 0), want);
+        // brasl %r0: an entry that is still a call
+        assert_eq!(site(&[0xc0, 0x05, 0, 0, 0, 0], 0), want);
+        assert_eq!(site(&JGNOP[..5], 0), want);
+        assert_eq!(site(&JGNOP, u64::MAX), want);
+    }
+
+    #[test]
+    fn line_numbers() {
+        assert!(loads_line(&[0xa7, 0x39, 0x04, 0xd2]));
+        assert!(loads_line(&[0xa7, 0x49, 0x04, 0xd2]));
+        assert!(!loads_line(&[0xa7, 0x29, 0x04, 0xd2]));
+        // ahi %r3
+        assert!(!loads_line(&[0xa7, 0x3a, 0x04, 0xd2]));
+        assert!(!loads_line(&[0xa7, 0x39]));
+    }
+
+    #[test]
+    fn hooks() {
+        assert!((ARCH.is_function_pointer)(26, 0));
+        assert!(!(ARCH.is_function_pointer)(20, 0));
+        assert_eq!((ARCH.site_table)(false), SiteTable::McountLoc);
+        assert_eq!((ARCH.site_table)(true), SiteTable::PatchableEntries);
+        assert_eq!(ARCH.never_klp_symbol, Some("__s390_indirect_jump_r"));
+    }
+
+    #[test]
+    fn gcc_output() {
+        let cases =
+            [&["-mhotpatch=0,3"][..], &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"]];
+        for flags in cases {
+            let Some(gcc) = fixtures::gcc("s390x-linux-gnu") else { return };
+            let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, flags));
+            let want = (true, Some(FtraceSite { offset: 0, rewrite: None }));
+            assert_eq!(found["visible"], want, "{flags:?}");
+            assert_eq!(found["hidden"], want, "{flags:?}");
+            // -mhotpatch has no per-function switch here
+            if flags.contains(&"-pg") {
+                assert_eq!(found["untraced"], (false, None));
+            }
+        }
+    }
+}

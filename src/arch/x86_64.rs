@@ -1,0 +1,337 @@
+//! x86-64.
+//!
+//! Sources: "System V Application Binary Interface, AMD64 Architecture Processor
+//! Supplement" (psABI) for relocations; Intel SDM for the encodings; Linux
+//! Documentation/trace/ftrace-design.rst, arch/x86/include/asm/{ftrace,ibt,cfi}.h and
+//! tools/objtool/Documentation for what stands at a function's entry.
+//!
+//! * Relocations: psABI table "Relocation Types". Numbers 39 and 40 (MPX) are deprecated there;
+//!   250 and 251 are the C++ vtable markers of binutils. Types only a dynamic linker sees
+//!   (COPY, GLOB_DAT, JUMP_SLOT, RELATIVE, DTPMOD64, TLSDESC, IRELATIVE) cannot be in a
+//!   relocatable object and are left out, so that meeting one is an error.
+//! * PC-relative addressing counts from the end of the instruction, so the addend depends on
+//!   how many bytes (an immediate) follow the field: [`Bias::InstructionEnd`].
+//! * ftrace entry: with `-pg -mfentry` a function starts with `call __fentry__`
+//!   (`e8` + R_X86_64_PC32 or PLT32), after `endbr64` (`f3 0f 1e fa`) when it can be the target
+//!   of an indirect branch and IBT is on. `objtool --mcount --mnop` turns the call into the
+//!   5-byte NOP `0f 1f 44 00 00` and the relocation's type into R_X86_64_NONE; a livepatch
+//!   goes through objtool again, which wants the call back.
+//! * objtool lists the calls in `__mcount_loc`. `__patchable_function_entries` exists only for
+//!   the padding before functions (`-fpatchable-function-entry=N,N`) and says nothing about
+//!   ftrace.
+//! * Before a function may lie call-thunk padding, which objtool names `__pfx_<name>`, and the
+//!   kCFI type hash, which the compiler names `__cfi_<name>`.
+
+use iced_x86::{Decoder, DecoderOptions};
+use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
+
+use super::{
+    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType,
+    SiteTable, bytes_at,
+};
+use crate::elf::abi;
+
+/// x86-64.
+pub(super) static ARCH: Arch = Arch {
+    name: "x86_64",
+    machine: abi::EM_X86_64,
+    abs64: R_X86_64_64.0,
+    relocs: RELOCS,
+    instruction_len,
+    bias: Bias::InstructionEnd,
+    prefix_symbols: &["__pfx_", "__cfi_"],
+    uses_pfe: false,
+    local_labels: false,
+    mapping_symbols: false,
+    toc_relocs: None,
+    local_entry: |_| 0,
+    padding: nop_padding,
+    has_profiling,
+    ftrace_site,
+    site_table: |_| SiteTable::McountLoc,
+    loads_line,
+    line_callees: LineCallees::All,
+    // A pointer in code is an immediate; -mcmodel=kernel makes it sign-extended.
+    is_function_pointer: |kind, addend| kind == R_X86_64_32S.0 && addend == 0,
+    never_klp: |_, _| false,
+    never_klp_symbol: None,
+    sibling_call: None,
+};
+
+const FENTRY: &str = "__fentry__";
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// Opcode of `call rel32`.
+const CALL: u8 = 0xe8;
+/// First byte of the 5-byte NOP.
+const NOP5: u8 = 0x0f;
+/// `call` with the field still to be relocated.
+const CALL_BYTES: &[u8] = &[CALL, 0, 0, 0, 0];
+
+static RELOCS: &[RelocType] = relocs! {
+    R_X86_64_NONE None 0;
+    R_X86_64_64 Absolute 8;
+    R_X86_64_PC32 PcRelative 4;
+    R_X86_64_GOT32 Got 4;
+    R_X86_64_PLT32 PcRelative 4;
+    R_X86_64_GOTPCREL Got 4;
+    R_X86_64_32 Absolute 4;
+    R_X86_64_32S Absolute 4;
+    R_X86_64_16 Absolute 2;
+    R_X86_64_PC16 PcRelative 2;
+    R_X86_64_8 Absolute 1;
+    R_X86_64_PC8 PcRelative 1;
+    R_X86_64_DTPOFF64 Tls 8;
+    R_X86_64_TPOFF64 Tls 8;
+    R_X86_64_TLSGD Tls 4;
+    R_X86_64_TLSLD Tls 4;
+    R_X86_64_DTPOFF32 Tls 4;
+    R_X86_64_GOTTPOFF Tls 4;
+    R_X86_64_TPOFF32 Tls 4;
+    R_X86_64_PC64 PcRelative 8;
+    R_X86_64_GOTOFF64 Got 8;
+    R_X86_64_GOTPC32 Got 4;
+    R_X86_64_GOT64 Got 8;
+    R_X86_64_GOTPCREL64 Got 8;
+    R_X86_64_GOTPC64 Got 8;
+    R_X86_64_GOTPLT64 Got 8;
+    R_X86_64_PLTOFF64 Got 8;
+    R_X86_64_SIZE32 Arithmetic 4;
+    R_X86_64_SIZE64 Arithmetic 8;
+    R_X86_64_GOTPC32_TLSDESC Tls 4;
+    R_X86_64_TLSDESC_CALL Tls 0;
+    R_X86_64_PC32_BND = 39 PcRelative 4;
+    R_X86_64_PLT32_BND = 40 PcRelative 4;
+    R_X86_64_GOTPCRELX Got 4;
+    R_X86_64_REX_GOTPCRELX Got 4;
+    R_X86_64_CODE_4_GOTPCRELX Got 4;
+    R_X86_64_CODE_4_GOTTPOFF Tls 4;
+    R_X86_64_CODE_4_GOTPC32_TLSDESC Tls 4;
+    R_X86_64_CODE_5_GOTPCRELX Got 4;
+    R_X86_64_CODE_5_GOTTPOFF Tls 4;
+    R_X86_64_CODE_5_GOTPC32_TLSDESC Tls 4;
+    R_X86_64_CODE_6_GOTPCRELX Got 4;
+    R_X86_64_CODE_6_GOTTPOFF Tls 4;
+    R_X86_64_CODE_6_GOTPC32_TLSDESC Tls 4;
+    R_X86_64_GNU_VTINHERIT = 250 None 0;
+    R_X86_64_GNU_VTENTRY = 251 None 0;
+};
+
+fn instruction_len(bytes: &[u8]) -> Option<usize> {
+    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
+    if !decoder.can_decode() {
+        return None;
+    }
+    let instruction = decoder.decode();
+    (!instruction.is_invalid()).then(|| instruction.len())
+}
+
+/// The relocation of the entry's fentry call: the first one of the function, at the place
+/// where the compiler puts it. The place matters: behind a function without relocations
+/// follows the next function, whose fentry call is not ours.
+fn fentry<'a>(f: &FunctionView<'_>, relocs: EntryRelocs<'_, 'a>) -> Option<EntryReloc<'a>> {
+    let mut own = relocs.skip_while(|r| r.offset < f.value);
+    let first = own.next()?;
+    let call_or_nop = [R_X86_64_NONE.0, R_X86_64_PC32.0, R_X86_64_PLT32.0].contains(&first.kind);
+    let place = match first.offset - f.value {
+        1 => true,
+        5 => bytes_at(f.section, f.value, 4) == Some(&ENDBR64),
+        _ => false,
+    };
+    (first.symbol == FENTRY && call_or_nop && place).then_some(first)
+}
+
+/// Padding that no prefix symbol names: `-fpatchable-function-entry=N,N` puts N NOPs first.
+fn nop_padding(view: &FunctionView<'_>) -> u64 {
+    let lead = usize::try_from(view.value).ok().and_then(|v| view.section.get(..v));
+    if lead.is_some_and(|l| l.iter().all(|&b| b == 0x90)) { view.value } else { 0 }
+}
+
+fn has_profiling(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> bool {
+    fentry(f, relocs).is_some()
+}
+
+fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
+    let Some(entry) = fentry(f, relocs) else {
+        return Err(format!("{}: no call of {FENTRY} at the start of the function", f.name));
+    };
+    let offset = entry.offset - 1;
+    let (opcode, rewrite) = if entry.kind == R_X86_64_NONE.0 {
+        (NOP5, Some((CALL_BYTES, R_X86_64_PC32.0)))
+    } else {
+        (CALL, None)
+    };
+    match bytes_at(f.section, offset, CALL_BYTES.len()) {
+        Some([first, ..]) if *first == opcode => Ok(FtraceSite { offset, rewrite }),
+        _ => Err(format!("{}: unexpected instruction at the start of the function", f.name)),
+    }
+}
+
+/// `mov $imm32, %esi` or `%edx`: the second or third argument.
+fn loads_line(instruction: &[u8]) -> bool {
+    matches!(instruction, [0xbe | 0xba, _, _, _, _, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RelocClass, fixtures};
+    use super::*;
+
+    const NONE: u32 = R_X86_64_NONE.0;
+    const PC32: u32 = R_X86_64_PC32.0;
+    const PLT32: u32 = R_X86_64_PLT32.0;
+    const NOP: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
+
+    fn profiled(section: &[u8], value: u64, relocs: &[(u64, u32, &str)]) -> bool {
+        has_profiling(&fixtures::view(section, value), &mut fixtures::relocs(relocs))
+    }
+
+    fn site(section: &[u8], value: u64, relocs: &[(u64, u32, &str)]) -> Result<FtraceSite, String> {
+        ftrace_site(&fixtures::view(section, value), &mut fixtures::relocs(relocs))
+    }
+
+    #[test]
+    fn table() {
+        fixtures::check_table(&ARCH, "R_X86_64_");
+        let row = |kind| {
+            let r = ARCH.reloc(kind).unwrap();
+            (r.name, r.class, r.width)
+        };
+        assert_eq!(row(0), ("R_X86_64_NONE", RelocClass::None, 0));
+        assert_eq!(row(1), ("R_X86_64_64", RelocClass::Absolute, 8));
+        assert_eq!(row(11), ("R_X86_64_32S", RelocClass::Absolute, 4));
+        assert_eq!(row(24), ("R_X86_64_PC64", RelocClass::PcRelative, 8));
+        assert_eq!(row(42), ("R_X86_64_REX_GOTPCRELX", RelocClass::Got, 4));
+        for dynamic in [5, 6, 7, 8, 16, 36, 37, 38] {
+            assert!(ARCH.reloc(dynamic).is_err(), "{dynamic} is for dynamic linking");
+        }
+        assert_eq!(ARCH.reloc(99).unwrap_err().message(), "unhandled rela type 99");
+    }
+
+    #[test]
+    fn instruction_lengths() {
+        let cases: [(&[u8], Option<usize>); 10] = [
+            (&[0x90, 0x90], Some(1)),
+            (&NOP, Some(5)),
+            (&ENDBR64, Some(4)),
+            (&[0x0f, 0x0b], Some(2)),
+            // movq $imm32, disp32(%rip): the field of the displacement is not at the end
+            (&[0x48, 0xc7, 0x05, 0, 0, 0, 0, 1, 0, 0, 0], Some(11)),
+            // movabs
+            (&[0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0], Some(10)),
+            // the trap of clang's UBSAN: ud1 0x0(%eax),%eax
+            (&[0x67, 0x0f, 0xb9, 0x40, 0x00], Some(5)),
+            // cut off
+            (&[0xe8, 0, 0], None),
+            // push %es does not exist in 64-bit mode
+            (&[0x06], None),
+            (&[], None),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(instruction_len(bytes), want, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn call_at_the_entry() {
+        let text = [0xe8, 0, 0, 0, 0, 0xc3];
+        for kind in [PC32, PLT32] {
+            let relocs = [(1, kind, FENTRY), (7, PC32, "other")];
+            assert!(profiled(&text, 0, &relocs));
+            assert_eq!(site(&text, 0, &relocs), Ok(FtraceSite { offset: 0, rewrite: None }));
+        }
+    }
+
+    #[test]
+    fn call_behind_endbr_and_prefix() {
+        let text = [&[0x90; 16][..], &ENDBR64, &[0xe8, 0, 0, 0, 0, 0xc3]].concat();
+        let relocs = [(21, PLT32, FENTRY)];
+        assert!(profiled(&text, 16, &relocs));
+        assert_eq!(site(&text, 16, &relocs), Ok(FtraceSite { offset: 20, rewrite: None }));
+        // a relocation inside the prefix is not the function's first
+        let relocs = [(2, PC32, "thunk"), (21, PLT32, FENTRY)];
+        assert!(profiled(&text, 16, &relocs));
+    }
+
+    #[test]
+    fn nop_left_by_objtool_becomes_a_call() {
+        let text = [&ENDBR64[..], &NOP, &[0xc3]].concat();
+        let relocs = [(5, NONE, FENTRY)];
+        assert!(profiled(&text, 0, &relocs));
+        let want = FtraceSite { offset: 4, rewrite: Some((&[0xe8, 0, 0, 0, 0], PC32)) };
+        assert_eq!(site(&text, 0, &relocs), Ok(want));
+    }
+
+    #[test]
+    fn unprofiled() {
+        let text = [0xe8, 0, 0, 0, 0, 0xc3];
+        assert!(!profiled(&text, 0, &[]));
+        assert!(!profiled(&text, 0, &[(1, PC32, "__fentry")]));
+        assert!(!profiled(&text, 0, &[(1, R_X86_64_32S.0, FENTRY)]));
+        assert!(!profiled(&text, 0, &[(1, PC32, "f"), (7, PC32, FENTRY)]));
+        // the next function's call
+        let two = [&[0xc3][..], &text].concat();
+        assert!(!profiled(&two, 0, &[(2, PC32, FENTRY)]));
+        // four bytes before the call that are not endbr64
+        let other = [&[0x90; 4][..], &text].concat();
+        assert!(!profiled(&other, 0, &[(5, PC32, FENTRY)]));
+        assert_eq!(
+            site(&text, 0, &[]),
+            Err("f: no call of __fentry__ at the start of the function".to_owned())
+        );
+    }
+
+    #[test]
+    fn wrong_bytes_at_the_entry() {
+        let want = Err("f: unexpected instruction at the start of the function".to_owned());
+        // relocation says NOP, bytes say call, and the other way round
+        assert_eq!(site(&[0xe8, 0, 0, 0, 0], 0, &[(1, NONE, FENTRY)]), want);
+        assert_eq!(site(&NOP, 0, &[(1, PC32, FENTRY)]), want);
+        // cut off, and far outside
+        assert_eq!(site(&[0xe8, 0, 0], 0, &[(1, PC32, FENTRY)]), want);
+        assert_eq!(site(&[], u64::MAX - 1, &[(u64::MAX, PC32, FENTRY)]), want);
+    }
+
+    #[test]
+    fn line_numbers() {
+        assert!(loads_line(&[0xbe, 1, 2, 0, 0]));
+        assert!(loads_line(&[0xba, 1, 2, 0, 0, 0x90]));
+        assert!(!loads_line(&[0xbf, 1, 2, 0, 0]));
+        assert!(!loads_line(&[0x41, 0xb8, 1, 2, 0, 0]));
+        assert!(!loads_line(&[0xbe, 1]));
+    }
+
+    #[test]
+    fn hooks() {
+        assert_eq!(ARCH.prefixed("__pfx_f"), Some("f"));
+        assert_eq!(ARCH.prefixed("__cfi_f"), Some("f"));
+        assert_eq!(ARCH.prefixed("f"), None);
+        assert!((ARCH.is_function_pointer)(R_X86_64_32S.0, 0));
+        assert!(!(ARCH.is_function_pointer)(R_X86_64_32S.0, 16));
+        assert!(!(ARCH.is_function_pointer)(R_X86_64_64.0, 0));
+        assert!(!(ARCH.never_klp)(44, ".text"));
+        assert!(!ARCH.is_toc(50));
+        assert_eq!((ARCH.site_table)(true), SiteTable::McountLoc);
+    }
+
+    #[test]
+    fn gcc_output() {
+        let flags = ["-pg", "-mfentry", "-mrecord-mcount", "-fcf-protection=branch"];
+        let Some(gcc) = fixtures::gcc("x86_64-linux-gnu") else { return };
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, &flags));
+        let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
+        // `hidden` is only called, so it gets no endbr64
+        assert_eq!(found["visible"], at(4));
+        assert_eq!(found["hidden"], at(0));
+        assert_eq!(found["untraced"], (false, None));
+    }
+    #[test]
+    fn clang_output() {
+        let flags = ["-pg", "-mfentry", "-fcf-protection=branch", "-fsanitize=kcfi"];
+        let Some(clang) = fixtures::clang("x86_64-linux-gnu") else { return };
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(clang, &flags));
+        let visible = FtraceSite { offset: 20, rewrite: None };
+        assert_eq!(found["visible"], (true, Some(visible)), "behind 16 bytes of __cfi_visible");
+        assert_eq!(found["__cfi_visible"], (false, None));
+        assert_eq!(found["untraced"], (false, None));
+    }
+}

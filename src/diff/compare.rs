@@ -1,0 +1,597 @@
+//! Compares what entities mean.
+//!
+//! Two entities are equal when their bytes are, when each relocation is of the same type at
+//! the same place and *means* the same, and when the rows of the kernel's tables that
+//! describe them are equal. A target with a name means what its twin means; a target without
+//! one means its content, recursively. Noise is never subtracted: it is not looked at.
+
+use rayon::prelude::*;
+
+use super::twins::Twins;
+use super::verdict::{Reason, Verdict, Verdicts};
+use crate::elf::abi;
+use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Reloc};
+use crate::error::Result;
+use crate::kernel::layout::{Class, Entity, Layout};
+use crate::kernel::names;
+use crate::kernel::pieces::{Pieces, is_nameless};
+use crate::kernel::refs::{Effective, Refs};
+use crate::kernel::rows::Rows;
+use crate::kernel::tables::StructSizes;
+
+/// One object with everything a comparison looks up.
+pub struct Half<'l, 'o, 'd, S> {
+    /// Its layout.
+    pub layout: &'l Layout<'o, 'd, S>,
+    /// Its tables.
+    pub rows: Rows<S>,
+    /// Its nameless data.
+    pub pieces: Pieces<S>,
+}
+
+impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
+    /// Indexes the tables and the nameless data of an object.
+    pub fn new(layout: &'l Layout<'o, 'd, S>, sizes: &StructSizes) -> Result<Self> {
+        Ok(Half { layout, rows: Rows::new(layout, sizes)?, pieces: Pieces::new(layout)? })
+    }
+}
+
+/// Compares entities of two objects whose twins are known.
+pub struct Comparer<'a, 'l, 'o, 'd> {
+    /// The original.
+    pub orig: &'a Half<'l, 'o, 'd, Orig>,
+    /// The patched object.
+    pub patched: &'a Half<'l, 'o, 'd, Patched>,
+    /// Who is who.
+    pub twins: &'a Twins,
+}
+
+/// Where differences go: nowhere (the first one ends the comparison), or into a list.
+pub(super) struct Sink<'s>(pub Option<&'s mut Vec<Reason>>);
+
+impl Sink<'_> {
+    /// Notes a difference; true when the comparison may stop.
+    pub fn note(&mut self, reason: impl FnOnce() -> Reason) -> bool {
+        match &mut self.0 {
+            Some(reasons) => {
+                reasons.push(reason());
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+/// Nameless targets whose comparison is under way: a cycle among them is equal unless
+/// something else differs.
+pub(super) type Open = Vec<(SectionId<Orig>, u64, SectionId<Patched>, u64)>;
+
+/// Nesting of nameless data beyond which the content is taken as different.
+const MAX_DEPTH: usize = 64;
+
+/// Two entities, or two pieces, that are compared.
+#[derive(Clone, Copy)]
+pub(super) struct Spans {
+    pub o: SectionId<Orig>,
+    pub o_start: u64,
+    pub o_end: u64,
+    pub p: SectionId<Patched>,
+    pub p_start: u64,
+    pub p_end: u64,
+}
+
+impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
+    /// Compares every entity of the patched object with its twin.
+    pub fn run(&self) -> Result<Verdicts> {
+        let object = self.patched.layout.object;
+        let sections: Vec<SectionId<Patched>> = object
+            .sections()
+            .filter(|&s| {
+                matches!(
+                    self.patched.layout.class(s),
+                    Class::Text | Class::Data | Class::Strings | Class::Group
+                )
+            })
+            .collect();
+        let mut found: Vec<(SectionId<Patched>, Vec<Verdict>)> = sections
+            .into_par_iter()
+            .with_min_len(64)
+            .map(|s| Ok((s, self.section(s)?)))
+            .filter(|r: &Result<(_, Vec<Verdict>)>| {
+                r.as_ref().map_or(true, |(_, v)| v.iter().any(|v| !v.is_same()))
+            })
+            .collect::<Result<_>>()?;
+        found.shrink_to_fit();
+        Ok(Verdicts::new(object.section_count(), found))
+    }
+
+    /// The name a patched symbol has in the running kernel, or will have in the patch.
+    pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
+        match self.twins.namesake(id) {
+            Some(twin) => self.orig.layout.object.symbol_name(twin),
+            None => self.patched.layout.object.symbol_name(id),
+        }
+    }
+
+    /// The name a patched section has in the output.
+    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'d str {
+        let orig = self.orig.layout.object;
+        let borrowed = || {
+            let owner = self.patched.layout.owner(id)?;
+            orig.section_of(*self.twins.borrowed_names.get(&owner)?)
+        };
+        match self.twins.orig_section(id).or_else(borrowed) {
+            Some(twin) => orig.section_name(twin),
+            None => self.patched.layout.object.section_name(id),
+        }
+    }
+
+    /// One verdict for each entity of a section.
+    fn section(&self, p: SectionId<Patched>) -> Result<Vec<Verdict>> {
+        let layout = self.patched.layout;
+        let Some(o) = self.twins.orig_section(p) else {
+            return Ok(vec![Verdict::NEW; layout.entity_count(p).max(1)]);
+        };
+        if matches!(layout.class(p), Class::Group) {
+            return Ok(vec![Verdict::SAME]);
+        }
+        (0..layout.entity_count(p)).map(|i| self.entity(o, p, i)).collect()
+    }
+
+    fn entity(&self, o: SectionId<Orig>, p: SectionId<Patched>, index: usize) -> Result<Verdict> {
+        let patched = self.patched.layout.entity(p, index);
+        let Some(orig) = self.twin_entity(o, &patched) else { return Ok(Verdict::NEW) };
+        self.entities(&orig, &patched, &mut Sink(None))
+    }
+
+    /// The entity of original section `o` that corresponds to `patched`.
+    pub fn twin_entity(
+        &self,
+        o: SectionId<Orig>,
+        patched: &Entity<Patched>,
+    ) -> Option<Entity<Orig>> {
+        let layout = self.orig.layout;
+        let index = match patched.symbol {
+            None => 0,
+            Some(symbol) => {
+                let twin = self.twins.orig_symbol(symbol);
+                match twin {
+                    Some(twin) => {
+                        let symbol = layout.object.symbol(twin);
+                        if layout.object.section_of(twin) != Some(o) {
+                            return None;
+                        }
+                        layout.entity_at(o, symbol.value)?
+                    }
+                    // The section pair stands for a variable that has no twin of its own.
+                    None if layout.entity_count(o) == 1 => 0,
+                    None => return None,
+                }
+            }
+        };
+        (index < layout.entity_count(o)).then(|| layout.entity(o, index))
+    }
+
+    /// Everything that differs between two entities; `sink` learns the reasons.
+    pub(super) fn entities(
+        &self,
+        o: &Entity<Orig>,
+        p: &Entity<Patched>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Verdict> {
+        let mut spans = Spans {
+            o: o.section,
+            o_start: o.start,
+            o_end: o.end,
+            p: p.section,
+            p_start: p.start,
+            p_end: p.end,
+        };
+        self.trim(&mut spans);
+        let mut verdict = Verdict::SAME;
+        if !self.relocs(&spans, sink, &mut Open::new())? {
+            verdict |= Verdict::RELOCS;
+        }
+        let relocs_same = verdict.is_same();
+        if !self.bytes(&spans, relocs_same, sink)? {
+            verdict |= Verdict::BYTES;
+        }
+        if !self.rows(&spans, sink)? {
+            verdict |= Verdict::ROWS;
+        }
+        Ok(verdict)
+    }
+
+    /// Drops the filler behind an entity that shares its section with others.
+    fn trim(&self, spans: &mut Spans) {
+        let single = self.orig.layout.entity_count(spans.o) <= 1
+            && self.patched.layout.entity_count(spans.p) <= 1;
+        if single {
+            return;
+        }
+        let o = self.orig.layout.object.section(spans.o);
+        let p = self.patched.layout.object.section(spans.p);
+        let text = o.is_text();
+        let filler = |b: u8| if text { matches!(b, 0x90 | 0xcc | 0) } else { b == 0 };
+        let kept = |data: &[u8], start: u64, end: u64| {
+            let bytes = data.get(start as usize..end as usize).unwrap_or(&[]);
+            start + bytes.iter().rposition(|&b| !filler(b)).map_or(0, |last| last as u64 + 1)
+        };
+        if o.kind != abi::SHT_NOBITS && p.kind != abi::SHT_NOBITS {
+            spans.o_end = kept(o.data, spans.o_start, spans.o_end);
+            spans.p_end = kept(p.data, spans.p_start, spans.p_end);
+        } else if spans.o_end - spans.o_start != spans.p_end - spans.p_start {
+            // Zeros: the symbols' sizes say what matters, and are compared with the symbols.
+            let length = (spans.o_end - spans.o_start).min(spans.p_end - spans.p_start);
+            spans.o_end = spans.o_start + length;
+            spans.p_end = spans.p_start + length;
+        }
+    }
+
+    fn bytes(&self, spans: &Spans, relocs_same: bool, sink: &mut Sink<'_>) -> Result<bool> {
+        let o = self.orig.layout.object.section(spans.o);
+        let p = self.patched.layout.object.section(spans.p);
+        let (o_size, p_size) = (spans.o_end - spans.o_start, spans.p_end - spans.p_start);
+        let equal_kind = (o.kind == abi::SHT_NOBITS) == (p.kind == abi::SHT_NOBITS);
+        if o.kind == abi::SHT_NOBITS && p.kind == abi::SHT_NOBITS && o_size == p_size {
+            return Ok(true);
+        }
+        let a = o.data.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
+        let b = p.data.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
+        if o_size == p_size && equal_kind && a == b {
+            return Ok(true);
+        }
+        if p.is_text()
+            && o_size == p_size
+            && relocs_same
+            && equal_kind
+            && self.only_lines_differ(spans, a, b)?
+        {
+            return Ok(true);
+        }
+        let first = a.iter().zip(b).position(|(x, y)| x != y);
+        sink.note(|| match first {
+            _ if o_size != p_size => Reason {
+                kind: "size".into(),
+                offset: first.map(|f| f as u64),
+                before: format!("{o_size} bytes"),
+                after: format!("{p_size} bytes"),
+            },
+            _ => Reason {
+                kind: if p.is_text() { "code" } else { "data" }.into(),
+                offset: first.map(|f| f as u64),
+                before: hex(a, first.unwrap_or(0)),
+                after: hex(b, first.unwrap_or(0)),
+            },
+        });
+        Ok(false)
+    }
+
+    /// Compares the relocations of two spans in order of place.
+    pub(super) fn relocs(
+        &self,
+        spans: &Spans,
+        sink: &mut Sink<'_>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let o_refs = Refs::new(self.orig.layout, spans.o);
+        let p_refs = Refs::new(self.patched.layout, spans.p);
+        let o_all = self.orig.layout.object.relocs(spans.o);
+        let p_all = self.patched.layout.object.relocs(spans.p);
+        if o_all.is_empty() && p_all.is_empty() {
+            return Ok(true);
+        }
+        let mut o_relocs = o_all.within(spans.o_start, spans.o_end);
+        let mut p_relocs = p_all.within(spans.p_start, spans.p_end);
+        let mut same = true;
+        loop {
+            let (o, p) = match (o_relocs.next(), p_relocs.next()) {
+                (None, None) => return Ok(same),
+                (Some(o), Some(p)) => (o, p),
+                (o, p) => {
+                    let offset =
+                        o.map(|o| o.offset - spans.o_start).or(p.map(|p| p.offset - spans.p_start));
+                    sink.note(|| Reason {
+                        kind: "relocation".into(),
+                        offset,
+                        before: o.map_or("none".into(), |r| self.describe_orig(&o_refs, &r)),
+                        after: p.map_or("none".into(), |r| self.describe_patched(&p_refs, &r)),
+                    });
+                    return Ok(false);
+                }
+            };
+            let placed = o.offset - spans.o_start == p.offset - spans.p_start && o.kind == p.kind;
+            if placed && self.same_reference(&o_refs, &o, &p_refs, &p, open)? {
+                continue;
+            }
+            same = false;
+            let stop = sink.note(|| Reason {
+                kind: "relocation".into(),
+                offset: Some(p.offset - spans.p_start),
+                before: self.describe_orig(&o_refs, &o),
+                after: self.describe_patched(&p_refs, &p),
+            });
+            // Behind a shifted relocation everything differs: one reason is enough.
+            if stop || !placed {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn describe_orig(&self, refs: &Refs<'_, 'o, 'd, Orig>, reloc: &Reloc<Orig>) -> String {
+        describe(self.orig.layout, refs, reloc)
+    }
+
+    fn describe_patched(&self, refs: &Refs<'_, 'o, 'd, Patched>, reloc: &Reloc<Patched>) -> String {
+        describe(self.patched.layout, refs, reloc)
+    }
+
+    /// Whether two relocations of the same type at the same place mean the same.
+    pub(super) fn same_reference(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        match (o_refs.effective(o)?, p_refs.effective(p)?) {
+            (Effective::Constant(a), Effective::Constant(b)) => Ok(a == b),
+            (Effective::Reloc(o_base, o), Effective::Reloc(p_base, p)) => {
+                if o_base == o_refs.base() && p_base == p_refs.base() {
+                    return self.same_target(o_refs, &o, p_refs, &p, open);
+                }
+                let o_refs = Refs::new(self.orig.layout, o_base);
+                let p_refs = Refs::new(self.patched.layout, p_base);
+                self.same_target(&o_refs, &o, &p_refs, &p, open)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn same_target(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        // A relocation without effect, such as the NOP form of an ftrace site, still counts
+        // by name: it says what the place is.
+        if let Some(b) = p_refs.string(p)? {
+            return Ok(o_refs.string(o)? == Some(b));
+        }
+        // The common case needs no look at the code: the same named thing, the same addend.
+        if o.addend == p.addend && self.twins.are_twins(o.symbol, p.symbol) {
+            return Ok(true);
+        }
+        let a = o_refs.resolve(o)?;
+        let b = p_refs.resolve(p)?;
+        let (Home::Section(o_section), Home::Section(p_section)) =
+            (orig.object.home(a.symbol), patched.object.home(b.symbol))
+        else {
+            return Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol));
+        };
+        if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
+            return Ok(a.addend == b.addend);
+        }
+        if is_nameless(orig, o_section) && is_nameless(patched, p_section) {
+            let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
+            let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
+            let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
+            if is_section_symbol(patched, b.symbol)
+                || names::is_clang_unnamed(patched.object.section_name(p_section))
+            {
+                return self.same_piece((o_section, o_at), (p_section, p_at), open);
+            }
+        }
+        if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {
+            let same_section = self.twins.patched_section(o_section) == Some(p_section)
+                || self.twins.orig_section(p_section).is_none()
+                    && names::same(
+                        orig.object.section_name(o_section),
+                        patched.object.section_name(p_section),
+                    );
+            return Ok(a.addend == b.addend && same_section);
+        }
+        Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol))
+    }
+
+    /// Whether two symbols are one: twins, or both of the kind that never has a twin.
+    fn same_symbol(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        if self.twins.are_twins(o, p) {
+            return true;
+        }
+        self.twins.patched_symbol(o).is_none()
+            && self.twins.orig_symbol(p).is_none()
+            && names::same(
+                self.orig.layout.object.symbol_name(o),
+                self.patched.layout.object.symbol_name(p),
+            )
+    }
+
+    /// Whether the nameless data at two places is equal.
+    fn same_piece(
+        &self,
+        (o, o_at): (SectionId<Orig>, i64),
+        (p, p_at): (SectionId<Patched>, i64),
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (Ok(o_at), Ok(p_at)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+            return Ok(false);
+        };
+        let place = (o, o_at, p, p_at);
+        if open.contains(&place) {
+            return Ok(true);
+        }
+        if open.len() >= MAX_DEPTH {
+            return Ok(false);
+        }
+        let (orig, patched) =
+            (self.orig.layout.object.section(o), self.patched.layout.object.section(p));
+        if o_at > orig.size || p_at > patched.size {
+            return Ok(o_at == p_at && orig.size == patched.size);
+        }
+        let o_end = self.orig.pieces.end(self.orig.layout, o, o_at);
+        let p_end = self.patched.pieces.end(self.patched.layout, p, p_at);
+        if orig.kind == abi::SHT_NOBITS || patched.kind == abi::SHT_NOBITS {
+            return Ok(orig.kind == patched.kind && o_end - o_at == p_end - p_at);
+        }
+        let a = &orig.data[o_at as usize..o_end as usize];
+        let b = &patched.data[p_at as usize..p_end as usize];
+        let length = a.len().min(b.len());
+        let padded = |rest: &[u8]| rest.iter().all(|&b| b == 0 || b == 0x90);
+        if a[..length] != b[..length] || !padded(&a[length..]) || !padded(&b[length..]) {
+            return Ok(false);
+        }
+        open.push(place);
+        let spans = Spans { o, o_start: o_at, o_end, p, p_start: p_at, p_end };
+        let same = self.relocs(&spans, &mut Sink(None), open);
+        open.pop();
+        same
+    }
+
+    /// Compares the rows of the kernel's tables that describe two spans of code.
+    fn rows(&self, spans: &Spans, sink: &mut Sink<'_>) -> Result<bool> {
+        let o_rows = self.orig.rows.of(spans.o, spans.o_start, spans.o_end.max(spans.o_start + 1));
+        let p_rows =
+            self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
+        let mut o_rows =
+            o_rows.iter().filter(|r| self.orig.rows.tables[usize::from(r.table)].table.verdict);
+        let mut p_rows =
+            p_rows.iter().filter(|r| self.patched.rows.tables[usize::from(r.table)].table.verdict);
+        let mut same = true;
+        loop {
+            let (o, p) = (o_rows.next(), p_rows.next());
+            let (Some(o), Some(p)) = (o, p) else {
+                if o.is_none() && p.is_none() {
+                    return Ok(same);
+                }
+                let table = o
+                    .map(|r| self.orig.rows.tables[usize::from(r.table)].table)
+                    .or(p.map(|r| self.patched.rows.tables[usize::from(r.table)].table));
+                let offset = o.map(|r| r.at - spans.o_start).or(p.map(|r| r.at - spans.p_start));
+                let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
+                sink.note(|| Reason {
+                    kind: table.map_or(String::new(), |t| t.section.to_owned()),
+                    offset,
+                    before: shown(o.is_some()),
+                    after: shown(p.is_some()),
+                });
+                return Ok(false);
+            };
+            let o_table = &self.orig.rows.tables[usize::from(o.table)];
+            let p_table = &self.patched.rows.tables[usize::from(p.table)];
+            let o_size = self.orig.layout.object.section(o_table.section).size;
+            let p_size = self.patched.layout.object.section(p_table.section).size;
+            let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
+            let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
+            let row =
+                Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
+            let equal = o_table.table.section == p_table.table.section
+                && o.at - spans.o_start == p.at - spans.p_start
+                && self.row(&row, p_table.table)?;
+            if equal {
+                continue;
+            }
+            same = false;
+            let data =
+                |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
+            if sink.note(|| Reason {
+                kind: p_table.table.section.to_owned(),
+                offset: Some(p.at - spans.p_start),
+                before: data(self.orig.layout.object.section(row.o).data, o_start, o_end),
+                after: data(self.patched.layout.object.section(row.p).data, p_start, p_end),
+            }) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether two rows of one table are equal but for the fields that are noise.
+    fn row(&self, row: &Spans, table: &crate::kernel::tables::Table) -> Result<bool> {
+        let size = row.p_end - row.p_start;
+        if size != row.o_end - row.o_start {
+            return Ok(false);
+        }
+        let is_noise =
+            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
+        let a =
+            &self.orig.layout.object.section(row.o).data[row.o_start as usize..row.o_end as usize];
+        let b = &self.patched.layout.object.section(row.p).data
+            [row.p_start as usize..row.p_end as usize];
+        if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
+            return Ok(false);
+        }
+        let o_refs = Refs::new(self.orig.layout, row.o);
+        let p_refs = Refs::new(self.patched.layout, row.p);
+        let mut o_relocs = self
+            .orig
+            .layout
+            .object
+            .relocs(row.o)
+            .within(row.o_start, row.o_end)
+            .filter(|r| !is_noise(r.offset - row.o_start));
+        let mut p_relocs = self
+            .patched
+            .layout
+            .object
+            .relocs(row.p)
+            .within(row.p_start, row.p_end)
+            .filter(|r| !is_noise(r.offset - row.p_start));
+        loop {
+            match (o_relocs.next(), p_relocs.next()) {
+                (None, None) => return Ok(true),
+                (Some(o), Some(p)) => {
+                    let at = p.offset - row.p_start;
+                    if o.offset - row.o_start != at || o.kind != p.kind {
+                        return Ok(false);
+                    }
+                    // That the code field points to the same place is why the rows are compared.
+                    if at == table.code {
+                        continue;
+                    }
+                    if !self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())? {
+                        return Ok(false);
+                    }
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+}
+
+fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+    layout.object.symbol_kind(id) == abi::STT_SECTION
+}
+
+/// Up to eight bytes from `at`, as hex.
+fn hex(bytes: &[u8], at: usize) -> String {
+    let shown: Vec<String> = bytes.iter().skip(at).take(8).map(|b| format!("{b:02x}")).collect();
+    shown.join(" ")
+}
+
+/// A relocation in words: its target, or the string it refers to.
+fn describe<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> String {
+    if let Ok(Some(string)) = refs.string(reloc) {
+        return format!("{:?}", String::from_utf8_lossy(string));
+    }
+    match refs.resolve(reloc) {
+        Ok(target) => {
+            let name = layout.object.symbol_name(target.symbol);
+            if target.symbol.index() == 0 {
+                "none".into()
+            } else {
+                format!("{name}{:+}", target.addend)
+            }
+        }
+        Err(_) => layout.object.symbol_name(reloc.symbol).to_owned(),
+    }
+}

@@ -1,0 +1,14 @@
+//! What changed: pairs the two objects, compares what entities mean, selects what a patch
+//! must carry, and checks that it can be applied.
+
+pub mod check;
+pub mod compare;
+pub mod correlate;
+mod explain;
+pub mod ignore;
+mod lines;
+pub mod select;
+pub mod statics;
+pub mod status;
+pub mod twins;
+pub mod verdict;

@@ -1,0 +1,234 @@
+//! Section and symbol statuses in the sense of kpatch, derived from the verdicts.
+//!
+//! The drop-in's output and its refusals are defined in terms of sections (spec section
+//! 14). The verdicts know more: they are about functions and variables.
+
+use super::compare::Comparer;
+use super::ignore::Ignored;
+use super::verdict::{Verdict, Verdicts};
+use crate::elf::abi;
+use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
+use crate::elf::object::Home;
+use crate::error::{Error, Result};
+use crate::kernel::layout::Class;
+use crate::kernel::names;
+
+/// How a section or symbol of the patched object relates to its twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// There is no twin.
+    New,
+    /// It differs from its twin.
+    Changed,
+    /// It equals its twin.
+    Same,
+}
+
+/// The statuses of everything in the patched object.
+pub struct Statuses {
+    /// Of sections, relocations excluded.
+    pub sections: IdVec<SectionId<Patched>, Status>,
+    /// Of the relocations that apply to a section.
+    pub relocs: IdVec<SectionId<Patched>, Status>,
+    /// Of symbols.
+    pub symbols: IdVec<SymbolId<Patched>, Status>,
+    /// Lines for the user.
+    pub messages: Vec<String>,
+}
+
+impl Statuses {
+    /// Derives all statuses. Fails, with class refused, on differences that no patch can express.
+    pub fn new(
+        comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
+        ignored: &Ignored,
+    ) -> Result<Self> {
+        let object = comparer.patched.layout.object;
+        let mut statuses = Statuses {
+            sections: IdVec::filled(Status::Same, object.section_count()),
+            relocs: IdVec::filled(Status::Same, object.section_count()),
+            symbols: IdVec::filled(Status::Same, object.symbol_count()),
+            messages: Vec::new(),
+        };
+        for id in object.sections() {
+            statuses.derive_section(comparer, verdicts, id)?;
+        }
+        for id in object.symbols().skip(1) {
+            statuses.symbols[id] = statuses.symbol(comparer, ignored, id)?;
+        }
+        statuses.spread_to_parents(comparer);
+        statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
+        Ok(statuses)
+    }
+
+    fn derive_section(
+        &mut self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        verdicts: &Verdicts,
+        id: SectionId<Patched>,
+    ) -> Result<()> {
+        let layout = comparer.patched.layout;
+        let class = layout.class(id);
+        if matches!(class, Class::Meta | Class::Relocations | Class::Noise(_)) {
+            return Ok(());
+        }
+        let Some(twin) = comparer.twins.orig_section(id) else {
+            self.sections[id] = Status::New;
+            self.relocs[id] = Status::New;
+            return Ok(());
+        };
+        let (o, p) = (comparer.orig.layout.object.section(twin), layout.object.section(id));
+        let header = o.kind == p.kind
+            && o.flags == p.flags
+            && o.entsize == p.entsize
+            && (o.align == p.align || p.is_text());
+        if !header {
+            return Err(Error::refused(
+                "section-header-differs",
+                format!("{} section header details differ from {}", o.name, p.name),
+            )
+            .advise(format!(
+                "type {:#x}/{:#x}, flags {:#x}/{:#x}, entry size {}/{}, alignment {}/{}",
+                o.kind, p.kind, o.flags, p.flags, o.entsize, p.entsize, o.align, p.align
+            )));
+        }
+        let verdict = verdicts.section(id);
+        // A new variable in a section of several is no change of the others: it comes in only
+        // when something refers to it.
+        if verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS) {
+            self.sections[id] = Status::Changed;
+        }
+        if verdict.has(Verdict::RELOCS) {
+            self.relocs[id] = Status::Changed;
+        }
+        Ok(())
+    }
+
+    fn symbol(
+        &self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        ignored: &Ignored,
+        id: SymbolId<Patched>,
+    ) -> Result<Status> {
+        let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+        let symbol = patched.object.symbol(id);
+        if symbol.kind == abi::STT_SECTION {
+            let paired = patched
+                .object
+                .section_of(id)
+                .is_none_or(|s| comparer.twins.orig_section(s).is_some());
+            return Ok(if paired { Status::Same } else { Status::New });
+        }
+        let Some(twin_id) = comparer.twins.orig_symbol(id) else { return Ok(Status::New) };
+        let twin = orig.object.symbol(twin_id);
+        let sections = match (twin.home, symbol.home) {
+            (Home::Section(o), Home::Section(p)) => Some((o, p)),
+            (Home::Section(_), _) | (_, Home::Section(_)) => {
+                return Err(info_mismatch(symbol.name));
+            }
+            _ => None,
+        };
+        if (twin.bind, twin.kind) != (symbol.bind, symbol.kind) {
+            return Err(info_mismatch(symbol.name));
+        }
+        let Some((o, p)) = sections else { return Ok(Status::Same) };
+        if comparer.twins.orig_section(p) != Some(o) && !is_label(symbol.kind, symbol.name) {
+            self.check_move(comparer, ignored, id, (o, p))?;
+            return Ok(Status::Changed);
+        }
+        if symbol.kind == abi::STT_OBJECT && symbol.size != twin.size {
+            return Err(Error::refused("object-size-mismatch", format!("object size mismatch: {}", symbol.name))
+                .advise(format!("it has {} bytes, but {} in the original: existing data cannot grow; use a shadow variable", symbol.size, twin.size)));
+        }
+        if !patched.is_bundled(id) {
+            return Ok(Status::Same);
+        }
+        let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
+        Ok(if changed { Status::Changed } else { Status::Same })
+    }
+
+    /// Whether a symbol may have moved between sections.
+    fn check_move(
+        &self,
+        comparer: &Comparer<'_, '_, '_, '_>,
+        ignored: &Ignored,
+        id: SymbolId<Patched>,
+        (o, p): (SectionId<Orig>, SectionId<Patched>),
+    ) -> Result<()> {
+        let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+        let left_ignored = comparer.twins.patched_section(o).is_some_and(|s| {
+            ignored.sections.contains(&s) || matches!(patched.class(s), Class::Noise(_))
+        });
+        let names = (orig.object.section_name(o), patched.object.section_name(p));
+        if left_ignored || names::heat(names.0) != names::heat(names.1) {
+            return Ok(());
+        }
+        Err(Error::refused(
+            "symbol-changed-sections",
+            format!("symbol changed sections: {}", patched.object.symbol_name(id)),
+        )
+        .advise(format!("it moved from {} to {}", names.0, names.1)))
+    }
+
+    /// A function whose split-off part changed has changed, unless ftrace can hook the part
+    /// by itself.
+    fn spread_to_parents(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+        let layout = comparer.patched.layout;
+        let object = layout.object;
+        for id in object.symbols().skip(1) {
+            if object.symbol_kind(id) != abi::STT_FUNC || layout.parent(id).is_none() {
+                continue;
+            }
+            let Some(section) = object.section_of(id) else { continue };
+            let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed);
+            if !changed {
+                continue;
+            }
+            let mut child = id;
+            while let Some(parent) = layout.parent(child) {
+                if layout.has_profiling(child) {
+                    break;
+                }
+                if self.symbols[parent] == Status::Same {
+                    self.symbols[parent] = Status::Changed;
+                }
+                child = parent;
+            }
+        }
+    }
+}
+
+fn info_mismatch(name: &str) -> Error {
+    Error::refused("symbol-info-mismatch", format!("symbol info mismatch: {name}"))
+        .advise("its binding, its type, or whether it is defined here changed")
+}
+
+/// Compiler-made labels, which nothing but code next to them refers to.
+fn is_label(kind: u8, name: &str) -> bool {
+    kind == abi::STT_NOTYPE && name.starts_with(".L")
+}
+
+/// Checks that the two objects are of one kind (spec section 5).
+pub fn check_headers(
+    orig: &crate::elf::object::Header,
+    patched: &crate::elf::object::Header,
+) -> Result<()> {
+    let (o, p) = (orig, patched);
+    if o.machine != p.machine {
+        return Err(Error::refused("elf-headers-differ", "ELF headers differ").advise(format!(
+            "the objects are for different machines ({} and {})",
+            o.machine, p.machine
+        )));
+    }
+    let mut comparable = *p;
+    comparable.phnum = o.phnum;
+    if *o != comparable {
+        return Err(Error::refused("elf-headers-differ", "ELF headers differ")
+            .advise("build both objects with the same compiler and flags"));
+    }
+    if o.phnum != 0 || p.phnum != 0 {
+        return Err(Error::refused("program-header", "ELF contains program header")
+            .advise("give relocatable objects (.o), not linked files"));
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Which things of the original and of the patched object are the same thing.
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
+
+/// The one-to-one relation between symbols and between sections of the two objects.
+/// Index 0, the null entry, stands for "none" and is its own twin.
+#[derive(Clone, Debug)]
+pub struct Twins {
+    symbols: Relation<SymbolId<Orig>, SymbolId<Patched>>,
+    sections: Relation<SectionId<Orig>, SectionId<Patched>>,
+    /// Pairs that several candidates competed for and only their order decided.
+    pub by_order: Vec<SymbolId<Patched>>,
+    /// New static locals that the drop-in calls by another's name (spec section 27.11).
+    pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
+}
+
+#[derive(Clone, Debug)]
+struct Relation<O, P> {
+    patched_of: IdVec<O, P>,
+    orig_of: IdVec<P, O>,
+}
+
+impl<O: Id, P: Id> Relation<O, P> {
+    fn new(orig: usize, patched: usize) -> Self {
+        Relation {
+            patched_of: IdVec::filled(P::new(0), orig),
+            orig_of: IdVec::filled(O::new(0), patched),
+        }
+    }
+
+    fn pair(&mut self, o: O, p: P) {
+        debug_assert!(self.patched_of[o].index() == 0 && self.orig_of[p].index() == 0);
+        self.patched_of[o] = p;
+        self.orig_of[p] = o;
+    }
+}
+
+fn some<I: Id>(id: I) -> Option<I> {
+    Some(id).filter(|i| i.index() != 0)
+}
+
+impl Twins {
+    /// No twins yet, for objects with these numbers of symbols and sections.
+    pub(super) fn new(symbols: (usize, usize), sections: (usize, usize)) -> Self {
+        Twins {
+            symbols: Relation::new(symbols.0, symbols.1),
+            sections: Relation::new(sections.0, sections.1),
+            by_order: Vec::new(),
+            borrowed_names: IndexMap::default(),
+        }
+    }
+
+    pub(super) fn pair_symbols(&mut self, o: SymbolId<Orig>, p: SymbolId<Patched>) {
+        self.symbols.pair(o, p);
+    }
+
+    pub(super) fn pair_sections(&mut self, o: SectionId<Orig>, p: SectionId<Patched>) {
+        self.sections.pair(o, p);
+    }
+
+    /// The patched twin of an original symbol.
+    pub fn patched_symbol(&self, o: SymbolId<Orig>) -> Option<SymbolId<Patched>> {
+        some(self.symbols.patched_of[o])
+    }
+
+    /// The original twin of a patched symbol.
+    pub fn orig_symbol(&self, p: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+        some(self.symbols.orig_of[p])
+    }
+
+    /// The patched twin of an original section.
+    pub fn patched_section(&self, o: SectionId<Orig>) -> Option<SectionId<Patched>> {
+        some(self.sections.patched_of[o])
+    }
+
+    /// The original twin of a patched section.
+    pub fn orig_section(&self, p: SectionId<Patched>) -> Option<SectionId<Orig>> {
+        some(self.sections.orig_of[p])
+    }
+
+    /// The original symbol whose name a patched symbol has in the output.
+    pub fn namesake(&self, p: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+        self.orig_symbol(p).or_else(|| self.borrowed_names.get(&p).copied())
+    }
+
+    /// Whether two symbols are twins.
+    pub fn are_twins(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        o.index() != 0 && self.symbols.patched_of[o] == p || o.index() == 0 && p.index() == 0
+    }
+}

@@ -1,0 +1,77 @@
+//! Writing an object to disk so that either the whole checked file is there, or nothing.
+
+use std::fs::Permissions;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::out::OutObject;
+use super::verify::verify;
+use super::write::write;
+use crate::error::{Error, Result};
+
+/// Writes `object` to `path`, replacing a file of that name.
+///
+/// The bytes go to a temporary file in the same folder (mode 0664 less the umask), are read
+/// back and compared with the model, and only then get their name; on any error `path` is
+/// untouched and nothing else is left behind. A symbolic link is followed. Fails with
+/// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
+/// codes of [`write`] and [`verify`].
+pub fn publish(path: &Path, object: &OutObject) -> Result<()> {
+    let shown = path.display().to_string();
+    publish_inner(path, object).map_err(|e| e.in_file(shown))
+}
+
+fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
+    let target = target(path)?;
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let bytes = write(object)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".klp-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o664))
+        .tempfile_in(folder)
+        .map_err(|e| {
+            let folder = folder.display();
+            unwritable("cannot create a file in the folder", &e).advise(match e.kind() {
+                io::ErrorKind::NotFound => format!("create the folder {folder} first"),
+                io::ErrorKind::NotADirectory => format!("{folder} is not a folder"),
+                _ => format!("is {folder} writable for you?"),
+            })
+        })?;
+    file.write_all(&bytes)
+        .map_err(|e| unwritable("cannot write", &e).advise("is the disk full?"))?;
+    let mut stored = Vec::with_capacity(bytes.len());
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut stored))
+        .map_err(|e| unwritable("cannot read back", &e))?;
+    verify(object, &stored)?;
+    file.persist(&target).map_err(|e| unwritable("cannot replace the file", &e.error))?;
+    Ok(())
+}
+
+fn unwritable(what: &str, error: &io::Error) -> Error {
+    Error::broken("unwritable", format!("{what}: {error}"))
+}
+
+/// The file to replace: `path` itself, or what a symbolic link there points to.
+fn target(path: &Path) -> Result<PathBuf> {
+    let refuse = |what: &str| {
+        Err(Error::broken("unwritable", format!("cannot write: {what}"))
+            .advise("give the name of the file to write"))
+    };
+    if path.file_name().is_none() {
+        return refuse("this is not the name of a file");
+    }
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => refuse("this is a folder"),
+        Ok(meta) if !meta.is_file() => refuse("this is not a regular file"),
+        Ok(_) => path.canonicalize().map_err(|e| unwritable("cannot write", &e)),
+        Err(_) if path.is_symlink() => refuse("this is a symbolic link that leads nowhere"),
+        // Whatever else is wrong shows when the temporary file is made.
+        Err(_) => Ok(path.to_owned()),
+    }
+}

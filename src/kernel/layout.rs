@@ -1,0 +1,712 @@
+//! Who owns what in one object: bundles, prefixes, children, entities.
+//!
+//! An *entity* is a piece of a section with one meaning: a function with its prefix, a
+//! variable, or, where a section has no symbols, the section. Entities of a section follow
+//! each other without gaps, so every byte of the section belongs to exactly one.
+
+use indexmap::IndexMap;
+
+use super::names::{self, ChildKind};
+use super::{noise, tables};
+use crate::arch::{Arch, EntryReloc, FunctionView};
+use crate::elf::abi;
+use crate::elf::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Object, Section};
+use crate::error::{Error, Result};
+
+/// What a section is to the differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Null section, symbol and string tables.
+    Meta,
+    /// SHT_RELA and the rare SHT_REL: looked at through its base.
+    Relocations,
+    /// SHT_GROUP.
+    Group,
+    /// Executable code.
+    Text,
+    /// Everything else that is compared as data.
+    Data,
+    /// String literals: compared through the references to them.
+    Strings,
+    /// Debug information: carried, never compared.
+    Debug,
+    /// A table of `kernel::tables`, by position.
+    Table(u8),
+    /// ORC unwind data: follows the code.
+    Unwind,
+    /// Never counts, by a rule of `kernel::noise`.
+    Noise(&'static noise::Rule),
+}
+
+/// A piece of a section with one meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct Entity<S> {
+    /// The section.
+    pub section: SectionId<S>,
+    /// First byte in the section.
+    pub start: u64,
+    /// Byte behind the last in the section.
+    pub end: u64,
+    /// The symbol that names it; `None` for what has no name.
+    pub symbol: Option<SymbolId<S>>,
+}
+
+/// An entity in its section: position in the list of [`Layout::entities`].
+pub type EntityIndex = u32;
+
+/// What the kernel's conventions say about one object. Borrows the object.
+pub struct Layout<'o, 'd, S> {
+    /// The object.
+    pub object: &'o Object<'d, S>,
+    /// Its machine.
+    pub arch: &'static Arch,
+    class: IdVec<SectionId<S>, Class>,
+    owner: IdVec<SectionId<S>, SymbolId<S>>,
+    /// (function, prefix), sorted.
+    prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
+    /// Prefix symbols, sorted.
+    prefix_symbols: Vec<SymbolId<S>>,
+    /// (child, parent), sorted.
+    parents: Vec<(SymbolId<S>, SymbolId<S>)>,
+    /// (parent, child), sorted.
+    children: Vec<(SymbolId<S>, SymbolId<S>)>,
+    /// Cut points: for each section the starts and symbols of its entities.
+    entities: Csr<SectionId<S>, (u32, SymbolId<S>)>,
+    /// Sections with entries in `__patchable_function_entries`, sorted.
+    patchable: Vec<SectionId<S>>,
+    /// Which symbol covers which bytes, for sections with many symbols.
+    covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
+    has_pfe: bool,
+    replacements: Vec<SectionId<S>>,
+    named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
+}
+
+/// Sections with fewer symbols are searched in symbol order.
+const FEW_SYMBOLS: usize = 16;
+
+impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
+    /// Analyses `object`. Fails on layouts that contradict the conventions of the machine.
+    pub fn new(object: &'o Object<'d, S>) -> Result<Self> {
+        Self::build(object).map_err(|e| e.in_file(object.file()))
+    }
+
+    fn build(object: &'o Object<'d, S>) -> Result<Self> {
+        let arch = Arch::from_machine(object.header().machine)?;
+        let mut class = IdVec::filled(Class::Meta, object.section_count());
+        let mut named_sections = IndexMap::default();
+        let mut replacements = Vec::new();
+        for id in object.sections() {
+            class[id] = classify(&object.section(id), arch);
+            if object.section_name(id) == tables::REPLACEMENTS {
+                replacements.push(id);
+            }
+            if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_))
+                || is_special(object.section_name(id))
+            {
+                named_sections.entry(object.section_name(id)).or_insert(id);
+            }
+        }
+        let mut layout = Layout {
+            object,
+            arch,
+            class,
+            owner: IdVec::filled(SymbolId::new(0), object.section_count()),
+            prefixes: Vec::new(),
+            prefix_symbols: Vec::new(),
+            parents: Vec::new(),
+            children: Vec::new(),
+            entities: Csr::build(0, std::iter::empty),
+            patchable: Vec::new(),
+            covers: IndexMap::default(),
+            replacements,
+            has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
+            named_sections,
+        };
+        layout.find_patchable();
+        layout.find_prefixes()?;
+        layout.find_owners()?;
+        layout.find_children()?;
+        layout.index_covers();
+        layout.cut_entities()?;
+        Ok(layout)
+    }
+
+    fn find_patchable(&mut self) {
+        if !self.has_pfe {
+            return;
+        }
+        for id in self.object.sections() {
+            if self.object.section_name(id) == "__patchable_function_entries" {
+                let referred = self.object.relocs(id).iter();
+                self.patchable.extend(referred.filter_map(|r| self.object.section_of(r.symbol)));
+            }
+        }
+        self.patchable.sort_unstable();
+        self.patchable.dedup();
+    }
+
+    /// Links each prefix symbol with the functions that start where it, and the NOPs that
+    /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
+    fn find_prefixes(&mut self) -> Result<()> {
+        if self.arch.prefix_symbols.is_empty() {
+            return Ok(());
+        }
+        let object = self.object;
+        let mut found = Vec::new();
+        for prefix in object.symbols() {
+            if object.symbol_kind(prefix) == abi::STT_FUNC
+                && self.arch.prefixed(object.symbol_name(prefix)).is_some()
+                && let Some(section) = object.section_of(prefix)
+            {
+                found.push((section, prefix));
+            }
+        }
+        self.prefix_symbols = found.iter().map(|&(_, prefix)| prefix).collect();
+        found.sort_unstable();
+        for group in found.chunk_by(|a, b| a.0 == b.0) {
+            self.link_prefixes(group[0].0, group)?;
+        }
+        // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
+        // counts: `prefix_of` takes the last.
+        self.prefixes.sort_unstable();
+        Ok(())
+    }
+
+    fn link_prefixes(
+        &mut self,
+        section: SectionId<S>,
+        found: &[(SectionId<S>, SymbolId<S>)],
+    ) -> Result<()> {
+        let object = self.object;
+        let mut functions: Vec<(u64, SymbolId<S>)> = object
+            .members(section)
+            .iter()
+            .filter(|&&m| object.symbol_kind(m) == abi::STT_FUNC && !self.is_prefix(m))
+            .map(|&m| (object.symbol(m).value, m))
+            .collect();
+        functions.sort_unstable();
+        for &(_, prefix) in found {
+            let symbol = object.symbol(prefix);
+            let end = symbol.value.saturating_add(symbol.size);
+            let fail = |why: &str| {
+                Error::broken(
+                    "prefix-without-function",
+                    format!("missing func for {}", symbol.name),
+                )
+                .in_section(object.section_name(section))
+                .at_symbol(symbol.name)
+                .at_offset(end)
+                .advise(why)
+            };
+            let next = &functions[functions.partition_point(|f| f.0 < end)..];
+            let Some(&(start, _)) = next.first() else {
+                return Err(fail("a prefix symbol must be followed by its function"));
+            };
+            let gap = object.section(section).data.get(end as usize..start as usize);
+            if !gap.is_some_and(|g| is_padding(self.arch, g)) {
+                return Err(fail(
+                    "the bytes between the prefix and the next function are no padding",
+                ));
+            }
+            let starting_there = next.iter().take_while(|f| f.0 == start);
+            self.prefixes.extend(starting_there.map(|f| (f.1, prefix)));
+        }
+        Ok(())
+    }
+
+    fn find_owners(&mut self) -> Result<()> {
+        let object = self.object;
+        for id in object.symbols() {
+            let kind = object.symbol_kind(id);
+            if kind != abi::STT_FUNC && kind != abi::STT_OBJECT {
+                continue;
+            }
+            let Some(section) = object.section_of(id) else { continue };
+            let name = object.symbol_name(id);
+            if !names::owns_section(kind, name, object.section_name(section)) {
+                continue;
+            }
+            self.owner[section] = id;
+            let value = object.symbol(id).value;
+            let expected = self.expected_value(id, section);
+            if value != expected {
+                return Err(Error::broken(
+                    "unexpected-symbol-offset",
+                    format!(
+                        "symbol {name} at offset {value} within section {}, expected {expected}",
+                        object.section_name(section)
+                    ),
+                )
+                .advise("a section named after a symbol must start with it, or with padding the machine's conventions know"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a symbol must lie in the section it owns: behind its prefix or padding.
+    fn expected_value(&self, id: SymbolId<S>, section: SectionId<S>) -> u64 {
+        let symbol = self.object.symbol(id);
+        if symbol.kind != abi::STT_FUNC {
+            return 0;
+        }
+        let data = self.object.section(section).data;
+        if let Some(prefix) = self.prefix_of(id) {
+            let prefix = self.object.symbol(prefix);
+            let lead = data.get(..prefix.value as usize);
+            if lead.is_some_and(|l| is_padding(self.arch, l)) {
+                return symbol.value;
+            }
+            return symbol.value.saturating_sub(prefix.value);
+        }
+        (self.arch.padding)(&self.view(id, section))
+    }
+
+    fn find_children(&mut self) -> Result<()> {
+        let object = self.object;
+        let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
+            IndexMap::default();
+        let mut found = Vec::new();
+        for id in object.symbols() {
+            if object.symbol_kind(id) == abi::STT_FUNC
+                && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
+            {
+                wanted.insert(parent, None);
+                found.push((id, parent, kind));
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        for id in object.symbols() {
+            if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
+                *slot = Some(id);
+            }
+        }
+        for (child, parent, kind) in found {
+            match wanted.get(parent).copied().flatten() {
+                Some(parent) => self.parents.push((child, parent)),
+                None if kind == ChildKind::Part => {}
+                None => {
+                    return Err(Error::broken(
+                        "child-without-parent",
+                        format!("failed to find parent function for {}", object.symbol_name(child)),
+                    ));
+                }
+            }
+        }
+        self.children = self.parents.iter().map(|&(child, parent)| (parent, child)).collect();
+        self.children.sort_unstable();
+        Ok(())
+    }
+
+    fn index_covers(&mut self) {
+        for section in self.object.sections() {
+            if self.object.members(section).len() > FEW_SYMBOLS {
+                let cover = Cover::new(self, section);
+                self.covers.insert(section, cover);
+            }
+        }
+    }
+
+    fn cut_entities(&mut self) -> Result<()> {
+        let object = self.object;
+        let mut cuts: Vec<(SectionId<S>, u32, SymbolId<S>)> =
+            Vec::with_capacity(object.section_count());
+        let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
+        for section in object.sections() {
+            if !matches!(self.class[section], Class::Text | Class::Data | Class::Strings) {
+                continue;
+            }
+            if u32::try_from(object.section(section).size).is_err() {
+                return Err(Error::broken(
+                    "section-too-large",
+                    "a section of 4 GiB or more is not supported",
+                )
+                .in_section(object.section_name(section)));
+            }
+            let owner = self.owner[section];
+            if owner.index() != 0 {
+                cuts.push((section, 0, owner));
+                continue;
+            }
+            points.clear();
+            points.extend(object.members(section).iter().filter_map(|&m| self.cut_point(m)));
+            points.sort_unstable();
+            let mut covered = 0;
+            if points.first().is_none_or(|p| p.0 > 0) {
+                cuts.push((section, 0, SymbolId::new(0)));
+            }
+            for &(start, end, symbol) in &points {
+                // Aliases and symbols inside another belong to the entity that is open.
+                if start >= covered {
+                    cuts.push((section, start as u32, symbol));
+                }
+                covered = covered.max(end).max(start + 1);
+            }
+        }
+        self.entities =
+            Csr::build(object.section_count(), || cuts.iter().map(|&(s, at, sym)| (s, (at, sym))));
+        Ok(())
+    }
+
+    /// Start (prefix included) and end of the entity that `id` would open.
+    fn cut_point(&self, id: SymbolId<S>) -> Option<(u64, u64, SymbolId<S>)> {
+        let symbol = self.object.symbol(id);
+        let section = self.object.section_of(id)?;
+        let named = match symbol.kind {
+            abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
+            abi::STT_NOTYPE => symbol.size > 0,
+            _ => false,
+        };
+        if !named || self.is_prefix(id) || symbol.value >= self.object.section(section).size.max(1)
+        {
+            return None;
+        }
+        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol(p).value);
+        Some((start, symbol.value.saturating_add(symbol.size), id))
+    }
+
+    /// What section `id` is.
+    pub fn class(&self, id: SectionId<S>) -> Class {
+        self.class[id]
+    }
+
+    /// The first section called `name`, for tables, groups, noise and sections of the
+    /// livepatch macros.
+    pub fn section_named(&self, name: &str) -> Option<SectionId<S>> {
+        self.named_sections.get(name).copied()
+    }
+
+    /// Sections of alternative instructions.
+    pub fn replacements(&self) -> impl Iterator<Item = SectionId<S>> + '_ {
+        self.replacements.iter().copied()
+    }
+
+    /// The symbol for which a section exists (spec section 6.1).
+    pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
+        Some(self.owner[section]).filter(|s| s.index() != 0)
+    }
+
+    /// Whether `id` owns the section it is in.
+    pub fn is_bundled(&self, id: SymbolId<S>) -> bool {
+        self.object.section_of(id).is_some_and(|s| self.owner[s] == id)
+    }
+
+    /// The prefix symbol of a function; of two, the later one in the symbol table.
+    pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
+        let behind = self.prefixes.partition_point(|p| p.0 <= function);
+        self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
+    }
+
+    /// Whether `id` is a prefix symbol.
+    pub fn is_prefix(&self, id: SymbolId<S>) -> bool {
+        self.prefix_symbols.binary_search(&id).is_ok()
+    }
+
+    /// The function that `child` was split from.
+    pub fn parent(&self, child: SymbolId<S>) -> Option<SymbolId<S>> {
+        self.parents.binary_search_by_key(&child, |p| p.0).ok().map(|i| self.parents[i].1)
+    }
+
+    /// The function at the end of the chain of parents; `id` itself when it has none.
+    pub fn root(&self, id: SymbolId<S>) -> SymbolId<S> {
+        let mut root = id;
+        // A parent's name is a proper prefix of its child's, so the chain ends.
+        while let Some(parent) = self.parent(root) {
+            root = parent;
+        }
+        root
+    }
+
+    /// The parts split off `parent`, in symbol order.
+    pub fn children(&self, parent: SymbolId<S>) -> impl Iterator<Item = SymbolId<S>> + '_ {
+        let from = self.children.partition_point(|c| c.0 < parent);
+        self.children[from..].iter().take_while(move |c| c.0 == parent).map(|c| c.1)
+    }
+
+    /// Number of entities of a section.
+    pub fn entity_count(&self, section: SectionId<S>) -> usize {
+        self.entities.get(section).len()
+    }
+
+    /// Entity `index` of a section.
+    pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
+        let cuts = self.entities.get(section);
+        let (start, symbol) = cuts[index];
+        let end = cuts
+            .get(index + 1)
+            .map_or_else(|| self.object.section(section).size, |next| u64::from(next.0));
+        Entity {
+            section,
+            start: u64::from(start),
+            end,
+            symbol: Some(symbol).filter(|s| s.index() != 0),
+        }
+    }
+
+    /// Index of the entity that holds byte `offset` of a section.
+    pub fn entity_at(&self, section: SectionId<S>, offset: u64) -> Option<usize> {
+        let cuts = self.entities.get(section);
+        cuts.partition_point(|c| u64::from(c.0) <= offset).checked_sub(1)
+    }
+
+    /// The first symbol, in symbol order, that covers byte `at` of a section: an empty one
+    /// exactly there, or one with `value <= at < value + size`.
+    pub fn covering(&self, section: SectionId<S>, at: i64) -> Option<SymbolId<S>> {
+        let at = u64::try_from(at).ok()?;
+        if let Some(cover) = self.covers.get(&section) {
+            return cover.at(at);
+        }
+        self.object.members(section).iter().copied().find(|&m| {
+            let Some((start, end)) = self.span(m) else { return false };
+            if start == end { at == start } else { start <= at && at < end }
+        })
+    }
+
+    /// The first symbol, in symbol order, that ends where the section ends.
+    pub fn last_symbol(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
+        if let Some(cover) = self.covers.get(&section) {
+            return cover.last;
+        }
+        let size = self.object.section(section).size;
+        let members = self.object.members(section);
+        members.iter().copied().find(|&m| self.ends_at(m, size))
+    }
+
+    fn ends_at(&self, id: SymbolId<S>, at: u64) -> bool {
+        self.span(id).is_some_and(|(start, end)| start < end && end == at)
+    }
+
+    /// Bytes that references into a section may take `id` to mean. Assembler labels are
+    /// numbered, so they would only make equal things look different; in string sections
+    /// they do no harm, since strings are compared by content.
+    fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
+        let symbol = self.object.symbol(id);
+        if self.is_mapping(id) {
+            return None;
+        }
+        if self.is_label(id) {
+            let in_strings =
+                self.object.section_of(id).is_some_and(|s| self.class[s] == Class::Strings);
+            if self.arch.local_labels || !in_strings {
+                return None;
+            }
+        }
+        Some((symbol.value, symbol.value.saturating_add(symbol.size)))
+    }
+
+    /// Whether `id` is an assembler label: where labels are not resolved at assembly time,
+    /// any local symbol without a type is one.
+    pub fn is_label(&self, id: SymbolId<S>) -> bool {
+        self.object.symbol_kind(id) == abi::STT_NOTYPE && {
+            let symbol = self.object.symbol(id);
+            symbol.bind == abi::STB_LOCAL
+                && matches!(symbol.home, Home::Section(_))
+                && (self.arch.local_labels || symbol.name.starts_with(".L"))
+        }
+    }
+
+    /// Whether `id` only marks code or data (`$x`, `$d`).
+    pub fn is_mapping(&self, id: SymbolId<S>) -> bool {
+        self.arch.mapping_symbols && {
+            let symbol = self.object.symbol(id);
+            symbol.kind == abi::STT_NOTYPE
+                && symbol.bind == abi::STB_LOCAL
+                && symbol.name.starts_with('$')
+        }
+    }
+
+    /// Whether some `__patchable_function_entries` section names the function's section.
+    pub fn has_pfe(&self) -> bool {
+        self.has_pfe
+    }
+
+    /// Whether sections of that name are ordered after the code they describe.
+    pub fn pfe_ordered(&self) -> bool {
+        self.section_named("__patchable_function_entries")
+            .is_some_and(|s| self.object.section(s).flags & abi::SHF_LINK_ORDER != 0)
+    }
+
+    /// A function as the entry checks see it.
+    pub fn view(&self, id: SymbolId<S>, section: SectionId<S>) -> FunctionView<'d> {
+        let symbol = self.object.symbol(id);
+        FunctionView {
+            name: symbol.name,
+            section: self.object.section(section).data,
+            value: symbol.value,
+            other: symbol.other,
+            patchable_entry: self.patchable.binary_search(&section).is_ok(),
+            object_has_pfe: self.has_pfe,
+        }
+    }
+
+    /// Relocations from the start of a function (prefix included) to the end of its section.
+    pub fn entry_relocs(
+        &self,
+        id: SymbolId<S>,
+        section: SectionId<S>,
+    ) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
+        let start = if self.is_bundled(id) { 0 } else { self.object.symbol(id).value };
+        let relocs = self.object.relocs(section);
+        (relocs.lower_bound(start)..relocs.len()).map(move |i| {
+            let reloc = relocs.get(i);
+            EntryReloc {
+                offset: reloc.offset,
+                kind: reloc.kind,
+                symbol: self.object.symbol_name(reloc.symbol),
+            }
+        })
+    }
+
+    /// Whether ftrace can hook function `id` (spec section 4).
+    pub fn has_profiling(&self, id: SymbolId<S>) -> bool {
+        let Some(section) = self.object.section_of(id) else { return false };
+        self.object.symbol_kind(id) == abi::STT_FUNC
+            && !self.is_prefix(id)
+            && (self.arch.has_profiling)(
+                &self.view(id, section),
+                &mut self.entry_relocs(id, section),
+            )
+    }
+
+    /// Whether `id` is a variable the kernel's macros define once per use (spec section
+    /// 10.1). A section symbol is judged by the owner of its section.
+    pub fn is_special_static(&self, id: SymbolId<S>) -> bool {
+        let symbol = self.object.symbol(id);
+        let Home::Section(section) = symbol.home else { return false };
+        let section_name = self.object.section_name(section);
+        if symbol.kind == abi::STT_SECTION {
+            return names::is_special_static_section(section_name)
+                || names::is_clang_unnamed(section_name)
+                || self.owner(section).is_some_and(|owner| self.is_special_static(owner));
+        }
+        if names::is_clang_unnamed(section_name) {
+            return true;
+        }
+        if symbol.kind != abi::STT_OBJECT {
+            return false;
+        }
+        names::is_special_static_section(section_name)
+            || symbol.bind == abi::STB_LOCAL
+                && (names::is_once_section(section_name)
+                    || names::is_special_static_name(symbol.name))
+    }
+
+    /// Whether `id` is a static local variable that keeps state (spec section 10.2).
+    pub fn is_static_local(&self, id: SymbolId<S>) -> bool {
+        if self.object.symbol_kind(id) != abi::STT_OBJECT {
+            return false;
+        }
+        let symbol = self.object.symbol(id);
+        symbol.bind == abi::STB_LOCAL
+            && matches!(symbol.home, Home::Section(_))
+            && symbol.name.contains('.')
+            && !symbol.name.starts_with(".L")
+            && !self.is_special_static(id)
+    }
+}
+
+/// Sections that are looked up by name.
+fn is_special(name: &str) -> bool {
+    name.starts_with(".kpatch.")
+        || name == tables::REPLACEMENTS
+        || name.starts_with(".orc_unwind")
+        || name == ".toc"
+        || tables::NOT_WITH_KLP_ARCH.contains(&name)
+}
+
+fn classify(section: &Section<'_>, arch: &Arch) -> Class {
+    match section.kind {
+        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => {
+            return Class::Meta;
+        }
+        abi::SHT_RELA => return Class::Relocations,
+        abi::SHT_GROUP => return Class::Group,
+        _ => {}
+    }
+    if let Some(rule) = noise::rule(section.name, arch) {
+        Class::Noise(rule)
+    } else if names::is_debug_section(section.name) {
+        Class::Debug
+    } else if let Some(table) = tables::find(section.name, arch) {
+        Class::Table(table as u8)
+    } else if section.name.starts_with(".orc_") {
+        Class::Unwind
+    } else if section.is_text() {
+        Class::Text
+    } else if section.flags & abi::SHF_STRINGS != 0 {
+        Class::Strings
+    } else {
+        Class::Data
+    }
+}
+
+/// Whether bytes are filler: single-byte NOPs, traps or zeros.
+pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
+    let uniform = |b: u8| bytes.iter().all(|&x| x == b);
+    bytes.is_empty()
+        || uniform(0)
+        || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
+}
+
+/// Which symbol covers which bytes of a section with many symbols.
+struct Cover<S> {
+    /// (first byte, first covering symbol in symbol order) by ascending first byte.
+    spans: Vec<(u64, Option<SymbolId<S>>)>,
+    /// Empty symbols: (value, symbol), sorted.
+    empty: Vec<(u64, SymbolId<S>)>,
+    /// The first symbol that ends where the section ends.
+    last: Option<SymbolId<S>>,
+}
+
+impl<S: Side> Cover<S> {
+    /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
+    /// the symbol table wins.
+    fn new(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> Self {
+        let mut empty = Vec::new();
+        let mut events = Vec::new();
+        for &member in layout.object.members(section) {
+            match layout.span(member) {
+                Some((start, end)) if start == end => empty.push((start, member)),
+                Some((start, end)) => {
+                    events.push((start, true, member));
+                    events.push((end, false, member));
+                }
+                None => {}
+            }
+        }
+        empty.sort_unstable();
+        events.sort_unstable();
+        let mut open = std::collections::BTreeSet::new();
+        let mut spans: Vec<(u64, Option<SymbolId<S>>)> = Vec::new();
+        for (at, opens, member) in events {
+            if opens {
+                open.insert(member);
+            } else {
+                open.remove(&member);
+            }
+            let first = open.first().copied();
+            match spans.last_mut() {
+                Some(last) if last.0 == at => last.1 = first,
+                Some(last) if last.1 == first => {}
+                _ => spans.push((at, first)),
+            }
+        }
+        let size = layout.object.section(section).size;
+        let members = layout.object.members(section);
+        let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
+        Cover { spans, empty, last }
+    }
+
+    fn at(&self, at: u64) -> Option<SymbolId<S>> {
+        let behind = self.spans.partition_point(|s| s.0 <= at);
+        let covering = self.spans[..behind].last().and_then(|s| s.1);
+        let exact = self.empty.partition_point(|e| e.0 < at);
+        let empty = self.empty.get(exact).filter(|e| e.0 == at).map(|e| e.1);
+        match (covering, empty) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What compilers and the kernel's macros do to names, and what of it is noise.
+//!
+//! Two builds of the same source give one thing different names when a counter, a line
+//! number or a module hash is part of the name. [`same`] says whether two names can mean
+//! the same thing; it never says that they do: several things may share a normal form, and
+//! `diff::correlate` settles that by evidence.
+//!
+//! Checklist for a new habit: a rule in [`pieces`] with its reason, a line in the tests
+//! here, and a pair of objects that shows it.
+
+use std::hash::{Hash, Hasher};
+
+use crate::elf::abi;
+
+/// Calls `emit` with the parts of `name` that are not noise, in order.
+///
+/// Dropped (spec section 10, and the naming of LTO builds):
+/// * `.123` at the end, as in `x.123`: gcc's and clang's counter of static locals;
+/// * `.123` inside, as in `f.isra.0.cold`: replaced by a mark, so that the presence counts
+///   but not the number;
+/// * `.llvm.123`: ThinLTO's promotion suffix, a hash of the whole module;
+/// * the counter of `__UNIQUE_ID_foo123`;
+/// * the counter and line in `__initcall__kmod_mod__618_7408_fn1` and its stub.
+///
+/// Names that contain `.str1.` are kept as they are: there the number is an alignment.
+fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
+    if name.contains(".str1.") {
+        return emit(name);
+    }
+    let (head, name) = initcall(name);
+    if let Some(head) = head {
+        emit(head);
+    }
+    let name = match name.find("__UNIQUE_ID_") {
+        Some(at) if at == 0 || name[at..].starts_with("__UNIQUE_ID_ddebug") => {
+            without_number(without_counter(name))
+        }
+        _ => name,
+    };
+    let mut rest = name;
+    let mut pending_mark = false;
+    while let Some((before, after)) = split_counter(rest) {
+        if pending_mark {
+            emit("\0");
+        }
+        pending_mark = true;
+        let promoted = before.strip_suffix(".llvm");
+        pending_mark &= promoted.is_none();
+        emit(promoted.unwrap_or(before));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        if pending_mark {
+            emit("\0");
+        }
+        emit(rest);
+    }
+}
+
+/// Splits at the first `.` that is followed by digits up to the end or the next `.`.
+fn split_counter(name: &str) -> Option<(&str, &str)> {
+    let bytes = name.as_bytes();
+    let mut from = 0;
+    while let Some(dot) = bytes[from..].iter().position(|&b| b == b'.').map(|i| i + from) {
+        let digits = bytes[dot + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits > 0 && matches!(bytes.get(dot + 1 + digits), None | Some(b'.')) {
+            return Some((&name[..dot], &name[dot + 1 + digits..]));
+        }
+        from = dot + 1;
+    }
+    None
+}
+
+/// `x` of `x.123`.
+fn without_counter(name: &str) -> &str {
+    let stem = without_number(name);
+    match stem.strip_suffix('.') {
+        Some(base) if stem.len() < name.len() => base,
+        _ => name,
+    }
+}
+
+/// `x` of `x123`.
+fn without_number(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+/// Splits `...kmod_MODULE__COUNTER_LINE_REST` into what precedes the counter and what
+/// follows the line (include/linux/init.h, `__initcall_id`).
+fn initcall(name: &str) -> (Option<&str>, &str) {
+    let Some(kmod) = name.find("kmod_") else { return (None, name) };
+    if !(name.contains("init") || name.contains("__addressable_")) {
+        return (None, name);
+    }
+    let mut from = kmod;
+    while let Some(at) = name[from..].find("__").map(|i| i + from) {
+        let rest = &name[at + 2..];
+        let counter = without_leading_number(rest).and_then(|r| r.strip_prefix('_'));
+        let line = counter.and_then(without_leading_number).and_then(|r| r.strip_prefix('_'));
+        if let Some(rest) = line {
+            return (Some(&name[..at]), rest);
+        }
+        from = at + 1;
+    }
+    (None, name)
+}
+
+fn without_leading_number(name: &str) -> Option<&str> {
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_digit());
+    (rest.len() < name.len()).then_some(rest)
+}
+
+/// Feeds the normal form of `name` to a hasher.
+pub fn hash_normal(name: &str, state: &mut impl Hasher) {
+    pieces(name, &mut |piece| state.write(piece.as_bytes()));
+    0xffu8.hash(state);
+}
+
+/// The normal form as text. For reports and small sets; comparing needs no allocation.
+pub fn normal(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    pieces(name, &mut |piece| text.push_str(piece));
+    text.replace('\0', ".#")
+}
+
+/// Whether two names have the same normal form.
+pub fn same(a: &str, b: &str) -> bool {
+    a == b || {
+        let (mut x, mut y) = (Vec::with_capacity(a.len()), Vec::with_capacity(b.len()));
+        pieces(a, &mut |piece| x.extend_from_slice(piece.as_bytes()));
+        pieces(b, &mut |piece| y.extend_from_slice(piece.as_bytes()));
+        x == y
+    }
+}
+
+/// UBSAN's type and location descriptors: compared through the code that uses them
+/// (spec section 3.3; sections and symbols alike).
+pub fn is_ubsan(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = [
+        ".data.rel.local..Lubsan_data",
+        ".data..Lubsan_type",
+        ".Lubsan_data",
+        ".data..Lubsan_data",
+        ".rela.data..Lubsan_data",
+        ".rela.data.rel.local..Lubsan_data",
+    ];
+    PREFIXES.iter().any(|p| name.starts_with(p))
+}
+
+/// clang's sections for data without a name of its own.
+pub fn is_clang_unnamed(section: &str) -> bool {
+    section.starts_with(".data..L__unnamed_") || section.starts_with(".data.__unnamed_")
+}
+
+/// Sections of string literals made by -fdata-sections.
+pub fn is_string_literal_section(section: &str) -> bool {
+    section.starts_with(".rodata.") && section.contains(".str")
+}
+
+/// Debug information: carried, never compared.
+pub fn is_debug_section(section: &str) -> bool {
+    section.starts_with(".debug_") || section.starts_with(".eh_frame")
+}
+
+/// Variables that the kernel's macros define once per use: a copy of their own for the
+/// patched code is harmless, and their numbering is noise (spec section 10.1).
+const SPECIAL_STATICS: [&str; 8] =
+    ["__key", "__warned", "__func__", "__FUNCTION__", "_rs", "CSWTCH", "_entry", "_entry_ptr"];
+
+/// Whether a LOCAL OBJECT with this name is one of the [`SPECIAL_STATICS`].
+pub fn is_special_static_name(name: &str) -> bool {
+    if !name.contains('.') {
+        return false;
+    }
+    let named = |v: &str| {
+        name.strip_prefix(v).is_some_and(|r| r.starts_with('.'))
+            || name.match_indices(v).any(|(at, _)| name[..at].ends_with('.'))
+    };
+    SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done.")
+}
+
+/// Sections whose objects are special statics whatever their name.
+pub fn is_special_static_section(section: &str) -> bool {
+    matches!(section, "__verbose" | "__dyndbg")
+}
+
+/// Sections of once-only flags: local objects there are special statics.
+pub fn is_once_section(section: &str) -> bool {
+    matches!(section, ".data.once" | ".data..once")
+}
+
+/// Name of the function that a split-off part belongs to: `f` of `f.cold`,
+/// `f.part.0` of `f.part.0.cold`, `f` of `f.part.0`.
+pub fn parent_function(name: &str) -> Option<(&str, ChildKind)> {
+    if let Some(at) = name.find(".cold") {
+        return Some((&name[..at], ChildKind::Cold));
+    }
+    name.find(".part.").map(|at| (&name[..at], ChildKind::Part))
+}
+
+/// How a function was split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildKind {
+    /// The unlikely half; it cannot exist without its parent.
+    Cold,
+    /// An outlined part; the rest may have been inlined everywhere.
+    Part,
+}
+
+/// Text sections a function may move between when only its expected heat changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heat {
+    /// `.text.unlikely.*`
+    Unlikely,
+    /// `.text.hot.*`
+    Hot,
+    /// Anything else.
+    Plain,
+}
+
+/// The heat a section name stands for.
+pub fn heat(section: &str) -> Heat {
+    if section.starts_with(".text.unlikely.") {
+        Heat::Unlikely
+    } else if section.starts_with(".text.hot.") {
+        Heat::Hot
+    } else {
+        Heat::Plain
+    }
+}
+
+/// Section name prefixes after which the name of the only function follows.
+const FUNCTION_SECTIONS: [&str; 6] =
+    [".text.", ".text.hot.", ".text.unlikely.", ".text.split.", ".text.unknown.", ".text.startup."];
+/// Section name prefixes after which the name of the only object follows.
+const OBJECT_SECTIONS: [&str; 7] = [
+    ".data.",
+    ".data.rel.",
+    ".data.rel.ro.",
+    ".data.rel.local.",
+    ".data.rel.ro.local.",
+    ".rodata.",
+    ".bss.",
+];
+
+/// Whether `section` exists for symbol `name` of type `kind` alone, by its name
+/// (spec section 6.1).
+pub fn owns_section(kind: u8, name: &str, section: &str) -> bool {
+    let prefixes: &[&str] = match kind {
+        abi::STT_FUNC => &FUNCTION_SECTIONS,
+        abi::STT_OBJECT => &OBJECT_SECTIONS,
+        _ => return false,
+    };
+    if let Some(prefix) = section.strip_suffix(name)
+        && prefixes.contains(&prefix)
+    {
+        return true;
+    }
+    kind == abi::STT_FUNC
+        && name.contains(".cold")
+        && section.strip_prefix(".text.unlikely.").is_some_and(|x| name.starts_with(x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_noise() {
+        for (a, b) in [
+            ("x.123", "x.7"),
+            ("x.123", "x"),
+            ("f.isra.0", "f.isra.3"),
+            ("f.isra.0.cold", "f.isra.2.cold"),
+            ("f.llvm.1234", "f"),
+            ("f.llvm.1234", "f.llvm.99"),
+            ("f.llvm.1234.cold", "f.cold"),
+            (".text.f.llvm.1234", ".text.f"),
+            ("__UNIQUE_ID_license12", "__UNIQUE_ID_license345"),
+            ("__UNIQUE_ID_ddebug12.3", "__UNIQUE_ID_ddebug45"),
+            ("g.__UNIQUE_ID_ddebug12", "g.__UNIQUE_ID_ddebug45"),
+            ("__initcall__kmod_wq__618_7408_init1", "__initcall__kmod_wq__618_7412_init1"),
+            (".initcall1.init..kmod_wq__618_7408_init", ".initcall1.init..kmod_wq__619_7412_init"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+            assert_eq!(normal(a), normal(b));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_counter_counts() {
+        for (a, b) in [
+            ("f.constprop.0", "f.1.constprop.0"),
+            ("f.isra.0", "f.constprop.0"),
+            ("f.isra.0", "f.isra.0.cold"),
+            ("v4", "v6"),
+            ("t.v4", "t.v6"),
+            (".rodata.f.str1.1", ".rodata.f.str1.8"),
+            ("x.1a", "x.2a"),
+            ("__initcall__kmod_wq__618_7408_init1", "__initcall__kmod_wq__618_7408_exit1"),
+            ("f.cold", "f"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn special_statics() {
+        for name in [
+            "__key.1",
+            "f.__key",
+            "__func__.23",
+            "g.__func__",
+            "CSWTCH.12",
+            "f._rs",
+            "f._entry.26",
+            "f.__already_done.1",
+        ] {
+            assert!(is_special_static_name(name), "{name}");
+        }
+        for name in ["x.1", "my__key.1", "__key", "monkey.__keys_"] {
+            let special = is_special_static_name(name);
+            assert_eq!(special, name == "monkey.__keys_", "{name}");
+        }
+    }
+
+    #[test]
+    fn ownership() {
+        assert!(owns_section(abi::STT_FUNC, "f", ".text.f"));
+        assert!(owns_section(abi::STT_FUNC, "f", ".text.unlikely.f"));
+        assert!(owns_section(abi::STT_FUNC, "f.isra.0.cold.1", ".text.unlikely.f.isra.0"));
+        assert!(!owns_section(abi::STT_FUNC, "g", ".text.f"));
+        assert!(!owns_section(abi::STT_FUNC, "f", ".text"));
+        assert!(owns_section(abi::STT_OBJECT, "x.1", ".data.rel.ro.x.1"));
+        assert!(!owns_section(abi::STT_OBJECT, "x", ".data..ro_after_init"));
+    }
+}

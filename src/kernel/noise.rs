@@ -1,0 +1,106 @@
+//! Sections whose difference never means anything, each with the rule that says so.
+//!
+//! Checklist for a new rule: a row here with its reason, and a pair of objects in the tests
+//! in which only such a section differs. A section that no rule names and that differs is
+//! refused by name: a new kernel's new table cannot slip through.
+
+use crate::arch::Arch;
+use crate::elf::abi::EM_X86_64;
+
+/// Why a section does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable name of the rule.
+    pub name: &'static str,
+    /// Why a difference there has no effect on the running kernel.
+    pub reason: &'static str,
+    /// The build that links the livepatch makes the section anew or drops it: it is neither
+    /// carried over nor checked.
+    pub dropped: bool,
+}
+
+enum Match {
+    Name(&'static str),
+    Prefix(&'static str),
+}
+
+struct Row {
+    section: Match,
+    machine: Option<u16>,
+    rule: Rule,
+}
+
+const fn row(section: Match, name: &'static str, reason: &'static str) -> Row {
+    Row { section, machine: None, rule: Rule { name, reason, dropped: true } }
+}
+
+static ROWS: [Row; 19] = [
+    row(Match::Prefix(".discard"), "discard", "dropped by the kernel's linker script"),
+    row(Match::Prefix(".llvm_addrsig"), "addrsig", "a hint for identical code folding"),
+    row(Match::Prefix(".llvm_bb_addr_map"), "bb-addr-map", "a map for profilers"),
+    row(
+        Match::Prefix(".llvm."),
+        "llvm-metadata",
+        "call graph profile and other hints for the linker",
+    ),
+    row(Match::Prefix(".pseudo_probe"), "pseudo-probe", "a map for profilers"),
+    row(
+        Match::Name(".modinfo"),
+        "modinfo",
+        "text about the module; namespaces are carried separately",
+    ),
+    row(Match::Name(".comment"), "comment", "compiler version strings"),
+    row(Match::Prefix(".note.GNU-stack"), "gnu-stack", "an empty marker"),
+    row(Match::Prefix(".note.gnu.property"), "gnu-property", "a marker for the linker"),
+    row(Match::Prefix(".gnu.build.attributes"), "build-attributes", "notes of the compiler"),
+    row(Match::Prefix(".BTF"), "btf", "type information, not loaded from a livepatch"),
+    row(Match::Name(".symtab_shndx"), "symtab-shndx", "part of the symbol table"),
+    Row {
+        section: Match::Name("__patchable_function_entries"),
+        machine: Some(EM_X86_64),
+        rule: Rule {
+            name: "patchable-entries",
+            reason: "ftrace sites are made anew for the functions of the patch",
+            dropped: true,
+        },
+    },
+    Row {
+        section: Match::Name("__patchable_function_entries"),
+        machine: None,
+        rule: Rule {
+            name: "ftrace-sites",
+            reason: "ftrace sites are made anew for the functions of the patch",
+            dropped: false,
+        },
+    },
+    Row {
+        section: Match::Name("__mcount_loc"),
+        machine: None,
+        rule: Rule {
+            name: "ftrace-sites",
+            reason: "ftrace sites are made anew for the functions of the patch",
+            dropped: false,
+        },
+    },
+    Row {
+        section: Match::Name(".sframe"),
+        machine: None,
+        rule: Rule { name: "sframe", reason: "unwind data follows the code", dropped: false },
+    },
+    row(Match::Name(".gnu_debuglink"), "debuglink", "a file name for debuggers"),
+    row(Match::Name(".gnu.lto_.opts"), "lto-opts", "compiler options"),
+    row(Match::Name(".deps"), "deps", "a list of file names"),
+];
+
+/// The rule by which `section` does not count, if any.
+pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
+    ROWS.iter()
+        .find(|row| {
+            row.machine.is_none_or(|m| m == arch.machine)
+                && match row.section {
+                    Match::Name(name) => section == name,
+                    Match::Prefix(prefix) => section.starts_with(prefix),
+                }
+        })
+        .map(|row| &row.rule)
+}

@@ -1,0 +1,250 @@
+//! What the patch will be applied to: the parent's symbols and exports, and the look-up
+//! that says where a name lives at run time (spec section 7).
+
+use crate::elf::abi::STB_LOCAL;
+use crate::error::{Error, Result};
+use crate::kernel::symtab::{BlockId, Entry, Order, ParentTable, Rank};
+use crate::kernel::symvers::Symvers;
+
+/// The kernel or module that the patch changes.
+#[derive(Debug)]
+pub struct Parent<'t> {
+    name: String,
+    table: ParentTable<'t>,
+    symvers: Symvers<'t>,
+}
+
+/// Where a name lives at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The parent's name for it.
+    pub name: &'a str,
+    /// The other object that exports it; `None` for the parent itself.
+    pub object: Option<&'a str>,
+    /// Value in the parent's symbol table; 0 when another object exports it.
+    pub addr: u64,
+    /// Size in bytes; 0 when another object exports it.
+    pub size: u64,
+    /// Position among the LOCAL symbols of this name in the whole parent, from 1; 0 when
+    /// it is GLOBAL or WEAK there, or exported by another object.
+    pub sympos: u64,
+    /// Visible beyond its file before the parent was linked, whatever it is there now; or
+    /// exported by another object.
+    pub global: bool,
+    /// Listed in Module.symvers; never set for a LOCAL symbol.
+    pub exported: bool,
+    /// Position among the parent's symbols of this name, whatever their binding, as the
+    /// kernel counts them; `None` when another object exports it.
+    pub rank: Option<Rank>,
+}
+
+impl<'t> Parent<'t> {
+    /// The parent called `name`: `vmlinux` or a module's name.
+    pub fn new(name: &str, table: ParentTable<'t>, symvers: Symvers<'t>) -> Self {
+        Parent { name: name.to_owned(), table, symvers }
+    }
+
+    /// `vmlinux` or the module's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The symbol table.
+    pub fn table(&self) -> &ParentTable<'t> {
+        &self.table
+    }
+
+    /// The exported symbols.
+    pub fn symvers(&self) -> &Symvers<'t> {
+        &self.symvers
+    }
+
+    /// How the kernel counts symbols of one name in this parent: kallsyms sorts the
+    /// kernel's own by address, a module's are walked in the order of its table.
+    pub fn order(&self) -> Order {
+        if self.name == "vmlinux" { Order::Address } else { Order::Table }
+    }
+
+    /// Finds `name` among the LOCAL symbols of `block`, then among the parent's globals
+    /// (those that the final link made LOCAL come last), then among what other objects
+    /// export. Fails where one step finds two.
+    pub fn lookup(&self, name: &str, block: Option<BlockId>) -> Result<Option<Found<'_>>> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let locals = block.map_or(&[][..], |block| self.table.locals_in_block(name, block));
+        match *locals {
+            [] => {}
+            [index] => return Ok(Some(self.found(index, false))),
+            ref more => return Err(self.duplicate("local", name, more)),
+        }
+        match *self.table.globals(name) {
+            [] => {}
+            [index] => return Ok(Some(self.found(index, true))),
+            ref more => return Err(self.duplicate("global", name, more)),
+        }
+        match *self.table.demoted(name) {
+            [] => {}
+            [index] => return Ok(Some(self.found(index, true))),
+            ref more => return Err(self.duplicate("global", name, more)),
+        }
+        Ok(self.symvers.get(name)?.map(|export| Found {
+            name: export.name,
+            object: Some(export.object),
+            addr: 0,
+            size: 0,
+            sympos: 0,
+            global: true,
+            exported: true,
+            rank: None,
+        }))
+    }
+
+    /// How many defined symbols of any binding are called `name`, and how many of them lie
+    /// at or below `addr`. `None` when there are none.
+    pub fn true_rank(&self, name: &str, addr: u64) -> Option<Rank> {
+        self.table.rank_of_address(name, addr)
+    }
+
+    fn found(&self, index: u32, global: bool) -> Found<'_> {
+        let Entry { name, addr, size, bind, .. } = self.table.entries()[index as usize];
+        let sympos = match bind {
+            STB_LOCAL => u64::from(self.table.local_position(index, self.order())),
+            _ => 0,
+        };
+        Found {
+            name,
+            object: None,
+            addr,
+            size,
+            sympos,
+            global,
+            exported: global && self.symvers.contains(name),
+            rank: Some(self.table.rank(index, self.order())),
+        }
+    }
+
+    fn duplicate(&self, bind: &str, name: &str, indexes: &[u32]) -> Error {
+        let entries = self.table.entries();
+        let places: Vec<String> =
+            indexes.iter().take(5).map(|&i| format!("{:#x}", entries[i as usize].addr)).collect();
+        Error::broken("duplicate-symbol", format!("duplicate {bind} symbol found for {name}"))
+            .in_file(self.table.file())
+            .at_symbol(name)
+            .advise(format!(
+                "the parent has {} of them, at {}; it is unknown which one is meant",
+                indexes.len(),
+                places.join(", ")
+            ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    fn parent<'t>(name: &str, text: &'t str, symvers: &'t str) -> Parent<'t> {
+        let table = ParentTable::parse("p.symtab", text).expect("table");
+        Parent::new(name, table, Symvers::parse("Module.symvers", symvers).expect("symvers"))
+    }
+
+    const TEXT: &str = "1: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+        2: 30 3 FUNC LOCAL DEFAULT 1 x\n\
+        3: 0 0 FILE LOCAL DEFAULT ABS b.c\n\
+        4: 10 1 FUNC LOCAL DEFAULT 1 x\n\
+        5: 40 1 FUNC LOCAL DEFAULT 1 d\n\
+        6: 50 1 OBJECT LOCAL DEFAULT 1 d\n\
+        7: 20 2 FUNC GLOBAL DEFAULT 1 x\n\
+        8: 60 6 FUNC WEAK DEFAULT 1 w\n\
+        9: 70 6 FUNC WEAK DEFAULT 1 two\n\
+        10: 80 6 FUNC GLOBAL DEFAULT 1 two\n";
+    const SYMVERS: &str = "0\tx\tvmlinux\n0\tcfg\tnet/my-mod\n0\ttwice\ta\n0\ttwice\ta\n";
+
+    #[test]
+    fn looks_in_the_block_then_among_globals_then_exports() {
+        let parent = parent("vmlinux", TEXT, SYMVERS);
+        let block = |name: &str| parent.table().blocks_named(name).first().copied();
+        let find = |name, block| parent.lookup(name, block).expect("no duplicate");
+        let local = find("x", block("a.c")).expect("found");
+        assert_eq!(
+            local,
+            Found {
+                name: "x",
+                object: None,
+                addr: 0x30,
+                size: 3,
+                sympos: 2,
+                global: false,
+                exported: false,
+                rank: Some(Rank { position: 3, total: 3 }),
+            }
+        );
+        assert_eq!(find("x", block("b.c")).map(|f| (f.addr, f.sympos)), Some((0x10, 1)));
+        let global = find("x", None).expect("found");
+        assert_eq!(
+            (global.addr, global.sympos, global.global, global.exported),
+            (0x20, 0, true, true)
+        );
+        assert_eq!(global.rank, Some(Rank { position: 2, total: 3 }));
+        let weak = find("w", block("a.c")).expect("found");
+        assert_eq!((weak.size, weak.global, weak.exported), (6, true, false));
+        let elsewhere = find("cfg", block("a.c")).expect("found");
+        assert_eq!(
+            (elsewhere.object, elsewhere.addr, elsewhere.exported),
+            (Some("my_mod"), 0, true)
+        );
+        assert_eq!(find("nothing", block("a.c")), None);
+        assert_eq!(find("", block("a.c")), None);
+        assert_eq!(find("a.c", block("a.c")), None);
+        assert_eq!(parent.true_rank("x", 0x20), Some(Rank { position: 2, total: 3 }));
+        assert_eq!(parent.true_rank("nothing", 0x20), None);
+    }
+
+    /// lld lists hidden globals as LOCAL behind the last file's own symbols.
+    #[test]
+    fn globals_that_the_link_made_local_belong_to_no_file() {
+        let text = "1: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+            2: 30 3 FUNC LOCAL DEFAULT 1 x\n\
+            3: 20 3 FUNC LOCAL HIDDEN 1 x\n\
+            4: 40 3 FUNC LOCAL HIDDEN 1 printk\n\
+            5: 50 3 FUNC LOCAL HIDDEN 1 two\n\
+            6: 60 3 FUNC LOCAL HIDDEN 1 two\n";
+        let parent = parent("vmlinux", text, "0\tprintk\tvmlinux\n");
+        let block = parent.table().blocks_named("a.c").first().copied();
+        let find = |name, block| {
+            let found = parent.lookup(name, block).expect("no duplicate").expect("found");
+            (found.addr, found.sympos, found.global, found.exported)
+        };
+        assert_eq!(find("x", block), (0x30, 2, false, false));
+        assert_eq!(find("x", None), (0x20, 1, true, false));
+        assert_eq!(find("printk", block), (0x40, 1, true, true));
+        let error = parent.lookup("two", None).expect_err("duplicate");
+        assert_eq!(error.message(), "duplicate global symbol found for two");
+    }
+
+    #[test]
+    fn duplicates_are_refused() {
+        let parent = parent("vmlinux", TEXT, SYMVERS);
+        let b = parent.table().blocks_named("b.c").first().copied();
+        let message = |name, block| {
+            let error = parent.lookup(name, block).expect_err("duplicate");
+            assert_eq!(error.class(), Class::Broken);
+            error.message().to_owned()
+        };
+        assert_eq!(message("d", b), "duplicate local symbol found for d");
+        assert_eq!(message("two", b), "duplicate global symbol found for two");
+        assert_eq!(message("twice", None), "duplicate exported symbol found for twice");
+        assert_eq!(parent.lookup("d", None).ok(), Some(None));
+    }
+
+    #[test]
+    fn a_module_s_symbols_count_in_table_order() {
+        let parent = parent("some_module", TEXT, SYMVERS);
+        let block = |name: &str| parent.table().blocks_named(name).first().copied();
+        let found =
+            |name| parent.lookup("x", block(name)).ok().flatten().map(|f| (f.sympos, f.rank));
+        assert_eq!(found("a.c"), Some((1, Some(Rank { position: 1, total: 3 }))));
+        assert_eq!(found("b.c"), Some((2, Some(Rank { position: 2, total: 3 }))));
+    }
+}

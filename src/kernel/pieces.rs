@@ -1,0 +1,75 @@
+//! Data without a name, cut where references point to.
+//!
+//! Constant pools, jump tables, compound literals, alternative instructions: nothing names
+//! them, so they are compared by content. Where one ends is not written down either; the
+//! next place that anything refers to is the best bound there is.
+
+use super::layout::{Class, Layout};
+use super::names;
+use super::refs::Refs;
+use crate::elf::abi;
+use crate::elf::ids::{Csr, SectionId, Side};
+use crate::elf::object::Home;
+use crate::error::Result;
+
+/// The referenced offsets of each section whose data has no names, ascending.
+pub struct Pieces<S> {
+    starts: Csr<SectionId<S>, u32>,
+}
+
+/// Whether references into `section` can only be understood by content.
+pub fn is_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+    let object = layout.object;
+    let name = object.section_name(section);
+    let data = matches!(layout.class(section), Class::Data | Class::Text);
+    data && layout.owner(section).is_none()
+        && (name.starts_with(".altinstr_")
+            || name.starts_with(".rodata")
+            || names::is_clang_unnamed(name)
+            || object.members(section).is_empty()
+                && object.section(section).flags & abi::SHF_WRITE == 0)
+}
+
+impl<S: Side> Pieces<S> {
+    /// One pass over the relocations that refer to sections with nameless data.
+    pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
+        let object = layout.object;
+        let mut starts: Vec<(SectionId<S>, u32)> = Vec::new();
+        for base in object.sections() {
+            if object.rela_section(base).is_none()
+                || matches!(layout.class(base), Class::Debug | Class::Noise(_))
+            {
+                continue;
+            }
+            let refs = Refs::new(layout, base);
+            for reloc in object.relocs(base).iter() {
+                let Home::Section(target) = object.home(reloc.symbol) else { continue };
+                if !is_nameless(layout, target) {
+                    continue;
+                }
+                let value = object.symbol(reloc.symbol).value as i64;
+                let at = refs.target_offset(&reloc)?.wrapping_add(value);
+                if let Ok(at) = u32::try_from(at) {
+                    starts.push((target, at));
+                }
+            }
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        Ok(Pieces { starts: Csr::build(object.section_count(), || starts.iter().copied()) })
+    }
+
+    /// End of the piece of `section` that byte `at` is in.
+    pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+        let header = layout.object.section(section);
+        if header.flags & abi::SHF_MERGE != 0 && header.entsize > 0 {
+            return (at / header.entsize)
+                .saturating_add(1)
+                .saturating_mul(header.entsize)
+                .min(header.size);
+        }
+        let starts = self.starts.get(section);
+        let next = starts.partition_point(|&s| u64::from(s) <= at);
+        starts.get(next).map_or(header.size, |&s| u64::from(s).min(header.size))
+    }
+}

@@ -1,0 +1,274 @@
+//! What a relocation refers to, once the compiler's habits are undone.
+//!
+//! Compilers and linkers refer to a function or variable through its section's symbol where
+//! they can. The same reference then looks different in two objects. [`Refs::resolve`] finds
+//! the symbol that is meant (spec section 9).
+
+use std::cell::RefCell;
+
+use super::layout::{Class, Layout};
+use super::names;
+use crate::arch::{Bias, RelocClass};
+use crate::elf::abi;
+use crate::elf::ids::{SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Reloc, read_u64};
+use crate::error::{Error, Result};
+
+/// A reference: a symbol and a distance from its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ref<S> {
+    /// The symbol meant: a section symbol only where nothing better exists.
+    pub symbol: SymbolId<S>,
+    /// The addend relative to that symbol.
+    pub addend: i64,
+}
+
+/// What a reference through a TOC slot finds (ppc64).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effective<S> {
+    /// The relocation itself, or the one of its TOC slot.
+    Reloc(SectionId<S>, Reloc<S>),
+    /// The TOC slot holds this constant.
+    Constant(u64),
+}
+
+/// Resolves the relocations of one section. Remembers decoded instruction ends, so that the
+/// relocations of a section cost one pass over its code, however many there are.
+pub struct Refs<'l, 'o, 'd, S> {
+    layout: &'l Layout<'o, 'd, S>,
+    base: SectionId<S>,
+    is_text: bool,
+    /// Next instruction to decode, and the end of the last one decoded.
+    decoded: RefCell<(u64, u64)>,
+}
+
+/// Sections that references keep naming: what is in them has no better name.
+fn keeps_section_symbol(name: &str) -> bool {
+    names::is_ubsan(name)
+        || matches!(
+            name,
+            ".toc" | ".fixup" | ".altinstr_replacement" | ".altinstr_aux" | ".text..refcount"
+        )
+        || name.starts_with("__ftr_alt_")
+}
+
+/// Sections into which references without a symbol are understood by their contents.
+fn is_anonymous(name: &str) -> bool {
+    names::is_string_literal_section(name)
+        || names::is_clang_unnamed(name)
+        || name.starts_with(".rodata")
+}
+
+impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
+    /// A resolver for the relocations of `base`.
+    pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
+        let is_text = layout.object.section(base).is_text();
+        Refs { layout, base, is_text, decoded: RefCell::new((0, 0)) }
+    }
+
+    /// The section whose relocations it resolves.
+    pub fn base(&self) -> SectionId<S> {
+        self.base
+    }
+
+    /// The addend without the bias of PC-relative addressing: the distance from the symbol
+    /// that the code means (spec section 3.1).
+    pub fn target_offset(&self, reloc: &Reloc<S>) -> Result<i64> {
+        let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
+        let bias = match self.layout.arch.bias {
+            Bias::None => 0,
+            Bias::InstructionStart(biased) => biased
+                .binary_search_by_key(&reloc.kind, |b| b.0)
+                .map_or(0, |i| -i64::from(biased[i].1)),
+            Bias::InstructionEnd => {
+                let relative = matches!(
+                    kind.class,
+                    RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls
+                );
+                if self.is_text && relative {
+                    self.instruction_end(reloc.offset)?.wrapping_sub(reloc.offset) as i64
+                } else {
+                    0
+                }
+            }
+        };
+        Ok(reloc.addend.wrapping_add(bias))
+    }
+
+    /// End of the instruction that contains byte `at`.
+    fn instruction_end(&self, at: u64) -> Result<u64> {
+        let section = self.layout.object.section(self.base);
+        let (mut start, mut end) = *self.decoded.borrow();
+        if at < start {
+            (start, end) = (0, 0);
+        }
+        while end <= at {
+            let code = section.data.get(end as usize..).unwrap_or(&[]);
+            let length =
+                (self.layout.arch.instruction_len)(code).filter(|&l| l > 0).ok_or_else(|| {
+                    Error::broken(
+                        "undecodable",
+                        format!(
+                            "can't decode instruction in section {} at offset {end:#x}",
+                            section.name
+                        ),
+                    )
+                    .in_section(section.name)
+                    .at_offset(end)
+                })?;
+            (start, end) = (end, end + length as u64);
+        }
+        *self.decoded.borrow_mut() = (start, end);
+        Ok(end)
+    }
+
+    fn at(&self, error: Error, reloc: &Reloc<S>) -> Error {
+        let object = self.layout.object;
+        error
+            .in_file(object.file())
+            .in_section(object.section_name(self.base))
+            .at_symbol(object.symbol_name(reloc.symbol))
+            .at_offset(reloc.offset)
+    }
+
+    /// The symbol that `reloc` means.
+    pub fn resolve(&self, reloc: &Reloc<S>) -> Result<Ref<S>> {
+        let object = self.layout.object;
+        let plain = Ref { symbol: reloc.symbol, addend: reloc.addend };
+        let Home::Section(target) = object.home(reloc.symbol) else { return Ok(plain) };
+        let kind = object.symbol_kind(reloc.symbol);
+        if kind != abi::STT_SECTION {
+            if self.layout.arch.local_labels && kind == abi::STT_NOTYPE {
+                return self.resolve_label(reloc, target);
+            }
+            return Ok(plain);
+        }
+        self.resolve_section(reloc, target, plain)
+    }
+
+    /// An assembler label stands for its section (spec section 3, LoongArch).
+    fn resolve_label(&self, reloc: &Reloc<S>, target: SectionId<S>) -> Result<Ref<S>> {
+        let object = self.layout.object;
+        let label = object.symbol(reloc.symbol);
+        let plain = Ref { symbol: reloc.symbol, addend: reloc.addend };
+        if label.bind != abi::STB_LOCAL {
+            return Ok(plain);
+        }
+        let addend = reloc.addend.wrapping_add(label.value as i64);
+        // Without a section symbol the label itself is the only handle on the section.
+        let Some(symbol) = object.section_symbol(target) else {
+            return self.resolve_section(&Reloc { addend, ..*reloc }, target, plain);
+        };
+        let through_section = Reloc { symbol, addend, ..*reloc };
+        self.resolve_section(&through_section, target, Ref { symbol, addend })
+    }
+
+    fn resolve_section(
+        &self,
+        reloc: &Reloc<S>,
+        target: SectionId<S>,
+        plain: Ref<S>,
+    ) -> Result<Ref<S>> {
+        let object = self.layout.object;
+        let name = object.section_name(target);
+        if keeps_section_symbol(name) || self.keeps_all() {
+            return Ok(plain);
+        }
+        let relative = |symbol| Ref {
+            symbol,
+            addend: reloc.addend.wrapping_sub(object.symbol(symbol).value as i64),
+        };
+        if let Some(owner) = self.layout.owner(target) {
+            return Ok(relative(owner));
+        }
+        if object.members(target).is_empty() {
+            return Ok(plain);
+        }
+        let at = self.target_offset(reloc)?;
+        if let Some(symbol) = self.symbol_at(reloc, target, at) {
+            return Ok(relative(symbol));
+        }
+        if is_anonymous(name) {
+            return Ok(plain);
+        }
+        // Not every reference can be named, and none has to be: one that stays with its
+        // section is compared by section and addend (spec section 9, Q6).
+        Ok(plain)
+    }
+
+    fn symbol_at(&self, reloc: &Reloc<S>, target: SectionId<S>, at: i64) -> Option<SymbolId<S>> {
+        let section = self.layout.object.section(target);
+        // A loop over an array is bounded by the array's end, which no symbol covers.
+        let end_of_data = self.is_text
+            && !section.is_text()
+            && reloc.addend == section.size as i64
+            && self.layout.arch.reloc(reloc.kind).is_ok_and(|k| k.class == RelocClass::Absolute);
+        if end_of_data && let Some(symbol) = self.layout.last_symbol(target) {
+            return Some(symbol);
+        }
+        self.layout.covering(target, at)
+    }
+
+    /// Relocations of debug sections and of ftrace tables stay as they are.
+    fn keeps_all(&self) -> bool {
+        matches!(self.layout.class(self.base), Class::Debug)
+            || self.layout.object.section_name(self.base) == "__patchable_function_entries"
+    }
+
+    /// The string literal that `reloc` refers to, without its NUL; `None` when it does not
+    /// refer to one. Fails when the reference leaves the string section.
+    pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
+        let object = self.layout.object;
+        let Home::Section(target) = object.home(reloc.symbol) else { return Ok(None) };
+        if object.section(target).flags & abi::SHF_STRINGS == 0 || self.keeps_all() {
+            return Ok(None);
+        }
+        let value = object.symbol(reloc.symbol).value as i64;
+        let at = self.target_offset(reloc)?.wrapping_add(value);
+        object.string_at(target, at).map(Some).ok_or_else(|| {
+            let error = Error::broken(
+                "bad-string-reference",
+                "a reference leaves its string section",
+            )
+            .advise(
+                "the object is damaged, or its compiler uses string sections in an unknown way",
+            );
+            self.at(error, reloc)
+        })
+    }
+
+    /// Follows a TOC slot (spec section 3.2). On other machines `reloc` itself.
+    pub fn effective(&self, reloc: &Reloc<S>) -> Result<Effective<S>> {
+        let object = self.layout.object;
+        if !self.layout.arch.is_toc(reloc.kind) || object.symbol_name(reloc.symbol) != ".toc" {
+            return Ok(Effective::Reloc(self.base, *reloc));
+        }
+        let Some(toc) = object.section_of(reloc.symbol) else {
+            return Ok(Effective::Reloc(self.base, *reloc));
+        };
+        let slot = u64::try_from(reloc.addend).ok();
+        let relocs = object.relocs(toc);
+        if let Some(slot) = slot {
+            let i = relocs.lower_bound(slot);
+            if i < relocs.len() && relocs.get(i).offset == slot {
+                return Ok(Effective::Reloc(toc, relocs.get(i)));
+            }
+        }
+        let data = object.section(toc).data;
+        let value =
+            slot.and_then(|s| read_u64(data, s as usize, object.endian())).filter(|&v| v != 0);
+        value.map(Effective::Constant).ok_or_else(|| {
+            self.at(
+                Error::broken(
+                    "toc-entry-missing",
+                    format!(
+                        ".toc entry not found {} + {:x}",
+                        object.symbol_name(reloc.symbol),
+                        reloc.addend
+                    ),
+                ),
+                reloc,
+            )
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! The rows of the table sections of one object, and which code each describes.
+
+use super::layout::{Class, Layout};
+use super::tables::{EXCEPTION_TABLE, RowSize, StructSizes, TABLES, Table};
+use crate::elf::ids::{SectionId, Side};
+use crate::elf::object::Reloc;
+use crate::error::{Error, Result};
+
+/// A table section that is present, cut into rows.
+#[derive(Debug)]
+pub struct TableRows<S> {
+    /// What kind of table.
+    pub table: &'static Table,
+    /// Its section.
+    pub section: SectionId<S>,
+    cut: Cut,
+    /// The rows as the relocations show them, where they contradict the size that was given:
+    /// fields can only be told apart in real rows.
+    natural: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Cut {
+    /// Equal rows of this size; the last may be shorter.
+    Every(u64),
+    /// Starts of the rows, and the end of the last.
+    At(Vec<u64>),
+}
+
+/// One row: the code it describes and where to find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row<S> {
+    /// Section of the code.
+    pub code: SectionId<S>,
+    /// Offset in that section.
+    pub at: u64,
+    /// Position in [`Rows::tables`].
+    pub table: u8,
+    /// Number of the row in its table.
+    pub row: u32,
+}
+
+/// All tables of an object and their rows, sorted by the code they describe.
+pub struct Rows<S> {
+    /// The tables that are present, in the order of [`TABLES`].
+    pub tables: Vec<TableRows<S>>,
+    rows: Vec<Row<S>>,
+    /// (section of code, table, row) for every section of code that a row mentions, sorted.
+    mentions: Vec<(SectionId<S>, u8, u32)>,
+}
+
+impl<S: Side> TableRows<S> {
+    /// Number of rows.
+    pub fn len(&self, size: u64) -> usize {
+        match &self.cut {
+            Cut::Every(row) => size.div_ceil(*row) as usize,
+            Cut::At(starts) => starts.len().saturating_sub(1),
+        }
+    }
+
+    /// Number of real rows, whatever size was given.
+    fn natural_len(&self, size: u64) -> usize {
+        self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
+    }
+
+    /// First byte and byte behind the last of real row `i`, whatever size was given.
+    pub fn natural_span(&self, i: usize, size: u64) -> (u64, u64) {
+        match self.natural {
+            Some(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
+            None => self.span(i, size),
+        }
+    }
+
+    /// First byte and byte behind the last of row `i` in a table of `size` bytes.
+    pub fn span(&self, i: usize, size: u64) -> (u64, u64) {
+        match &self.cut {
+            Cut::Every(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
+            Cut::At(starts) => (starts[i], starts[i + 1]),
+        }
+    }
+}
+
+impl<S: Side> Rows<S> {
+    /// Cuts all tables of an object into rows. Fails when the size of a struct is needed and
+    /// not known.
+    pub fn new(layout: &Layout<'_, '_, S>, sizes: &StructSizes) -> Result<Self> {
+        let object = layout.object;
+        let mut tables = Vec::new();
+        for (index, table) in TABLES.iter().enumerate() {
+            let Some(section) = layout.section_named(table.section) else { continue };
+            let header = object.section(section);
+            // A table without relocations describes no code (spec section 27.28).
+            let present = layout.class(section) == Class::Table(index as u8)
+                && header.size > 0
+                && !object.relocs(section).is_empty();
+            if !present {
+                continue;
+            }
+            let cut = match table.row {
+                RowSize::Fixed(size) => Cut::Every(size),
+                RowSize::Struct(name) => Cut::Every(
+                    sizes
+                        .required(name, table.section, header.entsize)
+                        .map_err(|e| e.in_file(object.file()))?,
+                ),
+                RowSize::ByExceptionTable => cut_fixups(layout, section)?,
+            };
+            let natural = natural_size(layout, table, section)
+                .filter(|&n| !matches!(cut, Cut::Every(row) if row == n));
+            tables.push(TableRows { table, section, cut, natural });
+        }
+        let mut rows = Vec::new();
+        let mut mentions = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            collect(layout, table, index as u8, &mut rows, &mut mentions);
+        }
+        rows.sort_unstable();
+        mentions.sort_unstable();
+        mentions.dedup();
+        Ok(Rows { tables, rows, mentions })
+    }
+
+    /// Table and number of each row that mentions a section of code in any of its fields.
+    pub fn mentioning(&self, code: SectionId<S>) -> impl Iterator<Item = (u8, u32)> + '_ {
+        let from = self.mentions.partition_point(|m| m.0 < code);
+        self.mentions[from..].iter().take_while(move |m| m.0 == code).map(|m| (m.1, m.2))
+    }
+
+    /// The rows that describe bytes `start..end` of a section, by table and code offset.
+    pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row<S>] {
+        let from = self.rows.partition_point(|r| (r.code, r.at) < (code, start));
+        let count = self.rows[from..].partition_point(|r| (r.code, r.at) < (code, end));
+        &self.rows[from..from + count]
+    }
+}
+
+fn collect<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    table: &TableRows<S>,
+    index: u8,
+    rows: &mut Vec<Row<S>>,
+    mentions: &mut Vec<(SectionId<S>, u8, u32)>,
+) {
+    let object = layout.object;
+    let size = object.section(table.section).size;
+    let relocs = object.relocs(table.section);
+    let (mut given, mut real) = (0, 0);
+    let mut last = None;
+    for reloc in relocs.iter() {
+        while given < table.len(size) && table.span(given, size).1 <= reloc.offset {
+            given += 1;
+            last = None;
+        }
+        while real < table.natural_len(size) && table.natural_span(real, size).1 <= reloc.offset {
+            real += 1;
+        }
+        let Some((code, at)) = code_place(layout, &reloc) else { continue };
+        if reloc.offset == table.natural_span(real, size).0 + table.table.code {
+            rows.push(Row { code, at, table: index, row: real as u32 });
+        }
+        if layout.class(code) == Class::Text && last != Some(code) {
+            mentions.push((code, index, given as u32));
+            last = Some(code);
+        }
+    }
+}
+
+/// The distance between the code fields of a table that has exactly one in each row.
+fn natural_size<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    table: &Table,
+    section: SectionId<S>,
+) -> Option<u64> {
+    if table.noise.is_empty() {
+        return None;
+    }
+    let object = layout.object;
+    let mut fields = object
+        .relocs(section)
+        .iter()
+        .filter(|r| object.section_of(r.symbol).is_some_and(|s| layout.class(s) == Class::Text))
+        .map(|r| r.offset);
+    let mut last = fields.next().filter(|&first| first == table.code)?;
+    let mut distance = None;
+    for field in fields {
+        let gap = field - last;
+        if *distance.get_or_insert(gap) != gap {
+            return None;
+        }
+        last = field;
+    }
+    let size = object.section(section).size;
+    distance.filter(|&d| d > 0 && size.is_multiple_of(d) && last - table.code + d == size)
+}
+
+/// The place a field of a table points to.
+fn code_place<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    reloc: &Reloc<S>,
+) -> Option<(SectionId<S>, u64)> {
+    let section = layout.object.section_of(reloc.symbol)?;
+    let value = layout.object.symbol(reloc.symbol).value as i64;
+    Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
+}
+
+/// The rows of `.fixup` start where an exception table row jumps to (spec section 17.3).
+fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Result<Cut> {
+    let object = layout.object;
+    let fail = |message: String| Error::broken("fixup-table", message).in_file(object.file());
+    let table = layout
+        .section_named(EXCEPTION_TABLE)
+        .filter(|&t| object.rela_section(t).is_some())
+        .ok_or_else(|| fail("missing .rela__ex_table section".into()))?;
+    let mut starts: Vec<u64> = object
+        .relocs(table)
+        .iter()
+        .filter_map(|r| code_place(layout, &r))
+        .filter(|&(section, _)| section == fixup)
+        .map(|(_, at)| at)
+        .collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let size = object.section(fixup).size;
+    if starts.first() != Some(&0) || starts.last().is_some_and(|&l| l >= size) {
+        let at = starts.first().map_or(0, |_| 0);
+        return Err(fail(format!("can't find .fixup rela group at offset {at}")));
+    }
+    starts.push(size);
+    Ok(Cut::At(starts))
+}

@@ -1,0 +1,473 @@
+//! The symbols of the running kernel or module: the text of `readelf -s --wide`.
+//!
+//! The table is read in parallel pieces and indexed by sorting, so a million lines
+//! take well under a second, every look-up is O(log n), and no name is copied.
+
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+use foldhash::fast::FixedState;
+use rayon::prelude::*;
+
+use crate::elf::abi::STB_LOCAL;
+use crate::elf::ids::{Id, IdVec};
+use crate::error::Result;
+use crate::kernel::readelf::{self, Block, Rows, bad};
+pub use crate::kernel::readelf::{Entry, as_text};
+
+const ADVICE: &str = "make it with readelf -s --wide vmlinux";
+
+/// A FILE symbol of the parent and the symbols up to the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct BlockId(u32);
+
+impl Id for BlockId {
+    fn new(index: usize) -> Self {
+        debug_assert!(u32::try_from(index).is_ok());
+        BlockId(index as u32)
+    }
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The place of a symbol among all defined symbols of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// 1 for the first.
+    pub position: u32,
+    /// How many there are, of any binding.
+    pub total: u32,
+}
+
+/// What decides which of several symbols of one name is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Ascending addresses: how kallsyms lists the kernel's own symbols.
+    Address,
+    /// The order of the symbol table: how the kernel walks a module's symbols, whose
+    /// values before loading are offsets in different sections.
+    Table,
+}
+
+/// How far a name was visible before and after the final link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Only in its file.
+    Local,
+    /// See [`Entry::is_demoted`].
+    Demoted,
+    /// Everywhere.
+    Global,
+}
+
+impl Class {
+    fn of(entry: &Entry<'_>) -> Self {
+        match (entry.bind, entry.is_demoted()) {
+            (STB_LOCAL, false) => Class::Local,
+            (STB_LOCAL, true) => Class::Demoted,
+            _ => Class::Global,
+        }
+    }
+}
+
+/// The parent's symbol table, indexed.
+#[derive(Debug)]
+pub struct ParentTable<'t> {
+    file: String,
+    entries: Vec<Entry<'t>>,
+    blocks: IdVec<BlockId, Block<'t>>,
+    /// Blocks by name, then by position.
+    blocks_by_name: Vec<BlockId>,
+    /// Hash of each row's name, ascending: the search key of `by_name` and `by_addr`.
+    hashes: Vec<u64>,
+    /// Entries by (hash, name, [`Class`], position): a group of equal names is one range.
+    by_name: Vec<u32>,
+    /// The same groups, each by (address, position).
+    by_addr: Vec<u32>,
+    /// For each row of `by_addr`, the locals of its group up to and including it.
+    locals: Vec<u32>,
+    missing_rows: u64,
+}
+
+impl<'t> ParentTable<'t> {
+    /// Reads `text`, which was loaded from `file`.
+    ///
+    /// Lines that are no symbol rows are passed over, a cut last line among them. Fails
+    /// when there is no row at all, and on names that readelf itself cut.
+    pub fn parse(file: &str, text: &'t str) -> Result<Self> {
+        Self::parse_inner(file, text).map_err(|e| e.in_file(file).advise(ADVICE))
+    }
+
+    fn parse_inner(file: &str, text: &'t str) -> Result<Self> {
+        let Rows { entries, blocks, skipped, missing_rows } = readelf::parse(text)?;
+        if entries.is_empty() && blocks.is_empty() {
+            let error = bad("no line is a row of a symbol table");
+            return Err(if skipped {
+                error.advise(
+                    "it lists dynamic symbols only: give the unstripped file to readelf -s --wide",
+                )
+            } else {
+                error
+            });
+        }
+        let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
+        blocks_by_name.sort_by_key(|b| blocks[b.index()].name);
+
+        let hasher = FixedState::default();
+        let mut keys: Vec<(u64, u32)> = entries
+            .par_iter()
+            .enumerate()
+            .map(|(i, e)| (hasher.hash_one(e.name), i as u32))
+            .collect();
+        let entry = |i: u32| &entries[i as usize];
+        keys.par_sort_unstable_by(|&(ha, a), &(hb, b)| {
+            let (ea, eb) = (entry(a), entry(b));
+            ha.cmp(&hb)
+                .then_with(|| ea.name.cmp(eb.name))
+                .then_with(|| Class::of(ea).cmp(&Class::of(eb)))
+                .then(a.cmp(&b))
+        });
+        let (hashes, by_name): (Vec<u64>, Vec<u32>) = keys.into_iter().unzip();
+        let mut by_addr = by_name.clone();
+        let mut locals = Vec::with_capacity(by_addr.len());
+        for group in by_addr.chunk_by_mut(|&a, &b| entry(a).name == entry(b).name) {
+            group.sort_unstable_by_key(|&i| (entry(i).addr, i));
+            let mut count = 0;
+            for &i in group.iter() {
+                count += u32::from(entry(i).bind == STB_LOCAL);
+                locals.push(count);
+            }
+        }
+        Ok(ParentTable {
+            file: file.to_owned(),
+            entries,
+            blocks: IdVec::from_vec(blocks),
+            blocks_by_name,
+            hashes,
+            by_name,
+            by_addr,
+            locals,
+            missing_rows,
+        })
+    }
+
+    /// Path the text was read from.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// All symbols in table order.
+    pub fn entries(&self) -> &[Entry<'t>] {
+        &self.entries
+    }
+
+    /// How many rows fewer there are than the headings announce. A caller that was not
+    /// given a filtered text on purpose should warn: positions among symbols of one
+    /// name are wrong when the file is cut.
+    pub fn missing_rows(&self) -> u64 {
+        self.missing_rows
+    }
+
+    /// Name of the FILE symbol that opens `block`.
+    pub fn block_name(&self, block: BlockId) -> &'t str {
+        self.blocks[block].name
+    }
+
+    /// The Num column of the FILE symbol that opens `block`.
+    pub fn block_number(&self, block: BlockId) -> u64 {
+        self.blocks[block].number
+    }
+
+    /// The symbols of `block`. Globals follow the last block and count as part of it.
+    pub fn block_entries(&self, block: BlockId) -> &[Entry<'t>] {
+        let Block { first, end, .. } = self.blocks[block];
+        &self.entries[first as usize..end as usize]
+    }
+
+    /// The blocks whose FILE symbol is called `name`, in table order.
+    pub fn blocks_named(&self, name: &str) -> &[BlockId] {
+        let key = |b: &BlockId| self.blocks[*b].name;
+        let from = self.blocks_by_name.partition_point(|b| key(b) < name);
+        let tail = &self.blocks_by_name[from..];
+        &tail[..tail.partition_point(|b| key(b) == name)]
+    }
+
+    /// Indexes of the LOCAL symbols called `name` that belong to the file of `block`, in
+    /// table order.
+    pub fn locals_in_block(&self, name: &str, block: BlockId) -> &[u32] {
+        let Block { first, end, .. } = self.blocks[block];
+        let locals = self.of_class(name, Class::Local);
+        let from = locals.partition_point(|&i| i < first);
+        let tail = &locals[from..];
+        &tail[..tail.partition_point(|&i| i < end)]
+    }
+
+    /// Indexes of the GLOBAL and WEAK symbols called `name`, in table order.
+    pub fn globals(&self, name: &str) -> &[u32] {
+        self.of_class(name, Class::Global)
+    }
+
+    /// Indexes of the LOCAL symbols called `name` that were global until the final link.
+    pub fn demoted(&self, name: &str) -> &[u32] {
+        self.of_class(name, Class::Demoted)
+    }
+
+    /// How many LOCAL symbols, demoted ones included, have the name of symbol `index` and
+    /// come no later than it.
+    pub fn local_position(&self, index: u32, order: Order) -> u32 {
+        let entry = self.entries[index as usize];
+        match order {
+            Order::Address => {
+                let group = self.group(entry.name);
+                let upto = self.by_addr[group.clone()]
+                    .partition_point(|&i| self.entries[i as usize].addr <= entry.addr);
+                match upto {
+                    0 => 0,
+                    n => self.locals[group.start + n - 1],
+                }
+            }
+            Order::Table => {
+                let upto =
+                    |class| self.of_class(entry.name, class).partition_point(|&i| i <= index);
+                (upto(Class::Local) + upto(Class::Demoted)) as u32
+            }
+        }
+    }
+
+    /// The place of symbol `index` among all symbols of its name, whatever their binding.
+    pub fn rank(&self, index: u32, order: Order) -> Rank {
+        let entry = self.entries[index as usize];
+        let group = self.group(entry.name);
+        let total = group.len() as u32;
+        let position = match order {
+            Order::Address => self.by_addr[group]
+                .partition_point(|&i| (self.entries[i as usize].addr, i) <= (entry.addr, index)),
+            Order::Table => [Class::Local, Class::Demoted, Class::Global]
+                .map(|class| self.of_class(entry.name, class).partition_point(|&i| i <= index))
+                .iter()
+                .sum(),
+        };
+        Rank { position: position as u32, total }
+    }
+
+    /// How many symbols called `name` there are, and how many of them lie at or below `addr`.
+    /// `None` when there are none.
+    pub fn rank_of_address(&self, name: &str, addr: u64) -> Option<Rank> {
+        let group = &self.by_addr[self.group(name)];
+        let position = group.partition_point(|&i| self.entries[i as usize].addr <= addr);
+        (!group.is_empty()).then_some(Rank { position: position as u32, total: group.len() as u32 })
+    }
+
+    /// The range of `by_name` and `by_addr` that holds the symbols called `name`.
+    fn group(&self, name: &str) -> Range<usize> {
+        let hash = FixedState::default().hash_one(name);
+        let from = self.hashes.partition_point(|&h| h < hash);
+        let equal = self.hashes[from..].partition_point(|&h| h == hash);
+        // Names with equal hashes are rare, but an attacker can make many.
+        let rows = &self.by_name[from..from + equal];
+        let cmp = |i: &u32| self.entries[*i as usize].name.cmp(name);
+        let start = rows.partition_point(|i| cmp(i) == Ordering::Less);
+        let len = rows[start..].partition_point(|i| cmp(i) == Ordering::Equal);
+        from + start..from + start + len
+    }
+
+    /// The symbols called `name` of one class, in table order.
+    fn of_class(&self, name: &str, class: Class) -> &[u32] {
+        let group = &self.by_name[self.group(name)];
+        let of = |i: &u32| Class::of(&self.entries[*i as usize]);
+        let from = group.partition_point(|i| of(i) < class);
+        let tail = &group[from..];
+        &tail[..tail.partition_point(|i| of(i) == class)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "\nSymbol table '.symtab' contains 9 entries:\n   \
+        Num:    Value          Size Type    Bind   Vis      Ndx Name\n";
+
+    fn parse(text: &str) -> ParentTable<'_> {
+        ParentTable::parse("vmlinux.symtab", text).expect("parses")
+    }
+
+    #[test]
+    fn dynamic_tables_are_skipped() {
+        let text = "Symbol table '.dynsym' contains 2 entries:\n\
+            0: 1 0 FILE LOCAL DEFAULT ABS d.c\n1: 1 0 FUNC GLOBAL DEFAULT 1 a\n\
+            Symbol table '.symtab' contains 2 entries:\n\
+            0: 2 0 FILE LOCAL DEFAULT ABS s.c\n1: 2 0 FUNC GLOBAL DEFAULT 1 a\n";
+        let table = parse(text);
+        assert_eq!(table.globals("a").len(), 1);
+        assert_eq!(table.entries()[0].addr, 2);
+        assert!(table.blocks_named("d.c").is_empty());
+        assert_eq!(table.blocks_named("s.c").len(), 1);
+        assert_eq!(table.missing_rows(), 0);
+        let (dynamic, _) = text.split_at(text.find("Symbol table '.symtab").expect("is there"));
+        let error = ParentTable::parse("p", dynamic).expect_err("dynamic only");
+        assert!(error.advice().is_some_and(|a| a.contains("unstripped")), "{error}");
+    }
+
+    #[test]
+    fn a_cut_last_line_is_passed_over_and_noticed() {
+        let text = format!(
+            "{}0: 0 0 NOTYPE LOCAL DEFAULT UND \n1: 1 0 FUNC LOCAL DEFAULT 1 a\n2: 00000",
+            HEAD.replace('9', "3")
+        );
+        let table = parse(&text);
+        assert_eq!(table.entries().len(), 1);
+        assert_eq!(table.missing_rows(), 1);
+    }
+
+    #[test]
+    fn texts_without_a_row_are_refused() {
+        let long = "x".repeat(3_000_000);
+        let words = "1: 2 3 ".repeat(300_000);
+        for text in ["", "\n\n\n", HEAD, "\u{0}\u{1}garbage\u{7f}", &long, &words] {
+            let error = ParentTable::parse("vmlinux.symtab", text).expect_err("no rows");
+            assert_eq!(error.place().file.as_deref(), Some("vmlinux.symtab"));
+            assert_eq!(error.advice(), Some("make it with readelf -s --wide vmlinux"));
+        }
+    }
+
+    #[test]
+    fn blocks_run_to_the_next_file() {
+        let text = "1: 5 0 FUNC LOCAL DEFAULT 1 early\n\
+            2: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+            3: 1 0 FUNC LOCAL DEFAULT 1 x\n\
+            4: 0 0 FILE LOCAL DEFAULT ABS b.c\n\
+            5: 0 0 FILE LOCAL DEFAULT ABS a.c\n\
+            6: 2 0 FUNC LOCAL DEFAULT 1 x\n\
+            7: 3 0 FUNC LOCAL DEFAULT 1 x\n\
+            8: 4 0 FUNC GLOBAL DEFAULT 1 x\n";
+        let table = parse(text);
+        let &[first, second] = table.blocks_named("a.c") else { panic!("two blocks") };
+        let &[empty] = table.blocks_named("b.c") else { panic!("one block") };
+        assert_eq!(table.block_entries(first).len(), 1);
+        assert_eq!(table.block_entries(empty).len(), 0);
+        assert_eq!(table.block_entries(second).len(), 3);
+        assert_eq!((table.block_name(second), table.block_number(second)), ("a.c", 5));
+        assert!(table.blocks_named("c.c").is_empty());
+        let addrs = |indexes: &[u32]| -> Vec<u64> {
+            indexes.iter().map(|&i| table.entries()[i as usize].addr).collect()
+        };
+        assert_eq!(addrs(table.locals_in_block("x", first)), [1]);
+        assert_eq!(addrs(table.locals_in_block("x", empty)), [0; 0]);
+        assert_eq!(addrs(table.locals_in_block("x", second)), [2, 3]);
+        assert_eq!(addrs(table.locals_in_block("early", first)), [0; 0]);
+        assert_eq!(addrs(table.globals("x")), [4]);
+    }
+
+    #[test]
+    fn positions_follow_the_wanted_order() {
+        let text = "1: 30 0 FUNC LOCAL DEFAULT 1 x\n\
+            2: 10 0 OBJECT LOCAL DEFAULT 1 x\n\
+            3: 20 0 NOTYPE LOCAL DEFAULT 1 x\n\
+            4: 0 0 FILE LOCAL DEFAULT ABS x\n\
+            5: 15 0 FUNC WEAK DEFAULT 1 x\n\
+            6: 15 0 FUNC GLOBAL DEFAULT UND x\n\
+            7: 20 0 FUNC GLOBAL DEFAULT 1 y\n";
+        let table = parse(text);
+        let locals: Vec<u32> = (0..3).map(|i| table.local_position(i, Order::Address)).collect();
+        assert_eq!(locals, [3, 1, 2]);
+        let locals: Vec<u32> = (0..3).map(|i| table.local_position(i, Order::Table)).collect();
+        assert_eq!(locals, [1, 2, 3]);
+        let ranks = |order| -> Vec<u32> { (0..4).map(|i| table.rank(i, order).position).collect() };
+        assert_eq!(ranks(Order::Address), [4, 1, 3, 2]);
+        assert_eq!(ranks(Order::Table), [1, 2, 3, 4]);
+        assert_eq!(table.rank(3, Order::Address).total, 4);
+        assert_eq!(table.rank_of_address("x", 0x15), Some(Rank { position: 2, total: 4 }));
+        assert_eq!(table.rank_of_address("x", 0), Some(Rank { position: 0, total: 4 }));
+        assert_eq!(table.rank_of_address("z", 0x15), None);
+    }
+
+    #[test]
+    fn equal_addresses_count_as_one_position() {
+        let text = "1: 10 0 FUNC LOCAL DEFAULT 1 x\n2: 10 0 FUNC LOCAL DEFAULT 1 x\n";
+        let table = parse(text);
+        assert_eq!(table.local_position(0, Order::Address), 2);
+        assert_eq!(table.rank(0, Order::Address), Rank { position: 1, total: 2 });
+    }
+
+    /// Enough text for several chunks, with headings and blocks across their borders.
+    #[test]
+    fn pieces_join_as_one_table() {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        let mut want = Vec::new();
+        for i in 0..60_000u64 {
+            let _ = match i % 1000 {
+                0 if i % 2000 == 0 => {
+                    writeln!(text, "Symbol table '.symtab' contains 999 entries:")
+                }
+                0 => writeln!(text, "Symbol table '.dynsym' contains 999 entries:"),
+                1 => writeln!(text, "{i}: 0 0 FILE LOCAL DEFAULT ABS f{i}.c"),
+                _ => writeln!(
+                    text,
+                    "{i}: {i:016x} 0x10 FUNC LOCAL DEFAULT 1 same_name_for_all_{}",
+                    i % 7
+                ),
+            };
+            if i % 2000 > 1 && i % 2000 < 1000 {
+                want.push(i);
+            }
+        }
+        assert!(readelf::split_at_lines(&text).len() > 4);
+        let table = parse(&text);
+        assert_eq!(table.entries().iter().map(|e| e.addr).collect::<Vec<_>>(), want);
+        assert_eq!(table.missing_rows(), 0);
+        let &[block] = table.blocks_named("f4001.c") else { panic!("one block") };
+        assert_eq!(table.block_entries(block).len(), 998);
+        assert!(table.blocks_named("f5001.c").is_empty());
+        for (i, entry) in table.entries().iter().enumerate().step_by(977) {
+            let before =
+                want.iter().filter(|&&a| a % 7 == entry.addr % 7 && a <= entry.addr).count();
+            assert_eq!(table.local_position(i as u32, Order::Address) as usize, before);
+        }
+    }
+
+    #[test]
+    fn names_that_readelf_cut_are_refused() {
+        let error = ParentTable::parse("p", "1: 1 0 FUNC LOCAL DEFAULT 1 very_long_na[...]\n")
+            .expect_err("cut");
+        assert!(error.to_string().contains("--wide"), "{error}");
+        assert_eq!(error.place().symbol.as_deref(), Some("very_long_na[...]"));
+    }
+
+    #[test]
+    fn very_long_names_survive() {
+        let name = "n".repeat(1_000_000);
+        let text = format!("1: 1 0 FUNC LOCAL DEFAULT 1 {name}\n2: 1 0 FUNC GLOBAL DEFAULT 1 g\n");
+        assert_eq!(parse(&text).rank_of_address(&name, 1).map(|r| r.total), Some(1));
+    }
+
+    proptest::proptest! {
+        /// Words of the format in any order, so that many lines are rows and many nearly.
+        #[test]
+        fn no_text_panics(words in proptest::collection::vec(proptest::sample::select(vec![
+            "1:", "2:", "0", "10", "0x20", "ffffffff81000000", "FUNC", "OBJECT", "FILE", "NOTYPE",
+            "LOCAL", "GLOBAL", "WEAK", "DEFAULT", "HIDDEN", "[<localentry>: 8]", "[", "UND", "ABS",
+            "x", "y", "ä", "\u{0}", "\n", "\r\n", "\t", "Symbol table '.symtab' contains",
+            "Symbol table '.dynsym' contains", "\n1: 10 0 FUNC LOCAL DEFAULT 1 x\n",
+            "\n1: 20 0 FUNC GLOBAL DEFAULT 1 x\n", "\n1: 0 0 FILE LOCAL DEFAULT ABS x\n",
+        ]), 0..60)) {
+            let text = words.join(" ");
+            if let Ok(table) = ParentTable::parse("p", &text) {
+                for (i, entry) in table.entries().iter().enumerate() {
+                    for order in [Order::Address, Order::Table] {
+                        let rank = table.rank(i as u32, order);
+                        assert!(1 <= rank.position && rank.position <= rank.total);
+                        let local = table.local_position(i as u32, order);
+                        assert!(entry.bind != STB_LOCAL || (1..=rank.total).contains(&local));
+                    }
+                }
+                for &block in table.blocks_named("x") {
+                    assert!(table.locals_in_block("x", block).len() <= table.block_entries(block).len());
+                }
+            }
+        }
+    }
+}

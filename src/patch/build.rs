@@ -1,0 +1,661 @@
+//! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites
+//! (spec section 19).
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::resolve::{KlpReloc, Replaced, Resolution, Resolver};
+use super::sites;
+use super::strings::Strings;
+use crate::diff::compare::Comparer;
+use crate::diff::select::Selection;
+use crate::diff::status::{Status, Statuses};
+use crate::elf::abi;
+use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::elf::object::{Home, Reloc};
+use crate::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
+use crate::error::{Error, Result};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::macros;
+use crate::kernel::refs::Refs;
+use crate::kernel::tables::KLP_ARCH_SECTIONS;
+
+/// One relocation of the output: its section, its index there, and how it was in the input.
+pub type Entry = (SectionId<Patched>, usize, Reloc<Patched>);
+
+/// Where rows of a table that is cut down went: (old start, old end, new start), ascending.
+type Moves = Vec<(u64, u64, u64)>;
+
+/// Everything that the output is made from.
+pub struct Builder<'a, 'l, 'o, 'd> {
+    comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+    statuses: &'a Statuses,
+    selection: &'a Selection,
+    /// For sections that are not carried whole.
+    moves: IndexMap<SectionId<Patched>, Moves, RandomState>,
+}
+
+/// The output under construction.
+pub(super) struct Output<'b> {
+    pub(super) object: OutObject,
+    pub(super) strings: Strings,
+    /// Symbol of `.kpatch.strings`.
+    pub(super) strings_symbol: OutSymbolIndex,
+    sections: IndexMap<SectionId<Patched>, OutSectionIndex, RandomState>,
+    symbols: IndexMap<SymbolId<Patched>, OutSymbolIndex, RandomState>,
+    section_symbols: IndexMap<OutSectionIndex, OutSymbolIndex, RandomState>,
+    pub(super) pointer: u32,
+    parent: &'b str,
+}
+
+impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
+    /// Prepares the output of a selection.
+    pub fn new(
+        comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+        statuses: &'a Statuses,
+        selection: &'a Selection,
+    ) -> Self {
+        let object = comparer.patched.layout.object;
+        let mut moves = IndexMap::default();
+        for (&table, rows) in &selection.rows {
+            let table = &comparer.patched.rows.tables[usize::from(table)];
+            let size = object.section(table.section).size;
+            let spans = rows.iter().map(|&row| table.span(row as usize, size));
+            moves.insert(table.section, packed(spans));
+        }
+        if let Some(unwind) = &selection.unwind {
+            let spans = |size: u64| {
+                packed(
+                    unwind
+                        .kept
+                        .iter()
+                        .map(move |&i| (u64::from(i) * size, (u64::from(i) + 1) * size)),
+                )
+            };
+            moves.insert(unwind.entries, spans(unwind.size));
+            moves.insert(unwind.places, spans(4));
+        }
+        Builder { comparer, statuses, selection, moves }
+    }
+
+    fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
+        self.comparer.patched.layout
+    }
+
+    /// All relocations that the output carries, in output order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let object = self.layout().object;
+        let mut entries = Vec::new();
+        for section in object.sections() {
+            if !self.selection.sections[section] || self.is_dropped(section) {
+                continue;
+            }
+            let debug = self.layout().class(section) == Class::Debug;
+            let moves = self.moves.get(&section);
+            for (index, reloc) in object.relocs(section).iter().enumerate() {
+                let kept = moves.is_none_or(|m| moved(m, reloc.offset).is_some());
+                if kept && !(debug && self.is_dangling(reloc.symbol)) {
+                    entries.push((section, index, reloc));
+                }
+            }
+        }
+        entries
+    }
+
+    /// Debug information about code that is not in the patch is dropped.
+    fn is_dangling(&self, symbol: SymbolId<Patched>) -> bool {
+        let section = self.layout().object.section_of(symbol);
+        section.is_none_or(|s| !self.selection.sections[s])
+    }
+
+    /// Sections that are in the selection but have no place in the output.
+    fn is_dropped(&self, section: SectionId<Patched>) -> bool {
+        matches!(
+            self.layout().class(section),
+            Class::Meta | Class::Relocations | Class::Group | Class::Noise(_)
+        )
+    }
+
+    /// Builds the output in kpatch's form.
+    pub fn build(
+        &self,
+        resolver: &Resolver<'_, '_, '_, '_>,
+        replaced: &[Replaced],
+        resolution: &Resolution,
+        entries: &[Entry],
+    ) -> Result<OutObject> {
+        let object = self.layout().object;
+        let header = object.header();
+        let mut output = Output {
+            object: OutObject {
+                big_endian: matches!(object.endian(), object::Endianness::Big),
+                kind: header.kind,
+                machine: header.machine,
+                flags: header.flags,
+                ..OutObject::default()
+            },
+            strings: Strings::default(),
+            strings_symbol: 0,
+            sections: IndexMap::default(),
+            symbols: IndexMap::default(),
+            section_symbols: IndexMap::default(),
+            pointer: self.layout().arch.abs64,
+            parent: resolver.target.parent.name(),
+        };
+        self.copy_sections(&mut output)?;
+        self.copy_symbols(&mut output, resolver, resolution)?;
+        self.copy_relocs(&mut output, resolution, entries)?;
+        self.namespaces(&mut output);
+        self.tables(&mut output, resolver, replaced, resolution)?;
+        sites::add(&mut output, self)?;
+        output.finish_strings();
+        Ok(output.object)
+    }
+
+    fn copy_sections(&self, output: &mut Output<'_>) -> Result<()> {
+        let object = self.layout().object;
+        for id in object.sections() {
+            if !self.selection.sections[id] || self.is_dropped(id) {
+                continue;
+            }
+            let section = object.section(id);
+            let (data, size) = match self.moves.get(&id) {
+                Some(moves) => {
+                    let kept = moves
+                        .iter()
+                        .flat_map(|&(start, end, _)| &section.data[start as usize..end as usize]);
+                    let data: Vec<u8> = kept.copied().collect();
+                    let size = data.len() as u64;
+                    (data, size)
+                }
+                None => (section.data.to_vec(), section.size),
+            };
+            output.sections.insert(id, output.object.sections.len());
+            output.object.sections.push(OutSection {
+                name: self.comparer.output_section_name(id).to_owned(),
+                kind: section.kind,
+                // Members of groups are refused unless unchanged; the copy is no member.
+                flags: section.flags & !abi::SHF_GROUP,
+                align: section.align,
+                entsize: section.entsize,
+                data,
+                size,
+                link: None,
+                relocs: Vec::new(),
+            });
+        }
+        for (&id, &index) in &output.sections {
+            let section = object.section(id);
+            if section.flags & abi::SHF_LINK_ORDER == 0 {
+                continue;
+            }
+            let linked = SectionId::new(section.link as usize);
+            let link = output.sections.get(&linked).copied().ok_or_else(|| {
+                Error::broken(
+                    "link-order",
+                    format!("{} is ordered after a section that is not in the patch", section.name),
+                )
+                .in_section(section.name)
+            })?;
+            output.object.sections[index].link = Some(link);
+        }
+        Ok(())
+    }
+
+    fn copy_symbols(
+        &self,
+        output: &mut Output<'_>,
+        resolver: &Resolver<'_, '_, '_, '_>,
+        resolution: &Resolution,
+    ) -> Result<()> {
+        let layout = self.layout();
+        let object = layout.object;
+        for id in object.symbols().skip(1) {
+            if !self.selection.symbols[id] || resolution.stripped.contains(&id) {
+                continue;
+            }
+            let symbol = object.symbol(id);
+            let home = match symbol.home {
+                Home::Section(section) => match output.sections.get(&section) {
+                    Some(&index) => OutHome::Section(index),
+                    None => OutHome::Undefined,
+                },
+                Home::Absolute => OutHome::Reserved(abi::SHN_ABS),
+                Home::Reserved(abi::SHN_LIVEPATCH) => OutHome::Reserved(abi::SHN_LIVEPATCH),
+                Home::Undefined | Home::Common | Home::Reserved(_) => OutHome::Undefined,
+            };
+            let section_symbol = symbol.kind == abi::STT_SECTION;
+            if section_symbol && home == OutHome::Undefined {
+                continue;
+            }
+            let replaced = symbol.kind == abi::STT_FUNC
+                && self.statuses.symbols[id] == Status::Changed
+                && layout.parent(id).is_none();
+            let index = output.object.symbols.len();
+            output.symbols.insert(id, index);
+            if let (true, OutHome::Section(section)) = (section_symbol, home) {
+                output.section_symbols.insert(section, index);
+            }
+            output.object.symbols.push(OutSymbol {
+                name: if section_symbol { String::new() } else { resolver.name(id).to_owned() },
+                kind: symbol.kind,
+                bind: if replaced { abi::STB_LOCAL } else { symbol.bind },
+                other: symbol.other,
+                home,
+                value: symbol.value,
+                size: symbol.size,
+            });
+        }
+        Ok(())
+    }
+
+    fn copy_relocs(
+        &self,
+        output: &mut Output<'_>,
+        resolution: &Resolution,
+        entries: &[Entry],
+    ) -> Result<()> {
+        let object = self.layout().object;
+        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
+            let section = chunk[0].0;
+            let refs = Refs::new(self.layout(), section);
+            let mut out = Vec::with_capacity(chunk.len());
+            for &(_, index, reloc) in chunk {
+                if resolution.moved.contains(&(section, index)) {
+                    continue;
+                }
+                let target = refs.resolve(&reloc)?;
+                let addend = self.remap(object.section_of(target.symbol), target.addend);
+                self.check_range(&refs, section, &reloc, target.symbol, target.addend)?;
+                out.push(OutReloc {
+                    offset: self.offset(section, reloc.offset),
+                    kind: reloc.kind,
+                    symbol: self.symbol_index(output, section, target.symbol)?,
+                    addend,
+                });
+            }
+            output.set_relocs(
+                section,
+                object
+                    .rela_section(section)
+                    .map_or(abi::SHF_INFO_LINK, |r| object.section(r).flags),
+                out,
+            );
+        }
+        // A section whose relocations all went keeps an empty table, as the C tool's does.
+        let empty: Vec<SectionId<Patched>> = output.sections.keys().copied().collect();
+        for section in empty {
+            if let Some(rela) = object.rela_section(section) {
+                let index = output.sections[&section];
+                if output.object.sections[index].relocs.is_empty() {
+                    output.set_relocs(section, object.section(rela).flags, Vec::new());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn symbol_index(
+        &self,
+        output: &mut Output<'_>,
+        section: SectionId<Patched>,
+        symbol: SymbolId<Patched>,
+    ) -> Result<Option<OutSymbolIndex>> {
+        if symbol.index() == 0 {
+            return Ok(None);
+        }
+        if let Some(&index) = output.symbols.get(&symbol) {
+            return Ok(Some(index));
+        }
+        let object = self.layout().object;
+        if object.symbol_kind(symbol) == abi::STT_SECTION
+            && let Some(&home) = object.section_of(symbol).and_then(|s| output.sections.get(&s))
+        {
+            return Ok(Some(output.section_symbol(home)));
+        }
+        Err(Error::broken("dangling-reference", "a reference leads out of the patch")
+            .in_section(object.section_name(section))
+            .at_symbol(object.symbol_name(symbol))
+            .advise("this is a defect of klp-diff; please report it with the objects"))
+    }
+
+    /// New place of byte `offset` of a section.
+    fn offset(&self, section: SectionId<Patched>, offset: u64) -> u64 {
+        self.moves.get(&section).and_then(|m| moved(m, offset)).unwrap_or(offset)
+    }
+
+    /// References into a table that was cut down follow its rows.
+    fn remap(&self, target: Option<SectionId<Patched>>, addend: i64) -> i64 {
+        let moves = target.and_then(|t| self.moves.get(&t));
+        let at = u64::try_from(addend).ok();
+        moves.zip(at).and_then(|(m, at)| moved(m, at)).map_or(addend, |at| at as i64)
+    }
+
+    /// A reference must not leave the section it names (spec section 20).
+    fn check_range(
+        &self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        section: SectionId<Patched>,
+        reloc: &Reloc<Patched>,
+        symbol: SymbolId<Patched>,
+        addend: i64,
+    ) -> Result<()> {
+        let object = self.layout().object;
+        let Some(home) = object.section_of(symbol).filter(|&s| self.selection.sections[s]) else {
+            return Ok(());
+        };
+        let relative = Reloc { addend, ..*reloc };
+        let at = refs.target_offset(&relative)?.wrapping_add(object.symbol(symbol).value as i64);
+        if at >= 0 && at as u64 <= object.section(home).size {
+            return Ok(());
+        }
+        let base = object.section_name(section);
+        Err(Error::broken(
+            "out-of-range",
+            format!(
+                "{base}+{:#x}: out-of-range relocation {}{:+#x}",
+                reloc.offset,
+                object.symbol_name(symbol),
+                addend
+            ),
+        )
+        .in_section(base)
+        .at_symbol(object.symbol_name(symbol))
+        .at_offset(reloc.offset))
+    }
+
+    /// Symbol namespaces that the patched object imports.
+    fn namespaces(&self, output: &mut Output<'_>) {
+        let object = self.layout().object;
+        let mut data = Vec::new();
+        if let Some(section) = self.layout().section_named(".modinfo") {
+            for text in object.section(section).data.split(|&b| b == 0) {
+                const KEY: &[u8] = b"import_ns=";
+                if let Some(at) = text.windows(KEY.len()).position(|w| w == KEY) {
+                    data.extend_from_slice(&text[at..]);
+                    data.push(0);
+                }
+            }
+        }
+        if !data.is_empty() {
+            let entsize = data.len() as u64;
+            output.add_section(".modinfo", data, entsize, Vec::new());
+        }
+    }
+
+    /// `.kpatch.funcs`, `.kpatch.relocations`, `.kpatch.symbols`, `.kpatch.arch`.
+    fn tables(
+        &self,
+        output: &mut Output<'_>,
+        resolver: &Resolver<'_, '_, '_, '_>,
+        replaced: &[Replaced],
+        resolution: &Resolution,
+    ) -> Result<()> {
+        let parent = output.parent.to_owned();
+        let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
+        output.object.sections[strings].align = 1;
+        output.strings_symbol = output.section_symbol(strings);
+        output.strings.offset(&parent);
+        self.functions(output, replaced, &parent)?;
+        let klp: Vec<&KlpReloc> = resolution.klp.iter().collect();
+        self.relocations(output, &klp, &parent)?;
+        if resolver.target.klp_arch {
+            let mut arch = Table::default();
+            for name in KLP_ARCH_SECTIONS {
+                let found = self
+                    .layout()
+                    .section_named(name)
+                    .and_then(|s| output.sections.get(&s).copied());
+                if let Some(index) = found {
+                    let symbol = output.section_symbol(index);
+                    arch.row(16);
+                    arch.pointer(0, symbol, 0);
+                    arch.pointer(8, output.strings_symbol, output.strings.offset(&parent));
+                }
+            }
+            arch.finish(output, ".kpatch.arch", 16);
+        }
+        self.callbacks(output, &parent);
+        Ok(())
+    }
+
+    fn functions(
+        &self,
+        output: &mut Output<'_>,
+        replaced: &[Replaced],
+        parent: &str,
+    ) -> Result<()> {
+        let big = output.object.big_endian;
+        let mut table = Table::default();
+        for function in replaced {
+            let symbol = self.layout().object.symbol(function.symbol);
+            let Some(&index) = output.symbols.get(&function.symbol) else { continue };
+            table.row(56);
+            table.u64(8, symbol.size, big);
+            table.u64(16, function.old_addr, big);
+            table.u64(24, function.old_size, big);
+            table.u64(32, function.sympos, big);
+            table.pointer(0, index, 0);
+            table.pointer(40, output.strings_symbol, output.strings.offset(&function.name));
+            table.pointer(48, output.strings_symbol, output.strings.offset(parent));
+        }
+        table.finish(output, ".kpatch.funcs", 56);
+        Ok(())
+    }
+
+    fn relocations(&self, output: &mut Output<'_>, klp: &[&KlpReloc], parent: &str) -> Result<()> {
+        let big = output.object.big_endian;
+        let mut relocations = Table::default();
+        let mut symbols = Table::default();
+        let mut pointers = Vec::new();
+        for (i, reloc) in klp.iter().enumerate() {
+            let Some(&section) = output.sections.get(&reloc.section) else { continue };
+            let base = output.section_symbol(section);
+            relocations.row(40);
+            relocations.u32(8, reloc.reloc.kind, big);
+            relocations.u32(12, u32::from(reloc.external), big);
+            relocations.u64(16, reloc.addend as u64, big);
+            relocations.pointer(0, base, self.offset(reloc.section, reloc.reloc.offset) as i64);
+            relocations.pointer(24, output.strings_symbol, output.strings.offset(parent));
+            pointers.push((relocations.start() + 32, 40 * i as i64));
+            symbols.row(40);
+            symbols.u64(0, reloc.symbol.addr, big);
+            symbols.u64(8, reloc.symbol.sympos, big);
+            symbols.u8(16, reloc.symbol.bind);
+            symbols.u8(17, reloc.symbol.kind);
+            symbols.pointer(24, output.strings_symbol, output.strings.offset(&reloc.symbol.name));
+            symbols.pointer(32, output.strings_symbol, output.strings.offset(&reloc.symbol.object));
+        }
+        let relocations = relocations.finish(output, ".kpatch.relocations", 40);
+        let symbols = symbols.finish(output, ".kpatch.symbols", 40);
+        let symbols = output.section_symbol(symbols);
+        let kind = output.pointer;
+        let entries = pointers.iter().map(|&(offset, addend)| OutReloc {
+            offset,
+            kind,
+            symbol: Some(symbols),
+            addend,
+        });
+        output.object.sections[relocations].relocs[0].entries.extend(entries);
+        Ok(())
+    }
+
+    /// Each callback learns which object it belongs to.
+    fn callbacks(&self, output: &mut Output<'_>, parent: &str) {
+        for name in macros::CALLBACKS {
+            let found =
+                self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
+            let Some(index) = found else { continue };
+            let addend = output.strings.offset(parent);
+            let entry = OutReloc {
+                offset: 8,
+                kind: output.pointer,
+                symbol: Some(output.strings_symbol),
+                addend,
+            };
+            if let Some(table) = output.object.sections[index].relocs.first_mut() {
+                table.entries.push(entry);
+            }
+        }
+    }
+
+    /// Functions of the patch that ftrace must know, in symbol order, with their place in
+    /// the output.
+    pub(super) fn traced<'b>(
+        &'b self,
+        output: &'b Output<'_>,
+    ) -> impl Iterator<
+        Item = (SymbolId<Patched>, SectionId<Patched>, OutSymbolIndex, OutSectionIndex),
+    > + 'b {
+        let layout = self.layout();
+        output.symbols.iter().filter_map(move |(&id, &index)| {
+            let section = layout.object.section_of(id)?;
+            let &home = output.sections.get(&section)?;
+            let counts = self.statuses.symbols[id] != Status::Same && layout.has_profiling(id);
+            counts.then_some((id, section, index, home))
+        })
+    }
+
+    /// The patched object's layout.
+    pub(super) fn patched(&self) -> &'l Layout<'o, 'd, Patched> {
+        self.layout()
+    }
+}
+
+impl Output<'_> {
+    /// Appends an allocated PROGBITS section with its relocations, which may be empty.
+    pub(super) fn add_section(
+        &mut self,
+        name: &str,
+        data: Vec<u8>,
+        entsize: u64,
+        relocs: Vec<OutReloc>,
+    ) -> OutSectionIndex {
+        let tables = matches!(name, ".kpatch.strings" | ".modinfo");
+        let relocs = if tables {
+            Vec::new()
+        } else {
+            vec![OutRelocs {
+                name: format!(".rela{name}"),
+                flags: abi::SHF_INFO_LINK,
+                entries: relocs,
+            }]
+        };
+        self.object.sections.push(OutSection {
+            name: name.to_owned(),
+            kind: abi::SHT_PROGBITS,
+            flags: abi::SHF_ALLOC,
+            align: 8,
+            entsize,
+            size: data.len() as u64,
+            data,
+            link: None,
+            relocs,
+        });
+        self.object.sections.len() - 1
+    }
+
+    /// The section symbol of an output section; made when there is none.
+    pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
+        let next = self.object.symbols.len();
+        let index = *self.section_symbols.entry(section).or_insert(next);
+        if index == next {
+            self.object.symbols.push(OutSymbol {
+                name: String::new(),
+                kind: abi::STT_SECTION,
+                bind: abi::STB_LOCAL,
+                other: 0,
+                home: OutHome::Section(section),
+                value: 0,
+                size: 0,
+            });
+        }
+        index
+    }
+
+    fn set_relocs(&mut self, section: SectionId<Patched>, flags: u64, entries: Vec<OutReloc>) {
+        let Some(&index) = self.sections.get(&section) else { return };
+        let section = &mut self.object.sections[index];
+        let flags = (flags | abi::SHF_INFO_LINK) & !abi::SHF_GROUP;
+        section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];
+    }
+
+    fn finish_strings(&mut self) {
+        let bytes = std::mem::take(&mut self.strings).into_bytes();
+        if let OutHome::Section(index) = self.object.symbols[self.strings_symbol].home {
+            self.object.sections[index].size = bytes.len() as u64;
+            self.object.sections[index].data = bytes;
+        }
+    }
+}
+
+/// A table of structs with pointers.
+#[derive(Default)]
+struct Table {
+    data: Vec<u8>,
+    start: usize,
+    pointers: Vec<(u64, OutSymbolIndex, i64)>,
+}
+
+impl Table {
+    fn row(&mut self, size: usize) {
+        self.start = self.data.len();
+        self.data.resize(self.start + size, 0);
+    }
+
+    fn start(&self) -> u64 {
+        self.start as u64
+    }
+
+    fn bytes(&mut self, at: usize, bytes: &[u8]) {
+        self.data[self.start + at..self.start + at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn u8(&mut self, at: usize, value: u8) {
+        self.bytes(at, &[value]);
+    }
+
+    fn u32(&mut self, at: usize, value: u32, big: bool) {
+        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
+    }
+
+    fn u64(&mut self, at: usize, value: u64, big: bool) {
+        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
+    }
+
+    fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
+        self.pointers.push((self.start as u64 + at, symbol, addend));
+    }
+
+    fn finish(self, output: &mut Output<'_>, name: &str, entsize: u64) -> OutSectionIndex {
+        let kind = output.pointer;
+        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc {
+            offset,
+            kind,
+            symbol: Some(symbol),
+            addend,
+        });
+        output.add_section(name, self.data, entsize, relocs.collect())
+    }
+}
+
+/// Packs spans one behind the other.
+fn packed(spans: impl Iterator<Item = (u64, u64)>) -> Moves {
+    let mut next = 0;
+    spans
+        .map(|(start, end)| {
+            let at = next;
+            next += end - start;
+            (start, end, at)
+        })
+        .collect()
+}
+
+/// New place of a byte of a packed section; `None` when it was dropped.
+fn moved(moves: &Moves, offset: u64) -> Option<u64> {
+    let i = moves.partition_point(|m| m.0 <= offset).checked_sub(1)?;
+    let (start, end, to) = moves[i];
+    (offset < end).then(|| to + (offset - start))
+}

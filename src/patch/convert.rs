@@ -1,0 +1,521 @@
+//! From a linked module with kpatch's tables to a livepatch module (create-klp-module).
+//!
+//! The `.kpatch.symbols` and `.kpatch.relocations` tables list what the module loader must
+//! not resolve, because it lives in an object that may be loaded later or is not exported.
+//! They become the form the kernel understands itself (Linux
+//! Documentation/livepatch/module-elf-format.rst): symbols `.klp.sym.OBJECT.NAME,POSITION`
+//! with section index SHN_LIVEPATCH, and relocation tables `.klp.rela.OBJECT.SECTION` with
+//! SHF_RELA_LIVEPATCH. Behaviour: spec sections 22 and 27.44 to 27.48; layout of the tables:
+//! spec section 19.4.
+
+use indexmap::IndexMap;
+
+use crate::elf::abi;
+use crate::elf::ids::Side;
+use crate::elf::object::Object;
+use crate::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
+use crate::error::{Error, Result};
+
+type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+
+/// Choices of the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvertOptions {
+    /// Turn the sections that `.kpatch.arch` lists into `.klp.arch.OBJECT.SECTION`, which
+    /// kernels before 5.8 apply when the object is loaded. Without it they stay as they are.
+    pub klp_arch_sections: bool,
+}
+
+/// The livepatch module made of the kpatch module `object`.
+///
+/// `para_struct_size` is the size in bytes of one `.parainstructions` row; needed when
+/// `.kpatch.arch` lists such a section. Fails with [`crate::error::Class::Broken`], code
+/// `bad-kpatch-table`, on tables that are missing, damaged or contradict each other, and
+/// with the codes of [`OutObject::from_object`].
+pub fn to_klp_module<S: Side>(
+    object: &Object<'_, S>,
+    options: &ConvertOptions,
+    para_struct_size: Option<u64>,
+) -> Result<OutObject> {
+    OutObject::from_object(object)
+        .and_then(|out| convert(out, options, para_struct_size))
+        .map_err(|e| e.in_file(object.file()))
+}
+
+/// [`to_klp_module`] on a model.
+fn convert(
+    mut object: OutObject,
+    options: &ConvertOptions,
+    para_struct_size: Option<u64>,
+) -> Result<OutObject> {
+    let tables = Tables::read(&object)?;
+    let mut removed = vec![false; object.sections.len()];
+    for section in tables.sections {
+        removed[section] = true;
+    }
+    if tables.relocations.iter().any(|r| removed[r.section]) {
+        return Err(bad("a relocation applies to a section that is removed")
+            .in_section(".kpatch.relocations"));
+    }
+    let mut moved = Map::default();
+    if options.klp_arch_sections {
+        moved = move_arch_sections(&mut object, &tables.arch, para_struct_size)?;
+        for &section in moved.keys() {
+            removed[section] = true;
+        }
+    }
+    add_klp_relocations(&mut object, tables.relocations, &moved)?;
+    removed.resize(object.sections.len(), false);
+    remove_sections(object, &removed)
+}
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::broken("bad-kpatch-table", message)
+}
+
+/// A symbol that is resolved when its object is patched.
+#[derive(Clone)]
+struct Ksym {
+    object: String,
+    name: String,
+    position: u64,
+    bind: u8,
+    kind: u8,
+}
+
+/// A relocation that is applied when its object is patched.
+struct Krela {
+    section: OutSectionIndex,
+    offset: u64,
+    kind: u32,
+    addend: i64,
+    object: String,
+    symbol: Ksym,
+}
+
+/// A section that is applied when its object is patched.
+struct Karch {
+    section: OutSectionIndex,
+    object: String,
+}
+
+/// What kpatch's tables say.
+struct Tables {
+    relocations: Vec<Krela>,
+    arch: Vec<Karch>,
+    /// The tables themselves; they are no part of the result.
+    sections: Vec<OutSectionIndex>,
+}
+
+impl Tables {
+    fn read(object: &OutObject) -> Result<Tables> {
+        let names = [".kpatch.strings", ".kpatch.symbols", ".kpatch.relocations", ".kpatch.arch"];
+        let mut found = [None; 4];
+        for (i, section) in object.sections.iter().enumerate() {
+            let Some(n) = names.iter().position(|&n| n == section.name) else { continue };
+            if found[n].replace(i).is_some() {
+                return Err(bad("there are two sections of this name").in_section(names[n]));
+            }
+        }
+        let need = |n: usize| {
+            found[n].ok_or_else(|| {
+                bad(format!("missing {}", names[n]))
+                    .advise("is this the output of a link with create-diff-object's output?")
+            })
+        };
+        let strings = need(0)?;
+        let symbols = Table::new(object, need(1)?, 40, strings)?;
+        let relocations = Table::new(object, need(2)?, 40, strings)?;
+        if symbols.rows != relocations.rows {
+            return Err(bad("number of krelas and ksyms do not match"));
+        }
+        let arch = found[3].map(|arch| Table::new(object, arch, 16, strings)).transpose()?;
+        let ksyms: Vec<Ksym> =
+            (0..symbols.rows).map(|row| ksym(&symbols, row)).collect::<Result<_>>()?;
+        Ok(Tables {
+            relocations: (0..relocations.rows)
+                .map(|row| krela(&relocations, row, symbols.index, &ksyms))
+                .collect::<Result<_>>()?,
+            arch: match &arch {
+                Some(table) => {
+                    (0..table.rows).map(|row| karch(table, row)).collect::<Result<_>>()?
+                }
+                None => Vec::new(),
+            },
+            sections: [Some(symbols.index), Some(relocations.index), arch.map(|a| a.index)]
+                .into_iter()
+                .flatten()
+                .collect(),
+        })
+    }
+}
+
+/// A row of `.kpatch.symbols`: 0 address, 8 position, 16 binding, 17 type, 24 name*, 32 object*.
+fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
+    let [bind, kind] = table.bytes(row, 16)?;
+    if bind > 15 || kind > 15 {
+        return Err(table.bad(row, 16, "the type or binding of a symbol is out of range"));
+    }
+    Ok(Ksym {
+        object: table.object_name(row, 32)?,
+        name: table.string(row, 24)?.to_owned(),
+        position: table.u64(row, 8)?,
+        bind,
+        kind,
+    })
+}
+
+/// A row of `.kpatch.relocations`: 0 destination*, 8 type (u32), 12 external (i32), 16 addend,
+/// 24 object*, 32 symbol*.
+fn krela(table: &Table<'_>, row: u64, symbols: OutSectionIndex, ksyms: &[Ksym]) -> Result<Krela> {
+    let (section, offset) = table.target(row, 0)?;
+    let base = &table.object.sections[section];
+    if offset >= base.size {
+        return Err(table.bad(
+            row,
+            0,
+            format!("the destination lies behind the end of {}", base.name),
+        ));
+    }
+    let (home, at) = table.target(row, 32)?;
+    let ksym = (home == symbols && at.is_multiple_of(40))
+        .then(|| ksyms.get(usize::try_from(at / 40).ok()?))
+        .flatten()
+        .ok_or_else(|| table.bad(row, 32, "the symbol is no row of .kpatch.symbols"))?;
+    Ok(Krela {
+        section,
+        offset,
+        kind: table.u32(row, 8)?,
+        addend: table.u64(row, 16)?.cast_signed(),
+        object: table.object_name(row, 24)?,
+        symbol: ksym.clone(),
+    })
+}
+
+/// A row of `.kpatch.arch`: 0 section*, 8 object*.
+fn karch(table: &Table<'_>, row: u64) -> Result<Karch> {
+    let (section, _) = table.target(row, 0)?;
+    Ok(Karch { section, object: table.object_name(row, 8)? })
+}
+
+/// A table of fixed-size rows whose pointers are relocations.
+struct Table<'o> {
+    object: &'o OutObject,
+    index: OutSectionIndex,
+    section: &'o OutSection,
+    row_size: u64,
+    rows: u64,
+    strings: OutSectionIndex,
+    /// Relocations by offset.
+    pointers: Vec<OutReloc>,
+}
+
+impl<'o> Table<'o> {
+    fn new(
+        object: &'o OutObject,
+        index: OutSectionIndex,
+        row_size: u64,
+        strings: OutSectionIndex,
+    ) -> Result<Table<'o>> {
+        let section = &object.sections[index];
+        let size = section.data.len() as u64;
+        if section.kind == abi::SHT_NOBITS || !size.is_multiple_of(row_size) {
+            return Err(
+                bad(format!("the size is no multiple of {row_size}")).in_section(&*section.name)
+            );
+        }
+        let mut pointers: Vec<OutReloc> =
+            section.relocs.iter().flat_map(|r| &r.entries).copied().collect();
+        pointers.sort_by_key(|r| r.offset);
+        Ok(Table { object, index, section, row_size, rows: size / row_size, strings, pointers })
+    }
+
+    fn bad(&self, row: u64, field: u64, message: impl Into<String>) -> Error {
+        bad(message).in_section(&*self.section.name).at_offset(row * self.row_size + field)
+    }
+
+    fn bytes<const N: usize>(&self, row: u64, field: u64) -> Result<[u8; N]> {
+        let at = (row * self.row_size + field) as usize;
+        self.section
+            .data
+            .get(at..)
+            .and_then(|data| data.first_chunk())
+            .copied()
+            .ok_or_else(|| self.bad(row, field, "the row is cut short"))
+    }
+
+    fn u32(&self, row: u64, field: u64) -> Result<u32> {
+        let bytes = self.bytes(row, field)?;
+        Ok(if self.object.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        })
+    }
+
+    fn u64(&self, row: u64, field: u64) -> Result<u64> {
+        let bytes = self.bytes(row, field)?;
+        Ok(if self.object.big_endian {
+            u64::from_be_bytes(bytes)
+        } else {
+            u64::from_le_bytes(bytes)
+        })
+    }
+
+    /// The section and the offset in it that a pointer field refers to.
+    fn target(&self, row: u64, field: u64) -> Result<(OutSectionIndex, u64)> {
+        let at = row * self.row_size + field;
+        let first = self.pointers.partition_point(|r| r.offset < at);
+        let pointer = match self.pointers.get(first) {
+            Some(pointer) if pointer.offset == at => pointer,
+            _ => return Err(self.bad(row, field, "a pointer has no relocation")),
+        };
+        if self.pointers.get(first + 1).is_some_and(|next| next.offset == at) {
+            return Err(self.bad(row, field, "a pointer has two relocations"));
+        }
+        let symbol = pointer.symbol.and_then(|symbol| self.object.symbols.get(symbol));
+        let Some(OutSymbol { home: OutHome::Section(section), value, name, .. }) = symbol else {
+            let error = self.bad(row, field, "a pointer refers to nothing in this module");
+            return Err(match symbol {
+                Some(symbol) => error.at_symbol(&*symbol.name),
+                None => error,
+            });
+        };
+        value.checked_add_signed(pointer.addend).map(|offset| (*section, offset)).ok_or_else(|| {
+            self.bad(row, field, "a pointer leads out of its section").at_symbol(&**name)
+        })
+    }
+
+    fn string(&self, row: u64, field: u64) -> Result<&'o str> {
+        let (section, offset) = self.target(row, field)?;
+        if section != self.strings {
+            return Err(self.bad(row, field, "a name is not in .kpatch.strings"));
+        }
+        let data = &self.object.sections[section].data;
+        let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..));
+        let text = rest.and_then(|rest| Some(&rest[..rest.iter().position(|&b| b == 0)?]));
+        let text =
+            text.ok_or_else(|| self.bad(row, field, "a name lies outside .kpatch.strings"))?;
+        std::str::from_utf8(text).map_err(|_| self.bad(row, field, "a name is not UTF-8"))
+    }
+
+    /// The name of the kernel object that a field refers to. The kernel takes it from in
+    /// between two dots of a longer name.
+    fn object_name(&self, row: u64, field: u64) -> Result<String> {
+        match self.string(row, field)? {
+            "" => Err(self.bad(row, field, "the name of an object is empty")),
+            name if name.contains('.') => {
+                Err(self.bad(row, field, format!("the object name {name} contains a dot")).advise(
+                    "the kernel could not tell where it ends; give a module's name, not its file's",
+                ))
+            }
+            name => Ok(name.to_owned()),
+        }
+    }
+}
+
+/// Where the contents of a moved section are now.
+struct Moved {
+    section: OutSectionIndex,
+    offset: u64,
+}
+
+/// Turns the sections in `.kpatch.arch` into `.klp.arch` ones; says where they went.
+fn move_arch_sections(
+    object: &mut OutObject,
+    arch: &[Karch],
+    para_struct_size: Option<u64>,
+) -> Result<Map<OutSectionIndex, Moved>> {
+    let mut moved: Map<OutSectionIndex, Moved> = Map::default();
+    // The new section for each of their names.
+    let mut made: Map<String, OutSectionIndex> = Map::default();
+    for Karch { section: source, object: owner } in arch {
+        let source_name = object.sections[*source].name.clone();
+        let fail = |message: String| bad(message).in_section(&*source_name);
+        let name = format!(".klp.arch.{owner}.{source_name}");
+        if let Some(Moved { section, .. }) = moved.get(source) {
+            if object.sections[*section].name == name {
+                // The linker joined what several objects had; it was taken as a whole.
+                continue;
+            }
+            return Err(fail(format!("the section belongs to {owner} and to another object"))
+                .advise("link with --unique=SECTION so that each object keeps its own"));
+        }
+        let step = match source_name.as_str() {
+            ".parainstructions" => match para_struct_size {
+                None => return Err(fail("PARA_STRUCT_SIZE not set".to_owned())),
+                Some(size) if size.is_power_of_two() => size,
+                Some(size) => {
+                    return Err(fail(format!("PARA_STRUCT_SIZE {size} is no power of two")));
+                }
+            },
+            ".altinstructions" => 1,
+            _ => return Err(fail("this section cannot be made a .klp.arch section".to_owned())),
+        };
+        let place = *made.entry(name.clone()).or_insert_with(|| {
+            object.sections.push(arch_section(name));
+            object.sections.len() - 1
+        });
+        let source_section = &mut object.sections[*source];
+        if source_section.kind != abi::SHT_PROGBITS {
+            return Err(fail("the section has no contents".to_owned()));
+        }
+        let data = std::mem::take(&mut source_section.data);
+        let relocs = std::mem::take(&mut source_section.relocs);
+        let target = &mut object.sections[place];
+        // The last row of the first section may lack its padding.
+        let offset = target.size.checked_next_multiple_of(step);
+        let offset = offset
+            .filter(|&o| {
+                o.checked_add(data.len() as u64).is_some_and(|end| end < u64::from(u32::MAX))
+            })
+            .ok_or_else(|| fail("the section would be too large".to_owned()))?;
+        target.data.resize(offset as usize, 0);
+        target.data.extend_from_slice(&data);
+        target.size = target.data.len() as u64;
+        append_relocs(target, relocs, offset);
+        moved.insert(*source, Moved { section: place, offset });
+    }
+    Ok(moved)
+}
+
+fn arch_section(name: String) -> OutSection {
+    OutSection {
+        name,
+        kind: abi::SHT_PROGBITS,
+        flags: abi::SHF_ALLOC,
+        align: 8,
+        entsize: 1,
+        ..OutSection::default()
+    }
+}
+
+/// Adds relocations of contents that now begin at `offset` of `target`.
+fn append_relocs(target: &mut OutSection, tables: Vec<OutRelocs>, offset: u64) {
+    if tables.is_empty() {
+        return;
+    }
+    if target.relocs.is_empty() {
+        target.relocs.push(OutRelocs {
+            name: format!(".rela{}", target.name),
+            flags: abi::SHF_INFO_LINK,
+            entries: Vec::new(),
+        });
+    }
+    let entries = &mut target.relocs[0].entries;
+    for entry in tables.into_iter().flat_map(|table| table.entries) {
+        // Below the section's size, which was checked to fit.
+        entries.push(OutReloc { offset: entry.offset + offset, ..entry });
+    }
+}
+
+/// Adds the livepatch symbols and relocation tables, each once, in order of first use.
+fn add_klp_relocations(
+    object: &mut OutObject,
+    relocations: Vec<Krela>,
+    moved: &Map<OutSectionIndex, Moved>,
+) -> Result<()> {
+    let mut symbols: Map<String, OutSymbolIndex> = Map::default();
+    // By section, not by its name: several can have the same (spec section 27.46).
+    let mut tables: Map<(OutSectionIndex, String), usize> = Map::default();
+    for Krela { mut section, mut offset, kind, addend, object: owner, symbol } in relocations {
+        if let Some(new) = moved.get(&section) {
+            section = new.section;
+            // Both are offsets in sections that exist.
+            offset += new.offset;
+        }
+        if symbol.name.is_empty() || symbol.name.contains(',') {
+            return Err(bad(format!(
+                "the kernel could not find a symbol of the name '{}'",
+                symbol.name
+            ))
+            .in_section(".kpatch.symbols"));
+        }
+        let name = format!(".klp.sym.{}.{},{}", symbol.object, symbol.name, symbol.position);
+        let target = *symbols.entry(name).or_insert_with_key(|name| {
+            object.symbols.push(OutSymbol {
+                name: name.clone(),
+                kind: symbol.kind,
+                bind: symbol.bind,
+                other: 0,
+                home: OutHome::Reserved(abi::SHN_LIVEPATCH),
+                value: 0,
+                size: 0,
+            });
+            object.symbols.len() - 1
+        });
+        let base = &mut object.sections[section];
+        let table = *tables.entry((section, owner)).or_insert_with_key(|(_, owner)| {
+            base.relocs.push(OutRelocs {
+                name: format!(".klp.rela.{owner}.{}", base.name),
+                flags: abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH,
+                entries: Vec::new(),
+            });
+            base.relocs.len() - 1
+        });
+        base.relocs[table].entries.push(OutReloc { offset, kind, symbol: Some(target), addend });
+    }
+    Ok(())
+}
+
+/// The object without the sections marked in `removed` and the symbols in them.
+fn remove_sections(object: OutObject, removed: &[bool]) -> Result<OutObject> {
+    let section_places = renumber(removed.iter().map(|&gone| !gone));
+    let symbol_places = renumber(object.symbols.iter().map(|symbol| match symbol.home {
+        OutHome::Section(section) => section_places[section].is_some(),
+        _ => true,
+    }));
+    let mut result = OutObject { sections: Vec::new(), symbols: Vec::new(), ..object };
+    for (mut section, &gone) in object.sections.into_iter().zip(removed) {
+        if gone {
+            continue;
+        }
+        if let Some(link) = section.link {
+            section.link = section_places[link];
+            if section.link.is_none() {
+                return Err(
+                    bad("sh_link refers to a section that is removed").in_section(section.name)
+                );
+            }
+        }
+        for table in &mut section.relocs {
+            for entry in &mut table.entries {
+                let Some(symbol) = entry.symbol else { continue };
+                entry.symbol = symbol_places[symbol];
+                if entry.symbol.is_none() {
+                    return Err(bad("a relocation refers to a section that is removed")
+                        .in_section(&*table.name)
+                        .at_symbol(&*object.symbols[symbol].name)
+                        .at_offset(entry.offset));
+                }
+            }
+        }
+        result.sections.push(section);
+    }
+    for (mut symbol, place) in object.symbols.into_iter().zip(symbol_places) {
+        if place.is_none() {
+            continue;
+        }
+        if let OutHome::Section(section) = symbol.home
+            && let Some(section) = section_places[section]
+        {
+            symbol.home = OutHome::Section(section);
+        }
+        result.symbols.push(symbol);
+    }
+    Ok(result)
+}
+
+/// New places of what is kept; `None` for the rest.
+fn renumber(kept: impl Iterator<Item = bool>) -> Vec<Option<usize>> {
+    let mut next = 0;
+    kept.map(|kept| {
+        kept.then(|| {
+            next += 1;
+            next - 1
+        })
+    })
+    .collect()
+}

@@ -1,0 +1,7 @@
+//! From what was selected to the output model, in kpatch's and in the kernel's own form.
+
+pub mod build;
+pub mod convert;
+pub mod resolve;
+mod sites;
+mod strings;

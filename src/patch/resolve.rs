@@ -1,0 +1,333 @@
+//! Decides who resolves each reference of the patch: the linker, the module loader, or
+//! livepatch when the patched object is there (spec section 19.5).
+
+use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
+
+use crate::diff::compare::Comparer;
+use crate::diff::select::Selection;
+use crate::diff::status::{Status, Statuses};
+use crate::elf::abi;
+use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
+use crate::elf::object::Reloc;
+use crate::error::{Error, Result};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::parent::{Found, Parent};
+use crate::kernel::refs::{Effective, Refs};
+use crate::kernel::symtab::BlockId;
+
+/// How a symbol's position among its namesakes is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sympos {
+    /// As the C tool: 1 for a unique local symbol, 0 for globals, except where the kernel
+    /// would find another symbol.
+    DropIn,
+    /// As the kernel documents it: 0 for unique names.
+    Kernel,
+}
+
+/// What to resolve against.
+pub struct Target<'p> {
+    /// The object that is patched.
+    pub parent: &'p Parent<'p>,
+    /// The parent's FILE block of each original symbol.
+    pub blocks: IdVec<SymbolId<Orig>, Option<BlockId>>,
+    /// How positions are written.
+    pub sympos: Sympos,
+    /// kpatch's `--klp-arch`.
+    pub klp_arch: bool,
+}
+
+/// A reference that livepatch resolves.
+#[derive(Clone, Debug)]
+pub struct KlpReloc {
+    /// Section that holds the relocated field.
+    pub section: SectionId<Patched>,
+    /// The relocation, as in the patched object.
+    pub reloc: Reloc<Patched>,
+    /// Addend relative to the symbol.
+    pub addend: i64,
+    /// The symbol it needs.
+    pub symbol: KlpSymbol,
+    /// The symbol is exported, and the parent is a module.
+    pub external: bool,
+}
+
+/// A symbol of the running kernel.
+#[derive(Clone, Debug)]
+pub struct KlpSymbol {
+    /// Its name there.
+    pub name: String,
+    /// The object it lives in.
+    pub object: String,
+    /// Address, 0 when unknown.
+    pub addr: u64,
+    /// Position among its namesakes.
+    pub sympos: u64,
+    /// STB_*.
+    pub bind: u8,
+    /// STT_*.
+    pub kind: u8,
+}
+
+/// The decisions for all references of a patch.
+pub struct Resolution {
+    /// References that livepatch resolves, in output order.
+    pub klp: Vec<KlpReloc>,
+    /// (section, offset, index in its list) of the relocations that became klp relocations.
+    pub moved: IndexSet<(SectionId<Patched>, usize), RandomState>,
+    /// Symbols that nothing refers to any more.
+    pub stripped: IndexSet<SymbolId<Patched>, RandomState>,
+}
+
+/// A changed function and what it replaces.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// The function in the patched object.
+    pub symbol: SymbolId<Patched>,
+    /// Its name in the running kernel.
+    pub name: String,
+    /// Address of the original; 0 when unknown.
+    pub old_addr: u64,
+    /// Size of the original in bytes.
+    pub old_size: u64,
+    /// Position among its namesakes.
+    pub sympos: u64,
+}
+
+/// Looks symbols of the patched object up in the parent.
+pub struct Resolver<'a, 'l, 'o, 'd> {
+    /// The comparison.
+    pub comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+    /// Statuses of the patched object.
+    pub statuses: &'a Statuses,
+    /// What to resolve against.
+    pub target: &'a Target<'a>,
+}
+
+/// Functions of the shadow variable API: the patch module brings them along.
+const SHADOW: [&str; 3] = ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
+
+impl<'a> Resolver<'a, '_, '_, '_> {
+    fn layout(&self) -> &Layout<'_, '_, Patched> {
+        self.comparer.patched.layout
+    }
+
+    /// The name a symbol has in the output: the original's, since that is what runs.
+    pub fn name(&self, id: SymbolId<Patched>) -> &str {
+        self.comparer.output_name(id)
+    }
+
+    /// Looks a symbol up in the parent.
+    pub fn lookup(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
+        let block = self.comparer.twins.orig_symbol(id).and_then(|twin| self.target.blocks[twin]);
+        self.target.parent.lookup(self.name(id), block)
+    }
+
+    /// Whether a key is defined in another object than vmlinux.
+    pub fn in_module(&self, id: SymbolId<Patched>) -> Result<bool> {
+        Ok(self.lookup(id)?.is_some_and(|found| self.object_of(&found) != "vmlinux"))
+    }
+
+    fn object_of<'f>(&'f self, found: &Found<'f>) -> &'f str {
+        found.object.unwrap_or(self.target.parent.name())
+    }
+
+    fn sympos(&self, found: &Found<'_>) -> u64 {
+        let Some(rank) = found.rank else { return 0 };
+        match self.target.sympos {
+            // The kernel takes 0 as "unique" and then refuses a global with static namesakes.
+            Sympos::DropIn if found.global && rank.total > 1 => u64::from(rank.position),
+            Sympos::DropIn => found.sympos,
+            Sympos::Kernel if rank.total == 1 => 0,
+            Sympos::Kernel => u64::from(rank.position),
+        }
+    }
+
+    fn not_found(&self, name: &str) -> Error {
+        Error::broken("symbol-not-found", format!("can't find symbol '{name}' in symbol table"))
+            .in_file(self.target.parent.table().file())
+            .at_symbol(name)
+            .advise(
+                "is this the symbol table of the kernel that the original object was built for?",
+            )
+    }
+
+    /// What the changed functions replace, in symbol order.
+    pub fn replaced(&self, functions: &[(SymbolId<Patched>, bool)]) -> Result<Vec<Replaced>> {
+        let changed = functions.iter().filter(|f| f.1);
+        changed
+            .map(|&(symbol, _)| {
+                let name = self.name(symbol);
+                let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
+                self.check_local(symbol, &found)?;
+                Ok(Replaced {
+                    symbol,
+                    name: found.name.to_owned(),
+                    old_addr: found.addr,
+                    old_size: found.size,
+                    sympos: self.sympos(&found),
+                })
+            })
+            .collect()
+    }
+
+    fn check_local(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
+        let symbol = self.layout().object.symbol(id);
+        if symbol.bind == abi::STB_LOCAL && found.global {
+            let name = self.name(id);
+            return Err(Error::broken(
+                "symbol-not-found",
+                format!("can't find local symbol '{name}' in symbol table"),
+            )
+            .in_file(self.target.parent.table().file())
+            .at_symbol(name)
+            .advise("the parent only has a global symbol of that name"));
+        }
+        Ok(())
+    }
+
+    /// Decides about every relocation that `entries` lists: (section, index, relocation).
+    pub fn resolve(
+        &self,
+        selection: &Selection,
+        entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
+    ) -> Result<Resolution> {
+        let object = self.layout().object;
+        let mut flagged: IndexSet<(SectionId<Patched>, u64), RandomState> = IndexSet::default();
+        let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
+        for &(section, _, reloc) in entries {
+            if self.needs_klp(selection, section, &reloc, &mut decided)?
+                && let Effective::Reloc(base, effective) =
+                    Refs::new(self.layout(), section).effective(&reloc)?
+            {
+                flagged.insert((base, effective.offset));
+            }
+        }
+        let mut resolution = Resolution {
+            klp: Vec::new(),
+            moved: IndexSet::default(),
+            stripped: IndexSet::default(),
+        };
+        let mut used: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
+        let mut candidates = Vec::new();
+        for &(section, index, reloc) in entries {
+            let target = Refs::new(self.layout(), section).resolve(&reloc)?;
+            if !flagged.contains(&(section, reloc.offset)) || !self.may_move(section, &reloc) {
+                used.insert(target.symbol);
+                continue;
+            }
+            resolution.klp.push(self.klp_reloc(section, &reloc, target.symbol, target.addend)?);
+            resolution.moved.insert((section, index));
+            let homeless = object.section_of(target.symbol).is_none_or(|s| !selection.sections[s]);
+            if homeless {
+                candidates.push(target.symbol);
+            }
+        }
+        resolution.stripped = candidates.into_iter().filter(|s| !used.contains(s)).collect();
+        Ok(resolution)
+    }
+
+    /// Of several relocations at one place only the one with a symbol can become a klp relocation.
+    fn may_move(&self, _section: SectionId<Patched>, reloc: &Reloc<Patched>) -> bool {
+        reloc.symbol.index() != 0
+    }
+
+    fn klp_reloc(
+        &self,
+        section: SectionId<Patched>,
+        reloc: &Reloc<Patched>,
+        symbol: SymbolId<Patched>,
+        addend: i64,
+    ) -> Result<KlpReloc> {
+        let layout = self.layout();
+        let section_name = layout.object.section_name(section);
+        let name = self.name(symbol);
+        let in_module = self.target.parent.name() != "vmlinux";
+        if !self.target.klp_arch && in_module && matches!(layout.class(section), Class::Table(_)) {
+            return Err(Error::broken(
+                "klp-reloc-in-table",
+                format!("unsupported klp relocation reference to symbol '{name}' in module-specific special section '{section_name}'"),
+            )
+            .in_section(section_name)
+            .at_offset(reloc.offset));
+        }
+        let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
+        let view = layout.object.symbol(symbol);
+        let changed_function = view.kind == abi::STT_FUNC
+            && self.statuses.symbols[symbol] == Status::Changed
+            && layout.parent(symbol).is_none();
+        Ok(KlpReloc {
+            section,
+            reloc: *reloc,
+            addend,
+            external: in_module && found.exported,
+            symbol: KlpSymbol {
+                name: found.name.to_owned(),
+                object: self.object_of(&found).to_owned(),
+                addr: if in_module { 0 } else { found.addr },
+                sympos: self.sympos(&found),
+                // The patch's own copy of a changed function is local to the patch.
+                bind: if changed_function { abi::STB_LOCAL } else { view.bind },
+                kind: view.kind,
+            },
+        })
+    }
+
+    fn needs_klp(
+        &self,
+        selection: &Selection,
+        section: SectionId<Patched>,
+        reloc: &Reloc<Patched>,
+        decided: &mut IndexMap<SymbolId<Patched>, bool, RandomState>,
+    ) -> Result<bool> {
+        let layout = self.layout();
+        let object = layout.object;
+        let arch = layout.arch;
+        if layout.class(section) == Class::Debug
+            || (arch.never_klp)(reloc.kind, object.section_name(section))
+        {
+            return Ok(false);
+        }
+        let refs = Refs::new(layout, section);
+        let Effective::Reloc(base, effective) = refs.effective(reloc)? else { return Ok(false) };
+        let target = Refs::new(layout, base).resolve(&effective)?;
+        let symbol = object.symbol(target.symbol);
+        if target.symbol.index() == 0
+            || SHADOW.contains(&symbol.name)
+            || arch.never_klp_symbol.is_some_and(|p| symbol.name.starts_with(p))
+        {
+            return Ok(false);
+        }
+        if object.section_of(target.symbol).is_some_and(|s| selection.sections[s]) {
+            return Ok(symbol.kind == abi::STT_FUNC
+                && layout.parent(target.symbol).is_none()
+                && (arch.is_function_pointer)(reloc.kind, target.addend)
+                && self.statuses.symbols[target.symbol] != Status::New
+                && !self.name(target.symbol).contains('.'));
+        }
+        if let Some(&known) = decided.get(&target.symbol) {
+            return Ok(known);
+        }
+        let needed = self.lives_elsewhere(target.symbol)?;
+        decided.insert(target.symbol, needed);
+        Ok(needed)
+    }
+
+    /// Whether only livepatch can find a symbol that is not in the patch.
+    fn lives_elsewhere(&self, id: SymbolId<Patched>) -> Result<bool> {
+        let layout = self.layout();
+        let symbol = layout.object.symbol(id);
+        // Another object of the same patch supplies what the parent does not have.
+        let Some(found) = self.lookup(id)? else { return Ok(false) };
+        if symbol.bind == abi::STB_LOCAL {
+            self.check_local(id, &found)?;
+            return Ok(true);
+        }
+        if found.exported {
+            let local_entry = layout.is_bundled(id) && (layout.arch.local_entry)(symbol.other) != 0;
+            return Ok(local_entry || self.object_of(&found) != "vmlinux");
+        }
+        Ok(found.global || found.object.is_none())
+    }
+}

@@ -1,0 +1,70 @@
+//! ftrace sites of the functions of a patch (spec section 19.6).
+
+use super::build::{Builder, Output};
+use crate::arch::SiteTable;
+use crate::elf::abi;
+use crate::elf::out::OutReloc;
+use crate::error::{Error, Result};
+
+/// Adds the table that tells ftrace where the functions of the patch can be hooked, and
+/// turns sites that were switched off back into calls.
+pub(super) fn add(output: &mut Output<'_>, builder: &Builder<'_, '_, '_, '_>) -> Result<()> {
+    let layout = builder.patched();
+    let arch = layout.arch;
+    let functions: Vec<_> = builder.traced(output).collect();
+    let mut sites = Vec::with_capacity(functions.len());
+    for (id, section, symbol, home) in functions {
+        let view = layout.view(id, section);
+        let site = (arch.ftrace_site)(&view, &mut layout.entry_relocs(id, section)).map_err(
+            |message| {
+                Error::broken("ftrace-site", message)
+                    .in_file(layout.object.file())
+                    .in_section(layout.object.section_name(section))
+                    .at_symbol(view.name)
+                    .advise("the function's entry has a form that is not known for this machine")
+            },
+        )?;
+        if let Some((bytes, kind)) = site.rewrite {
+            let out = &mut output.object.sections[home];
+            let at = site.offset as usize;
+            if let Some(place) = out.data.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+            let entries = out.relocs.iter_mut().flat_map(|t| &mut t.entries);
+            for entry in entries.filter(|e| e.offset == site.offset + 1) {
+                entry.kind = kind;
+            }
+        }
+        sites.push((symbol, home, view.value, site.offset));
+    }
+    let kind = output.pointer;
+    match (arch.site_table)(layout.has_pfe()) {
+        SiteTable::McountLoc => {
+            let relocs =
+                sites.iter().enumerate().map(|(i, &(symbol, _, value, offset))| OutReloc {
+                    offset: 8 * i as u64,
+                    kind,
+                    symbol: Some(symbol),
+                    addend: offset.wrapping_sub(value) as i64,
+                });
+            let relocs = relocs.collect();
+            output.add_section("__mcount_loc", vec![0; 8 * sites.len()], 8, relocs);
+        }
+        SiteTable::PatchableEntries => {
+            for (_, home, _, offset) in sites {
+                let symbol = output.section_symbol(home);
+                let entry =
+                    OutReloc { offset: 0, kind, symbol: Some(symbol), addend: offset as i64 };
+                let index =
+                    output.add_section("__patchable_function_entries", vec![0; 8], 8, vec![entry]);
+                let section = &mut output.object.sections[index];
+                section.flags |= abi::SHF_WRITE;
+                if layout.pfe_ordered() {
+                    section.flags |= abi::SHF_LINK_ORDER;
+                }
+                section.link = Some(home);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What a run found, for people and for programs.
+
+use std::fmt;
+
+use crate::diff::select::Effect;
+use crate::diff::verdict::Reason;
+
+pub mod canon;
+mod sha1;
+
+/// Whether a function changed or is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionStatus {
+    /// It replaces a function of the running kernel.
+    Changed,
+    /// The original does not have it.
+    New,
+}
+
+/// A function of the patch.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Name: the original's where it has one.
+    pub name: String,
+    /// Whether it changed or is new.
+    pub status: FunctionStatus,
+    /// How it differs from the original, most telling first; empty for a new function.
+    pub reasons: Vec<Reason>,
+}
+
+/// Everything a run found out about one pair.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The functions of the patch, in symbol order.
+    pub functions: Vec<Function>,
+    /// Remarks that go with the result.
+    pub messages: Vec<String>,
+    /// What the user should look at.
+    pub warnings: Vec<String>,
+    /// What makes the patch worth applying.
+    pub effect: Effect,
+}
+
+impl Report {
+    /// Whether there is anything to apply.
+    pub fn is_changed(&self) -> bool {
+        !self.effect.is_empty()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at +{offset:#x}")?;
+        }
+        write!(f, ": {} -> {}", self.before, self.after)
+    }
+}
+
+impl Function {
+    /// The line that tells of it.
+    pub fn line(&self) -> String {
+        let status = match self.status {
+            FunctionStatus::Changed => "changed",
+            FunctionStatus::New => "new",
+        };
+        format!("{status} function: {}", self.name)
+    }
+}

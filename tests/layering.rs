@@ -1,0 +1,514 @@
+//! House rules that the compiler does not check, over all sources of the workspace:
+//!
+//! * imports follow the flow `error < elf < arch < kernel < diff < patch < report < cli`:
+//!   a module names only its own layer and lower ones;
+//! * nothing outside tests can panic on purpose;
+//! * files stay short enough to read.
+//!
+//! Code under `#[cfg(test)]` is exempt from the first two, also when it is in a file of its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Lowest first.
+const LAYERS: [&str; 8] = ["error", "elf", "arch", "kernel", "diff", "patch", "report", "cli"];
+
+/// Files have fewer lines than this.
+const TOO_LONG: usize = 650;
+
+/// Files that may be longer, to which length, and why. An entry that is not needed is an error.
+const LONG: [(&str, usize, &str); 1] =
+    [("src/elf/object.rs", 700, "older than the rule; the header and table readers can move out")];
+
+// ---- Tokens ----------------------------------------------------------------------------
+
+#[derive(Clone, Debug, PartialEq)]
+struct Token {
+    /// An identifier or number, or one punctuation character; literals are `""`.
+    text: String,
+    /// From 1.
+    line: usize,
+}
+
+/// Splits Rust source into tokens: no comments, no contents of literals, so that neither an
+/// intra-doc link nor a message is taken for code.
+fn tokens(source: &str) -> Vec<Token> {
+    let chars: Vec<char> = source.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    // not a lifetime
+    let is_character = |i: usize| at(i) == '\'' && (at(i + 1) == '\\' || at(i + 2) == '\'');
+    let (mut found, mut i, mut line) = (Vec::new(), 0, 1);
+    while i < chars.len() {
+        let (start, first_line) = (i, line);
+        let mut literal = false;
+        let c = at(i);
+        if c.is_whitespace() {
+            i += 1;
+        } else if c == '/' && at(i + 1) == '/' {
+            while i < chars.len() && at(i) != '\n' {
+                i += 1;
+            }
+        } else if c == '/' && at(i + 1) == '*' {
+            let mut depth = 0;
+            while i < chars.len() {
+                match (at(i), at(i + 1)) {
+                    ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                    ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                    _ => i += 1,
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else if let Some(end) = raw_string(&chars, i) {
+            (literal, i) = (true, end);
+        } else if c == '"' || (matches!(c, 'b' | 'c') && at(i + 1) == '"') {
+            i += if c == '"' { 1 } else { 2 };
+            while i < chars.len() && at(i) != '"' {
+                i += if at(i) == '\\' { 2 } else { 1 };
+            }
+            (literal, i) = (true, i + 1);
+        } else if c == 'b' && at(i + 1) == '\'' || is_character(i) {
+            i += usize::from(c == 'b');
+            i += if at(i + 1) == '\\' { 3 } else { 2 };
+            while i < chars.len() && at(i) != '\'' {
+                i += 1;
+            }
+            (literal, i) = (true, i + 1);
+        } else if is_word(c) {
+            while is_word(at(i)) {
+                i += 1;
+            }
+        } else {
+            i += 1;
+        }
+        i = i.min(chars.len());
+        line += chars[start..i].iter().filter(|c| **c == '\n').count();
+        let comment = c == '/' && i > start + 1;
+        if literal {
+            found.push(Token { text: "\"\"".to_owned(), line: first_line });
+        } else if !c.is_whitespace() && !comment {
+            found.push(Token { text: chars[start..i].iter().collect(), line: first_line });
+        }
+    }
+    found
+}
+
+/// End of the raw string that starts at `i`, if one does: `r"`, `r#"`, `br"`, `cr##"`.
+fn raw_string(chars: &[char], i: usize) -> Option<usize> {
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    if i > 0 && (at(i - 1).is_alphanumeric() || at(i - 1) == '_') {
+        return None;
+    }
+    let r = if matches!(at(i), 'b' | 'c') { i + 1 } else { i };
+    if at(r) != 'r' {
+        return None;
+    }
+    let hashes = (r + 1..).take_while(|&i| at(i) == '#').count();
+    let open = r + 1 + hashes;
+    if at(open) != '"' {
+        return None;
+    }
+    let closes = |i: usize| at(i) == '"' && (1..=hashes).all(|n| at(i + n) == '#');
+    Some((open + 1..chars.len()).find(|&i| closes(i)).map_or(chars.len(), |i| i + 1 + hashes))
+}
+
+/// Removes the items under `#[cfg(test)]`. Returns the rest, and the names of the removed
+/// modules whose code is in a file of its own.
+fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+    let text = |i: usize| tokens.get(i).map_or("", |t: &Token| t.text.as_str());
+    // behind the bracket that closes the one at `i`
+    let close = |mut i: usize| {
+        let mut depth = 0;
+        while i < tokens.len() {
+            match text(i) {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth -= 1,
+                _ => {}
+            }
+            i += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        i
+    };
+    let is_test = |i: usize| {
+        text(i) == "#"
+            && text(i + 1) == "["
+            && text(i + 2) == "cfg"
+            && (text(i + 4) == "test" && text(i + 5) == ")"
+                || text(i + 4) == "all"
+                    && text(i + 6) == "test"
+                    && matches!(text(i + 7), "," | ")"))
+    };
+    let (mut rest, mut files, mut i) = (Vec::new(), Vec::new(), 0);
+    while i < tokens.len() {
+        if !is_test(i) {
+            rest.push(tokens[i].clone());
+            i += 1;
+            continue;
+        }
+        i = close(i + 1);
+        while text(i) == "#" {
+            i = close(i + 1);
+        }
+        // the item ends with its first block, or with `;` before one
+        let mut name = None;
+        while i < tokens.len() {
+            match text(i) {
+                "mod" => name = Some(text(i + 1).to_owned()),
+                "{" => {
+                    i = close(i);
+                    break;
+                }
+                "(" | "[" => {
+                    i = close(i);
+                    continue;
+                }
+                ";" => {
+                    files.extend(name.take());
+                    i += 1;
+                    break;
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+    }
+    (rest, files)
+}
+
+// ---- Rules -----------------------------------------------------------------------------
+
+/// Something that breaks a rule.
+#[derive(Debug, PartialEq)]
+struct Finding {
+    line: usize,
+    what: String,
+}
+
+fn finding(line: usize, what: impl Into<String>) -> Finding {
+    Finding { line, what: what.into() }
+}
+
+/// The module path of a file, from its path below `src`: `elf/ids.rs` is `[elf, ids]`.
+fn module_path(file: &str) -> Vec<&str> {
+    let mut path: Vec<_> = file.trim_end_matches(".rs").split('/').collect();
+    if path.last().is_some_and(|last| ["mod", "lib", "main"].contains(last)) {
+        path.pop();
+    }
+    path
+}
+
+/// All paths in the path or group that starts at `*i`, with their lines; moves `*i` behind it.
+fn paths(tokens: &[Token], i: &mut usize, prefix: &[String], into: &mut Vec<(Vec<String>, usize)>) {
+    let mut path = prefix.to_vec();
+    let mut line = 0;
+    while let Some(token) = tokens.get(*i) {
+        line = token.line;
+        if token.text == "{" {
+            *i += 1;
+            while tokens.get(*i).is_some_and(|t| t.text != "}") {
+                paths(tokens, i, &path, into);
+                // `as name`, and the comma
+                while tokens.get(*i).is_some_and(|t| t.text != "," && t.text != "}") {
+                    *i += 1;
+                }
+                if tokens.get(*i).is_some_and(|t| t.text == ",") {
+                    *i += 1;
+                }
+            }
+            *i += 1;
+            return;
+        }
+        path.push(token.text.clone());
+        *i += 1;
+        let colons = |n: usize| tokens.get(*i + n).is_some_and(|t| t.text == ":");
+        if !(colons(0) && colons(1)) {
+            break;
+        }
+        *i += 2;
+    }
+    into.push((path, line));
+}
+
+/// Imports and paths of the file that leave its layer upwards, or do not lead to a layer.
+fn upward(file: &str, tokens: &[Token]) -> Vec<Finding> {
+    let module = module_path(file);
+    // lib.rs and main.rs stand above all layers
+    let Some(&own) = module.first() else { return Vec::new() };
+    let Some(own_rank) = LAYERS.iter().position(|l| *l == own) else {
+        return vec![finding(1, format!("module {own} has no place among the layers"))];
+    };
+    let mut found = Vec::new();
+    let mut i = 0;
+    while i < tokens.len() {
+        let word = tokens[i].text.as_str();
+        let is_path = tokens.get(i + 1).is_some_and(|t| t.text == ":")
+            && tokens.get(i + 2).is_some_and(|t| t.text == ":")
+            && !(i >= 2 && tokens[i - 1].text == ":" && tokens[i - 2].text == ":");
+        if !is_path || !["crate", "super"].contains(&word) {
+            i += 1;
+            continue;
+        }
+        let mut all = Vec::new();
+        paths(tokens, &mut i, &[], &mut all);
+        for (path, line) in all {
+            let supers = path.iter().take_while(|p| *p == "super").count();
+            let target = match path[0].as_str() {
+                "crate" => path.get(1),
+                _ if supers >= module.len() => path.get(supers),
+                _ => continue,
+            };
+            let Some(target) = target else { continue };
+            match LAYERS.iter().position(|l| l == target) {
+                Some(rank) if rank <= own_rank => {}
+                Some(_) => found.push(finding(line, format!("{own} uses the higher {target}"))),
+                None => found.push(finding(line, format!("{target} is not a layer"))),
+            }
+        }
+    }
+    found
+}
+
+/// Calls that panic.
+fn panics(tokens: &[Token]) -> Vec<Finding> {
+    let text = |i: usize| tokens.get(i).map_or("", |t| t.text.as_str());
+    let mut found = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        let called = i > 0 && [".", ":"].contains(&text(i - 1));
+        let hit = match token.text.as_str() {
+            "unwrap" | "expect" | "unwrap_err" | "expect_err" => called,
+            "panic" | "todo" | "unimplemented" | "unreachable" => text(i + 1) == "!",
+            _ => false,
+        };
+        if hit {
+            found.push(finding(token.line, format!("{} outside of tests", token.text)));
+        }
+    }
+    found
+}
+
+/// A file with its number of lines against the limit.
+fn too_long(name: &str, lines: usize) -> Option<Finding> {
+    let exception = LONG.iter().find(|(file, ..)| *file == name);
+    match exception {
+        Some((_, limit, _)) if lines > *limit => {
+            Some(finding(lines, format!("{lines} lines; its exception ends at {limit}")))
+        }
+        Some(_) if lines < TOO_LONG => Some(finding(lines, "is short again: remove its exception")),
+        None if lines >= TOO_LONG => {
+            Some(finding(lines, format!("{lines} lines, {TOO_LONG} are too many: split it")))
+        }
+        _ => None,
+    }
+}
+
+// ---- The sources -----------------------------------------------------------------------
+
+/// (path below `folder` with `/`, contents) of all `.rs` files, in order.
+fn sources(folder: &Path) -> Vec<(String, String)> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(folder, &mut files);
+    files.sort();
+    let read = |path: PathBuf| {
+        let parts: Vec<_> = path.strip_prefix(folder).unwrap().iter().collect();
+        let name = parts.join("/".as_ref()).into_string().unwrap();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// All findings in a set of files as `name:line: what`.
+fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
+    let mut parsed = Vec::new();
+    let mut test_files = BTreeSet::new();
+    for (name, source) in files {
+        let (code, modules) = without_tests(tokens(source));
+        let module = module_path(name).join("/");
+        for test in modules {
+            let path = if module.is_empty() { test } else { format!("{module}/{test}") };
+            test_files.insert(path);
+        }
+        parsed.push((name, source, code));
+    }
+    let is_test = |name: &str| {
+        let path = module_path(name);
+        (1..=path.len()).any(|n| test_files.contains(&path[..n].join("/")))
+    };
+    let mut report = Vec::new();
+    for (name, source, code) in parsed {
+        let full = format!("{root}/{name}");
+        let mut found = Vec::new();
+        if !is_test(name) {
+            if layered {
+                found.extend(upward(name, &code));
+            }
+            found.extend(panics(&code));
+            // a group may name the same layer twice
+            found.dedup();
+        }
+        found.extend(too_long(&full, source.lines().count()));
+        report.extend(found.iter().map(|f| format!("{full}:{}: {}", f.line, f.what)));
+    }
+    report
+}
+
+#[test]
+fn sources_keep_the_house_rules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = sources(&root.join("src"));
+    assert!(library.iter().any(|(name, _)| name == "elf/object.rs"), "the scan found no files");
+    let mut report = check("src", &library, true);
+    for (file, ..) in LONG {
+        assert!(root.join(file).exists(), "{file} has an exception but does not exist");
+    }
+    // another crate, whose modules are its own; it is above all layers
+    let compat = sources(&root.join("kpatch-compat/src"));
+    report.extend(check("kpatch-compat/src", &compat, false));
+    assert!(report.is_empty(), "\n{}", report.join("\n"));
+}
+
+// ---- The scanner itself ----------------------------------------------------------------
+
+fn words(source: &str) -> Vec<String> {
+    tokens(source).into_iter().map(|t| t.text).collect()
+}
+
+fn scan(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<_> = files.iter().map(|(n, s)| ((*n).to_owned(), (*s).to_owned())).collect();
+    check("src", &files, true)
+}
+
+#[test]
+fn tokens_leave_out_comments_and_literals() {
+    assert_eq!(words("a // b\nc /* d /* e */ f */ g"), ["a", "c", "g"]);
+    assert_eq!(words(r##"f("x \" y", r#"p " q"#, b"z", 'c', '\'', b'\n')"##).len(), 14);
+    assert_eq!(words("fn f<'a>(x: &'a str) {}").iter().filter(|w| *w == "a").count(), 2);
+    assert_eq!(words("\"panic!()\" r\"todo!()\" '\"' x"), ["\"\"", "\"\"", "\"\"", "x"]);
+    let lines: Vec<_> = tokens("a\n\"\n\n\"\nb").iter().map(|t| t.line).collect();
+    assert_eq!(lines, [1, 2, 5]);
+}
+
+#[test]
+fn upward_imports_are_found() {
+    let cases = [
+        "use crate::diff::twins;",
+        "use crate::{error::Error, diff::{self, twins}};",
+        "use crate::{\n error::Error,\n diff};",
+        "fn f() -> crate::diff::Twins { x }",
+        "pub(crate) use super::super::diff::Twins;",
+        "use super::{super::diff::Twins};",
+        "macro_rules! m { () => { $crate::diff::Twins } }",
+        "#[cfg(not(test))] use crate::diff::twins;",
+        "#[cfg(any(test, feature = \"x\"))] use crate::diff::twins;",
+    ];
+    for case in cases {
+        let found = scan(&[("kernel/names.rs", case)]);
+        let line = if case.contains('\n') { 3 } else { 1 };
+        let want = format!("src/kernel/names.rs:{line}: kernel uses the higher diff");
+        assert_eq!(found, [want], "{case}");
+    }
+    let found = scan(&[("elf/mod.rs", "use super::arch::Arch;")]);
+    assert_eq!(found, ["src/elf/mod.rs:1: elf uses the higher arch"]);
+    let found = scan(&[("error.rs", "\nuse crate::elf::abi;")]);
+    assert_eq!(found, ["src/error.rs:2: error uses the higher elf"]);
+    let found = scan(&[("diff/a.rs", "use crate::Shortcut;")]);
+    assert_eq!(found, ["src/diff/a.rs:1: Shortcut is not a layer"]);
+    let found = scan(&[("util.rs", "")]);
+    assert_eq!(found, ["src/util.rs:1: module util has no place among the layers"]);
+}
+
+#[test]
+fn imports_downward_and_sideways_are_fine() {
+    let good = "
+        //! See [`crate::cli`].
+        use crate::elf::{abi, ids::{Id, Side}};
+        use crate::kernel::names as n;
+        use crate::error::{Error, Result};
+        use super::{tables, super::arch};
+        pub(crate) fn f() { let _ = \"crate::diff::x\"; crate::kernel::tables::g(super::diff()) }
+    ";
+    assert_eq!(scan(&[("kernel/names.rs", good)]), [""; 0]);
+    assert_eq!(scan(&[("lib.rs", "pub mod cli; use crate::cli::run;")]), [""; 0]);
+    // two levels down, `super::super` is still the same layer
+    assert_eq!(scan(&[("kernel/a/b.rs", "use super::super::diff;")]), [""; 0]);
+}
+
+#[test]
+fn panics_are_found() {
+    for (call, word) in [
+        ("x.unwrap()", "unwrap"),
+        ("x\n.expect(\"y\")", "expect"),
+        ("x.map(Option::unwrap)", "unwrap"),
+        ("x.unwrap_err()", "unwrap_err"),
+        ("panic!(\"y\")", "panic"),
+        ("todo!()", "todo"),
+        ("unimplemented!()", "unimplemented"),
+        ("std::unreachable!()", "unreachable"),
+    ] {
+        let line = if call.contains('\n') { 2 } else { 1 };
+        let want = format!("src/elf/a.rs:{line}: {word} outside of tests");
+        assert_eq!(scan(&[("elf/a.rs", &format!("fn f() {{ {call} }}"))]), [want], "{call}");
+    }
+    let harmless = "
+        #[expect(dead_code)]
+        fn unwrap(x: u8) -> u8 { let panic = x.unwrap_or(0); expect(panic) } // .unwrap()
+    ";
+    assert_eq!(scan(&[("elf/a.rs", harmless)]), [""; 0]);
+}
+
+#[test]
+fn test_code_is_exempt() {
+    let tests = "
+        #[cfg(test)]
+        mod fixtures;
+        #[cfg(test)]
+        #[allow(dead_code)]
+        fn helper(x: [u8; 2]) -> u8 { x.first().unwrap() }
+        #[cfg(all(test, target_os = \"linux\"))]
+        use crate::cli::run;
+        #[cfg(test)]
+        mod tests { use crate::diff::twins; fn f() { panic!() } }
+    ";
+    let fixtures = "use crate::cli::run; fn f() { todo!() }";
+    assert_eq!(scan(&[("arch/mod.rs", tests), ("arch/fixtures.rs", fixtures)]), [""; 0]);
+    // code behind the tests is not
+    let behind = format!("{tests}\nfn f() {{ todo!() }}");
+    let found = scan(&[("arch/mod.rs", &behind), ("arch/other.rs", fixtures)]);
+    assert_eq!(
+        found,
+        [
+            "src/arch/mod.rs:12: todo outside of tests",
+            "src/arch/other.rs:1: arch uses the higher cli",
+            "src/arch/other.rs:1: todo outside of tests",
+        ]
+    );
+}
+
+#[test]
+fn long_files_are_found() {
+    let lines = |n: usize| "\n".repeat(n);
+    assert_eq!(scan(&[("elf/a.rs", &lines(TOO_LONG - 1))]), [""; 0]);
+    let found = scan(&[("elf/a.rs", &lines(TOO_LONG))]);
+    assert_eq!(found, ["src/elf/a.rs:650: 650 lines, 650 are too many: split it"]);
+    let (file, limit, _) = LONG[0];
+    let name = file.trim_start_matches("src/");
+    assert_eq!(scan(&[(name, &lines(limit))]), [""; 0]);
+    let found = scan(&[(name, &lines(limit + 1))]);
+    assert_eq!(found, [format!("{file}:701: 701 lines; its exception ends at 700")]);
+    let found = scan(&[(name, &lines(10))]);
+    assert_eq!(found, [format!("{file}:10: is short again: remove its exception")]);
+}
