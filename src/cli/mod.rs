@@ -43,7 +43,10 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, fn(Vec<OsString>) -> Exit); 1] = [("dump", dump::main)];
+const VERBS: [(&str, Verb); 1] = [("dump", dump::main)];
+
+/// Runs a verb with its arguments.
+type Verb = fn(Vec<OsString>) -> Exit;
 
 /// Runs `klp-diff` with these arguments, the program name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
