@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(stop.status);
         }
     };
-    let child = parsed.positionals.first().map(|p| child_name(p)).unwrap_or_default();
+    let child = parsed.positionals.first().map(child_name).unwrap_or_default();
     let mut report = Report::default();
     let result = diff(&parsed, &child, &mut report);
     show(&report, &child);
