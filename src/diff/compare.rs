@@ -15,7 +15,7 @@ use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
-use crate::kernel::pieces::{Pieces, is_nameless};
+use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
@@ -382,7 +382,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return Ok(a.addend == b.addend);
         }
-        if is_nameless(orig, o_section) && is_nameless(patched, p_section) {
+        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
             let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
             let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);

@@ -12,7 +12,6 @@ use crate::elf::object::Home;
 use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
-use crate::kernel::pieces::is_nameless;
 
 /// How a section or symbol of the patched object relates to its twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +229,7 @@ fn named_verdict(
 ) -> Verdict {
     let layout = comparer.patched.layout;
     let whole = verdicts.section(id);
-    if whole.is_same() || !is_nameless(layout, id) {
+    if whole.is_same() || !layout.is_nameless(id) {
         return whole;
     }
     let entities = 0..layout.entity_count(id);

@@ -52,6 +52,15 @@ impl<S: Side> Cover<S> {
         Cover { spans, empty, last }
     }
 
+    /// The covering symbol of all of `low..=high`, when it is the same for each.
+    pub(super) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
+        let span = self.spans.partition_point(|s| s.0 <= low);
+        let same_span = self.spans.get(span).is_none_or(|s| s.0 > high);
+        let empty = self.empty.partition_point(|e| e.0 < low);
+        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > high);
+        (same_span && no_empty).then(|| self.at(low))
+    }
+
     pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {
         let behind = self.spans.partition_point(|s| s.0 <= at);
         let covering = self.spans[..behind].last().and_then(|s| s.1);

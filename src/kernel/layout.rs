@@ -6,10 +6,10 @@
 
 use indexmap::IndexMap;
 
-use super::classes::{classify, is_looked_up};
+use super::classes::{classify, is_looked_up, keeps_section_symbol};
 use super::cover::Cover;
 use super::names::{self, ChildKind};
-use super::tables;
+use super::{pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::{Arch, EntryReloc, FunctionView};
@@ -42,6 +42,9 @@ pub struct Layout<'o, 'd, S> {
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Class>,
     owner: IdVec<SectionId<S>, SymbolId<S>>,
+    /// Sections that references keep naming, and sections of nameless data.
+    keeps: IdVec<SectionId<S>, bool>,
+    nameless: IdVec<SectionId<S>, bool>,
     /// (function, prefix), sorted.
     prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// Prefix symbols, sorted.
@@ -91,6 +94,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             arch,
             class,
             owner: IdVec::filled(SymbolId::new(0), object.section_count()),
+            keeps: IdVec::filled(false, object.section_count()),
+            nameless: IdVec::filled(false, object.section_count()),
             prefixes: Vec::new(),
             prefix_symbols: Vec::new(),
             parents: Vec::new(),
@@ -105,6 +110,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.find_patchable();
         layout.find_prefixes()?;
         layout.find_owners()?;
+        for id in object.sections() {
+            layout.keeps[id] = keeps_section_symbol(object.section_name(id));
+            layout.nameless[id] = pieces::holds_nameless(&layout, id);
+        }
         layout.find_children()?;
         layout.index_covers();
         layout.cut_entities()?;
@@ -196,6 +205,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn find_owners(&mut self) -> Result<()> {
         let object = self.object;
+        let mut contested = Vec::new();
         for id in object.symbols() {
             let kind = object.symbol_kind(id);
             if kind != abi::STT_FUNC && kind != abi::STT_OBJECT {
@@ -206,21 +216,39 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if !names::owns_section(kind, name, object.section_name(section)) {
                 continue;
             }
+            let rival = self.owner[section];
+            if rival.index() != 0 && object.symbol(rival).value != object.symbol(id).value {
+                contested.push(section);
+            }
             self.owner[section] = id;
-            let value = object.symbol(id).value;
-            let expected = self.expected_value(id, section);
-            if value != expected {
-                return Err(Error::broken(
-                    "unexpected-symbol-offset",
-                    format!(
-                        "symbol {name} at offset {value} within section {}, expected {expected}",
-                        object.section_name(section)
-                    ),
-                )
-                .advise("a section named after a symbol must start with it, or with padding the machine's conventions know"));
+        }
+        // `ld -r` merges sections of one name: what several own, nobody owns.
+        for section in contested {
+            self.owner[section] = SymbolId::new(0);
+        }
+        for (section, &owner) in self.owner.iter() {
+            if owner.index() != 0 {
+                self.check_owner(owner, section)?;
             }
         }
         Ok(())
+    }
+
+    fn check_owner(&self, owner: SymbolId<S>, section: SectionId<S>) -> Result<()> {
+        let symbol = self.object.symbol(owner);
+        let (name, value) = (symbol.name, symbol.value);
+        let expected = self.expected_value(owner, section);
+        if value == expected {
+            return Ok(());
+        }
+        Err(Error::broken(
+            "unexpected-symbol-offset",
+            format!(
+                "symbol {name} at offset {value} within section {}, expected {expected}",
+                self.object.section_name(section)
+            ),
+        )
+        .advise("a section named after a symbol must start with it, or with padding the machine's conventions know"))
     }
 
     /// Where a symbol must lie in the section it owns: behind its prefix or padding.
@@ -441,6 +469,40 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             let Some((start, end)) = self.span(m) else { return false };
             if start == end { at == start } else { start <= at && at < end }
         })
+    }
+
+    /// [`Layout::covering`] for all of `low..=high`, when it is the same for each; otherwise
+    /// `None`.
+    pub fn covering_all(
+        &self,
+        section: SectionId<S>,
+        low: i64,
+        high: i64,
+    ) -> Option<Option<SymbolId<S>>> {
+        if low == high {
+            return Some(self.covering(section, low));
+        }
+        let (low, high) = (u64::try_from(low).ok()?, u64::try_from(high).ok()?);
+        if let Some(cover) = self.covers.get(&section) {
+            return cover.over(low, high);
+        }
+        let edge = |at: u64| low < at && at <= high;
+        let uniform = self.object.members(section).iter().all(|&m| {
+            self.span(m).is_none_or(|(start, end)| {
+                !edge(start) && !edge(end) && (start != end || !(low..=high).contains(&start))
+            })
+        });
+        uniform.then(|| self.covering(section, low as i64))
+    }
+
+    /// Whether references to a section keep naming it: nothing in it has a better name.
+    pub fn keeps_section_symbol(&self, section: SectionId<S>) -> bool {
+        self.keeps[section]
+    }
+
+    /// Whether references into a section can only be understood by content.
+    pub fn is_nameless(&self, section: SectionId<S>) -> bool {
+        self.nameless[section]
     }
 
     /// The first symbol, in symbol order, that ends where the section ends.
