@@ -160,7 +160,7 @@ impl Statuses {
         let layout = comparer.patched.layout;
         let header = layout.object.section(section);
         let constant = layout.class(section) == Class::Data && header.flags & abi::SHF_WRITE == 0;
-        let entity = layout.entity_at(section, layout.object.symbol(id).value);
+        let entity = layout.entity_at(section, layout.object.symbol_value(id));
         match entity {
             Some(index) if constant && !verdicts.entity(section, index).is_same() => {
                 Status::Changed

@@ -46,7 +46,7 @@ impl<S: Side> Cover<S> {
                 _ => spans.push((at, first)),
             }
         }
-        let size = layout.object.section(section).size;
+        let size = layout.object.section_size(section);
         let members = layout.object.members(section);
         let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
         Cover { spans, empty, last }

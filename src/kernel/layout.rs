@@ -171,7 +171,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .members(section)
             .iter()
             .filter(|&&m| object.symbol_kind(m) == abi::STT_FUNC && !self.is_prefix(m))
-            .map(|&m| (object.symbol(m).value, m))
+            .map(|&m| (object.symbol_value(m), m))
             .collect();
         functions.sort_unstable();
         for &(_, prefix) in found {
@@ -191,7 +191,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             let Some(&(start, _)) = next.first() else {
                 return Err(fail("a prefix symbol must be followed by its function"));
             };
-            let gap = object.section(section).data.get(end as usize..start as usize);
+            let gap = object.contents(section).get(end as usize..start as usize);
             if !gap.is_some_and(|g| is_padding(self.arch, g)) {
                 return Err(fail(
                     "the bytes between the prefix and the next function are no padding",
@@ -217,7 +217,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 continue;
             }
             let rival = self.owner[section];
-            if rival.index() != 0 && object.symbol(rival).value != object.symbol(id).value {
+            if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
                 contested.push(section);
             }
             self.owner[section] = id;
@@ -257,7 +257,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         if symbol.kind != abi::STT_FUNC {
             return 0;
         }
-        let data = self.object.section(section).data;
+        let data = self.object.contents(section);
         if let Some(prefix) = self.prefix_of(id) {
             let prefix = self.object.symbol(prefix);
             let lead = data.get(..prefix.value as usize);
@@ -325,7 +325,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if !matches!(self.class[section], Class::Text | Class::Data | Class::Strings) {
                 continue;
             }
-            if u32::try_from(object.section(section).size).is_err() {
+            if u32::try_from(object.section_size(section)).is_err() {
                 return Err(Error::broken(
                     "section-too-large",
                     "a section of 4 GiB or more is not supported",
@@ -366,11 +366,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             abi::STT_NOTYPE => symbol.size > 0,
             _ => false,
         };
-        if !named || self.is_prefix(id) || symbol.value >= self.object.section(section).size.max(1)
+        if !named || self.is_prefix(id) || symbol.value >= self.object.section_size(section).max(1)
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol(p).value);
+        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol_value(p));
         Some((start, symbol.value.saturating_add(symbol.size), id))
     }
 
@@ -443,7 +443,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let (start, symbol) = cuts[index];
         let end = cuts
             .get(index + 1)
-            .map_or_else(|| self.object.section(section).size, |next| u64::from(next.0));
+            .map_or_else(|| self.object.section_size(section), |next| u64::from(next.0));
         Entity {
             section,
             start: u64::from(start),
@@ -510,7 +510,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         if let Some(cover) = self.covers.get(&section) {
             return cover.last;
         }
-        let size = self.object.section(section).size;
+        let size = self.object.section_size(section);
         let members = self.object.members(section);
         members.iter().copied().find(|&m| self.ends_at(m, size))
     }
@@ -566,7 +566,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// Whether sections of that name are ordered after the code they describe.
     pub fn pfe_ordered(&self) -> bool {
         self.section_named("__patchable_function_entries")
-            .is_some_and(|s| self.object.section(s).flags & abi::SHF_LINK_ORDER != 0)
+            .is_some_and(|s| self.object.section_flags(s) & abi::SHF_LINK_ORDER != 0)
     }
 
     /// A function as the entry checks see it.
@@ -574,7 +574,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let symbol = self.object.symbol(id);
         FunctionView {
             name: symbol.name,
-            section: self.object.section(section).data,
+            section: self.object.contents(section),
             value: symbol.value,
             other: symbol.other,
             patchable_entry: self.patchable.binary_search(&section).is_ok(),
@@ -588,7 +588,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         id: SymbolId<S>,
         section: SectionId<S>,
     ) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
-        let start = if self.is_bundled(id) { 0 } else { self.object.symbol(id).value };
+        let start = if self.is_bundled(id) { 0 } else { self.object.symbol_value(id) };
         let relocs = self.object.relocs(section);
         (relocs.lower_bound(start)..relocs.len()).map(move |i| {
             let reloc = relocs.get(i);

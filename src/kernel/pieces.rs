@@ -28,7 +28,7 @@ pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: Secti
             || name.starts_with(".rodata")
             || names::is_clang_unnamed(name)
             || object.members(section).is_empty()
-                && object.section(section).flags & abi::SHF_WRITE == 0)
+                && object.section_flags(section) & abi::SHF_WRITE == 0)
 }
 
 /// Constants of one size: where a piece ends follows from where it is.
@@ -53,7 +53,7 @@ impl<S: Side> Pieces<S> {
                 if !layout.is_nameless(target) || is_pool(&object.section(target)) {
                     continue;
                 }
-                let value = object.symbol(reloc.symbol).value as i64;
+                let value = object.symbol_value(reloc.symbol) as i64;
                 let at = refs.target_offset(&reloc)?.wrapping_add(value);
                 if let Ok(at) = u32::try_from(at) {
                     starts.push((target, at));

@@ -173,7 +173,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         }
         let relative = |symbol| Ref {
             symbol,
-            addend: reloc.addend.wrapping_sub(object.symbol(symbol).value as i64),
+            addend: reloc.addend.wrapping_sub(object.symbol_value(symbol) as i64),
         };
         if let Some(owner) = self.layout.owner(target) {
             return Ok(relative(owner));
@@ -217,10 +217,10 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
         let object = self.layout.object;
         let Home::Section(target) = object.home(reloc.symbol) else { return Ok(None) };
-        if object.section(target).flags & abi::SHF_STRINGS == 0 || self.keeps_all() {
+        if object.section_flags(target) & abi::SHF_STRINGS == 0 || self.keeps_all() {
             return Ok(None);
         }
-        let value = object.symbol(reloc.symbol).value as i64;
+        let value = object.symbol_value(reloc.symbol) as i64;
         let at = self.target_offset(reloc)?.wrapping_add(value);
         object.string_at(target, at).map(Some).ok_or_else(|| {
             let error = Error::broken(
@@ -251,7 +251,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 return Ok(Effective::Reloc(toc, relocs.get(i)));
             }
         }
-        let data = object.section(toc).data;
+        let data = object.contents(toc);
         let value =
             slot.and_then(|s| read_u64(data, s as usize, object.endian())).filter(|&v| v != 0);
         value.map(Effective::Constant).ok_or_else(|| {
