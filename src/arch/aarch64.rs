@@ -34,6 +34,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    filler: &[0x1f, 0x20, 0x03, 0xd5],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

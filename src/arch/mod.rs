@@ -150,6 +150,8 @@ pub struct Arch {
     /// instruction starts at `from`; the error is the offset of what is no instruction.
     pub instruction_at:
         fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>,
+    /// What fills the gaps between functions.
+    pub filler: &'static [u8],
     /// How PC-relative addends are biased.
     pub bias: Bias,
     /// Name prefixes of FUNC symbols that lie before a function and belong to it.

@@ -46,6 +46,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    filler: &[0x00, 0x00, 0x00, 0x60],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -36,6 +36,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    filler: &[0x07, 0x07],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
     prefix_symbols: &[],
     uses_pfe: true,

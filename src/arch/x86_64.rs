@@ -39,6 +39,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    filler: &[0x90],
     bias: Bias::InstructionEnd,
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,

@@ -209,9 +209,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// Drops the filler behind an entity that shares its section with others.
     fn trim(&self, spans: &mut Spans) {
-        let single = self.orig.layout.entity_count(spans.o) <= 1
-            && self.patched.layout.entity_count(spans.p) <= 1;
-        if single {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
+            return;
+        }
+        // Between the named constants of a pool lie others, which have no names.
+        if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
+            spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
+            spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
             return;
         }
         let o = self.orig.layout.object.section(spans.o);
@@ -405,6 +410,33 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         Ok(a.addend == b.addend
             && self.same_symbol(a.symbol, b.symbol)
             && self.same_constant(a.symbol, b.symbol, open)?)
+    }
+
+    /// Whether two references mean `length` equal bytes.
+    pub(super) fn same_stretch(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        length: u64,
+    ) -> Result<bool> {
+        let (Some((o_section, o_start)), Some((p_section, p_start))) =
+            (o_refs.place(o)?, p_refs.place(p)?)
+        else {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        };
+        let nameless =
+            self.orig.layout.is_nameless(o_section) && self.patched.layout.is_nameless(p_section);
+        if !nameless {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        }
+        let (o_end, p_end) = (o_start.saturating_add(length), p_start.saturating_add(length));
+        let a = self.orig.layout.object.contents(o_section).get(o_start as usize..o_end as usize);
+        let b =
+            self.patched.layout.object.contents(p_section).get(p_start as usize..p_end as usize);
+        let spans = Spans { o: o_section, o_start, o_end, p: p_section, p_start, p_end };
+        Ok(a.is_some() && a == b && self.relocs(&spans, &mut Sink(None), &mut Open::new())?)
     }
 
     /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have

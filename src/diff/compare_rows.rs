@@ -106,6 +106,14 @@ impl Comparer<'_, '_, '_, '_> {
                     if at == table.code {
                         continue;
                     }
+                    let extent = table.extents.iter().find(|e| e.row == size && e.field == at);
+                    if let Some(extent) = extent {
+                        let length = u64::from(a[extent.length as usize]);
+                        if !self.same_stretch(&o_refs, &o, &p_refs, &p, length)? {
+                            return Ok(false);
+                        }
+                        continue;
+                    }
                     if !self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())? {
                         return Ok(false);
                     }

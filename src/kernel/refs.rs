@@ -212,6 +212,14 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             || self.layout.object.section_name(self.base) == "__patchable_function_entries"
     }
 
+    /// The section and offset that `reloc` refers to; `None` when it is not in the object.
+    pub fn place(&self, reloc: &Reloc<S>) -> Result<Option<(SectionId<S>, u64)>> {
+        let Some(section) = self.layout.object.section_of(reloc.symbol) else { return Ok(None) };
+        let value = self.layout.object.symbol_value(reloc.symbol) as i64;
+        let at = self.target_offset(reloc)?.wrapping_add(value);
+        Ok(u64::try_from(at).ok().map(|at| (section, at)))
+    }
+
     /// The string literal that `reloc` refers to, without its NUL; `None` when it does not
     /// refer to one. Fails when the reference leaves the string section.
     pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {

@@ -58,6 +58,11 @@ impl<S: Side> TableRows<S> {
         }
     }
 
+    /// Whether the size that was given contradicts the relocations.
+    pub fn contradicts(&self) -> bool {
+        self.natural.is_some()
+    }
+
     /// Number of real rows, whatever size was given.
     fn natural_len(&self, size: u64) -> usize {
         self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
@@ -171,14 +176,18 @@ fn natural_size<S: Side>(
     table: &Table,
     section: SectionId<S>,
 ) -> Option<u64> {
-    if table.noise.is_empty() {
+    if table.noise.is_empty() && table.extents.is_empty() {
         return None;
     }
     let object = layout.object;
     let mut fields = object
         .relocs(section)
         .iter()
-        .filter(|r| object.section_of(r.symbol).is_some_and(|s| layout.class(s) == Class::Text))
+        .filter(|r| {
+            object
+                .section_of(r.symbol)
+                .is_some_and(|s| layout.class(s) == Class::Text && !layout.keeps_section_symbol(s))
+        })
         .map(|r| r.offset);
     let mut last = fields.next().filter(|&first| first == table.code)?;
     let mut distance = None;
