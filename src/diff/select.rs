@@ -144,6 +144,7 @@ pub fn select(
     selector.debug()?;
     selector.rows()?;
     selector.unwind()?;
+    selector.files();
     Ok(selector.selection)
 }
 
@@ -189,7 +190,7 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Includes part of a section that several things share.
-    fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
+    pub fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
         self.mark_section(section);
         if !self.selection.parts.entry(section).or_default().insert(start, end.max(start + 1)) {
             return;
@@ -238,7 +239,10 @@ impl Selector<'_, '_, '_, '_> {
                 self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
             }
             Class::Unwind => true,
-            _ => self.layout.object.section_name(section) == tables::REPLACEMENTS,
+            _ => {
+                self.policy.drop_in
+                    && self.layout.object.section_name(section) == tables::REPLACEMENTS
+            }
         }
     }
 
@@ -269,7 +273,7 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Includes the string or nameless data that a reference means, where only parts of its
     /// section are included.
-    fn include_content(
+    pub fn include_content(
         &mut self,
         refs: &Refs<'_, '_, '_, Patched>,
         reloc: &Reloc<Patched>,
@@ -309,9 +313,9 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             let name = object.section_name(id);
-            let literals = names::is_string_literal_section(name)
-                && self.layout.class(id) != Class::Relocations
-                && !self.is_shared(id);
+            let literals = self.policy.drop_in
+                && names::is_string_literal_section(name)
+                && self.layout.class(id) != Class::Relocations;
             if literals
                 || name == ".toc"
                 || self.policy.drop_in && matches!(name, ".rodata" | ".rodata.str")
@@ -332,7 +336,7 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
-                abi::STT_FILE => self.selection.symbols[id] = true,
+                abi::STT_FILE if self.policy.drop_in => self.selection.symbols[id] = true,
                 abi::STT_FUNC
                     if self.statuses.symbols[id] == Status::Changed
                         && !self.layout.is_prefix(id) =>
@@ -351,6 +355,23 @@ impl Selector<'_, '_, '_, '_> {
             }
         }
         self.settle()
+    }
+
+    /// Keeps the names of the files that local symbols of the patch come from.
+    fn files(&mut self) {
+        let object = self.layout.object;
+        let mut file = None;
+        for id in object.symbols().skip(1) {
+            if object.symbol_kind(id) == abi::STT_FILE {
+                file = Some(id);
+            } else if self.selection.symbols[id]
+                && object.symbol_bind(id) == abi::STB_LOCAL
+                && object.symbol_kind(id) != abi::STT_SECTION
+                && let Some(file) = file.take()
+            {
+                self.selection.symbols[file] = true;
+            }
+        }
     }
 
     /// Whether a function is thrown away when the kernel has booted.

@@ -155,12 +155,31 @@ impl Selector<'_, '_, '_, '_> {
         if let Some(symbol) = self.layout.object.section_symbol(section) {
             self.selection.symbols[symbol] = true;
         }
-        self.follow(section, start, end)
+        let table = self.comparer.patched.rows.tables[usize::from(row.0)].table;
+        let extent = table.extents.iter().find(|e| !self.policy.drop_in && e.row == end - start);
+        let Some(extent) = extent else { return self.follow(section, start, end) };
+        let field = start + extent.field;
+        self.follow(section, start, field)?;
+        let object = self.layout.object;
+        let refs = Refs::new(self.layout, section);
+        for reloc in object.relocs(section).within(field, field + 1) {
+            let target = refs.resolve(&reloc)?.symbol;
+            self.include_symbol(target, None);
+            let place = refs.place(&reloc)?.filter(|&(s, _)| self.layout.is_nameless(s));
+            if let Some((stretch, from)) = place {
+                let length = object.contents(section)[(start + extent.length) as usize];
+                self.include_span(stretch, from, from + u64::from(length));
+            }
+        }
+        self.follow(section, field + 1, end)
     }
 
     /// Alternative instructions come with the rows that refer to them.
     fn replacements(&mut self) -> Result<()> {
         let object = self.layout.object;
+        if !self.policy.drop_in {
+            return Ok(());
+        }
         if !self
             .layout
             .section_named(".altinstructions")
