@@ -15,7 +15,7 @@ use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
-use crate::kernel::pieces::{Pieces, is_nameless};
+use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
@@ -382,10 +382,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return Ok(a.addend == b.addend);
         }
-        if is_nameless(orig, o_section) && is_nameless(patched, p_section) {
+        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
-            let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
-            let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
+            let o_at = o_at.wrapping_add(orig.object.symbol_value(o.symbol) as i64);
+            let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
             if is_section_symbol(patched, b.symbol)
                 || patched.is_label(b.symbol)
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
@@ -421,7 +421,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(true);
         };
         let constant = b.kind == abi::STT_OBJECT
-            && patched.section(p_section).flags & abi::SHF_WRITE == 0
+            && patched.section_flags(p_section) & abi::SHF_WRITE == 0
             && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
         if !constant || self.twins.are_twins(o, p) {
             return Ok(true);
@@ -436,8 +436,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
-        let o_data = symbol_bytes(orig.section(o_section).data, a.value, a.size);
-        if o_data != symbol_bytes(patched.section(p_section).data, b.value, b.size) {
+        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
+        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
             return Ok(false);
         }
         open.push(place);

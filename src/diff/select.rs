@@ -329,7 +329,7 @@ impl Selector<'_, '_, '_, '_> {
 
     fn span(&self, (table, row): (u8, u32)) -> (SectionId<Patched>, u64, u64) {
         let table = &self.comparer.patched.rows.tables[usize::from(table)];
-        let size = self.layout.object.section(table.section).size;
+        let size = self.layout.object.section_size(table.section);
         let (start, end) = table.span(row as usize, size);
         (table.section, start, end)
     }
@@ -478,8 +478,8 @@ impl Selector<'_, '_, '_, '_> {
             return Ok(());
         };
         let object = self.layout.object;
-        let count = object.section(places).size / 4;
-        let total = object.section(entries).size;
+        let count = object.section_size(places) / 4;
+        let total = object.section_size(entries);
         let size = given.or(total.checked_div(count)).unwrap_or(0);
         if size == 0 {
             return Ok(());
@@ -493,7 +493,7 @@ impl Selector<'_, '_, '_, '_> {
             return fail("bad .orc_unwind size");
         }
         let relocs = object.relocs(places);
-        if total / size != count || !object.section(places).size.is_multiple_of(4) {
+        if total / size != count || !object.section_size(places).is_multiple_of(4) {
             return fail(".orc_unwind/.orc_unwind_ip size mismatch");
         }
         let refs = Refs::new(self.layout, places);

@@ -12,7 +12,6 @@ use crate::elf::object::Home;
 use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
-use crate::kernel::pieces::is_nameless;
 
 /// How a section or symbol of the patched object relates to its twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +160,7 @@ impl Statuses {
         let layout = comparer.patched.layout;
         let header = layout.object.section(section);
         let constant = layout.class(section) == Class::Data && header.flags & abi::SHF_WRITE == 0;
-        let entity = layout.entity_at(section, layout.object.symbol(id).value);
+        let entity = layout.entity_at(section, layout.object.symbol_value(id));
         match entity {
             Some(index) if constant && !verdicts.entity(section, index).is_same() => {
                 Status::Changed
@@ -230,7 +229,7 @@ fn named_verdict(
 ) -> Verdict {
     let layout = comparer.patched.layout;
     let whole = verdicts.section(id);
-    if whole.is_same() || !is_nameless(layout, id) {
+    if whole.is_same() || !layout.is_nameless(id) {
         return whole;
     }
     let entities = 0..layout.entity_count(id);

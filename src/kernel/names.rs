@@ -24,6 +24,10 @@ use crate::elf::abi;
 ///
 /// Names that contain `.str1.` are kept as they are: there the number is an alignment.
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
+    // Most names have neither a counter nor one of the macros' prefixes.
+    if !name.contains('.') && !name.starts_with("__") {
+        return emit(name);
+    }
     if name.contains(".str1.") {
         return emit(name);
     }
@@ -176,7 +180,8 @@ pub fn is_special_static_name(name: &str) -> bool {
         name.strip_prefix(v).is_some_and(|r| r.starts_with('.'))
             || name.match_indices(v).any(|(at, _)| name[..at].ends_with('.'))
     };
-    SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done.")
+    let may_be = name.contains("_") || name.contains("CSWTCH");
+    may_be && (SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done."))
 }
 
 /// Sections whose objects are special statics whatever their name.

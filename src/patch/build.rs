@@ -49,7 +49,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let mut moves = IndexMap::default();
         for (&table, rows) in &selection.rows {
             let table = &comparer.patched.rows.tables[usize::from(table)];
-            let size = object.section(table.section).size;
+            let size = object.section_size(table.section);
             let spans = rows.iter().map(|&row| table.span(row as usize, size));
             moves.insert(table.section, packed(spans));
         }
@@ -268,7 +268,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 section,
                 object
                     .rela_section(section)
-                    .map_or(abi::SHF_INFO_LINK, |r| object.section(r).flags),
+                    .map_or(abi::SHF_INFO_LINK, |r| object.section_flags(r)),
                 out,
             );
         }
@@ -278,7 +278,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             if let Some(rela) = object.rela_section(section) {
                 let index = output.sections[&section];
                 if output.object.sections[index].relocs.is_empty() {
-                    output.set_relocs(section, object.section(rela).flags, Vec::new());
+                    output.set_relocs(section, object.section_flags(rela), Vec::new());
                 }
             }
         }
@@ -335,8 +335,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             return Ok(());
         };
         let relative = Reloc { addend, ..*reloc };
-        let at = refs.target_offset(&relative)?.wrapping_add(object.symbol(symbol).value as i64);
-        if at >= 0 && at as u64 <= object.section(home).size {
+        let at = refs.target_offset(&relative)?.wrapping_add(object.symbol_value(symbol) as i64);
+        if at >= 0 && at as u64 <= object.section_size(home) {
             return Ok(());
         }
         let base = object.section_name(section);
@@ -359,7 +359,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let object = self.layout().object;
         let mut data = Vec::new();
         if let Some(section) = self.layout().section_named(".modinfo") {
-            for text in object.section(section).data.split(|&b| b == 0) {
+            for text in object.contents(section).split(|&b| b == 0) {
                 const KEY: &[u8] = b"import_ns=";
                 if let Some(at) = text.windows(KEY.len()).position(|w| w == KEY) {
                     data.extend_from_slice(&text[at..]);
