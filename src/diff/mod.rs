@@ -8,6 +8,8 @@ pub mod correlate;
 mod explain;
 pub mod ignore;
 mod lines;
+pub mod account;
+pub mod states;
 pub mod select;
 pub mod statics;
 pub mod status;

@@ -16,6 +16,7 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
+use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, Filter, StructSizes};
 
 /// What decides about table rows, beyond the objects themselves.
@@ -38,7 +39,7 @@ pub struct Selection {
     pub symbols: IdVec<SymbolId<Patched>, bool>,
     /// Rows that are kept, by position in [`crate::kernel::rows::Rows::tables`], ascending.
     /// Tables that are included but not here are kept whole.
-    pub rows: IndexMap<u8, Vec<u32>, RandomState>,
+    pub rows: IndexMap<TableNumber, Vec<u32>, RandomState>,
     /// Unwind entries that are kept.
     pub unwind: Option<Unwind>,
     /// Number of changed functions and of new global symbols; callbacks are there.
@@ -128,11 +129,11 @@ struct Selector<'a, 'l, 'o, 'd> {
     /// Included sections of code whose rows are still to be collected.
     text: Vec<SectionId<Patched>>,
     /// Rows that are kept: (table, row).
-    kept: BTreeSet<(u8, u32)>,
+    kept: BTreeSet<(TableNumber, u32)>,
     /// Rows that were looked at.
-    judged: BTreeSet<(u8, u32)>,
+    judged: BTreeSet<(TableNumber, u32)>,
     /// Number of rows that cannot be carried, by table.
-    unsupported: IndexMap<u8, (usize, Vec<String>), RandomState>,
+    unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
 
 impl Selector<'_, '_, '_, '_> {
@@ -170,7 +171,8 @@ impl Selector<'_, '_, '_, '_> {
     fn comes_in_rows(&self, section: SectionId<Patched>) -> bool {
         match self.layout.class(section) {
             Class::Table(_) => {
-                self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
+                let object = self.layout.object;
+                object.section_size(section) > 0 && !object.relocs(section).is_empty()
             }
             Class::Unwind => true,
             _ => self.layout.object.section_name(section) == tables::REPLACEMENTS,
@@ -306,7 +308,7 @@ impl Selector<'_, '_, '_, '_> {
     /// Keeps the rows that describe included code, and what they need, until nothing is added.
     fn rows(&mut self) -> Result<()> {
         while let Some(section) = self.text.pop() {
-            let mentioning: Vec<(u8, u32)> =
+            let mentioning: Vec<(TableNumber, u32)> =
                 self.comparer.patched.rows.mentioning(section).collect();
             for row in mentioning {
                 if self.judged.insert(row)
@@ -327,15 +329,15 @@ impl Selector<'_, '_, '_, '_> {
         self.report_unsupported()
     }
 
-    fn span(&self, (table, row): (u8, u32)) -> (SectionId<Patched>, u64, u64) {
-        let table = &self.comparer.patched.rows.tables[usize::from(table)];
+    fn span(&self, (table, row): (TableNumber, u32)) -> (SectionId<Patched>, u64, u64) {
+        let table = &self.comparer.patched.rows.tables[table as usize];
         let size = self.layout.object.section_size(table.section);
         let (start, end) = table.span(row as usize, size);
         (table.section, start, end)
     }
 
     /// Whether some field of a row refers to a function in an included section.
-    fn describes_function(&self, row: (u8, u32), text: SectionId<Patched>) -> Result<bool> {
+    fn describes_function(&self, row: (TableNumber, u32), text: SectionId<Patched>) -> Result<bool> {
         let object = self.layout.object;
         let (section, start, end) = self.span(row);
         let refs = Refs::new(self.layout, section);
@@ -352,9 +354,9 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Whether a row may be carried (spec sections 17.4 and 17.5).
-    fn accepts(&mut self, row: (u8, u32)) -> Result<bool> {
+    fn accepts(&mut self, row: (TableNumber, u32)) -> Result<bool> {
         let (section, start, end) = self.span(row);
-        let table = self.comparer.patched.rows.tables[usize::from(row.0)].table;
+        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
         let object = self.layout.object;
         let refs = Refs::new(self.layout, section);
         let mut fields = Vec::new();
@@ -422,7 +424,7 @@ impl Selector<'_, '_, '_, '_> {
             && matches!(kind, abi::STT_OBJECT | abi::STT_SECTION)
     }
 
-    fn keep(&mut self, row: (u8, u32)) -> Result<()> {
+    fn keep(&mut self, row: (TableNumber, u32)) -> Result<()> {
         self.kept.insert(row);
         let (section, start, end) = self.span(row);
         self.selection.sections[section] = true;
@@ -457,7 +459,7 @@ impl Selector<'_, '_, '_, '_> {
 
     fn report_unsupported(&mut self) -> Result<()> {
         let Some((&table, (count, lines))) = self.unsupported.first() else { return Ok(()) };
-        let filter = self.comparer.patched.rows.tables[usize::from(table)].table.filter;
+        let filter = self.comparer.patched.rows.tables[table as usize].table.filter;
         let message = match filter {
             Filter::StaticCall => format!(
                 "Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."

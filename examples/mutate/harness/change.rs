@@ -253,9 +253,23 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if let (Ok(Some(a)), Ok(Some(b))) = (refs.string(old), refs.string(new)) {
             return a == b;
         }
+        let into = |r: &Reloc<P>| object.section_of(r.symbol).is_some_and(|s| {
+            let name = object.section_name(s);
+            object.section(s).flags & abi::SHF_STRINGS != 0 || matches!(name, ".toc" | ".fixup")
+        });
+        if into(new) && place(object, &refs, new).is_none() {
+            return true;
+        }
         let (Some(a), Some(b)) = (place(object, &refs, old), place(object, &refs, new)) else {
             return object.section_of(old.symbol).is_some() != object.section_of(new.symbol).is_some();
         };
+        // Nonsense that no compiler writes: a reference that leaves its section.
+        let leaves = |p: (Section, u64)| p.1 >= object.section(p.0).size;
+        let content = |s: Section| object.section(s).flags & abi::SHF_STRINGS != 0
+            || matches!(object.section_name(s), ".toc" | ".fixup");
+        if (content(a.0) || content(b.0)) && (leaves(a) || leaves(b) || object.section_name(a.0) == ".toc" || object.section_name(b.0) == ".toc") {
+            return true;
+        }
         let byte = |p: (Section, u64)| object.section(p.0).data.get(p.1 as usize).copied();
         let nameless = |p: (Section, u64)| !object.members(p.0).iter().any(|&m| {
             object.symbol_kind(m) == abi::STT_OBJECT || object.symbol_kind(m) == abi::STT_FUNC
@@ -274,8 +288,22 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if class == "sibling target" && self.is_noise_sibling(&old) {
             reach = Reach { may: reach.must, noise: true, ..Reach::default() };
         }
+        self.neighbours(section, [&old, &new], &mut reach);
         let text = format!("{}: {}", self.show(section, old.offset), self.both(&old, &new));
         Some(Mutation { class, bytes: self.with_reloc(section, &old, &new)?, text, reach })
+    }
+
+    /// Where nameless data ends is known only from references: neighbours may be named.
+    fn neighbours(&self, section: Section, relocs: [&Reloc<P>; 2], reach: &mut Reach) {
+        let refs = Refs::new(self.map.layout, section);
+        for reloc in relocs {
+            let Some((section, at)) = place(self.object(), &refs, reloc) else { continue };
+            if self.map.layout.is_nameless(section) {
+                let near = self.map.byte(section, at.saturating_sub(1));
+                reach.may.extend(near.must);
+                reach.may.extend(near.may);
+            }
+        }
     }
 
     /// Variables whose copies are interchangeable by design, but for their content.
@@ -336,6 +364,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if reach.noise {
             return None;
         }
+        self.neighbours(section, [&old, &new], &mut reach);
         if is_code {
             let at = |r: &Reloc<P>| Some((self.object().section_of(r.symbol)?,
                 u64::try_from(self.object().symbol(r.symbol).value as i64 + r.addend).ok()?));

@@ -112,6 +112,7 @@ pub struct Map<'o, 'd> {
     functions: BTreeMap<Section, Vec<(u64, u64, Symbol)>>,
     pub uses: BTreeMap<Section, Vec<Use>>,
     names: BTreeSet<&'d str>,
+    aliases: BTreeMap<&'d str, &'d str>,
 }
 
 impl<'o, 'd> Map<'o, 'd> {
@@ -148,7 +149,15 @@ impl<'o, 'd> Map<'o, 'd> {
             }
         }
         uses.values_mut().for_each(|u| u.sort());
-        Map { object, layout, sizes, functions, uses, names }
+        let mut aliases = BTreeMap::new();
+        for found in functions.values() {
+            for pair in found.windows(2).filter(|p| p[0].0 == p[1].0) {
+                let first = object.symbol_name(pair[0].2);
+                let first = aliases.get(first).copied().unwrap_or(first);
+                aliases.insert(object.symbol_name(pair[1].2), first);
+            }
+        }
+        Map { object, layout, sizes, functions, uses, names, aliases }
     }
 
     /// The name by which a function is reported: split-off parts belong to their function.
@@ -171,7 +180,12 @@ impl<'o, 'd> Map<'o, 'd> {
 
     pub fn function(&self, section: Section, at: u64) -> Option<String> {
         let symbol = self.function_symbol(section, at)?;
-        Some(self.root(self.object.symbol_name(symbol)).to_owned())
+        Some(self.canonical(self.root(self.object.symbol_name(symbol))).to_owned())
+    }
+
+    /// Of several names of one function, always the same one.
+    pub fn canonical<'n>(&'n self, name: &'n str) -> &'n str {
+        self.aliases.get(name).map_or(name, |s| s)
     }
 
     pub fn functions(&self) -> impl Iterator<Item = (Section, u64, u64, Symbol)> + '_ {
@@ -180,8 +194,11 @@ impl<'o, 'd> Map<'o, 'd> {
 
     /// Whether ftrace can hook a function, by its reported name.
     pub fn is_patchable(&self, name: &str) -> bool {
-        self.functions().any(|(.., id)| {
-            self.object.symbol_name(id) == name && self.layout.has_profiling(id)
+        self.functions().any(|(section, .., id)| {
+            self.canonical(self.object.symbol_name(id)) == name
+                && self.layout.has_profiling(id)
+                // Code that runs at boot, or whose place matters, is in a section of many.
+                && self.layout.owner(section).is_some()
         })
     }
 
@@ -189,8 +206,26 @@ impl<'o, 'd> Map<'o, 'd> {
         let name = self.object.section_name(section);
         let kind = ROWS.iter().find(|r| r.section == name)?;
         let size = kind.size.strip_prefix('=').map(str::to_owned);
-        let size = size.or_else(|| self.sizes.get(kind.size).cloned())?.parse().ok()?;
-        Some((kind, size))
+        let given: u64 = size.or_else(|| self.sizes.get(kind.size).cloned())?.parse().ok()?;
+        // The size that was given may be another kernel's.
+        let offsets: BTreeSet<u64> =
+            self.object.relocs(section).iter().map(|r| r.offset).collect();
+        let total = self.object.section(section).size;
+        let fits = |size: &u64| {
+            total.is_multiple_of(*size)
+                && (0..total / size).all(|row| {
+                    let code = row * size + kind.code;
+                    let mut here = self.object.relocs(section).within(code, code + 1);
+                    here.any(|r| {
+                        self.object.section_of(r.symbol).is_some_and(|s| self.object.section(s).is_text())
+                    })
+                })
+        };
+        let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code));
+        std::iter::once(given)
+            .chain(others.filter(|&s| (8..64).contains(&s) && !kind.size.starts_with('=')))
+            .find(fits)
+            .map(|size| (kind, size))
     }
 
     /// The function that the row with byte `at` describes.
@@ -261,6 +296,10 @@ impl<'o, 'd> Map<'o, 'd> {
                 .any(|p| symbol.name.starts_with(p))
                 || symbol.name.contains(".__func__");
             let uses = uses.iter().filter(inside).collect();
+            if symbol.name.contains("_entry") && self.layout.is_special_static(named) {
+                // Only the index of messages refers to it.
+                return Reach { noise: true, ..Reach::default() };
+            }
             if !(constant && header.flags & abi::SHF_WRITE == 0) {
                 let mut reach = Reach { loud: true, ..Reach::default() };
                 for used in uses as Vec<&Use> {
@@ -290,12 +329,15 @@ impl<'o, 'd> Map<'o, 'd> {
             (near, reach)
         };
         reach.unknown |= reaching.is_empty();
+        let mut noise = !reaching.is_empty();
         for used in reaching {
             let other = self.reach(used.from, used.offset, seen);
+            noise &= other.noise;
             // Line and file fields of rows, for one, do not make it noise for all.
             reach.add(Reach { noise: false, ..other });
         }
-        reach.unknown |= reach.must.is_empty() && !reach.loud;
+        reach.noise = noise && reach.must.is_empty() && !reach.loud;
+        reach.unknown |= reach.must.is_empty() && !reach.loud && !reach.noise;
         reach
     }
 }

@@ -202,6 +202,12 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
             for _ in 0..count {
                 let Some(mutation) = mutator.make(class, &mut random) else { break };
                 let answer = compare(&subject.bytes, &mutation.bytes, &subject.sizes);
+                let answer = match answer {
+                    Answer::Changed(names) => Answer::Changed(
+                        names.iter().map(|n| map.canonical(n).to_owned()).collect(),
+                    ),
+                    other => other,
+                };
                 let unpatchable = change::has_unpatchable(&map, &mutation.reach.must);
                 let outcome = judge(&mutation.reach, unpatchable, &answer);
                 tally.add(mutation.class, outcome, || {

@@ -76,8 +76,7 @@ fn suffixes(object: &mut OutObject, random: &mut Random) -> bool {
     let mut renamed = Vec::new();
     for symbol in &mut object.symbols {
         let local = symbol.bind == abi::STB_LOCAL
-            && matches!(symbol.kind, abi::STT_OBJECT | abi::STT_FUNC)
-            && !symbol.name.contains(".cold") && !symbol.name.contains(".part.");
+            && symbol.kind == abi::STT_OBJECT;
         let Some(new) = local.then(|| renumber(&symbol.name)).flatten() else { continue };
         if let OutHome::Section(section) = symbol.home {
             renamed.push((section, symbol.name.clone(), new.clone()));
@@ -104,7 +103,7 @@ fn strings_moved(object: &mut OutObject, _: &mut Random) -> bool {
     for at in 0..object.sections.len() {
         let section = &mut object.sections[at];
         let strings = section.flags & abi::SHF_STRINGS != 0 && section.flags & abi::SHF_ALLOC != 0;
-        if !strings || section.kind != abi::SHT_PROGBITS || !section.relocs.is_empty() {
+        if !strings || section.name == "__ksymtab_strings" || section.kind != abi::SHT_PROGBITS || !section.relocs.is_empty() {
             continue;
         }
         section.data.splice(0..0, NEW.iter().copied());
@@ -190,7 +189,11 @@ fn padding(object: &mut OutObject, _: &mut Random) -> bool {
             .symbols
             .iter()
             .filter(|s| s.home == OutHome::Section(at) && s.kind == abi::STT_FUNC)
-            .map(|s| (s.value, s.value + s.size))
+            // What follows a prefix symbol belongs to its function.
+            .map(|s| {
+                let prefix = s.name.starts_with("__cfi_") || s.name.starts_with("__pfx_");
+                (s.value, s.value + s.size + if prefix { 1 << 20 } else { 0 })
+            })
             .collect();
         if spans.len() < 2 {
             continue;
