@@ -18,6 +18,7 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
+use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, StructSizes};
 
 /// What decides about table rows, beyond the objects themselves.
@@ -44,7 +45,7 @@ pub struct Selection {
     pub symbols: IdVec<SymbolId<Patched>, bool>,
     /// Rows that are kept, by position in [`crate::kernel::rows::Rows::tables`], ascending.
     /// Tables that are included but not here are kept whole.
-    pub rows: IndexMap<u8, Vec<u32>, RandomState>,
+    pub rows: IndexMap<TableNumber, Vec<u32>, RandomState>,
     /// Unwind entries that are kept.
     pub unwind: Option<Unwind>,
     /// Number of changed functions and of new global symbols; callbacks are there.
@@ -159,11 +160,11 @@ pub(super) struct Selector<'a, 'l, 'o, 'd> {
     /// Included code whose rows are still to be collected.
     pub text: Vec<Included>,
     /// Rows that are kept: (table, row).
-    pub kept: BTreeSet<(u8, u32)>,
+    pub kept: BTreeSet<(TableNumber, u32)>,
     /// Rows that were looked at.
-    pub judged: BTreeSet<(u8, u32)>,
+    pub judged: BTreeSet<(TableNumber, u32)>,
     /// Number of rows that cannot be carried, by table.
-    pub unsupported: IndexMap<u8, (usize, Vec<String>), RandomState>,
+    pub unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
 
 impl Selector<'_, '_, '_, '_> {
@@ -236,7 +237,8 @@ impl Selector<'_, '_, '_, '_> {
     fn comes_in_rows(&self, section: SectionId<Patched>) -> bool {
         match self.layout.class(section) {
             Class::Table(_) => {
-                self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
+                let object = self.layout.object;
+                object.section_size(section) > 0 && !object.relocs(section).is_empty()
             }
             Class::Unwind => true,
             _ => {

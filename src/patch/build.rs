@@ -49,7 +49,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let object = comparer.patched.layout.object;
         let mut moves = IndexMap::default();
         for (&table, rows) in &selection.rows {
-            let table = &comparer.patched.rows.tables[usize::from(table)];
+            let table = &comparer.patched.rows.tables[table as usize];
             let size = object.section_size(table.section);
             let spans = rows.iter().map(|&row| table.span(row as usize, size));
             moves.insert(table.section, packed(spans));
