@@ -7,6 +7,7 @@ pub mod compare;
 mod compare_rows;
 pub mod correlate;
 mod explain;
+pub mod identity;
 pub mod ignore;
 mod lines;
 pub mod select;
