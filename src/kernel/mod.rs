@@ -3,6 +3,10 @@
 pub mod blocks;
 mod classes;
 mod cover;
+pub mod image;
+pub mod image_match;
+mod image_place;
+pub mod kallsyms;
 pub mod layout;
 pub mod lines;
 pub mod macros;
@@ -15,4 +19,5 @@ pub mod refs;
 pub mod rows;
 pub mod symtab;
 pub mod symvers;
+mod sysmap;
 pub mod tables;
