@@ -105,7 +105,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) = (orig?, patched?);
     let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
     let verdicts = comparer.run()?;
-    let statuses = Statuses::new(&comparer, &verdicts, &ignored)?;
+    let statuses = Statuses::new(&comparer, &verdicts, &ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(&comparer, &statuses)?;
 
@@ -132,7 +132,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         });
     }
     report.effect = selection.effect;
-    check::check_sections(&comparer, &statuses, &selection)?;
+    report.warnings.extend(check::check_boot_only(&comparer, &selection)?);
+    check::check_sections(&comparer, &verdicts, &statuses, &selection)?;
     if selection.effect.is_empty() {
         return Ok(None);
     }

@@ -22,7 +22,7 @@ use object::elf::R_AARCH64_ABS64;
 
 use super::{
     Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
-    four_bytes, words_are,
+    four_bytes, four_bytes_at, words_are,
 };
 use crate::elf::abi;
 
@@ -33,6 +33,8 @@ pub(super) static ARCH: Arch = Arch {
     abs64: R_AARCH64_ABS64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
+    instruction_at: four_bytes_at,
+    filler: &[0x1f, 0x20, 0x03, 0xd5],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -15,7 +15,7 @@ use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
-use crate::kernel::pieces::{Pieces, is_nameless};
+use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
@@ -209,9 +209,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// Drops the filler behind an entity that shares its section with others.
     fn trim(&self, spans: &mut Spans) {
-        let single = self.orig.layout.entity_count(spans.o) <= 1
-            && self.patched.layout.entity_count(spans.p) <= 1;
-        if single {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
+            return;
+        }
+        // Between the named constants of a pool lie others, which have no names.
+        if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
+            spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
+            spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
             return;
         }
         let o = self.orig.layout.object.section(spans.o);
@@ -382,10 +387,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return Ok(a.addend == b.addend);
         }
-        if is_nameless(orig, o_section) && is_nameless(patched, p_section) {
+        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
-            let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
-            let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
+            let o_at = o_at.wrapping_add(orig.object.symbol_value(o.symbol) as i64);
+            let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
             if is_section_symbol(patched, b.symbol)
                 || patched.is_label(b.symbol)
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
@@ -407,6 +412,33 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && self.same_constant(a.symbol, b.symbol, open)?)
     }
 
+    /// Whether two references mean `length` equal bytes.
+    pub(super) fn same_stretch(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        length: u64,
+    ) -> Result<bool> {
+        let (Some((o_section, o_start)), Some((p_section, p_start))) =
+            (o_refs.place(o)?, p_refs.place(p)?)
+        else {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        };
+        let nameless =
+            self.orig.layout.is_nameless(o_section) && self.patched.layout.is_nameless(p_section);
+        if !nameless {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        }
+        let (o_end, p_end) = (o_start.saturating_add(length), p_start.saturating_add(length));
+        let a = self.orig.layout.object.contents(o_section).get(o_start as usize..o_end as usize);
+        let b =
+            self.patched.layout.object.contents(p_section).get(p_start as usize..p_end as usize);
+        let spans = Spans { o: o_section, o_start, o_end, p: p_section, p_start, p_end };
+        Ok(a.is_some() && a == b && self.relocs(&spans, &mut Sink(None), &mut Open::new())?)
+    }
+
     /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
     /// the same content. Other symbols pass.
     fn same_constant(
@@ -421,7 +453,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(true);
         };
         let constant = b.kind == abi::STT_OBJECT
-            && patched.section(p_section).flags & abi::SHF_WRITE == 0
+            && patched.section_flags(p_section) & abi::SHF_WRITE == 0
             && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
         if !constant || self.twins.are_twins(o, p) {
             return Ok(true);
@@ -436,8 +468,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
-        let o_data = symbol_bytes(orig.section(o_section).data, a.value, a.size);
-        if o_data != symbol_bytes(patched.section(p_section).data, b.value, b.size) {
+        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
+        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
             return Ok(false);
         }
         open.push(place);

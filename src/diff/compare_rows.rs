@@ -38,8 +38,8 @@ impl Comparer<'_, '_, '_, '_> {
             };
             let o_table = &self.orig.rows.tables[usize::from(o.table)];
             let p_table = &self.patched.rows.tables[usize::from(p.table)];
-            let o_size = self.orig.layout.object.section(o_table.section).size;
-            let p_size = self.patched.layout.object.section(p_table.section).size;
+            let o_size = self.orig.layout.object.section_size(o_table.section);
+            let p_size = self.patched.layout.object.section_size(p_table.section);
             let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
             let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
             let row =
@@ -56,8 +56,8 @@ impl Comparer<'_, '_, '_, '_> {
             if sink.note(|| Reason {
                 kind: p_table.table.section.to_owned(),
                 offset: Some(p.at - spans.p_start),
-                before: data(self.orig.layout.object.section(row.o).data, o_start, o_end),
-                after: data(self.patched.layout.object.section(row.p).data, p_start, p_end),
+                before: data(self.orig.layout.object.contents(row.o), o_start, o_end),
+                after: data(self.patched.layout.object.contents(row.p), p_start, p_end),
             }) {
                 return Ok(false);
             }
@@ -72,10 +72,9 @@ impl Comparer<'_, '_, '_, '_> {
         }
         let is_noise =
             |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
-        let a =
-            &self.orig.layout.object.section(row.o).data[row.o_start as usize..row.o_end as usize];
-        let b = &self.patched.layout.object.section(row.p).data
-            [row.p_start as usize..row.p_end as usize];
+        let a = &self.orig.layout.object.contents(row.o)[row.o_start as usize..row.o_end as usize];
+        let b =
+            &self.patched.layout.object.contents(row.p)[row.p_start as usize..row.p_end as usize];
         if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
             return Ok(false);
         }
@@ -105,6 +104,14 @@ impl Comparer<'_, '_, '_, '_> {
                     }
                     // That the code field points to the same place is why the rows are compared.
                     if at == table.code {
+                        continue;
+                    }
+                    let extent = table.extents.iter().find(|e| e.row == size && e.field == at);
+                    if let Some(extent) = extent {
+                        let length = u64::from(a[extent.length as usize]);
+                        if !self.same_stretch(&o_refs, &o, &p_refs, &p, length)? {
+                            return Ok(false);
+                        }
                         continue;
                     }
                     if !self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())? {

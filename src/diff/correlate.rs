@@ -81,7 +81,7 @@ fn symbol_keys<S: Side>(
             file = hasher.hash_one((name, *occurrence));
         }
         if names::is_ubsan(name)
-            || kind == abi::STT_NOTYPE && name.starts_with(".L")
+            || layout.is_label(id)
             || layout.is_mapping(id)
             || !takes_part(layout, id)
             || layout.is_special_static(id)
@@ -90,7 +90,7 @@ fn symbol_keys<S: Side>(
         }
         let mut state = hasher.build_hasher();
         if scoped {
-            let local = object.symbol(id).bind == abi::STB_LOCAL;
+            let local = object.symbol_bind(id) == abi::STB_LOCAL;
             state.write_u64(if local { file } else { 1 });
         }
         state.write_u8(kind);
@@ -199,11 +199,11 @@ fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     };
     let bundled = layout.is_bundled(id);
     let (start, end) = if bundled {
-        (0, object.section(section).size)
+        (0, object.section_size(section))
     } else {
         (symbol.value, symbol.value.saturating_add(symbol.size))
     };
-    let data = object.section(section).data;
+    let data = object.contents(section);
     state.write(data.get(start as usize..(end as usize).min(data.len())).unwrap_or(&[]));
     for reloc in object.relocs(section).within(start, end) {
         state.write_u64(reloc.offset - start);
@@ -288,7 +288,7 @@ fn group_words<'d, S: Side>(
     id: SectionId<S>,
 ) -> (Option<u32>, Vec<Option<&'d str>>) {
     let object = layout.object;
-    let data = object.section(id).data;
+    let data = object.contents(id);
     let word = |at: usize| crate::elf::object::read_u32(data, at, object.endian());
     let members = (4..data.len()).step_by(4).map(|at| {
         let index = word(at)? as usize;

@@ -9,6 +9,8 @@ mod explain;
 pub mod ignore;
 mod lines;
 pub mod select;
+mod select_rows;
+pub mod spans;
 pub mod statics;
 pub mod status;
 pub mod twins;

@@ -58,6 +58,11 @@ impl<S: Side> TableRows<S> {
         }
     }
 
+    /// Whether the size that was given contradicts the relocations.
+    pub fn contradicts(&self) -> bool {
+        self.natural.is_some()
+    }
+
     /// Number of real rows, whatever size was given.
     fn natural_len(&self, size: u64) -> usize {
         self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
@@ -142,7 +147,7 @@ fn collect<S: Side>(
     mentions: &mut Vec<(SectionId<S>, u8, u32)>,
 ) {
     let object = layout.object;
-    let size = object.section(table.section).size;
+    let size = object.section_size(table.section);
     let relocs = object.relocs(table.section);
     let (mut given, mut real) = (0, 0);
     let mut last = None;
@@ -171,14 +176,18 @@ fn natural_size<S: Side>(
     table: &Table,
     section: SectionId<S>,
 ) -> Option<u64> {
-    if table.noise.is_empty() {
+    if table.noise.is_empty() && table.extents.is_empty() {
         return None;
     }
     let object = layout.object;
     let mut fields = object
         .relocs(section)
         .iter()
-        .filter(|r| object.section_of(r.symbol).is_some_and(|s| layout.class(s) == Class::Text))
+        .filter(|r| {
+            object
+                .section_of(r.symbol)
+                .is_some_and(|s| layout.class(s) == Class::Text && !layout.keeps_section_symbol(s))
+        })
         .map(|r| r.offset);
     let mut last = fields.next().filter(|&first| first == table.code)?;
     let mut distance = None;
@@ -189,7 +198,7 @@ fn natural_size<S: Side>(
         }
         last = field;
     }
-    let size = object.section(section).size;
+    let size = object.section_size(section);
     distance.filter(|&d| d > 0 && size.is_multiple_of(d) && last - table.code + d == size)
 }
 
@@ -199,7 +208,7 @@ fn code_place<S: Side>(
     reloc: &Reloc<S>,
 ) -> Option<(SectionId<S>, u64)> {
     let section = layout.object.section_of(reloc.symbol)?;
-    let value = layout.object.symbol(reloc.symbol).value as i64;
+    let value = layout.object.symbol_value(reloc.symbol) as i64;
     Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
 }
 
@@ -220,7 +229,7 @@ fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Resul
         .collect();
     starts.sort_unstable();
     starts.dedup();
-    let size = object.section(fixup).size;
+    let size = object.section_size(fixup);
     if starts.first() != Some(&0) || starts.last().is_some_and(|&l| l >= size) {
         let at = starts.first().map_or(0, |_| 0);
         return Err(fail(format!("can't find .fixup rela group at offset {at}")));

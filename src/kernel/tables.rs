@@ -47,6 +47,17 @@ pub struct NoiseField {
     pub end: u64,
 }
 
+/// A field that refers to as many bytes as another field of the row says.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Applies to rows of this size.
+    pub row: u64,
+    /// Offset of the field that refers.
+    pub field: u64,
+    /// Offset of the byte that holds the length.
+    pub length: u64,
+}
+
 /// One kind of table section.
 #[derive(Debug)]
 pub struct Table {
@@ -60,6 +71,8 @@ pub struct Table {
     pub code: u64,
     /// Extra condition.
     pub filter: Filter,
+    /// Fields that refer to a stretch of bytes.
+    pub extents: &'static [Extent],
     /// Noise in a row.
     pub noise: &'static [NoiseField],
     /// Rows are part of the verdict of the function they describe. False for tables that
@@ -79,6 +92,7 @@ const PLAIN: Table = Table {
     row: RowSize::Fixed(4),
     code: 0,
     filter: Filter::None,
+    extents: &[],
     noise: &[],
     verdict: true,
     dropped_by_drop_in: false,
@@ -128,6 +142,11 @@ pub static TABLES: [Table; 25] = [
         section: ".altinstructions",
         machines: &["x86_64", "aarch64", "s390x", "loongarch64"],
         row: RowSize::Struct("ALT_STRUCT_SIZE"),
+        extents: &[
+            Extent { row: 12, field: 4, length: 11 },
+            Extent { row: 13, field: 4, length: 11 },
+            Extent { row: 14, field: 4, length: 13 },
+        ],
         ..PLAIN
     },
     // include/linux/static_call_types.h: call site, key with flags in its low bits.
