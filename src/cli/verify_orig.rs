@@ -5,9 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
 use rayon::prelude::*;
 
 use super::{Exit, fail, parse, wrong_usage};
+use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::Orig;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
@@ -95,6 +98,7 @@ struct Counts {
     rewritten: u64,
     absent: u64,
     overridden: u64,
+    unclear: u64,
     differ: u64,
     unchecked: u64,
 }
@@ -105,7 +109,6 @@ impl Counts {
         self.same += other.same;
         self.rewritten += other.rewritten;
         self.absent += other.absent;
-        self.overridden += other.overridden;
         self.differ += other.differ;
         self.unchecked += other.unchecked;
     }
@@ -117,6 +120,12 @@ struct Finding {
     counts: Counts,
     /// `'foo' differs at +0x1c: ...`
     differences: Vec<String>,
+    /// Weak functions that another definition may have replaced, and how they differ.
+    overridden: Vec<(String, String)>,
+    /// Names of functions that the object defines for others.
+    strong: Vec<String>,
+    /// The image is BOLT's work.
+    rewritten_image: bool,
     /// Functions that were not compared, and why.
     notes: Vec<String>,
     /// Why the object cannot be compared at all.
@@ -138,16 +147,18 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
     let originals = objects(&args.originals)?;
     let findings: Vec<Result<Finding>> =
         originals.par_iter().map(|path| look_at(path, &loaded)).collect();
+    let strong: IndexSet<&str, RandomState> =
+        findings.iter().flatten().flat_map(|f| f.strong.iter().map(String::as_str)).collect();
     let mut total = Counts::default();
     let (mut differences, mut untold) = (0u64, 0u64);
     let mut text = String::new();
-    for (path, finding) in originals.iter().zip(findings) {
+    for (path, finding) in originals.iter().zip(&findings) {
         let shown = path.display();
         let finding = match finding {
             Ok(finding) => finding,
             Err(error) => {
                 untold += 1;
-                fail(&error);
+                fail(error);
                 continue;
             }
         };
@@ -162,6 +173,23 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         if let Some(why) = &finding.untold {
             untold += 1;
             text += &format!("{shown}: {why}\n");
+        }
+        for (name, difference) in &finding.overridden {
+            if strong.contains(name.as_str()) {
+                total.overridden += 1;
+                if args.verbose {
+                    text += &format!("{shown}: '{name}' is weak and was overridden\n");
+                }
+            } else if finding.rewritten_image {
+                // Then it is the only definition, or so far as is known.
+                total.rewritten += 1;
+            } else {
+                total.unclear += 1;
+                untold += 1;
+                text += &format!(
+                    "{shown}: {difference}; was it overridden? Give the object that defines it, too\n"
+                );
+            }
         }
         if args.verbose {
             for note in &finding.notes {
@@ -182,11 +210,13 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
 }
 
 fn summary(objects: usize, total: &Counts) -> String {
-    let Counts { functions, same, rewritten, absent, overridden, differ, unchecked } = *total;
+    let Counts { functions, same, rewritten, absent, overridden, unclear, differ, unchecked } =
+        *total;
     let mut text = format!("{objects} objects, {functions} functions: {same} as in the image");
     for (count, what) in [
         (rewritten, "rewritten by BOLT"),
         (overridden, "weak and overridden"),
+        (unclear, "weak and perhaps overridden"),
         (absent, "not in the image"),
         (differ, "different"),
     ] {
@@ -253,7 +283,8 @@ fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Result
             continue;
         }
         let matched = match_image(&layout, image, table)?;
-        let finding = describe(&layout, &matched);
+        let finding =
+            Finding { rewritten_image: image.bolt.is_some(), ..describe(&layout, &matched) };
         let present = finding.counts.functions - finding.counts.absent;
         if best.as_ref().is_none_or(|b| b.0 < present) {
             best = Some((present, finding));
@@ -269,6 +300,10 @@ fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Result
 
 fn describe(layout: &Layout<'_, '_, Orig>, matched: &ImageMatch<Orig>) -> Finding {
     let mut finding = Finding::default();
+    let object = layout.object;
+    let functions = matched.functions.iter().map(|c| object.symbol(c.function));
+    finding.strong =
+        functions.filter(|s| s.bind == STB_GLOBAL).map(|s| s.name.to_owned()).collect();
     let counts = &mut finding.counts;
     counts.unchecked = matched.unchecked;
     for checked in &matched.functions {
@@ -284,9 +319,9 @@ fn describe(layout: &Layout<'_, '_, Orig>, matched: &ImageMatch<Orig>) -> Findin
                 counts.absent += 1;
                 finding.notes.push(format!("'{name}' is not in the image"));
             }
-            Outcome::Overridden => {
-                counts.overridden += 1;
-                finding.notes.push(format!("'{name}' is weak and was overridden"));
+            Outcome::Overridden { at, what } => {
+                let difference = format!("weak '{name}' differs at {at:+#x}: {what}");
+                finding.overridden.push((name.to_owned(), difference));
             }
             Outcome::Differs { at, what } => {
                 counts.differ += 1;

@@ -38,8 +38,13 @@ impl Image {
 
     /// Maps `path`, or reads and unpacks it when it is compressed.
     pub fn open_unpacked(path: &Path) -> Result<Image> {
-        let mut image = Self::open_kind(path, false)?;
+        let mut image = Self::open_kind(path, true)?;
         if let Some(tool) = packer(image.bytes()) {
+            if matches!(image.bytes, Bytes::Read(_)) {
+                return Err(Error::broken("unreadable", "compressed, and not a regular file")
+                    .in_file(path.display().to_string())
+                    .advise("unpack it on the way"));
+            }
             image.bytes = Bytes::Read(unpack(path, tool)?);
         }
         Ok(image)

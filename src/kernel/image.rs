@@ -3,13 +3,16 @@
 //! A text dump knows names and addresses. The image also has the bytes, so that a symbol can
 //! be told by what it contains, and its banner, which says how the kernel compares names.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use crate::arch::Arch;
 use crate::elf::abi::{
-    SHF_ALLOC, SHN_ABS, SHN_COMMON, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC,
-    STT_NOTYPE, STT_OBJECT,
+    SHF_ALLOC, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
 };
 use crate::elf::linked::{Linked, LinkedSymbol};
 use crate::error::{Error, Result};
+use crate::kernel::btf;
 use crate::kernel::kallsyms::{Matching, Version, is_promoted};
 use crate::kernel::readelf::{Block, Entry, Rows, bad};
 use crate::kernel::symtab::ParentTable;
@@ -26,7 +29,13 @@ pub struct KernelImage<'d> {
     pub bolt: Option<String>,
     /// The section of each entry of [`KernelImage::table`].
     homes: Vec<u32>,
+    sites: OnceLock<Vec<u64>>,
 }
+
+/// How far before a function's start an ftrace site may lie, and how far behind: entries may
+/// be patched from before the start, and markers of branch targets may open them.
+const SITE_BEFORE: u64 = 16;
+const SITE_BEHIND: u64 = 16;
 
 /// The section in which BOLT leaves its command line.
 const BOLT_NOTE: &str = ".note.bolt_info";
@@ -36,7 +45,14 @@ impl<'d> KernelImage<'d> {
     pub fn parse(file: &str, data: &'d [u8]) -> Result<Self> {
         let elf = Linked::parse(file, data)?;
         let arch = Arch::from_machine(elf.machine).map_err(|e| e.in_file(file))?;
-        let mut image = KernelImage { elf, arch, banner: None, bolt: None, homes: Vec::new() };
+        let mut image = KernelImage {
+            elf,
+            arch,
+            banner: None,
+            bolt: None,
+            homes: Vec::new(),
+            sites: OnceLock::new(),
+        };
         image.homes =
             image.elf.symbols().iter().filter(|s| is_entry(s)).map(|s| s.section).collect();
         image.banner = image.elf.symbols().iter().find_map(|s| {
@@ -65,6 +81,38 @@ impl<'d> KernelImage<'d> {
             }
         };
         Version::parse(text)
+    }
+
+    /// Sizes of the structs that tables consist of, from the image's BTF; none without it.
+    pub fn struct_sizes(&self) -> Result<Vec<(&'static str, u64)>> {
+        let Some(section) = self.elf.section_named(".BTF") else { return Ok(Vec::new()) };
+        btf::struct_sizes(section.data, self.elf.little_endian)
+            .map_err(|e| e.in_file(self.elf.file()))
+    }
+
+    /// Whether ftrace can hook the function at `addr`: the kernel's `__mcount_loc` lists a
+    /// place near its start. `None` where the image does not tell.
+    pub fn is_traced(&self, addr: u64) -> Option<bool> {
+        let sites = self.sites.get_or_init(|| self.ftrace_sites());
+        let (from, to) = (addr.saturating_sub(SITE_BEFORE), addr.saturating_add(SITE_BEHIND));
+        let first = sites.partition_point(|&s| s < from);
+        (!sites.is_empty()).then(|| sites.get(first).is_some_and(|&s| s < to))
+    }
+
+    /// The places in `__mcount_loc`, ascending; empty where they are not stored.
+    fn ftrace_sites(&self) -> Vec<u64> {
+        let symbols = self.elf.symbols();
+        let named = |name| symbols.iter().find(|s| s.name == name && s.section != 0);
+        let range = named("__start_mcount_loc").zip(named("__stop_mcount_loc"));
+        let bytes = range.and_then(|(start, stop)| {
+            let length = usize::try_from(stop.value.checked_sub(start.value)?).ok()?;
+            self.elf.bytes_from(start.section, start.value)?.get(..length)
+        });
+        let words = bytes.unwrap_or(&[]).chunks_exact(8);
+        let mut sites: Vec<u64> = words.map(|word| self.elf.integer(word)).collect();
+        sites.sort_unstable();
+        // Where the link leaves them to relocations, zeros are stored.
+        if sites.iter().any(|&s| self.elf.section_at(s).is_none()) { Vec::new() } else { sites }
     }
 
     /// How livepatch compares names in this kernel.
@@ -141,12 +189,12 @@ impl<'d> KernelImage<'d> {
     }
 }
 
-/// Whether a symbol becomes an entry of the table: the rows that `kernel::readelf` keeps.
+/// Whether a symbol becomes an entry of the table: the rows that `kernel::readelf` keeps, but
+/// for absolute ones. The kernel lists none of them, so they are nobody's namesakes.
 fn is_entry(symbol: &LinkedSymbol<'_>) -> bool {
-    let reserved = symbol.section >= 0xff00 && symbol.section <= 0xffff;
-    let special = [SHN_ABS, SHN_COMMON].map(u32::from).contains(&symbol.section);
+    let reserved = (0xff00..=0xffff).contains(&symbol.section);
     symbol.section != 0
-        && (!reserved || special)
+        && !reserved
         && matches!(symbol.kind, STT_NOTYPE | STT_OBJECT | STT_FUNC)
         && matches!(symbol.bind, STB_LOCAL | STB_GLOBAL | STB_WEAK)
 }
@@ -156,4 +204,10 @@ fn printable(note: &[u8]) -> String {
     let runs = note.split(|b| !(0x20..0x7f).contains(b));
     let longest = runs.max_by_key(|run| run.len()).unwrap_or(&[]);
     String::from_utf8_lossy(longest).into_owned()
+}
+
+impl fmt::Debug for KernelImage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelImage").field("file", &self.elf.file()).finish_non_exhaustive()
+    }
 }

@@ -33,8 +33,14 @@ pub enum Outcome {
     Rewritten,
     /// The image has no symbol of that name.
     Absent,
-    /// A weak function that another one replaced when the kernel was linked.
-    Overridden,
+    /// A weak function that is something else there, so that another definition was linked
+    /// in its place, or so it seems: [`Outcome::Differs`] says what the fields are.
+    Overridden {
+        /// As in [`Outcome::Differs`].
+        at: i64,
+        /// As in [`Outcome::Differs`].
+        what: String,
+    },
 }
 
 /// One function and what was found.
@@ -194,16 +200,7 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
             [] => self.finish(id, Outcome::Absent, None),
             [index] => {
                 let seen = self.comparison.at(&piece, index);
-                let object = self.comparison.layout.object;
-                let entry = self.comparison.table.entries()[index as usize];
-                let overridden = object.symbol(id).bind == abi::STB_WEAK
-                    && entry.bind != abi::STB_WEAK
-                    && seen.difference.is_some();
-                if overridden {
-                    self.finish(id, Outcome::Overridden, None);
-                } else {
-                    self.accept(id, index, seen);
-                }
+                self.accept(id, index, seen);
             }
             _ => {
                 let seen = candidates.iter().map(|&i| (i, self.comparison.at(&piece, i)));
@@ -250,12 +247,18 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
                 }
             }
             Some((at, what)) => {
-                let outcome = if self.comparison.image.bolt.is_some() && at >= self.entry_end(id) {
+                let object = self.comparison.layout.object;
+                let entry = self.comparison.table.entries()[index as usize];
+                let weak = object.symbol(id).bind == abi::STB_WEAK;
+                let outcome = if weak && entry.bind != abi::STB_WEAK {
+                    Outcome::Overridden { at, what }
+                } else if self.comparison.image.bolt.is_some() && at >= self.entry_end(id) {
                     Outcome::Rewritten
                 } else {
                     Outcome::Differs { at, what }
                 };
-                self.finish(id, outcome, Some(index));
+                let entry = Some(index).filter(|_| !matches!(outcome, Outcome::Overridden { .. }));
+                self.finish(id, outcome, entry);
             }
         }
     }

@@ -217,6 +217,12 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         let same = |a: u64| a == addr || (field.len() == 4 && base == 0 && a as u32 == addr as u32);
         match indexes.iter().find(|&&i| same(entries[i as usize].addr)) {
             Some(&i) => Target::Is(meant.symbol, entries[i as usize].addr),
+            // BOLT gives some symbols of the linker script new values, not the code.
+            None if self.image.bolt.is_some()
+                && indexes.iter().all(|&i| entries[i as usize].kind == abi::STT_NOTYPE) =>
+            {
+                Target::Unknown
+            }
             None => {
                 let there = self.table.at_address(addr).map(|i| entries[i as usize].name);
                 let there = there.map_or_else(|| format!("{addr:#x}"), |n| format!("'{n}'"));

@@ -1,6 +1,7 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
 pub mod blocks;
+pub mod btf;
 mod classes;
 mod cover;
 pub mod image;

@@ -37,6 +37,8 @@ pub struct Found<'a> {
     /// Position among the parent's symbols of this name, whatever their binding, as the
     /// kernel counts them; `None` when another object exports it.
     pub rank: Option<Rank>,
+    /// Its place in [`ParentTable::entries`]; `None` when another object exports it.
+    pub index: Option<u32>,
 }
 
 impl<'t> Parent<'t> {
@@ -100,6 +102,7 @@ impl<'t> Parent<'t> {
             global: true,
             exported: true,
             rank: None,
+            index: None,
         }))
     }
 
@@ -128,6 +131,7 @@ impl<'t> Parent<'t> {
             global,
             exported: global && self.symvers.contains(name),
             rank: Some(self.table.rank(index, self.order())),
+            index: Some(index),
         };
         let matching = self.table.matching();
         if matching != Matching::Exact && self.order() == Order::Address {
