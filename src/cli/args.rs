@@ -28,17 +28,26 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
-    /// Symbol table of the kernel or module that runs, as text: `readelf -s --wide vmlinux > FILE`
+    /// Symbol table of the kernel or module that runs, as text: `readelf -s --wide vmlinux > FILE`, or a System.map
     #[arg(long, value_name = "FILE")]
     pub symtab: Option<PathBuf>,
+
+    /// Linked kernel (vmlinux) or module (NAME.ko) that runs, also compressed or of a debug package: instead of
+    /// --symtab; may be repeated, the one of --object counts
+    #[arg(long, value_name = "[OBJ=]FILE")]
+    pub image: Vec<String>,
+
+    /// Refuse to patch functions that are not in the image as ORIG has them
+    #[arg(long, requires = "image")]
+    pub strict: bool,
 
     /// Exported symbols: the Module.symvers of the kernel build
     #[arg(long, value_name = "FILE")]
     pub symvers: Option<PathBuf>,
 
-    /// Object that is patched: vmlinux or the name of a module
-    #[arg(long, value_name = "NAME", default_value = "vmlinux")]
-    pub object: String,
+    /// Object that is patched: vmlinux or the name of a module [default: that of the only --image, else vmlinux]
+    #[arg(long, value_name = "NAME")]
+    pub object: Option<String>,
 
     /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
     /// environment variables of these names count, too

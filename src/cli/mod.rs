@@ -7,6 +7,7 @@
 mod args;
 mod dump;
 mod pair;
+mod verify_orig;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,7 +44,7 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 1] = [("dump", dump::main)];
+const VERBS: [(&str, Verb); 2] = [("dump", dump::main), ("verify-orig", verify_orig::main)];
 
 /// Runs a verb with its arguments.
 type Verb = fn(Vec<OsString>) -> Exit;

@@ -1,8 +1,13 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
 pub mod blocks;
+pub mod btf;
 mod classes;
 mod cover;
+pub mod image;
+pub mod image_match;
+mod image_place;
+pub mod kallsyms;
 pub mod layout;
 pub mod lines;
 pub mod macros;
@@ -15,4 +20,5 @@ pub mod refs;
 pub mod rows;
 pub mod symtab;
 pub mod symvers;
+mod sysmap;
 pub mod tables;
