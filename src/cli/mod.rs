@@ -11,7 +11,7 @@ mod pair;
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use args::Args;
+pub use args::{Args, Flavor};
 use clap::Parser;
 use clap::error::ErrorKind;
 

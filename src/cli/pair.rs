@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Args, Exit, complain, fail};
+use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
+use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
+use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
 use crate::{Input, Job, ParentFiles};
 
@@ -86,10 +88,18 @@ fn diff(args: &Args, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
     let output = crate::run(&job, report)?;
     orig.check_unchanged()?;
     patched.check_unchanged()?;
-    if let (Some(path), Some(object)) = (&args.output, &output) {
-        publish(&output_path(path, &args.patched)?, object)?;
+    if let (Some(path), Some(object)) = (&args.output, output) {
+        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*patched_name))?;
+        publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+}
+
+fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+    match flavor {
+        Flavor::Kpatch => Ok(object),
+        Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
+    }
 }
 
 /// `-o FOLDER` keeps the object's name.

@@ -4,5 +4,6 @@ pub mod build;
 pub mod convert;
 mod output;
 pub mod resolve;
+pub mod siblings;
 mod sites;
 mod strings;
