@@ -11,5 +11,6 @@ mod lines;
 pub mod select;
 pub mod statics;
 pub mod status;
+pub mod toc;
 pub mod twins;
 pub mod verdict;
