@@ -82,7 +82,6 @@ fn symbol_keys<S: Side>(
         }
         if names::is_ubsan(name)
             || kind == abi::STT_NOTYPE && name.starts_with(".L")
-            || is_string_label(layout, id)
             || layout.is_mapping(id)
             || !takes_part(layout, id)
             || layout.is_special_static(id)
@@ -100,12 +99,6 @@ fn symbol_keys<S: Side>(
     }
     keys.par_sort_unstable();
     keys
-}
-
-/// clang numbers its string literals; what they are is their content.
-fn is_string_label<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
-    layout.object.symbol_name(id).starts_with(".L")
-        && layout.object.section_of(id).is_some_and(|s| layout.class(s) == Class::Strings)
 }
 
 /// Calls `found` for each hash that both sorted lists have, with the entries of both.
