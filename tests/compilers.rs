@@ -86,9 +86,10 @@ fn run(case: &Case, compiler: &str, variant: &str) -> Result<Completion, Failed>
     if output.status.code() != Some(wanted) {
         return Err(format!("{}, wanted {wanted}{said}", output.status).into());
     }
-    if wanted == 2 {
-        if output.stderr.is_empty() {
-            return Err(format!("refused without a reason{said}").into());
+    if wanted == 1 || wanted == 2 {
+        let reason = case.directive("says", build(compiler));
+        if output.stderr.is_empty() || !said.contains(reason) {
+            return Err(format!("wrong reason{said}").into());
         }
         return Ok(Completion::Completed);
     }

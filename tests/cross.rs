@@ -276,13 +276,15 @@ fn run(case: &Case, setup: &Setup) -> Result<Completion, Failed> {
     if pair.file("out.o").exists() != (wanted == 0) {
         return Err(format!("there is an output exactly when the exit status is 0{said}").into());
     }
-    match wanted {
-        2 if untraceable && !stderr.contains("doesn't have patchable function entry") => {
+    if wanted == 1 || wanted == 2 {
+        let reason = match untraceable {
+            true => "doesn't have patchable function entry",
+            false => case.directive("says", build),
+        };
+        if stderr.is_empty() || !stderr.contains(reason) {
             return Err(format!("wrong reason{said}").into());
         }
-        2 if stderr.is_empty() => return Err(format!("refused without a reason{said}").into()),
-        2 => return Ok(Completion::Completed),
-        _ => {}
+        return Ok(Completion::Completed);
     }
     for (key, prefix) in [("changed", "changed function: "), ("new", "new function: ")] {
         let (found, wanted) = (names(&stdout, prefix), case.functions(key, build));

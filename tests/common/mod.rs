@@ -8,6 +8,7 @@
 //! | `what` | one line that says why the case exists (required) |
 //! | `changed`, `new` | functions that must be named so, separated by spaces |
 //! | `exit` | wanted exit status (0 when absent) |
+//! | `says` | text that the reason of a refusal must contain |
 //! | `only` | compilers or families (`gcc`, `clang`) the case is for |
 //! | `machines` | machines the case is for (all when absent) |
 //! | `flags` | more options for the compiler |
@@ -33,8 +34,8 @@ pub const STRUCT_SIZES: [(&str, &str); 6] = [
     ("STATIC_CALL_STRUCT_SIZE", "8"),
 ];
 
-const KEYS: [&str; 8] =
-    ["what", "changed", "new", "exit", "only", "machines", "flags", "needs-symbol"];
+const KEYS: [&str; 9] =
+    ["what", "changed", "new", "exit", "says", "only", "machines", "flags", "needs-symbol"];
 
 /// A source with its verdict.
 pub struct Case {
