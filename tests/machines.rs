@@ -339,7 +339,7 @@ fn local_entries() {
     for (other, moves) in [(0x60, true), (0, false)] {
         let mut pair = Pair::new(&POWERPC64, &["f", "callee"], |build, patched| {
             let toc = [0; 8];
-            let body = [&POWERPC64.entry[..], &[0; 16]].concat();
+            let body = [POWERPC64.entry, &[0; 16]].concat();
             let data = if other == 0 { body } else { [&toc[..], &[0; 8], &body].concat() };
             let section = build.section(".text.callee", abi::SHF_EXECINSTR, &data);
             let callee =
