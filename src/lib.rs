@@ -38,6 +38,7 @@ use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Resolver, Sympos, Target};
+use patch::siblings::check_sibling_calls;
 use report::{Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
@@ -151,6 +152,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     if selection.effect.is_empty() {
         return Ok(None);
     }
+
+    check_sibling_calls(&comparer, &statuses)?;
 
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection);

@@ -12,7 +12,7 @@ mod verify_orig;
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use args::Args;
+pub use args::{Args, Flavor};
 use clap::Parser;
 use clap::error::ErrorKind;
 

@@ -36,7 +36,8 @@ impl Identity {
             match object.symbol_kind(id) {
                 abi::STT_FILE => files.push(name.to_owned()),
                 abi::STT_FUNC | abi::STT_OBJECT
-                    if matches!(object.home(id), Home::Section(_)) && !names::is_string_name(name) =>
+                    if matches!(object.home(id), Home::Section(_))
+                        && !names::is_string_name(name) =>
                 {
                     let mut state = hasher.build_hasher();
                     names::hash_normal(name, &mut state);
@@ -74,7 +75,8 @@ const ALIKE: usize = 300;
 /// Pairs objects. Within the objects of one source file name the closest match wins; two
 /// equally close ones are refused.
 pub fn pair(orig: &[Identity], patched: &[Identity]) -> Result<Pairing> {
-    let mut groups: IndexMap<&[String], (Vec<usize>, Vec<usize>), RandomState> = IndexMap::default();
+    let mut groups: IndexMap<&[String], (Vec<usize>, Vec<usize>), RandomState> =
+        IndexMap::default();
     for (i, identity) in orig.iter().enumerate() {
         groups.entry(&identity.files).or_default().0.push(i);
     }

@@ -16,5 +16,6 @@ pub mod spans;
 pub mod states;
 pub mod statics;
 pub mod status;
+pub mod toc;
 pub mod twins;
 pub mod verdict;

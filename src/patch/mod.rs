@@ -5,5 +5,6 @@ pub mod convert;
 pub mod live;
 mod output;
 pub mod resolve;
+pub mod siblings;
 mod sites;
 mod strings;
