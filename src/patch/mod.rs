@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod convert;
+pub mod module;
 mod output;
 pub mod resolve;
 mod sites;

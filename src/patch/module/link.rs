@@ -1,0 +1,266 @@
+//! Livepatch relocations before and after the kernel's build of the module.
+//!
+//! The tables of spec section 19.4 stay in the object through the link; they say which
+//! ordinary relocations are to become livepatch relocations afterwards.
+
+use indexmap::IndexSet;
+
+use crate::elf::abi;
+use crate::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
+use crate::error::{Error, Result};
+use crate::patch::convert::{
+    Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
+};
+
+/// What the link input must be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prepare {
+    /// Leave out `__mcount_loc`: objtool makes it from the linked module, but only if there
+    /// is none yet.
+    pub drop_sites: bool,
+    /// Refer to places inside functions by section, as compilers do: objtool takes a jump to
+    /// a function's symbol for a call of the function, whatever the addend.
+    pub by_section: bool,
+}
+
+/// Prefix of symbols that stand for those of the running kernel while the module is linked.
+pub const STAND_IN: &str = ".klp_late.";
+
+/// ftrace's list of functions it can hook.
+const SITES: &str = "__mcount_loc";
+
+/// The relocation type that does nothing; 0 on all machines.
+const NONE: u32 = 0;
+
+/// An output of [`crate::run`] in the form in which the kernel's build links it: its livepatch
+/// relocations are ordinary ones against undefined symbols again.
+pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
+    let tables = Tables::read(&object)?;
+    let defined: IndexSet<String, foldhash::fast::RandomState> = object
+        .symbols
+        .iter()
+        .filter(|s| s.home != OutHome::Undefined)
+        .map(|s| s.name.clone())
+        .collect();
+    let mut symbols: Map<String, OutSymbolIndex> = Map::default();
+    for (i, symbol) in object.symbols.iter().enumerate() {
+        if symbol.home == OutHome::Undefined && symbol.bind != abi::STB_LOCAL {
+            symbols.entry(symbol.name.clone()).or_insert(i);
+        }
+    }
+    let mut touched: IndexSet<OutSectionIndex, foldhash::fast::RandomState> = IndexSet::default();
+    for row in tables.relocations {
+        let name = link_name(&row.symbol, |name| defined.contains(name));
+        let symbol = *symbols.entry(name).or_insert_with_key(|name| {
+            object.symbols.push(undefined(name));
+            object.symbols.len() - 1
+        });
+        let base = &mut object.sections[row.section];
+        if base.relocs.is_empty() {
+            base.relocs.push(OutRelocs {
+                name: format!(".rela{}", base.name),
+                flags: abi::SHF_INFO_LINK,
+                entries: Vec::new(),
+            });
+        }
+        let Krela { offset, kind, addend, .. } = row;
+        base.relocs[0].entries.push(OutReloc { offset, kind, symbol: Some(symbol), addend });
+        touched.insert(row.section);
+    }
+    for section in touched {
+        for table in &mut object.sections[section].relocs {
+            table.entries.sort_by_key(|r| r.offset);
+        }
+    }
+    for section in tables.sections {
+        // objtool looks for pointers to code in what is loaded.
+        object.sections[section].flags &= !abi::SHF_ALLOC;
+    }
+    for section in &mut object.sections {
+        // The link adds to tables what is no row; objtool refuses to write such a section.
+        if section.flags & abi::SHF_MERGE == 0 {
+            section.entsize = 0;
+        }
+    }
+    if options.by_section {
+        refer_by_section(&mut object);
+    }
+    if !options.drop_sites {
+        return Ok(object);
+    }
+    let dropped: Vec<bool> = object.sections.iter().map(|s| s.name == SITES).collect();
+    remove_sections(object, &dropped)
+}
+
+/// Gives references to the inside of functions the form of [`Prepare::by_section`].
+fn refer_by_section(object: &mut OutObject) {
+    let mut symbols: Map<OutSectionIndex, OutSymbolIndex> = Map::default();
+    for (i, symbol) in object.symbols.iter().enumerate() {
+        if let (abi::STT_SECTION, OutHome::Section(home)) = (symbol.kind, symbol.home) {
+            symbols.entry(home).or_insert(i);
+        }
+    }
+    for section in &mut object.sections {
+        // In code the addend counts from the end of the field.
+        let start = if section.flags & abi::SHF_EXECINSTR == 0 { 0 } else { -4 };
+        for entry in section.relocs.iter_mut().flat_map(|t| &mut t.entries) {
+            let Some(symbol) = entry.symbol.and_then(|s| object.symbols.get(s)) else { continue };
+            let OutHome::Section(home) = symbol.home else { continue };
+            if symbol.kind != abi::STT_FUNC || entry.addend <= start {
+                continue;
+            }
+            entry.addend = entry.addend.wrapping_add_unsigned(symbol.value);
+            entry.symbol = Some(*symbols.entry(home).or_insert_with(|| {
+                object.symbols.push(OutSymbol {
+                    kind: abi::STT_SECTION,
+                    bind: abi::STB_LOCAL,
+                    home: OutHome::Section(home),
+                    ..undefined("")
+                });
+                object.symbols.len() - 1
+            }));
+        }
+    }
+}
+
+fn undefined(name: &str) -> OutSymbol {
+    OutSymbol {
+        name: name.to_owned(),
+        kind: abi::STT_NOTYPE,
+        bind: abi::STB_GLOBAL,
+        other: 0,
+        home: OutHome::Undefined,
+        value: 0,
+        size: 0,
+    }
+}
+
+/// What a symbol of the running kernel is called while the module is linked.
+///
+/// objtool knows some functions by name, such as those that never return, so functions keep
+/// theirs. Not so trampolines of static calls: objtool would list their calls in
+/// `.static_call_sites` without the key, which the kernel refuses when the key is not
+/// exported; a call of the trampoline itself always works. Names that the link could mistake
+/// for something else, and data, get one that nothing else has.
+fn link_name(symbol: &Ksym, defined: impl Fn(&str) -> bool) -> String {
+    let Ksym { object, name, position, kind, .. } = symbol;
+    let keeps = *kind == abi::STT_FUNC
+        && object == "vmlinux"
+        && !name.starts_with("__SCT__")
+        && !defined(name);
+    if keeps { name.clone() } else { format!("{STAND_IN}{object}.{name},{position}") }
+}
+
+/// The module as the kernel's build made it, with its livepatch relocations in the form that
+/// the kernel applies when the object they belong to is patched.
+///
+/// Fails with [`crate::error::Class::Broken`], code `bad-kpatch-table`, when a table is
+/// missing or damaged, and code `lost-relocation` when a relocation it lists is not there.
+pub fn finish(mut object: OutObject) -> Result<OutObject> {
+    let tables = Tables::read(&object)?;
+    let mut rows: Map<(OutSectionIndex, u64), (Krela, bool)> = Map::default();
+    for row in tables.relocations {
+        if let Some((row, _)) = rows.insert((row.section, row.offset), (row, false)) {
+            return Err(bad("two livepatch relocations apply to one place")
+                .in_section(&*object.sections[row.section].name)
+                .at_offset(row.offset));
+        }
+    }
+    let mut off: IndexSet<(OutSectionIndex, u64), foldhash::fast::RandomState> =
+        IndexSet::default();
+    for (index, section) in object.sections.iter_mut().enumerate() {
+        for table in &mut section.relocs {
+            let mut wrong = None;
+            table.entries.retain(|entry| {
+                let place = (index, entry.offset);
+                let Some((row, seen)) = rows.get_mut(&place) else { return true };
+                let symbol = entry.symbol.and_then(|s| object.symbols.get(s));
+                match symbol {
+                    Some(symbol) if is_same(row, entry, symbol) => {
+                        if entry.kind == NONE {
+                            // objtool switched the reference off.
+                            off.insert(place);
+                        }
+                        if std::mem::replace(seen, true) {
+                            wrong = Some(row.clone());
+                        }
+                        false
+                    }
+                    // Markers of objtool may share the place.
+                    _ if entry.kind == NONE => true,
+                    _ => {
+                        wrong = Some(row.clone());
+                        true
+                    }
+                }
+            });
+            if let Some(row) = wrong {
+                return Err(lost(&row, &section.name, "is not what the table says"));
+            }
+        }
+    }
+    let mut moved = Vec::with_capacity(rows.len());
+    for (place, (mut row, seen)) in rows {
+        if !seen {
+            return Err(lost(&row, &object.sections[row.section].name, "is gone"));
+        }
+        if off.contains(&place) {
+            continue;
+        }
+        if row.symbol.object == "vmlinux" {
+            // vmlinux is always there, and the kernel insists.
+            "vmlinux".clone_into(&mut row.object);
+        }
+        moved.push(row);
+    }
+    add_klp_relocations(&mut object, moved, &Map::default())?;
+    let mut removed = vec![false; object.sections.len()];
+    for section in tables.sections {
+        removed[section] = true;
+    }
+    let object = remove_sections(object, &removed)?;
+    Ok(without_unused_symbols(object))
+}
+
+/// Whether an ordinary relocation is the one that a row of the table was made from.
+fn is_same(row: &Krela, entry: &OutReloc, symbol: &OutSymbol) -> bool {
+    let Ksym { object, name, position, .. } = &row.symbol;
+    let named = symbol.name == *name
+        || symbol
+            .name
+            .strip_prefix(STAND_IN)
+            .is_some_and(|rest| rest == format!("{object}.{name},{position}"));
+    named && entry.addend == row.addend && (entry.kind == row.kind || entry.kind == NONE)
+}
+
+fn lost(row: &Krela, section: &str, what: &str) -> Error {
+    Error::broken(
+        "lost-relocation",
+        format!("the relocation that livepatch is to apply here {what} after the link"),
+    )
+    .in_section(section)
+    .at_symbol(&*row.symbol.name)
+    .at_offset(row.offset)
+    .advise("the linker or objtool changed it; please report it with the objects")
+}
+
+/// The object without undefined symbols that nothing refers to: the kernel would look for
+/// them all the same, and refuse the module.
+fn without_unused_symbols(mut object: OutObject) -> OutObject {
+    let mut used: Vec<bool> = object.symbols.iter().map(|s| s.home != OutHome::Undefined).collect();
+    for entry in object.sections.iter().flat_map(|s| &s.relocs).flat_map(|t| &t.entries) {
+        if let Some(used) = entry.symbol.and_then(|s| used.get_mut(s)) {
+            *used = true;
+        }
+    }
+    let places = renumber(used.iter().copied());
+    for entry in object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|t| &mut t.entries)
+    {
+        entry.symbol = entry.symbol.and_then(|s| places.get(s).copied().flatten());
+    }
+    let mut kept = used.into_iter();
+    object.symbols.retain(|_| kept.next().unwrap_or(true));
+    object
+}
