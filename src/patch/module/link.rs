@@ -143,10 +143,11 @@ fn undefined(name: &str) -> OutSymbol {
 /// theirs. Not so trampolines of static calls: objtool would list their calls in
 /// `.static_call_sites` without the key, which the kernel refuses when the key is not
 /// exported; a call of the trampoline itself always works. Names that the link could mistake
-/// for something else, and data, get one that nothing else has.
+/// for something else get one that nothing else has.
 fn link_name(symbol: &Ksym, defined: impl Fn(&str) -> bool) -> String {
     let Ksym { object, name, position, kind, .. } = symbol;
-    let keeps = *kind == abi::STT_FUNC
+    // A function of another object has no type here.
+    let keeps = matches!(*kind, abi::STT_FUNC | abi::STT_NOTYPE)
         && object == "vmlinux"
         && !name.starts_with("__SCT__")
         && !defined(name);
