@@ -163,7 +163,7 @@ impl<'a> Request<'a> {
             replace: self.args.replace,
         };
         let module = self.build(&tree, &parts, &tools)?;
-        let checked = check(&module, &tree, &exports(&symvers.text()))?;
+        let checked = check(&module, &parts, &tree, &exports(&symvers.text()))?;
         for note in &checked.notes {
             complain(&format!("note: {note}"));
         }

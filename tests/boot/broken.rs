@@ -34,13 +34,15 @@ enum How {
     Position(u64),
     /// The first row of `.kpatch.symbols` has this position.
     SymbolPosition(u64),
+    /// The linked module lacks, in turn, each of [`TABLES`].
+    LoseEach,
 }
 
 const fn drop(name: &'static str, sections: &'static [&'static str]) -> Breakage {
     Breakage { name, how: How::Drop(sections) }
 }
 
-pub static ALL: [Breakage; 14] = [
+pub static ALL: [Breakage; 11] = [
     Breakage { name: "not-at-all", how: How::Intact },
     drop("without-funcs", &[".kpatch.funcs"]),
     drop("without-strings", &[".kpatch.strings"]),
@@ -48,13 +50,28 @@ pub static ALL: [Breakage; 14] = [
     drop("without-relocations", &[".kpatch.relocations"]),
     drop("without-ftrace-sites", &["__mcount_loc"]),
     drop("without-bug-table", &["__bug_table"]),
-    drop("without-jump-table", &["__jump_table"]),
     drop("without-exception-table", &["__ex_table"]),
-    drop("without-static-calls", &[".static_call_sites"]),
-    drop("without-unwind-data", &[".orc_unwind", ".orc_unwind_ip"]),
-    drop("without-return-sites", &[".return_sites"]),
     Breakage { name: "wrong-position", how: How::Position(7) },
     Breakage { name: "wrong-symbol-position", how: How::SymbolPosition(7) },
+    Breakage { name: "table-lost-in-the-link", how: How::LoseEach },
+];
+
+/// Tables that the link must not lose.
+const TABLES: [&str; 14] = [
+    ".kpatch.funcs",
+    ".kpatch.strings",
+    "__mcount_loc",
+    "__bug_table",
+    "__jump_table",
+    "__ex_table",
+    ".altinstructions",
+    ".altinstr_replacement",
+    ".static_call_sites",
+    ".call_sites",
+    ".return_sites",
+    ".orc_unwind_ip",
+    "__dyndbg",
+    ".modinfo",
 ];
 
 const CASE: &str = "special-sections";
@@ -65,7 +82,7 @@ fn noticed(lab: &Lab, breakage: &Breakage) -> Fallible<std::result::Result<(), S
     let output = compare(lab)?;
     let mut output = output;
     match breakage.how {
-        How::Intact => {}
+        How::Intact | How::LoseEach => {}
         How::Drop(names) => output = without(output, names)?,
         How::Position(position) => set(&mut output, ".kpatch.funcs", 32, position)?,
         How::SymbolPosition(position) => set(&mut output, ".kpatch.symbols", 8, position)?,
@@ -80,7 +97,8 @@ fn noticed(lab: &Lab, breakage: &Breakage) -> Fallible<std::result::Result<(), S
     let folder = lab.fresh()?;
     let name = "livepatch_special_sections";
     let tools = Tools::default();
-    write_sources(&folder, name, &[prepared], &tools)?;
+    let parts = [prepared];
+    write_sources(&folder, name, &parts, &tools)?;
     let built = match build(&tree, &folder, name, &tools) {
         Ok(built) => built,
         Err(error) => return Ok(Err(format!("link: {error}"))),
@@ -92,7 +110,20 @@ fn noticed(lab: &Lab, breakage: &Breakage) -> Fallible<std::result::Result<(), S
         Err(error) => return Ok(Err(format!("conversion: {error}"))),
     };
     let symvers = fs::read_to_string(lab.folder.join("boot/Module.symvers"))?;
-    if let Err(error) = check(&module, &tree, &exports(&symvers)) {
+    let exports = exports(&symvers);
+    if matches!(breakage.how, How::LoseEach) {
+        let mut noticed = Vec::new();
+        for table in TABLES {
+            match check(&without(module.clone(), &[table])?, &parts, &tree, &exports) {
+                Ok(_) => return Err(format!("nobody noticed that {table} is gone").into()),
+                Err(error) => {
+                    noticed.push(format!("\n  {table}: check: {}", error.details().join("; ")));
+                }
+            }
+        }
+        return Ok(Err(noticed.concat()));
+    }
+    if let Err(error) = check(&module, &parts, &tree, &exports) {
         return Ok(Err(format!("check: {}", error.details().join("; "))));
     }
     let path = folder.join("livepatch.ko");

@@ -10,10 +10,21 @@ use super::tree::{Export, KernelTree};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::error::{Error, Result};
+use crate::kernel::tables::TABLES;
 
 /// Rows of `.kpatch.funcs` (spec section 19.4).
 const FUNCS: &str = ".kpatch.funcs";
 const FUNC_ROW: u64 = 56;
+
+/// Tables whose rows are not about code of one function.
+const MORE_TABLES: [&str; 6] = [
+    ".altinstr_replacement",
+    "__dyndbg",
+    "__tracepoints",
+    "__mcount_loc",
+    FUNCS,
+    ".kpatch.strings",
+];
 
 /// Longest names the kernel takes apart in `.klp.sym.OBJECT.NAME,POSITION`
 /// (Linux kernel/livepatch/core.c); older kernels take 127 bytes of a name.
@@ -33,12 +44,13 @@ pub struct Checked {
     pub notes: Vec<String>,
 }
 
-/// Checks a finished module against the kernel it was built for.
+/// Checks a finished module, linked from `parts`, against the kernel it was built for.
 ///
 /// Fails with [`crate::error::Class::Refused`], code `would-fail`, with one detail for each
 /// problem.
 pub fn check(
     module: &OutObject,
+    parts: &[OutObject],
     tree: &KernelTree,
     exports: &IndexMap<&str, Export, RandomState>,
 ) -> Result<Checked> {
@@ -54,6 +66,7 @@ pub fn check(
     checker.information();
     checker.livepatch_symbols();
     checker.functions();
+    checker.tables(parts);
     if module.machine == abi::EM_X86_64 {
         checker.thunks("__x86_return_thunk", &["MITIGATION_RETHUNK", "RETHUNK"], ".return_sites");
         checker.thunks(
@@ -225,6 +238,22 @@ impl<'m> Checker<'m> {
         }
     }
 
+    /// Rows of tables must not get lost on the way.
+    fn tables(&mut self, parts: &[OutObject]) {
+        for name in TABLES.iter().map(|t| t.section).chain(MORE_TABLES).collect::<IndexSet<_>>() {
+            let size = |object: &OutObject| -> u64 {
+                object.sections.iter().filter(|s| s.name == name).map(|s| s.size).sum()
+            };
+            let (before, after) = (parts.iter().map(size).sum::<u64>(), size(self.module));
+            if after < before {
+                self.problem(format!(
+                    "{name} has {after} bytes, but the objects of the patch have {before}: rows got \
+                     lost in the link"
+                ));
+            }
+        }
+    }
+
     fn symbol(&self, entry: &OutReloc) -> Option<&'m OutSymbol> {
         self.module.symbols.get(entry.symbol?)
     }
@@ -361,4 +390,152 @@ fn versions(module: &OutObject) -> IndexMap<String, u32, RandomState> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::exports;
+    use super::*;
+    use crate::elf::out::OutRelocs;
+
+    /// A tree with some options.
+    fn tree(options: &str) -> (tempfile::TempDir, KernelTree) {
+        let folder = tempfile::tempdir().expect("folder");
+        let config = folder.path().join("include/config");
+        std::fs::create_dir_all(&config).expect("folder");
+        std::fs::write(config.join("kernel.release"), "6.12.0\n").expect("written");
+        let text: String = options.split(' ').map(|o| format!("CONFIG_{o}=y\n")).collect();
+        std::fs::write(config.join("auto.conf"), format!("CONFIG_LIVEPATCH=y\n{text}"))
+            .expect("written");
+        let tree = KernelTree::open(folder.path()).expect("tree");
+        (folder, tree)
+    }
+
+    fn section(name: &str, flags: u64, size: usize) -> OutSection {
+        OutSection {
+            name: name.to_owned(),
+            kind: abi::SHT_PROGBITS,
+            flags,
+            data: vec![0; size],
+            size: size as u64,
+            ..OutSection::default()
+        }
+    }
+
+    fn symbol(name: &str, home: OutHome, value: u64) -> OutSymbol {
+        OutSymbol {
+            name: name.to_owned(),
+            kind: abi::STT_FUNC,
+            bind: abi::STB_GLOBAL,
+            other: 0,
+            home,
+            value,
+            size: 16,
+        }
+    }
+
+    fn refer(section: &mut OutSection, offset: u64, symbol: usize, addend: i64) {
+        if section.relocs.is_empty() {
+            section.relocs.push(OutRelocs::default());
+        }
+        section.relocs[0].entries.push(OutReloc { offset, kind: 1, symbol: Some(symbol), addend });
+    }
+
+    /// A module that replaces `f`, which calls `printk` and returns through the thunk.
+    fn module() -> OutObject {
+        let mut object = OutObject { machine: abi::EM_X86_64, ..OutObject::default() };
+        let mut text = section(".text", abi::SHF_ALLOC | abi::SHF_EXECINSTR, 32);
+        refer(&mut text, 17, 1, -4);
+        refer(&mut text, 28, 2, -4);
+        let mut info = section(".modinfo", abi::SHF_ALLOC, 0);
+        info.data = b"license=GPL\0livepatch=Y\0vermagic=6.12.0 SMP \0import_ns=A\0".to_vec();
+        let mut tables = vec![text, info];
+        for (name, offset) in [
+            (FUNCS, 0),
+            ("__mcount_loc", 0),
+            (".orc_unwind_ip", 2),
+            (".return_sites", 11),
+            (".cfi_sites", -16),
+        ] {
+            let mut table = section(name, abi::SHF_ALLOC, 56);
+            refer(&mut table, 0, 0, offset);
+            tables.push(table);
+        }
+        object.sections = tables;
+        object.symbols = vec![
+            symbol("f", OutHome::Section(0), 16),
+            symbol("printk", OutHome::Undefined, 0),
+            symbol("__x86_return_thunk", OutHome::Undefined, 0),
+            symbol("__cfi_f", OutHome::Section(0), 0),
+        ];
+        object
+    }
+
+    const SYMVERS: &str = "0x00000007\tprintk\tvmlinux\tEXPORT_SYMBOL\tA\n\
+        0x00000008\t__x86_return_thunk\tvmlinux\tEXPORT_SYMBOL\t\n";
+
+    fn problems(options: &str, symvers: &str, change: impl Fn(&mut OutObject)) -> Vec<String> {
+        let (_folder, tree) = tree(options);
+        let mut object = module();
+        change(&mut object);
+        match check(&object, &[module()], &tree, &exports(symvers)) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.details().to_vec(),
+        }
+    }
+
+    const ALL: &str = "UNWINDER_ORC MITIGATION_RETHUNK FINEIBT";
+
+    #[test]
+    fn a_whole_module_passes() {
+        assert_eq!(problems(ALL, SYMVERS, |_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_lost_table_is_a_problem() {
+        for (i, names) in
+            [(2, FUNCS), (3, "ftrace"), (4, "orc"), (5, "return_sites"), (6, "cfi_sites")]
+        {
+            let found = problems(ALL, SYMVERS, |o| {
+                o.sections[i] = section("", abi::SHF_ALLOC, 0);
+            });
+            assert!(found.iter().any(|p| p.contains(names)), "{names}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn symbols_must_be_exported_in_the_right_version_and_namespace() {
+        let found = problems(ALL, &SYMVERS.replace("printk", "other"), |_| {});
+        assert!(found[0].starts_with("undefined symbol printk"), "{found:?}");
+        let found = problems(ALL, &SYMVERS.replace("\tA\n", "\tB\n"), |_| {});
+        assert!(found[0].contains("MODULE_IMPORT_NS(B)"), "{found:?}");
+        let found = problems("MODVERSIONS", SYMVERS, |o| {
+            let mut versions = section("__versions", abi::SHF_ALLOC, 128);
+            versions.data[0] = 9;
+            versions.data[8..14].copy_from_slice(b"printk");
+            o.sections.push(versions);
+        });
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("0x00000009") && found[0].contains("0x00000007"), "{found:?}");
+        assert!(found[1].contains("__x86_return_thunk has no version"), "{found:?}");
+    }
+
+    #[test]
+    fn the_module_must_say_what_it_is() {
+        for (text, with) in [("livepatch=Y", "livepatch=N"), ("6.12.0 SMP", "6.12.1 SMP")] {
+            let found = problems(ALL, SYMVERS, |o| {
+                let info = String::from_utf8(o.sections[1].data.clone()).expect("text");
+                o.sections[1].data = info.replace(text, with).into_bytes();
+            });
+            assert_eq!(found.len(), 1, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_that_is_needed_is_mentioned() {
+        let (_folder, tree) = tree("MODULE_SIG MODULE_SIG_FORCE");
+        let checked = check(&module(), &[], &tree, &exports(SYMVERS)).expect("passes");
+        assert!(checked.notes[0].contains("signed modules only"), "{:?}", checked.notes);
+        assert_eq!((checked.functions, checked.relocations), (1, 0));
+    }
 }

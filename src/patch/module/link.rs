@@ -265,3 +265,165 @@ fn without_unused_symbols(mut object: OutObject) -> OutObject {
     object.symbols.retain(|_| kept.next().unwrap_or(true));
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::out::OutSection;
+
+    const STRINGS: usize = 0;
+    const SYMBOLS: usize = 1;
+    const RELOCATIONS: usize = 2;
+    const TEXT: usize = 3;
+    const PLT32: u32 = 4;
+
+    /// An output with one function and one livepatch relocation, of `name` at 0x11.
+    fn output(name: &str, kind: u8) -> OutObject {
+        let mut object =
+            OutObject { kind: abi::ET_REL, machine: abi::EM_X86_64, ..OutObject::default() };
+        let strings = format!("vmlinux\0{name}\0");
+        let pointers = |at: &[(u64, usize, i64)]| {
+            let entry = |&(offset, symbol, addend): &(u64, usize, i64)| OutReloc {
+                offset,
+                kind: 1,
+                symbol: Some(symbol),
+                addend,
+            };
+            at.iter().map(entry).collect::<Vec<_>>()
+        };
+        let mut symbol_row = vec![0; 40];
+        symbol_row[8] = 2;
+        symbol_row[17] = kind;
+        let mut relocation_row = vec![0; 40];
+        relocation_row[8] = PLT32 as u8;
+        relocation_row[16..24].copy_from_slice(&(-4_i64).to_le_bytes());
+        for (name, data, relocs) in [
+            (".kpatch.strings", strings.into_bytes(), vec![]),
+            (".kpatch.symbols", symbol_row, pointers(&[(24, STRINGS, 8), (32, STRINGS, 0)])),
+            (
+                ".kpatch.relocations",
+                relocation_row,
+                pointers(&[(0, TEXT, 0x11), (24, STRINGS, 0), (32, SYMBOLS, 0)]),
+            ),
+            (".text.f", vec![0x90; 64], vec![]),
+            (SITES, vec![0; 8], pointers(&[(0, TEXT, 0)])),
+        ] {
+            let index = object.sections.len();
+            object.sections.push(OutSection {
+                name: name.to_owned(),
+                kind: abi::SHT_PROGBITS,
+                flags: abi::SHF_ALLOC,
+                align: 1,
+                entsize: 40,
+                size: data.len() as u64,
+                data,
+                link: None,
+                relocs: vec![OutRelocs {
+                    name: format!(".rela{name}"),
+                    flags: abi::SHF_INFO_LINK,
+                    entries: relocs,
+                }],
+            });
+            object.symbols.push(OutSymbol {
+                kind: abi::STT_SECTION,
+                bind: abi::STB_LOCAL,
+                home: OutHome::Section(index),
+                ..undefined("")
+            });
+        }
+        object
+    }
+
+    fn target(object: &OutObject) -> (&OutSymbol, OutReloc) {
+        let [entry] = object.sections[TEXT].relocs[0].entries[..] else {
+            panic!("{:?}", object.sections[TEXT].relocs);
+        };
+        (&object.symbols[entry.symbol.expect("a symbol")], entry)
+    }
+
+    #[test]
+    fn relocations_are_ordinary_for_the_link_and_livepatch_s_afterwards() {
+        let linked = prepare(output("panic", abi::STT_NOTYPE), Prepare::default()).expect("plain");
+        let (symbol, entry) = target(&linked);
+        assert_eq!((&*symbol.name, symbol.home), ("panic", OutHome::Undefined));
+        assert_eq!((entry.offset, entry.kind, entry.addend), (0x11, PLT32, -4));
+        assert_eq!(linked.sections[RELOCATIONS].flags & abi::SHF_ALLOC, 0);
+        assert!(linked.sections.iter().all(|s| s.entsize == 0));
+
+        let module = finish(linked).expect("module");
+        let names: Vec<&str> = module.sections.iter().map(|s| &*s.name).collect();
+        assert_eq!(names, [".kpatch.strings", ".text.f", SITES]);
+        let [plain, klp] = &module.sections[1].relocs[..] else { panic!("two tables") };
+        assert!(plain.entries.is_empty());
+        assert_eq!(klp.name, ".klp.rela.vmlinux..text.f");
+        let symbol = &module.symbols[klp.entries[0].symbol.expect("a symbol")];
+        assert_eq!(symbol.name, ".klp.sym.vmlinux.panic,2");
+        assert_eq!(symbol.home, OutHome::Reserved(abi::SHN_LIVEPATCH));
+        assert!(module.symbols.iter().all(|s| s.home != OutHome::Undefined));
+    }
+
+    #[test]
+    fn what_objtool_or_the_link_would_misread_gets_a_name_of_its_own() {
+        for (name, kind, wanted) in [
+            ("__SCT__tp_func_x", abi::STT_NOTYPE, ".klp_late.vmlinux.__SCT__tp_func_x,2"),
+            ("some_data", abi::STT_OBJECT, ".klp_late.vmlinux.some_data,2"),
+            ("do_exit", abi::STT_FUNC, "do_exit"),
+        ] {
+            let linked = prepare(output(name, kind), Prepare::default()).expect("plain");
+            assert_eq!(target(&linked).0.name, wanted);
+            assert!(finish(linked).is_ok());
+        }
+        let mut twice = output("f", abi::STT_FUNC);
+        twice.symbols.push(OutSymbol { home: OutHome::Section(TEXT), ..undefined("f") });
+        let linked = prepare(twice, Prepare::default()).expect("plain");
+        assert_eq!(target(&linked).0.name, ".klp_late.vmlinux.f,2");
+    }
+
+    #[test]
+    fn a_relocation_that_the_link_lost_or_changed_is_an_error() {
+        let linked = prepare(output("g", abi::STT_FUNC), Prepare::default()).expect("plain");
+        let broken = |change: &dyn Fn(&mut OutObject)| {
+            let mut object = linked.clone();
+            change(&mut object);
+            let error = finish(object).expect_err("noticed");
+            assert_eq!(error.place().section.as_deref(), Some(".text.f"));
+            error.code()
+        };
+        let text = |o: &mut OutObject, f: &dyn Fn(&mut Vec<OutReloc>)| {
+            f(&mut o.sections[TEXT].relocs[0].entries);
+        };
+        assert_eq!(broken(&|o| text(o, &|e| e.clear())), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e[0].addend = 0)), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e[0].kind = 2)), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e[0].symbol = Some(TEXT))), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e.push(e[0]))), "lost-relocation");
+        // objtool switched the reference off: nothing is left to apply.
+        let mut off = linked.clone();
+        off.sections[TEXT].relocs[0].entries[0].kind = NONE;
+        let module = finish(off).expect("module");
+        assert_eq!(module.sections[1].relocs.len(), 1);
+    }
+
+    #[test]
+    fn objtool_makes_the_sites_itself_and_wants_section_references() {
+        let options = Prepare { drop_sites: true, by_section: true };
+        let mut object = output("g", abi::STT_FUNC);
+        let function = object.symbols.len();
+        object.symbols.push(OutSymbol {
+            kind: abi::STT_FUNC,
+            home: OutHome::Section(TEXT),
+            value: 16,
+            ..undefined("f")
+        });
+        for (offset, addend) in [(0x20, 8), (0x30, 0)] {
+            let entry = OutReloc { offset, kind: 2, symbol: Some(function), addend };
+            object.sections[STRINGS].relocs[0].entries.push(entry);
+        }
+        let linked = prepare(object, options).expect("plain");
+        assert!(linked.sections.iter().all(|s| s.name != SITES));
+        let entries = &linked.sections[STRINGS].relocs[0].entries;
+        assert_eq!((entries[0].symbol, entries[0].addend), (Some(TEXT), 24));
+        assert_eq!(entries[1].addend, 0);
+        assert_eq!(linked.symbols[entries[1].symbol.expect("a symbol")].name, "f");
+    }
+}
