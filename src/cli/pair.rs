@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
 }
 
 /// Sizes from the environment, overridden by those of the command line.
-fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
+pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     let mut sizes: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
@@ -47,7 +47,7 @@ fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     Ok(StructSizes::new(sizes, true))
 }
 
-fn print(report: &Report) {
+pub(super) fn print(report: &Report) {
     let mut text = String::new();
     for function in &report.functions {
         text += &function.line();
