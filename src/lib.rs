@@ -15,13 +15,14 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
-use diff::check;
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
 use diff::select::{Policy, select};
+use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::{account, check};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
@@ -104,9 +105,10 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) =
         rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
     let (orig, patched) = (orig?, patched?);
-    let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
+    let comparer =
+        Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
-    let statuses = Statuses::new(&comparer, &verdicts, &ignored)?;
+    let statuses = Statuses::new(&comparer, &verdicts, &ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(&comparer, &statuses)?;
 
@@ -133,7 +135,10 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         });
     }
     report.effect = selection.effect;
-    check::check_sections(&comparer, &statuses, &selection)?;
+    report.warnings.extend(check::check_boot_only(&comparer, &selection)?);
+    check::check_sections(&comparer, &verdicts, &statuses, &selection)?;
+    account::check(&comparer, &verdicts, job.drop_in)?;
+    account::check_states(&comparer, &selection, &mut report.warnings)?;
     if selection.effect.is_empty() {
         return Ok(None);
     }

@@ -6,6 +6,7 @@
 //! chapters 4 "Object Files" and "Symbol Table", and the SHT_SYMTAB_SHNDX rules.
 
 use indexmap::IndexMap;
+use memchr::memchr;
 use object::elf::{ELFMAG, FileHeader64, Rela64, SectionHeader64, Sym64};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::{Endianness, U32, U64};
@@ -399,9 +400,44 @@ impl<'d, S: Side> Object<'d, S> {
             entsize: raw.sh_entsize.get(e),
             link: raw.sh_link.get(e),
             info: raw.sh_info.get(e),
-            // Ranges were checked by `parse`.
-            data: raw.data(e, self.data).unwrap_or(&[]),
+            data: self.contents(id),
         }
+    }
+
+    /// sh_type of section `id`.
+    pub fn section_kind(&self, id: SectionId<S>) -> u32 {
+        self.shdrs[id.index()].sh_type.get(self.endian).0
+    }
+
+    /// sh_flags of section `id`.
+    pub fn section_flags(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_flags.get(self.endian).0
+    }
+
+    /// sh_size of section `id`.
+    pub fn section_size(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_size.get(self.endian)
+    }
+
+    /// Contents of section `id`; empty for SHT_NOBITS.
+    pub fn contents(&self, id: SectionId<S>) -> &'d [u8] {
+        // Ranges were checked by `parse`.
+        self.shdrs[id.index()].data(self.endian, self.data).unwrap_or(&[])
+    }
+
+    /// st_value of symbol `id`.
+    pub fn symbol_value(&self, id: SymbolId<S>) -> u64 {
+        self.syms[id.index()].st_value.get(self.endian)
+    }
+
+    /// st_size of symbol `id` in bytes.
+    pub fn symbol_size(&self, id: SymbolId<S>) -> u64 {
+        self.syms[id.index()].st_size.get(self.endian)
+    }
+
+    /// STB_* of symbol `id`.
+    pub fn symbol_bind(&self, id: SymbolId<S>) -> u8 {
+        self.syms[id.index()].st_bind().0
     }
 
     /// Name of section `id`.
@@ -519,8 +555,8 @@ impl<'d, S: Side> Object<'d, S> {
     /// The NUL-terminated bytes at `offset` of a section, without the NUL.
     /// `None` when the offset is outside or no NUL follows.
     pub fn string_at(&self, section: SectionId<S>, offset: i64) -> Option<&'d [u8]> {
-        let data = self.section(section).data.get(usize::try_from(offset).ok()?..)?;
-        data.iter().position(|&b| b == 0).map(|end| &data[..end])
+        let data = self.contents(section).get(usize::try_from(offset).ok()?..)?;
+        memchr(0, data).map(|end| &data[..end])
     }
 }
 
@@ -531,7 +567,7 @@ fn bad(message: impl Into<String>) -> Error {
 /// The string starting at `offset` in a table that ends with NUL.
 fn cstr(table: &str, offset: usize) -> Option<&str> {
     let rest = table.get(offset..)?;
-    Some(&rest[..rest.bytes().position(|b| b == 0)?])
+    rest.get(..memchr(0, rest.as_bytes())?)
 }
 
 fn string_table<'d>(

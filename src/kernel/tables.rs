@@ -47,6 +47,17 @@ pub struct NoiseField {
     pub end: u64,
 }
 
+/// Where a row says which code may take the place of the code it describes.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement {
+    /// Applies to rows of this size.
+    pub row: u64,
+    /// Offset of the field that points to the code.
+    pub field: u64,
+    /// Offset of the byte that holds the length of that code.
+    pub length: u64,
+}
+
 /// One kind of table section.
 #[derive(Debug)]
 pub struct Table {
@@ -62,6 +73,8 @@ pub struct Table {
     pub filter: Filter,
     /// Noise in a row.
     pub noise: &'static [NoiseField],
+    /// Fields that lead to alternative code.
+    pub replacement: &'static [Replacement],
     /// Rows are part of the verdict of the function they describe. False for tables that
     /// only follow from the code.
     pub verdict: bool,
@@ -80,6 +93,7 @@ const PLAIN: Table = Table {
     code: 0,
     filter: Filter::None,
     noise: &[],
+    replacement: &[],
     verdict: true,
     dropped_by_drop_in: false,
 };
@@ -128,6 +142,11 @@ pub static TABLES: [Table; 25] = [
         section: ".altinstructions",
         machines: &["x86_64", "aarch64", "s390x", "loongarch64"],
         row: RowSize::Struct("ALT_STRUCT_SIZE"),
+        replacement: &[
+            Replacement { row: 12, field: 4, length: 11 },
+            Replacement { row: 13, field: 4, length: 11 },
+            Replacement { row: 14, field: 4, length: 13 },
+        ],
         ..PLAIN
     },
     // include/linux/static_call_types.h: call site, key with flags in its low bits.

@@ -219,8 +219,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             }
             resolution.klp.push(self.klp_reloc(section, &reloc, target.symbol, target.addend)?);
             resolution.moved.insert((section, index));
-            let homeless = object.section_of(target.symbol).is_none_or(|s| !selection.sections[s]);
-            if homeless {
+            if !selection.has_symbol(object, target.symbol) {
                 candidates.push(target.symbol);
             }
         }
@@ -299,7 +298,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         {
             return Ok(false);
         }
-        if object.section_of(target.symbol).is_some_and(|s| selection.sections[s]) {
+        if selection.has_symbol(object, target.symbol) {
             return Ok(symbol.kind == abi::STT_FUNC
                 && layout.parent(target.symbol).is_none()
                 && (arch.is_function_pointer)(reloc.kind, target.addend)
