@@ -134,6 +134,10 @@ pub enum LineCallees {
     WarnPrintkOnly,
 }
 
+/// See [`Arch::instruction_at`].
+pub type InstructionAt =
+    fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>;
+
 /// Everything the differ knows about one machine.
 pub struct Arch {
     /// Name as used in file names and tables.
@@ -150,8 +154,7 @@ pub struct Arch {
     pub instruction_len: fn(&[u8]) -> Option<usize>,
     /// Start and end of the instruction that contains byte `at` of the slice, when an
     /// instruction starts at `from`; the error is the offset of what is no instruction.
-    pub instruction_at:
-        fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>,
+    pub instruction_at: InstructionAt,
     /// What fills the gaps between functions.
     pub filler: &'static [u8],
     /// How PC-relative addends are biased.

@@ -18,6 +18,7 @@ pub mod pieces;
 mod readelf;
 pub mod refs;
 pub mod relative;
+mod roles;
 pub mod rows;
 pub mod symtab;
 pub mod symvers;
