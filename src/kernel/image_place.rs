@@ -140,12 +140,12 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         let (Some(was), Some(is)) = (expected.get_mut(at - 2..at), theirs.get(at - 2..at)) else {
             return;
         };
-        let known = match (&*was, is) {
-            ([0x8b, _], [0x8d, _] | [0xc7, _]) => true,
-            ([0xff, 0x15], [0x67, 0xe8]) => true,
-            ([0xff, 0x25], [_, 0xe9] | [0xe9, _]) => true,
-            _ => false,
-        };
+        let known = matches!(
+            (&*was, is),
+            ([0x8b, _], [0x8d | 0xc7, _])
+                | ([0xff, 0x15], [0x67, 0xe8])
+                | ([0xff, 0x25], [0xe9, _])
+        );
         if known {
             was.copy_from_slice(is);
         }
