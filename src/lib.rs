@@ -15,13 +15,14 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
-use diff::check;
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
 use diff::select::{Policy, select};
+use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::{account, check};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
@@ -37,6 +38,7 @@ use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Resolver, Sympos, Target};
+use patch::siblings::check_sibling_calls;
 use report::{Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
@@ -113,7 +115,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) =
         rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
     let (orig, patched) = (orig?, patched?);
-    let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
+    let comparer =
+        Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
     let statuses = Statuses::new(&comparer, &verdicts, &ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
@@ -144,9 +147,13 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     report.effect = selection.effect;
     report.warnings.extend(check::check_boot_only(&comparer, &selection)?);
     check::check_sections(&comparer, &verdicts, &statuses, &selection)?;
+    account::check(&comparer, &verdicts, job.drop_in)?;
+    account::check_states(&comparer, &selection, &mut report.warnings)?;
     if selection.effect.is_empty() {
         return Ok(None);
     }
+
+    check_sibling_calls(&comparer, &statuses)?;
 
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection);

@@ -27,6 +27,7 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "loongarch64",
     machine: abi::EM_LOONGARCH,
+    big_endian: false,
     abs64: R_LARCH_64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,

@@ -32,6 +32,7 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "s390x",
     machine: abi::EM_S390,
+    big_endian: true,
     abs64: e::R_390_64.0,
     relocs: RELOCS,
     instruction_len,

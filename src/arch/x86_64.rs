@@ -35,6 +35,7 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "x86_64",
     machine: abi::EM_X86_64,
+    big_endian: false,
     abs64: R_X86_64_64.0,
     relocs: RELOCS,
     instruction_len,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Compares two relocatable kernel objects by what their functions mean.
 ///
@@ -27,6 +27,10 @@ pub struct Args {
     /// Write the link input for a livepatch module here; an existing folder or a trailing / means a folder
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+
+    /// Form of OUT
+    #[arg(long, value_enum, default_value_t = Flavor::Kpatch, requires = "output")]
+    pub flavor: Flavor,
 
     /// Symbol table of the kernel or module that runs, as text: `readelf -s --wide vmlinux > FILE`, or a System.map
     #[arg(long, value_name = "FILE")]
@@ -53,4 +57,15 @@ pub struct Args {
     /// environment variables of these names count, too
     #[arg(long = "struct", value_name = "NAME=N")]
     pub structs: Vec<String>,
+}
+
+/// How an output names what only the running kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flavor {
+    /// Tables `.kpatch.symbols` and `.kpatch.relocations`: to be linked into a module and then
+    /// converted by create-klp-module
+    Kpatch,
+    /// `.klp.sym.*` symbols and `.klp.rela.*` sections, as the kernel wants them: final,
+    /// because a linker would destroy them
+    Klp,
 }

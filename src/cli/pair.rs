@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::verify_orig::ImageArg;
-use super::{Args, Exit, complain, fail};
+use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
+use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
+use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
 use crate::{Input, Job, ParentFiles};
 
@@ -30,7 +32,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
 }
 
 /// Sizes from the environment, overridden by those of the command line.
-fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
+pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     let mut sizes: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
@@ -45,7 +47,7 @@ fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     Ok(StructSizes::new(sizes, true))
 }
 
-fn print(report: &Report) {
+pub(super) fn print(report: &Report) {
     let mut text = String::new();
     for function in &report.functions {
         text += &function.line();
@@ -140,10 +142,18 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     if let Some(file) = &parent_file {
         file.check_unchanged()?;
     }
-    if let (Some(path), Some(object)) = (&args.output, &output) {
-        publish(&output_path(path, &args.patched)?, object)?;
+    if let (Some(path), Some(object)) = (&args.output, output) {
+        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*patched_name))?;
+        publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+}
+
+fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+    match flavor {
+        Flavor::Kpatch => Ok(object),
+        Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
+    }
 }
 
 /// `-o FOLDER` keeps the object's name.

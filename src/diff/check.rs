@@ -6,6 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::compare::Comparer;
 use super::select::Selection;
 use super::status::{Status, Statuses};
+use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
@@ -107,6 +108,10 @@ pub fn check_sections(
         {
             details.push(format!("data section {name} selected for inclusion"));
         }
+    }
+    for id in unused_changes(comparer, statuses, selection)? {
+        let name = object.section_name(id);
+        details.push(format!("changed section {name} is used by code that is not in the patch"));
     }
     if details.is_empty() {
         return Ok(());

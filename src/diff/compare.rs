@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::elf::abi;
@@ -17,6 +18,7 @@ use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
+use crate::kernel::relative;
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
 
@@ -45,6 +47,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub patched: &'a Half<'l, 'o, 'd, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
+    /// Live state whose initialiser changed, as far as it was met.
+    pub states: States,
 }
 
 /// Where differences go: nowhere (the first one ends the comparison), or into a list.
@@ -370,8 +374,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         // A relocation without effect, such as the NOP form of an ftrace site, still counts
         // by name: it says what the place is.
-        if let Some(b) = p_refs.string(p)? {
-            return Ok(o_refs.string(o)? == Some(b));
+        if let Some(b) = relative::string(patched, p_refs, p)? {
+            return Ok(relative::string(orig, o_refs, o)? == Some(b));
         }
         // The common case needs no look at the code: the same named thing, the same addend.
         if o.addend == p.addend && self.twins.are_twins(o.symbol, p.symbol) {
@@ -407,36 +411,13 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     );
             return Ok(a.addend == b.addend && same_section);
         }
-        Ok(a.addend == b.addend
+        let same = a.addend == b.addend
             && self.same_symbol(a.symbol, b.symbol)
-            && self.same_constant(a.symbol, b.symbol, open)?)
-    }
-
-    /// Whether two references mean `length` equal bytes.
-    pub(super) fn same_stretch(
-        &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
-        o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
-        p: &Reloc<Patched>,
-        length: u64,
-    ) -> Result<bool> {
-        let (Some((o_section, o_start)), Some((p_section, p_start))) =
-            (o_refs.place(o)?, p_refs.place(p)?)
-        else {
-            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
-        };
-        let nameless =
-            self.orig.layout.is_nameless(o_section) && self.patched.layout.is_nameless(p_section);
-        if !nameless {
-            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+            && self.same_constant(a.symbol, b.symbol, open)?;
+        if same && !self.twins.are_twins(a.symbol, b.symbol) {
+            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol)?;
         }
-        let (o_end, p_end) = (o_start.saturating_add(length), p_start.saturating_add(length));
-        let a = self.orig.layout.object.contents(o_section).get(o_start as usize..o_end as usize);
-        let b =
-            self.patched.layout.object.contents(p_section).get(p_start as usize..p_end as usize);
-        let spans = Spans { o: o_section, o_start, o_end, p: p_section, p_start, p_end };
-        Ok(a.is_some() && a == b && self.relocs(&spans, &mut Sink(None), &mut Open::new())?)
+        Ok(same)
     }
 
     /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
@@ -526,18 +507,32 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if orig.kind == abi::SHT_NOBITS || patched.kind == abi::SHT_NOBITS {
             return Ok(orig.kind == patched.kind && o_end - o_at == p_end - p_at);
         }
-        let a = &orig.data[o_at as usize..o_end as usize];
-        let b = &patched.data[p_at as usize..p_end as usize];
-        let length = a.len().min(b.len());
-        let padded = |rest: &[u8]| rest.iter().all(|&b| b == 0 || b == 0x90);
-        if a[..length] != b[..length] || !padded(&a[length..]) || !padded(&b[length..]) {
+        let length = (o_end - o_at).min(p_end - p_at);
+        let padded = |data: &[u8], from: u64, to: u64| {
+            let rest = data.get(from as usize..to as usize);
+            rest.is_some_and(|rest| rest.iter().all(|&b| b == 0 || b == 0x90))
+        };
+        if !padded(orig.data, o_at + length, o_end) || !padded(patched.data, p_at + length, p_end) {
             return Ok(false);
         }
         open.push(place);
+        let (o_end, p_end) = (o_at + length, p_at + length);
         let spans = Spans { o, o_start: o_at, o_end, p, p_start: p_at, p_end };
-        let same = self.relocs(&spans, &mut Sink(None), open);
+        let same = self.same_span(&spans, open);
         open.pop();
         same
+    }
+
+    /// Whether the bytes, references and rows of two spans of equal length are equal.
+    pub(super) fn same_span(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
+        let a = self.orig.layout.object.contents(spans.o);
+        let b = self.patched.layout.object.contents(spans.p);
+        let a = a.get(spans.o_start as usize..spans.o_end as usize);
+        let b = b.get(spans.p_start as usize..spans.p_end as usize);
+        let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
+        Ok(a == b
+            && self.relocs(spans, &mut Sink(None), open)?
+            && (a.is_empty() || self.rows(spans, &mut Sink(None))?))
     }
 }
 

@@ -83,6 +83,7 @@ fn symbol_keys<S: Side>(
         if names::is_ubsan(name)
             || layout.is_label(id)
             || layout.is_mapping(id)
+            || layout.is_label(id)
             || !takes_part(layout, id)
             || layout.is_special_static(id)
         {
@@ -228,6 +229,7 @@ fn pair_sections(
             twins.pair_sections(o, p);
         }
     }
+    pair_by_members(orig, patched, twins);
     let o = section_keys(orig, |id| twins.patched_section(id).is_none());
     let p = section_keys(patched, |id| twins.orig_section(id).is_none());
     merge(&o, &p, |o, p| {
@@ -239,6 +241,33 @@ fn pair_sections(
             }
         }
     });
+}
+
+/// Of several sections of one name, those that hold the same variable or function belong
+/// together.
+fn pair_by_members(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &mut Twins,
+) {
+    for p in patched.object.sections() {
+        if patched.owner(p).is_some() || twins.orig_section(p).is_some() {
+            continue;
+        }
+        let class = patched.class(p);
+        if !matches!(class, Class::Data | Class::Text | Class::Strings) {
+            continue;
+        }
+        let home = patched.object.members(p).iter().find_map(|&member| {
+            let o = orig.object.section_of(twins.orig_symbol(member)?)?;
+            (orig.owner(o).is_none() && twins.patched_section(o).is_none()).then_some(o)
+        });
+        if let Some(o) = home
+            && names::same(orig.object.section_name(o), patched.object.section_name(p))
+        {
+            twins.pair_sections(o, p);
+        }
+    }
 }
 
 fn section_keys<S: Side>(

@@ -18,6 +18,7 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
+use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, StructSizes};
 
 /// What decides about table rows, beyond the objects themselves.
@@ -44,7 +45,7 @@ pub struct Selection {
     pub symbols: IdVec<SymbolId<Patched>, bool>,
     /// Rows that are kept, by position in [`crate::kernel::rows::Rows::tables`], ascending.
     /// Tables that are included but not here are kept whole.
-    pub rows: IndexMap<u8, Vec<u32>, RandomState>,
+    pub rows: IndexMap<TableNumber, Vec<u32>, RandomState>,
     /// Unwind entries that are kept.
     pub unwind: Option<Unwind>,
     /// Number of changed functions and of new global symbols; callbacks are there.
@@ -144,6 +145,7 @@ pub fn select(
     selector.debug()?;
     selector.rows()?;
     selector.unwind()?;
+    selector.files();
     Ok(selector.selection)
 }
 
@@ -158,11 +160,11 @@ pub(super) struct Selector<'a, 'l, 'o, 'd> {
     /// Included code whose rows are still to be collected.
     pub text: Vec<Included>,
     /// Rows that are kept: (table, row).
-    pub kept: BTreeSet<(u8, u32)>,
+    pub kept: BTreeSet<(TableNumber, u32)>,
     /// Rows that were looked at.
-    pub judged: BTreeSet<(u8, u32)>,
+    pub judged: BTreeSet<(TableNumber, u32)>,
     /// Number of rows that cannot be carried, by table.
-    pub unsupported: IndexMap<u8, (usize, Vec<String>), RandomState>,
+    pub unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
 
 impl Selector<'_, '_, '_, '_> {
@@ -189,7 +191,7 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Includes part of a section that several things share.
-    fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
+    pub fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
         self.mark_section(section);
         if !self.selection.parts.entry(section).or_default().insert(start, end.max(start + 1)) {
             return;
@@ -235,10 +237,14 @@ impl Selector<'_, '_, '_, '_> {
     fn comes_in_rows(&self, section: SectionId<Patched>) -> bool {
         match self.layout.class(section) {
             Class::Table(_) => {
-                self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
+                let object = self.layout.object;
+                object.section_size(section) > 0 && !object.relocs(section).is_empty()
             }
             Class::Unwind => true,
-            _ => self.layout.object.section_name(section) == tables::REPLACEMENTS,
+            _ => {
+                self.policy.drop_in
+                    && self.layout.object.section_name(section) == tables::REPLACEMENTS
+            }
         }
     }
 
@@ -269,7 +275,7 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Includes the string or nameless data that a reference means, where only parts of its
     /// section are included.
-    fn include_content(
+    pub fn include_content(
         &mut self,
         refs: &Refs<'_, '_, '_, Patched>,
         reloc: &Reloc<Patched>,
@@ -309,9 +315,9 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             let name = object.section_name(id);
-            let literals = names::is_string_literal_section(name)
-                && self.layout.class(id) != Class::Relocations
-                && !self.is_shared(id);
+            let literals = self.policy.drop_in
+                && names::is_string_literal_section(name)
+                && self.layout.class(id) != Class::Relocations;
             if literals
                 || name == ".toc"
                 || self.policy.drop_in && matches!(name, ".rodata" | ".rodata.str")
@@ -332,7 +338,7 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
-                abi::STT_FILE => self.selection.symbols[id] = true,
+                abi::STT_FILE if self.policy.drop_in => self.selection.symbols[id] = true,
                 abi::STT_FUNC
                     if self.statuses.symbols[id] == Status::Changed
                         && !self.layout.is_prefix(id) =>
@@ -351,6 +357,23 @@ impl Selector<'_, '_, '_, '_> {
             }
         }
         self.settle()
+    }
+
+    /// Keeps the names of the files that local symbols of the patch come from.
+    fn files(&mut self) {
+        let object = self.layout.object;
+        let mut file = None;
+        for id in object.symbols().skip(1) {
+            if object.symbol_kind(id) == abi::STT_FILE {
+                file = Some(id);
+            } else if self.selection.symbols[id]
+                && object.symbol_bind(id) == abi::STB_LOCAL
+                && object.symbol_kind(id) != abi::STT_SECTION
+                && let Some(file) = file.take()
+            {
+                self.selection.symbols[file] = true;
+            }
+        }
     }
 
     /// Whether a function is thrown away when the kernel has booted.

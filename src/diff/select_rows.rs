@@ -7,6 +7,7 @@ use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::{Error, Result};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
+use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, Filter};
 
 impl Selector<'_, '_, '_, '_> {
@@ -33,7 +34,7 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Rows that may describe newly included code.
-    fn rows_of(&self, code: &Included) -> Result<Vec<(u8, u32)>> {
+    fn rows_of(&self, code: &Included) -> Result<Vec<(TableNumber, u32)>> {
         let rows = &self.comparer.patched.rows;
         let Some((start, end)) = code.span else {
             return Ok(rows.mentioning(code.section).collect());
@@ -41,7 +42,7 @@ impl Selector<'_, '_, '_, '_> {
         let described = rows.of(code.section, start, end).iter();
         described
             .map(|row| {
-                let table = &rows.tables[usize::from(row.table)];
+                let table = &rows.tables[row.table as usize];
                 if table.contradicts() {
                     let name = struct_name(table.table);
                     return Err(Error::broken("wrong-struct-size", format!("{name} is wrong: the rows of {} have another size", table.table.section))
@@ -53,15 +54,19 @@ impl Selector<'_, '_, '_, '_> {
             .collect()
     }
 
-    fn span(&self, (table, row): (u8, u32)) -> (SectionId<Patched>, u64, u64) {
-        let table = &self.comparer.patched.rows.tables[usize::from(table)];
+    fn span(&self, (table, row): (TableNumber, u32)) -> (SectionId<Patched>, u64, u64) {
+        let table = &self.comparer.patched.rows.tables[table as usize];
         let size = self.layout.object.section_size(table.section);
         let (start, end) = table.span(row as usize, size);
         (table.section, start, end)
     }
 
     /// Whether some field of a row refers to a function in an included section.
-    fn describes_function(&self, row: (u8, u32), text: SectionId<Patched>) -> Result<bool> {
+    fn describes_function(
+        &self,
+        row: (TableNumber, u32),
+        text: SectionId<Patched>,
+    ) -> Result<bool> {
         let object = self.layout.object;
         let (section, start, end) = self.span(row);
         let refs = Refs::new(self.layout, section);
@@ -78,9 +83,9 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Whether a row may be carried (spec sections 17.4 and 17.5).
-    fn accepts(&mut self, row: (u8, u32)) -> Result<bool> {
+    fn accepts(&mut self, row: (TableNumber, u32)) -> Result<bool> {
         let (section, start, end) = self.span(row);
-        let table = self.comparer.patched.rows.tables[usize::from(row.0)].table;
+        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
         let object = self.layout.object;
         let refs = Refs::new(self.layout, section);
         let mut fields = Vec::new();
@@ -148,19 +153,39 @@ impl Selector<'_, '_, '_, '_> {
             && matches!(kind, abi::STT_OBJECT | abi::STT_SECTION)
     }
 
-    fn keep(&mut self, row: (u8, u32)) -> Result<()> {
+    fn keep(&mut self, row: (TableNumber, u32)) -> Result<()> {
         self.kept.insert(row);
         let (section, start, end) = self.span(row);
         self.selection.sections[section] = true;
         if let Some(symbol) = self.layout.object.section_symbol(section) {
             self.selection.symbols[symbol] = true;
         }
-        self.follow(section, start, end)
+        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
+        let extent =
+            table.replacement.iter().find(|e| !self.policy.drop_in && e.row == end - start);
+        let Some(extent) = extent else { return self.follow(section, start, end) };
+        let field = start + extent.field;
+        self.follow(section, start, field)?;
+        let object = self.layout.object;
+        let refs = Refs::new(self.layout, section);
+        for reloc in object.relocs(section).within(field, field + 1) {
+            let target = refs.resolve(&reloc)?.symbol;
+            self.include_symbol(target, None);
+            let place = refs.place(&reloc)?.filter(|&(s, _)| self.layout.is_nameless(s));
+            if let Some((stretch, from)) = place {
+                let length = object.contents(section)[(start + extent.length) as usize];
+                self.include_span(stretch, from, from + u64::from(length));
+            }
+        }
+        self.follow(section, field + 1, end)
     }
 
     /// Alternative instructions come with the rows that refer to them.
     fn replacements(&mut self) -> Result<()> {
         let object = self.layout.object;
+        if !self.policy.drop_in {
+            return Ok(());
+        }
         if !self
             .layout
             .section_named(".altinstructions")
@@ -183,7 +208,7 @@ impl Selector<'_, '_, '_, '_> {
 
     fn report_unsupported(&mut self) -> Result<()> {
         let Some((&table, (count, lines))) = self.unsupported.first() else { return Ok(()) };
-        let filter = self.comparer.patched.rows.tables[usize::from(table)].table.filter;
+        let filter = self.comparer.patched.rows.tables[table as usize].table.filter;
         let message = match filter {
             Filter::StaticCall => format!(
                 "Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."

@@ -126,6 +126,8 @@ pub struct Object<'d, S> {
     /// The section symbol of each section; the null symbol for none.
     section_symbol: IdVec<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
+    /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
+    livepatch: Vec<(SectionId<S>, SectionId<S>)>,
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
@@ -192,6 +194,7 @@ impl<'d, S: Side> Object<'d, S> {
             rela_of: IdVec::filled(null, shdrs.len()),
             section_symbol: IdVec::filled(SymbolId::new(0), shdrs.len()),
             members: Csr::build(0, std::iter::empty),
+            livepatch: Vec::new(),
             unsorted: IndexMap::default(),
         };
         object.index_symbols()?;
@@ -269,16 +272,21 @@ impl<'d, S: Side> Object<'d, S> {
                 )));
             }
             let base = SectionId::<S>::new(base);
+            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
+                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
+            }
+            tables.push(id);
+            if section.flags & abi::SHF_RELA_LIVEPATCH != 0 {
+                self.livepatch.push((base, id));
+                continue;
+            }
             if self.rela_of[base].index() != 0 {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
-            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
-                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
-            }
             self.rela_of[base] = id;
-            tables.push(id);
         }
+        self.livepatch.sort_unstable();
         let this = &*self;
         let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
             .par_iter()
@@ -502,7 +510,7 @@ impl<'d, S: Side> Object<'d, S> {
         self.members.get(id)
     }
 
-    /// The SHT_RELA section that applies to `id`.
+    /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         Some(self.rela_of[id]).filter(|s| s.index() != 0)
     }
@@ -514,9 +522,26 @@ impl<'d, S: Side> Object<'d, S> {
             .then(|| SectionId::new(shdr.sh_info.get(self.endian) as usize))
     }
 
-    /// The relocations that apply to section `id`; empty when there are none.
+    /// The tables of section `id` that the kernel applies when an object is patched
+    /// (SHF_RELA_LIVEPATCH), in file order; there is one per object.
+    pub fn livepatch_tables(&self, id: SectionId<S>) -> impl Iterator<Item = SectionId<S>> + '_ {
+        let from = self.livepatch.partition_point(|t| t.0 < id);
+        self.livepatch[from..].iter().take_while(move |t| t.0 == id).map(|t| t.1)
+    }
+
+    /// Whether the object is a finished livepatch module: it has SHF_RELA_LIVEPATCH tables.
+    pub fn is_livepatch(&self) -> bool {
+        !self.livepatch.is_empty()
+    }
+
+    /// The relocations that apply to section `id`, those of its [`Object::livepatch_tables`]
+    /// excluded; empty when there are none.
     pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
-        let rela = self.rela_of[id];
+        self.table_relocs(self.rela_of[id])
+    }
+
+    /// The relocations of one SHT_RELA section; empty for the null section.
+    pub fn table_relocs(&self, rela: SectionId<S>) -> Relocs<'_, S> {
         let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
         let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };
         Relocs {

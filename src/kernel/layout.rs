@@ -75,6 +75,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn build(object: &'o Object<'d, S>) -> Result<Self> {
         let arch = Arch::from_machine(object.header().machine)?;
+        arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
+        if object.is_livepatch() {
+            return Err(Error::broken(
+                "finished-livepatch",
+                "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
+            )
+            .advise("the klp flavour is final: give the objects that the compiler made"));
+        }
         let mut class = IdVec::filled(Class::Meta, object.section_count());
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();

@@ -17,6 +17,7 @@ pub mod parent;
 pub mod pieces;
 mod readelf;
 pub mod refs;
+pub mod relative;
 pub mod rows;
 pub mod symtab;
 pub mod symvers;

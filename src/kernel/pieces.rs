@@ -7,6 +7,7 @@
 use super::layout::{Class, Layout};
 use super::names;
 use super::refs::Refs;
+use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
 use crate::elf::ids::{Csr, SectionId, Side};
 use crate::elf::object::{Home, Section};
@@ -22,7 +23,12 @@ pub struct Pieces<S> {
 pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(section);
-    let data = matches!(layout.class(section), Class::Data | Class::Text);
+    let data = match layout.class(section) {
+        Class::Data | Class::Text => true,
+        // Code that the exception table leads to.
+        Class::Table(index) => return TABLES[usize::from(index)].row == RowSize::ByExceptionTable,
+        _ => false,
+    };
     data && layout.owner(section).is_none()
         && (name.starts_with(".altinstr_")
             || name.starts_with(".rodata")

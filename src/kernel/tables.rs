@@ -47,14 +47,14 @@ pub struct NoiseField {
     pub end: u64,
 }
 
-/// A field that refers to as many bytes as another field of the row says.
+/// Where a row says which code may take the place of the code it describes.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct Replacement {
     /// Applies to rows of this size.
     pub row: u64,
-    /// Offset of the field that refers.
+    /// Offset of the field that points to the code.
     pub field: u64,
-    /// Offset of the byte that holds the length.
+    /// Offset of the byte that holds the length of that code.
     pub length: u64,
 }
 
@@ -71,10 +71,10 @@ pub struct Table {
     pub code: u64,
     /// Extra condition.
     pub filter: Filter,
-    /// Fields that refer to a stretch of bytes.
-    pub extents: &'static [Extent],
     /// Noise in a row.
     pub noise: &'static [NoiseField],
+    /// Fields that lead to alternative code.
+    pub replacement: &'static [Replacement],
     /// Rows are part of the verdict of the function they describe. False for tables that
     /// only follow from the code.
     pub verdict: bool,
@@ -92,8 +92,8 @@ const PLAIN: Table = Table {
     row: RowSize::Fixed(4),
     code: 0,
     filter: Filter::None,
-    extents: &[],
     noise: &[],
+    replacement: &[],
     verdict: true,
     dropped_by_drop_in: false,
 };
@@ -142,10 +142,10 @@ pub static TABLES: [Table; 25] = [
         section: ".altinstructions",
         machines: &["x86_64", "aarch64", "s390x", "loongarch64"],
         row: RowSize::Struct("ALT_STRUCT_SIZE"),
-        extents: &[
-            Extent { row: 12, field: 4, length: 11 },
-            Extent { row: 13, field: 4, length: 11 },
-            Extent { row: 14, field: 4, length: 13 },
+        replacement: &[
+            Replacement { row: 12, field: 4, length: 11 },
+            Replacement { row: 13, field: 4, length: 11 },
+            Replacement { row: 14, field: 4, length: 13 },
         ],
         ..PLAIN
     },

@@ -8,6 +8,7 @@ use super::output::{Output, Table};
 use super::resolve::{KlpReloc, Replaced, Resolution, Resolver};
 use super::sites;
 use super::strings::Strings;
+use crate::arch::RelocClass;
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::spans::Spans;
@@ -49,7 +50,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let object = comparer.patched.layout.object;
         let mut moves = IndexMap::default();
         for (&table, rows) in &selection.rows {
-            let table = &comparer.patched.rows.tables[usize::from(table)];
+            let table = &comparer.patched.rows.tables[table as usize];
             let size = object.section_size(table.section);
             let spans = rows.iter().map(|&row| table.span(row as usize, size));
             moves.insert(table.section, packed(spans));
@@ -366,6 +367,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let Some(home) = home else {
             return Ok(());
         };
+        // A row of a jump table is relative to the table: the distance between the two is in
+        // the addend.
+        let class = self.layout().arch.reloc(reloc.kind)?.class;
+        if class == RelocClass::PcRelative && !object.section(section).is_text() {
+            return Ok(());
+        }
         let relative = Reloc { addend, ..*reloc };
         let at = refs.target_offset(&relative)?.wrapping_add(object.symbol_value(symbol) as i64);
         if at >= 0 && at as u64 <= object.section_size(home) {
