@@ -39,7 +39,7 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             strict: false,
         }),
         sizes: StructSizes::new(case.env.clone(), false),
-        drop_in: false,
+        drop_in: true,
         klp_arch: false,
     };
     run(&job, &mut Report::default()).unwrap_or_else(|e| panic!("{}: {e}", case.case))

@@ -94,13 +94,15 @@ fn unexplained(details: &mut Vec<String>, name: &str, what: &str) {
     details.push(format!("section {name} {what} and nothing explains it"));
 }
 
-/// Loaded read-only data that no symbol names.
+/// Loaded read-only data that no symbol names. clang's private constants (`..L__const.f.x`)
+/// are not meant: they have one section each, and stay behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
     object.section_flags(id) & abi::SHF_ALLOC != 0
         && object.section_size(id) > 0
         && layout.class(id) == Class::Data
         && layout.is_nameless(id)
+        && !object.section_name(id).starts_with(".rodata..L__const.")
         && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
 }
 

@@ -18,7 +18,6 @@ use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
-use crate::kernel::relative;
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
 
@@ -374,8 +373,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         // A relocation without effect, such as the NOP form of an ftrace site, still counts
         // by name: it says what the place is.
-        if let Some(b) = relative::string(patched, p_refs, p)? {
-            return Ok(relative::string(orig, o_refs, o)? == Some(b));
+        if let Some(b) = p_refs.string(p)? {
+            return Ok(o_refs.string(o)? == Some(b));
         }
         // The common case needs no look at the code: the same named thing, the same addend.
         if o.addend == p.addend && self.twins.are_twins(o.symbol, p.symbol) {

@@ -3,6 +3,7 @@
 
 pub mod abi;
 pub mod copy;
+mod header;
 pub mod ids;
 pub mod image;
 pub mod linked;

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use super::layout::{Class, Layout};
+use super::relative;
 use crate::arch::{Bias, RelocClass};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
@@ -62,6 +63,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// that the code means (spec section 3.1).
     pub fn target_offset(&self, reloc: &Reloc<S>) -> Result<i64> {
         let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
+        if !self.is_text && kind.class == RelocClass::PcRelative {
+            return relative::target_offset(self.layout, self.base, reloc);
+        }
         let bias = match self.layout.arch.bias {
             Bias::None => 0,
             Bias::InstructionStart(biased) => biased
