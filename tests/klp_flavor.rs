@@ -35,6 +35,8 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: &symtab },
             symvers: Input { name: "symvers", data: "" },
+            image: None,
+            strict: false,
         }),
         sizes: StructSizes::new(case.env.clone(), false),
         drop_in: true,

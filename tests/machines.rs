@@ -197,6 +197,8 @@ impl Pair {
                 name: "vmlinux",
                 symtab: Input { name: "symtab", data: &self.symtab },
                 symvers: Input { name: "symvers", data: self.symvers },
+                image: None,
+                strict: false,
             }),
             sizes: StructSizes::new(sizes, false),
             drop_in: true,

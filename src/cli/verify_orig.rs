@@ -101,6 +101,7 @@ struct Counts {
     unclear: u64,
     differ: u64,
     unchecked: u64,
+    untraced: u64,
 }
 
 impl Counts {
@@ -111,6 +112,7 @@ impl Counts {
         self.absent += other.absent;
         self.differ += other.differ;
         self.unchecked += other.unchecked;
+        self.untraced += other.untraced;
     }
 }
 
@@ -141,6 +143,12 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         let table = image.table()?;
         if let Some(told) = &image.bolt {
             println_text(&format!("{}: rewritten by BOLT: {told}", arg.path.display()));
+        }
+        if !image.elf.is_relocatable() {
+            for (first, second) in table.overlapping() {
+                let [first, second] = [first, second].map(|i| table.entries()[i as usize].name);
+                println_text(&format!("{}: '{first}' reaches into '{second}'", arg.path.display()));
+            }
         }
         loaded.push((image, table));
     }
@@ -210,8 +218,17 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
 }
 
 fn summary(objects: usize, total: &Counts) -> String {
-    let Counts { functions, same, rewritten, absent, overridden, unclear, differ, unchecked } =
-        *total;
+    let Counts {
+        functions,
+        same,
+        rewritten,
+        absent,
+        overridden,
+        unclear,
+        differ,
+        unchecked,
+        untraced,
+    } = *total;
     let mut text = format!("{objects} objects, {functions} functions: {same} as in the image");
     for (count, what) in [
         (rewritten, "rewritten by BOLT"),
@@ -223,6 +240,9 @@ fn summary(objects: usize, total: &Counts) -> String {
         if count > 0 {
             text += &format!(", {count} {what}");
         }
+    }
+    if untraced > 0 {
+        text += &format!("; {untraced} lost their ftrace site");
     }
     if unchecked > 0 {
         text += &format!("; {unchecked} references to unnamed places not checked");
@@ -283,8 +303,10 @@ fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Result
             continue;
         }
         let matched = match_image(&layout, image, table)?;
-        let finding =
-            Finding { rewritten_image: image.bolt.is_some(), ..describe(&layout, &matched) };
+        let finding = Finding {
+            rewritten_image: image.bolt.is_some(),
+            ..describe(&layout, &matched, image, table)
+        };
         let present = finding.counts.functions - finding.counts.absent;
         if best.as_ref().is_none_or(|b| b.0 < present) {
             best = Some((present, finding));
@@ -298,7 +320,12 @@ fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Result
     Ok(finding)
 }
 
-fn describe(layout: &Layout<'_, '_, Orig>, matched: &ImageMatch<Orig>) -> Finding {
+fn describe(
+    layout: &Layout<'_, '_, Orig>,
+    matched: &ImageMatch<Orig>,
+    image: &KernelImage<'_>,
+    table: &ParentTable<'_>,
+) -> Finding {
     let mut finding = Finding::default();
     let object = layout.object;
     let functions = matched.functions.iter().map(|c| object.symbol(c.function));
@@ -309,6 +336,13 @@ fn describe(layout: &Layout<'_, '_, Orig>, matched: &ImageMatch<Orig>) -> Findin
     for checked in &matched.functions {
         let name = layout.object.symbol_name(checked.function);
         counts.functions += 1;
+        let entry = checked.entry.and_then(|i| table.entries().get(i as usize));
+        if layout.has_profiling(checked.function)
+            && entry.is_some_and(|e| image.is_traced(e.addr) == Some(false))
+        {
+            counts.untraced += 1;
+            finding.notes.push(format!("'{name}' has no ftrace site in the image"));
+        }
         match &checked.outcome {
             Outcome::Same => counts.same += 1,
             Outcome::Rewritten => {

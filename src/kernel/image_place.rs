@@ -10,7 +10,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::kernel::image::KernelImage;
-use crate::kernel::layout::{Class, Layout};
+use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 use crate::kernel::symtab::ParentTable;
 
@@ -140,12 +140,12 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         let (Some(was), Some(is)) = (expected.get_mut(at - 2..at), theirs.get(at - 2..at)) else {
             return;
         };
-        let known = match (&*was, is) {
-            ([0x8b, _], [0x8d, _] | [0xc7, _]) => true,
-            ([0xff, 0x15], [0x67, 0xe8]) => true,
-            ([0xff, 0x25], [_, 0xe9] | [0xe9, _]) => true,
-            _ => false,
-        };
+        let known = matches!(
+            (&*was, is),
+            ([0x8b, _], [0x8d | 0xc7, _])
+                | ([0xff, 0x15], [0x67, 0xe8])
+                | ([0xff, 0x25], [0xe9, _])
+        );
         if known {
             was.copy_from_slice(is);
         }
@@ -210,7 +210,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         }
         let indexes = self.table.named(symbol.name);
         if indexes.is_empty() {
-            return self.nameless(meant.symbol, addr);
+            return self.nameless(refs, reloc, meant.symbol, (signed.wrapping_add(base), addr));
         }
         let entries = self.table.entries();
         // Offsets of 32 bits are kept where addresses of 64 bits are meant.
@@ -235,36 +235,51 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         self.image.elf.section_at(place).is_some_and(|s| s.flags & abi::SHF_EXECINSTR == 0)
     }
 
-    /// A symbol that the table lacks: a label, or a weak symbol that nothing defines.
-    fn nameless(&self, symbol: SymbolId<S>, addr: u64) -> Target<S> {
-        let object = self.layout.object;
-        let view = object.symbol(symbol);
+    /// A symbol that the table lacks: a label, a constant, or a weak symbol that nothing
+    /// defines.
+    fn nameless(
+        &self,
+        refs: &Refs<'_, 'o, 'd, S>,
+        reloc: &Reloc<S>,
+        symbol: SymbolId<S>,
+        addrs: (u64, u64),
+    ) -> Target<S> {
+        let (target, addr) = addrs;
+        let view = self.layout.object.symbol(symbol);
         match view.home {
             Home::Undefined if view.bind == abi::STB_WEAK && addr == 0 => Target::Right,
+            Home::Section(_) => self.content(refs, reloc, target),
             _ => Target::Unknown,
         }
     }
 
-    /// What has no name is told by its content: strings and constants.
+    /// What has no name is told by its content: strings and constants that the linker may
+    /// have merged with others.
     fn content(&self, refs: &Refs<'_, 'o, 'd, S>, reloc: &Reloc<S>, raw_target: u64) -> Target<S> {
         let object = self.layout.object;
         let Some(section) = object.section_of(reloc.symbol) else { return Target::Unknown };
         let view = object.section(section);
-        let mergeable = view.flags & abi::SHF_MERGE != 0 && object.relocs(section).is_empty();
+        if view.flags & abi::SHF_MERGE == 0 || !object.relocs(section).is_empty() {
+            return Target::Unknown;
+        }
         let Ok(offset) = refs.target_offset(reloc) else { return Target::Unknown };
         let bias = offset.wrapping_sub(reloc.addend);
+        let Some(offset) = offset
+            .checked_add_unsigned(object.symbol(reloc.symbol).value)
+            .and_then(|offset| usize::try_from(offset).ok())
+        else {
+            return Target::Unknown;
+        };
+        // What lies outside of the image agrees with nothing.
         let there = self.image.elf.bytes_from(0, raw_target.wrapping_add(bias as u64));
-        let (Some(there), true) = (there, mergeable) else { return Target::Unknown };
-        let ours =
-            if view.flags & abi::SHF_STRINGS != 0 || self.layout.class(section) == Class::Strings {
-                object.string_at(section, offset).and_then(|s| {
-                    // With the NUL, so that a prefix is no match.
-                    view.data.get(offset as usize..offset as usize + s.len() + 1)
-                })
-            } else {
-                let size = view.entsize as usize;
-                usize::try_from(offset).ok().and_then(|o| view.data.get(o..o.checked_add(size)?))
-            };
+        let there = there.unwrap_or(&[]);
+        let rest = view.data.get(offset..).unwrap_or(&[]);
+        let ours = if view.flags & abi::SHF_STRINGS != 0 {
+            // With the NUL, so that a prefix is no match.
+            rest.iter().position(|&b| b == 0).and_then(|end| rest.get(..=end))
+        } else {
+            usize::try_from(view.entsize).ok().and_then(|size| rest.get(..size))
+        };
         match ours {
             Some(ours) if !ours.is_empty() && there.starts_with(ours) => Target::Right,
             Some(ours) if !ours.is_empty() => {

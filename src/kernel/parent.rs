@@ -217,6 +217,7 @@ mod tests {
                 global: false,
                 exported: false,
                 rank: Some(Rank { position: 3, total: 3 }),
+                index: Some(0),
             }
         );
         assert_eq!(find("x", block("b.c")).map(|f| (f.addr, f.sympos)), Some((0x10, 1)));
@@ -285,5 +286,38 @@ mod tests {
             |name| parent.lookup("x", block(name)).ok().flatten().map(|f| (f.sympos, f.rank));
         assert_eq!(found("a.c"), Some((1, Some(Rank { position: 1, total: 3 }))));
         assert_eq!(found("b.c"), Some((2, Some(Rank { position: 2, total: 3 }))));
+    }
+
+    #[test]
+    fn names_that_the_kernel_cuts_are_counted_as_it_compares_them() {
+        let text = "1: 30 3 FUNC GLOBAL DEFAULT 1 foo.llvm.1\n\
+            2: 10 3 FUNC GLOBAL DEFAULT 1 foo.llvm.2\n\
+            3: 20 3 OBJECT GLOBAL DEFAULT 1 foo\n\
+            4: 50 3 FUNC GLOBAL DEFAULT 1 bar\n\
+            5: 60 3 FUNC GLOBAL DEFAULT 1 bar.cold\n";
+        let parent = |matching| {
+            let table = ParentTable::parse("p.symtab", text).expect("table");
+            Parent::new("vmlinux", table.with_matching(matching), Symvers::default())
+        };
+        let cut = parent(Matching::CutPromoted);
+        let found = |name| {
+            let found = cut.lookup(name, None).expect("settled").expect("found");
+            let rank = found.rank.expect("own");
+            (found.name.to_owned(), found.addr, rank.position, rank.total)
+        };
+        assert_eq!(found("foo.llvm.1"), ("foo".to_owned(), 0x30, 3, 3));
+        assert_eq!(found("foo.llvm.2"), ("foo".to_owned(), 0x10, 1, 3));
+        assert_eq!(found("foo"), ("foo".to_owned(), 0x20, 2, 3));
+        assert_eq!(found("bar.cold"), ("bar.cold".to_owned(), 0x60, 1, 1));
+        let unsettled = parent(Matching::Unsettled);
+        for name in ["foo", "foo.llvm.1", "bar", "bar.cold"] {
+            let error = unsettled.lookup(name, None).expect_err("depends on the release");
+            assert_eq!((error.class(), error.code()), (Class::Refused, "name-comparison"));
+        }
+        let text = "1: 30 3 FUNC GLOBAL DEFAULT 1 foo.llvm.1\n4: 50 3 FUNC GLOBAL DEFAULT 1 bar\n";
+        let table = ParentTable::parse("p.symtab", text).expect("table");
+        let table = table.with_matching(Matching::Unsettled);
+        let unsettled = Parent::new("vmlinux", table, Symvers::default());
+        assert_eq!(unsettled.lookup("bar", None).expect("no namesake").map(|f| f.addr), Some(0x50));
     }
 }

@@ -269,6 +269,30 @@ impl<'t> ParentTable<'t> {
         &tail[..tail.partition_point(|&i| i < end)]
     }
 
+    /// All entries by (address, position).
+    fn by_address(&self) -> &[u32] {
+        self.addresses.get_or_init(|| {
+            let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
+            order.par_sort_unstable_by_key(|&i| (self.entries[i as usize].addr, i));
+            order
+        })
+    }
+
+    /// Functions that reach into the next one: (function, next), by address. Offsets in
+    /// different sections of a module cannot be compared, so this is for a linked kernel.
+    pub fn overlapping(&self) -> Vec<(u32, u32)> {
+        let functions = |&i: &u32| {
+            let entry = &self.entries[i as usize];
+            entry.kind == STT_FUNC && entry.size > 0
+        };
+        let order: Vec<u32> = self.by_address().iter().copied().filter(functions).collect();
+        let reaches = |pair: &[u32]| {
+            let [first, second] = [pair[0], pair[1]].map(|i| &self.entries[i as usize]);
+            first.addr < second.addr && first.addr.saturating_add(first.size) > second.addr
+        };
+        order.windows(2).filter(|pair| reaches(pair)).map(|pair| (pair[0], pair[1])).collect()
+    }
+
     /// Indexes of all symbols called `name`, by address.
     pub fn named(&self, name: &str) -> &[u32] {
         &self.by_addr[self.group(name)]
@@ -284,11 +308,7 @@ impl<'t> ParentTable<'t> {
 
     /// Indexes of all symbols at exactly `addr`, in table order.
     pub fn at_addresses(&self, addr: u64) -> &[u32] {
-        let order = self.addresses.get_or_init(|| {
-            let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
-            order.par_sort_unstable_by_key(|&i| (self.entries[i as usize].addr, i));
-            order
-        });
+        let order = self.by_address();
         let of = |i: &u32| self.entries[*i as usize].addr;
         let tail = &order[order.partition_point(|i| of(i) < addr)..];
         &tail[..tail.partition_point(|i| of(i) == addr)]

@@ -107,7 +107,8 @@ mod tests {
         let zero = "0000000000000000 T a\n0000000000000000 t b\n";
         let error = ParentTable::parse("kallsyms", zero).expect_err("hidden");
         assert!(error.message().contains("all addresses are 0"), "{error}");
-        let error = ParentTable::parse("System.map", &format!("{TEXT}nonsense here\n"));
+        let text = format!("{TEXT}nonsense here\n");
+        let error = ParentTable::parse("System.map", &text);
         assert!(error.expect_err("garbage").message().contains("no row of a System.map"));
     }
 }

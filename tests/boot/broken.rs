@@ -167,6 +167,8 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: as_text("symtab", &symtab)? },
             symvers: Input { name: "symvers", data: &symvers },
+            image: None,
+            strict: false,
         }),
         sizes: StructSizes::new(lab.env.clone(), true),
         drop_in: false,
