@@ -135,7 +135,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     }
     report.effect = selection.effect;
     check::check_sections(&comparer, &statuses, &selection)?;
-    account::check(&comparer, &verdicts)?;
+    account::check(&comparer, &verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(&comparer, &selection, &mut report.warnings)?;
     if selection.effect.is_empty() {
         return Ok(None);

@@ -6,11 +6,12 @@ use indexmap::IndexMap;
 
 use super::compare::{Comparer, Spans};
 use super::select::Selection;
-use super::verdict::Verdicts;
+use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
+use crate::kernel::names;
 use crate::kernel::tables::TABLES;
 
 /// Differing bytes that were judged noise.
@@ -36,11 +37,20 @@ const ROW_FIELDS: (&str, &str) =
     ("row-noise-fields", "rows that differ only in line numbers, file names or order");
 const LINES: (&str, &str) =
     ("compared-equal", "only line numbers, filler, or the numbering of names and strings differ");
+const RUNTIME: (&str, &str) =
+    ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
 
-/// Fails when something differs that nothing accounts for.
-pub fn check(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<()> {
+/// Fails when something differs that nothing accounts for. The drop-in only warns.
+pub fn check(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    drop_in: bool,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     let mut details = Vec::new();
+    runtime_constants(comparer, selection, &mut details);
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -75,7 +85,12 @@ pub fn check(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result
         }
     }
     tables_without_rows(comparer, &mut details);
+    named_like_literals(comparer, verdicts, &mut details);
     if details.is_empty() {
+        return Ok(());
+    }
+    if drop_in {
+        warnings.extend(details.into_iter().map(|d| format!("WARNING: {d}")));
         return Ok(());
     }
     Err(Error::refused("unexplained-change", format!("{} unexplained change(s)", details.len()))
@@ -87,6 +102,43 @@ fn unexplained(details: &mut Vec<String>, name: &str, what: &str) {
     details.push(format!("section {name} {what} and nothing explains it"));
 }
 
+/// Sections that list the places in the code where the kernel writes a constant when it
+/// boots (include/asm-generic/runtime-const.h). Nobody writes it in the code of a module.
+const RUNTIME_CONSTANTS: [&str; 2] = ["runtime_ptr_", "runtime_shift_"];
+
+/// The bound of user addresses may stay what the compiler wrote: that is above all of them,
+/// and the addresses between the two cannot be accessed.
+const HARMLESS_CONSTANT: &str = "runtime_ptr_USER_PTR_MAX";
+
+fn is_runtime_constant(name: &str) -> bool {
+    RUNTIME_CONSTANTS.iter().any(|p| name.starts_with(p))
+}
+
+fn runtime_constants(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+    details: &mut Vec<String>,
+) {
+    let object = comparer.patched.layout.object;
+    for id in object.sections() {
+        let name = object.section_name(id);
+        if !is_runtime_constant(name) || name == HARMLESS_CONSTANT {
+            continue;
+        }
+        let user = object
+            .relocs(id)
+            .iter()
+            .filter_map(|r| object.section_of(r.symbol))
+            .find(|&s| comparer.patched.layout.class(s) == Class::Text && selection.sections[s]);
+        if let Some(user) = user {
+            let user = object.section_name(user);
+            details.push(format!(
+                "{user} uses a constant of {name}, which is only known when the kernel boots and is not set in a livepatch"
+            ));
+        }
+    }
+}
+
 /// Loaded read-only data that no symbol names.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
@@ -94,6 +146,7 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && object.section_size(id) > 0
         && layout.class(id) == Class::Data
         && layout.is_nameless(id)
+        && !is_runtime_constant(object.section_name(id))
         && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
 }
 
@@ -169,6 +222,27 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) -> Re
         unexplained(details, name.unwrap_or(""), "has rows that describe no code; they changed");
     }
     Ok(())
+}
+
+/// A variable in a section that is named like one of string literals: such sections are
+/// always carried, which says nothing about the variable in the running kernel.
+fn named_like_literals(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    details: &mut Vec<String>,
+) {
+    let layout = comparer.patched.layout;
+    for (id, verdict) in verdicts.differing() {
+        let name = layout.object.section_name(id);
+        let variable = layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some());
+        if variable
+            && names::is_string_literal_section(name)
+            && layout.class(id) == Class::Data
+            && !verdict.has(Verdict::NEW)
+        {
+            unexplained(details, name, "changed");
+        }
+    }
 }
 
 /// A table in which no field refers to anything must be as it was.
@@ -266,6 +340,7 @@ pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Vec<No
             Class::Table(index) if !TABLES[usize::from(index)].verdict => FOLLOWS_CODE,
             Class::Table(_) => ROW_FIELDS,
             Class::Strings => BY_REFERENCE,
+            Class::Data if is_runtime_constant(name) => RUNTIME,
             Class::Data if patched.is_nameless(id) => BY_REFERENCE,
             Class::Data | Class::Text if verdicts.section(id).is_same() => LINES,
             Class::Meta | Class::Relocations | Class::Group | Class::Data | Class::Text => continue,

@@ -224,7 +224,7 @@ impl<'o, 'd> Map<'o, 'd> {
         let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code));
         std::iter::once(given)
             .chain(others.filter(|&s| (8..64).contains(&s) && !kind.size.starts_with('=')))
-            .find(fits)
+            .find(|size| *size > 0 && fits(size))
             .map(|size| (kind, size))
     }
 
@@ -258,6 +258,8 @@ impl<'o, 'd> Map<'o, 'd> {
         if header.flags & abi::SHF_ALLOC == 0
             || matches!(self.layout.class(section), Class::Noise(_) | Class::Debug)
             || FOLLOWS.contains(&header.name)
+            // What UBSAN prints about a failed check, lines among it.
+            || header.name.contains("Lubsan")
         {
             return Reach { noise: true, ..Reach::default() };
         }

@@ -196,6 +196,23 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
         let Ok(object) = Object::<Patched>::parse(&subject.name, &subject.bytes) else { continue };
         let Ok(layout) = Layout::new(&object) else { continue };
         tally.objects += 1;
+        // The sizes that go with the reference cases are not always those of their kernels.
+        let mut sizes = subject.sizes.clone();
+        {
+            let map = map::Map::new(&layout, &subject.sizes);
+            for section in object.sections() {
+                if let Some((kind, size)) = map.row_kind(section)
+                    && !kind.size.starts_with('=')
+                {
+                    sizes.insert(kind.size.to_owned(), size.to_string());
+                }
+            }
+        }
+        let subject = &subjects::Subject {
+            name: subject.name.clone(),
+            bytes: subject.bytes.clone(),
+            sizes,
+        };
         let map = map::Map::new(&layout, &subject.sizes);
         let mutator = change::Mutator::new(&map, &subject.bytes);
         for class in change::CLASSES {
