@@ -47,7 +47,7 @@ pub fn check(
     verdicts: &Verdicts,
     selection: &Selection,
     drop_in: bool,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let mut details = Vec::new();
     runtime_constants(comparer, selection, &mut details);
@@ -90,7 +90,9 @@ pub fn check(
         return Ok(());
     }
     if drop_in {
-        warnings.extend(details.into_iter().map(|d| format!("WARNING: {d}")));
+        warnings.extend(
+            details.into_iter().map(|d| Error::refused("unexplained-change", format!("WARNING: {d}"))),
+        );
         return Ok(());
     }
     Err(Error::refused("unexplained-change", format!("{} unexplained change(s)", details.len()))
@@ -279,7 +281,7 @@ fn bare_tables<'d, S: Side>(
 pub fn check_states(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
@@ -312,7 +314,9 @@ pub fn check_states(
             .with_details(details)
             .advise(advice));
     }
-    warnings.extend(details.into_iter().map(|d| format!("WARNING: {d}; {advice}")));
+    warnings.extend(details.into_iter().map(|d| {
+        Error::refused("live-state-initialiser", format!("WARNING: {d}; {advice}"))
+    }));
     Ok(())
 }
 

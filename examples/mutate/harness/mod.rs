@@ -208,17 +208,12 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
                 }
             }
         }
-        let subject = &subjects::Subject {
-            name: subject.name.clone(),
-            bytes: subject.bytes.clone(),
-            sizes,
-        };
-        let map = map::Map::new(&layout, &subject.sizes);
+        let map = map::Map::new(&layout, &sizes);
         let mutator = change::Mutator::new(&map, &subject.bytes);
         for class in change::CLASSES {
             for _ in 0..count {
                 let Some(mutation) = mutator.make(class, &mut random) else { break };
-                let answer = compare(&subject.bytes, &mutation.bytes, &subject.sizes);
+                let answer = compare(&subject.bytes, &mutation.bytes, &sizes);
                 let answer = match answer {
                     Answer::Changed(names) => Answer::Changed(
                         names.iter().map(|n| map.canonical(n).to_owned()).collect(),
