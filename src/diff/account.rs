@@ -12,6 +12,7 @@ use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
+use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::tables::TABLES;
 
 /// Differing bytes that were judged noise.
@@ -51,6 +52,7 @@ pub fn check(
 ) -> Result<()> {
     let mut details = Vec::new();
     runtime_constants(comparer, selection, &mut details);
+    carried_constants(comparer, verdicts, selection, &mut details, warnings)?;
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -162,7 +164,7 @@ fn first_references<S: Side>(
         if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
             continue;
         }
-        let refs = crate::kernel::refs::Refs::new(layout, base);
+        let refs = Refs::new(layout, base);
         for reloc in object.relocs(base).iter() {
             let Some(target) = object.section_of(reloc.symbol) else { continue };
             if target == base {
@@ -222,6 +224,76 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) -> Re
     if !same {
         let name = name.or(o_rows.orphans.first().map(|r| o_rows.tables[r.0 as usize].table.section));
         unexplained(details, name.unwrap_or(""), "has rows that describe no code; they changed");
+    }
+    Ok(())
+}
+
+/// A constant of the running kernel that changed is carried as a copy: only the code of the
+/// patch sees it. It must have a user there, and it is said who keeps the old one.
+fn carried_constants(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    details: &mut Vec<String>,
+    warnings: &mut Vec<Error>,
+) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    // For each such section: the names of users inside and outside of the patch.
+    let mut users: IndexMap<SectionId<Patched>, (usize, Vec<&str>), RandomState> = verdicts
+        .differing()
+        .filter(|&(id, verdict)| {
+            layout.class(id) == Class::Data
+                && selection.sections[id]
+                && !verdict.has(Verdict::NEW)
+                && layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some())
+        })
+        .map(|(id, _)| (id, (0, Vec::new())))
+        .collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    for base in object.sections() {
+        let class = layout.class(base);
+        if !matches!(class, Class::Text | Class::Data) || object.section_name(base) == ".toc" {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter() {
+            let Effective::Reloc(_, meant) = refs.effective(&reloc)? else { continue };
+            let target = object.section_of(meant.symbol).filter(|&t| t != base);
+            let Some((inside, outside)) = target.and_then(|t| users.get_mut(&t)) else { continue };
+            if selection.sections[base] {
+                *inside += 1;
+            } else {
+                let entity = layout.entity_at(base, reloc.offset);
+                let symbol = entity.and_then(|i| layout.entity(base, i).symbol);
+                outside.push(symbol.map_or(object.section_name(base), |s| comparer.output_name(s)));
+            }
+        }
+    }
+    for (id, (inside, mut outside)) in users {
+        let name = layout.owner(id).map_or("", |o| comparer.output_name(o));
+        if inside == 0 {
+            details.push(format!(
+                "{name} in section {} changed, but no function of the patch uses it",
+                object.section_name(id)
+            ));
+            continue;
+        }
+        outside.dedup();
+        if let Some(first) = outside.first() {
+            let more = match outside.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            warnings.push(
+                Error::refused("constant-used-elsewhere", format!(
+                    "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
+                ))
+                .at_symbol(name),
+            );
+        }
     }
     Ok(())
 }
@@ -303,6 +375,9 @@ pub fn check_states(
             "the initial value of {name}, used by {user}, changed: {}",
             state.reason
         ));
+    }
+    for name in comparer.anchored_states()? {
+        details.push(format!("the initial value of a variable {name} changed"));
     }
     details.dedup();
     if details.is_empty() {

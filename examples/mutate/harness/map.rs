@@ -103,6 +103,8 @@ pub struct Use {
     pub offset: u64,
     /// It goes through a symbol with a name of its own.
     pub named: bool,
+    /// Where what is meant ends, if that is written down.
+    pub end: Option<u64>,
 }
 
 pub struct Map<'o, 'd> {
@@ -143,7 +145,13 @@ impl<'o, 'd> Map<'o, 'd> {
                 if let Some((section, target)) = place(object, &refs, &reloc) {
                     let named = object.symbol_kind(reloc.symbol) != abi::STT_SECTION
                         && !object.symbol_name(reloc.symbol).starts_with(".L");
-                    let used = Use { target, from, offset: reloc.offset, named };
+                    let used = Use {
+                        target,
+                        from,
+                        offset: reloc.offset,
+                        named,
+                        end: replacement_length(object, sizes, from, reloc.offset).map(|l| target + l),
+                    };
                     uses.entry(section).or_default().push(used);
                 }
             }
@@ -221,9 +229,13 @@ impl<'o, 'd> Map<'o, 'd> {
                     })
                 })
         };
-        let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code));
-        std::iter::once(given)
-            .chain(others.filter(|&s| (8..64).contains(&s) && !kind.size.starts_with('=')))
+        let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code)).filter(|s| (8..64).contains(s));
+        // Only the bug table is known to have one field that leads to code in each row.
+        let smallest = (kind.section == "__bug_table").then(|| others.clone().find(fits)).flatten();
+        smallest
+            .into_iter()
+            .chain(std::iter::once(given))
+            .chain(others.filter(|_| !kind.size.starts_with('=')))
             .find(|size| *size > 0 && fits(size))
             .map(|size| (kind, size))
     }
@@ -298,6 +310,10 @@ impl<'o, 'd> Map<'o, 'd> {
                 .any(|p| symbol.name.starts_with(p))
                 || symbol.name.contains(".__func__");
             let uses = uses.iter().filter(inside).collect();
+            if header.name == "__dyndbg" && (32..36).contains(&(at - symbol.value)) {
+                // The line number, and bits beside it.
+                return Reach { unknown: true, ..Reach::default() };
+            }
             if symbol.name.contains("_entry") && self.layout.is_special_static(named) {
                 // Only the index of messages refers to it.
                 return Reach { noise: true, ..Reach::default() };
@@ -316,7 +332,9 @@ impl<'o, 'd> Map<'o, 'd> {
             let block = header.entsize.max(1);
             let merged = header.flags & abi::SHF_MERGE != 0;
             let before = uses.iter().filter(|u| {
-                u.target <= at && (!merged || u.target / block == at / block)
+                u.target <= at
+                    && u.end.is_none_or(|end| at < end)
+                    && (!merged || u.target / block == at / block)
             });
             let before: Vec<&Use> = before.collect();
             let nearest = before.iter().map(|u| u.target).max();
@@ -342,6 +360,26 @@ impl<'o, 'd> Map<'o, 'd> {
         reach.unknown |= reach.must.is_empty() && !reach.loud && !reach.noise;
         reach
     }
+}
+
+/// The length of the code that a field of `.altinstructions` leads to.
+fn replacement_length(
+    object: &Object<'_, Patched>,
+    sizes: &BTreeMap<String, String>,
+    section: Section,
+    at: u64,
+) -> Option<u64> {
+    if object.section_name(section) != ".altinstructions" {
+        return None;
+    }
+    let size: u64 = sizes.get("ALT_STRUCT_SIZE")?.parse().ok()?;
+    let length = match size {
+        12 | 13 => 11,
+        14 => 13,
+        _ => return None,
+    };
+    let data = object.section(section).data;
+    (at % size == 4).then(|| data.get((at - 4 + length) as usize).map(|&l| u64::from(l)))?
 }
 
 /// Where a reference leads: section and offset.
