@@ -112,8 +112,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// Variables that code reaches only through another's address (section anchors): those
     /// of one name must have the same initial values, in any order.
     pub(super) fn anchored_states(&self) -> Result<Vec<String>> {
-        let before = by_name(self.orig.layout);
-        let after = by_name(self.patched.layout);
+        let before = by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none());
+        let after = by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none());
         let differing: Vec<&String> = after
             .iter()
             .filter(|(name, a)| before.get(*name).is_some_and(|b| b.len() == a.len() && b != *a))
@@ -127,15 +127,20 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-/// The sorted initial values of special statics in data that can be written, by normal name.
-fn by_name<S: Side>(layout: &Layout<'_, '_, S>) -> BTreeMap<String, Vec<Vec<u8>>> {
+/// The sorted initial values of static local variables without twins, in data that can be
+/// written, by normal name.
+fn by_name<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    is_single: impl Fn(SymbolId<S>) -> bool,
+) -> BTreeMap<String, Vec<Vec<u8>>> {
     let object = layout.object;
     let mut found: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     for id in object.symbols().skip(1) {
         let Some(section) = object.section_of(id) else { continue };
         if object.symbol_kind(id) == abi::STT_OBJECT
             && object.section_flags(section) & abi::SHF_WRITE != 0
-            && layout.is_special_static(id)
+            && (layout.is_special_static(id) || layout.is_static_local(id))
+            && is_single(id)
             && !names::is_ubsan(object.section_name(section))
         {
             let name = names::normal(object.symbol_name(id));
@@ -146,7 +151,7 @@ fn by_name<S: Side>(layout: &Layout<'_, '_, S>) -> BTreeMap<String, Vec<Vec<u8>>
     found
 }
 
-/// Normal names of the special statics that relocations refer to.
+/// Normal names of the static local variables that relocations refer to.
 fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<String>> {
     let object = layout.object;
     let mut found = BTreeSet::new();
@@ -161,7 +166,8 @@ fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<Stri
                 let symbol = refs.resolve(&reloc)?.symbol;
                 // The first of a section may stand for all of them.
                 let anchor = object.symbol_value(symbol) == 0 && layout.owner(target.unwrap_or(base)).is_none();
-                if layout.is_special_static(symbol) && !anchor {
+                let local = layout.is_special_static(symbol) || layout.is_static_local(symbol);
+                if local && !anchor {
                     found.insert(names::normal(object.symbol_name(symbol)));
                 }
             }

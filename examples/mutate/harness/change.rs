@@ -421,8 +421,12 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if strings && data[at as usize] == 0 {
             return None;
         }
-        let mut reach = self.map.byte(section, at);
-        reach.loud |= class == "named data";
+        let reach = self.map.byte(section, at);
+        // Bytes behind the variables of a section are filler.
+        let filler = object.section(section).flags & abi::SHF_WRITE != 0 && !reach.loud;
+        if class == "named data" && (filler || reach.unknown) {
+            return None;
+        }
         let text_like = object.section(section).is_text() && self.map.function(section, at).is_some();
         if text_like || reach.noise && class != "any byte" {
             return None;

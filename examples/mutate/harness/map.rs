@@ -296,6 +296,11 @@ impl<'o, 'd> Map<'o, 'd> {
             let symbol = object.symbol(m);
             symbol.kind == abi::STT_OBJECT && symbol.value <= at && at < symbol.value + symbol.size
         });
+        let owned = self.layout.owner(section).map(|o| object.symbol(o));
+        if named.is_none() && owned.is_some_and(|o| o.value + o.size <= at) {
+            // Behind the only variable of its section.
+            return Reach { unknown: true, ..Reach::default() };
+        }
         let (reaching, mut reach): (Vec<&Use>, Reach) = if header.flags & abi::SHF_STRINGS != 0 {
             let whole = |u: &&Use| {
                 let before = header.data.get(u.target as usize..at as usize);
