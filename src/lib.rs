@@ -15,15 +15,15 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
-use diff::{account, check};
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
-use diff::statics::{borrow_names, correlate_statics};
 use diff::states::States;
-use diff::verdict::Verdicts;
+use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::verdict::Verdicts;
+use diff::{account, check};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;

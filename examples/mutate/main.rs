@@ -12,7 +12,8 @@ use harness::{Outcome, Tally, run_all, subjects};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |i: usize, default: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
+    let number =
+        |i: usize, default: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (count, seed) = (number(0, 20), number(1, 1));
     let wanted = args.get(2).map_or("", String::as_str);
     let mut all = Vec::new();

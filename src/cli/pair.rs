@@ -100,7 +100,9 @@ fn print(report: &Report, to_stderr: bool) {
     } else {
         std::io::stdout().write_all(text.as_bytes())
     };
-    for line in report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m)) {
+    for line in
+        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
+    {
         complain(line);
     }
 }

@@ -93,7 +93,9 @@ pub fn check(
     }
     if drop_in {
         warnings.extend(
-            details.into_iter().map(|d| Error::refused("unexplained-change", format!("WARNING: {d}"))),
+            details
+                .into_iter()
+                .map(|d| Error::refused("unexplained-change", format!("WARNING: {d}"))),
         );
         return Ok(());
     }
@@ -129,11 +131,10 @@ fn runtime_constants(
         if !is_runtime_constant(name) || name == HARMLESS_CONSTANT {
             continue;
         }
-        let user = object
-            .relocs(id)
-            .iter()
-            .filter_map(|r| object.section_of(r.symbol))
-            .find(|&s| comparer.patched.layout.class(s) == Class::Text && selection.sections[s]);
+        let user =
+            object.relocs(id).iter().filter_map(|r| object.section_of(r.symbol)).find(|&s| {
+                comparer.patched.layout.class(s) == Class::Text && selection.sections[s]
+            });
         if let Some(user) = user {
             let user = object.section_name(user);
             details.push(format!(
@@ -180,11 +181,7 @@ fn first_references<S: Side>(
 }
 
 /// Whether what precedes the first reference into a section is as in the original.
-fn lead_is_same(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SectionId<Patched>,
-    start: u64,
-) -> bool {
+fn lead_is_same(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>, start: u64) -> bool {
     if start == 0 {
         return true;
     }
@@ -222,7 +219,8 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) -> Re
         }
     }
     if !same {
-        let name = name.or(o_rows.orphans.first().map(|r| o_rows.tables[r.0 as usize].table.section));
+        let name =
+            name.or(o_rows.orphans.first().map(|r| o_rows.tables[r.0 as usize].table.section));
         unexplained(details, name.unwrap_or(""), "has rows that describe no code; they changed");
     }
     Ok(())
@@ -385,13 +383,18 @@ pub fn check_states(
     }
     let advice = "the variable exists in the running kernel and keeps its value; change the function that uses it, too, so that it gets a new one, or set it from a callback";
     if selection.effect.is_empty() {
-        return Err(Error::refused("live-state-initialiser", "only the initial value of live state changed")
-            .with_details(details)
-            .advise(advice));
+        return Err(Error::refused(
+            "live-state-initialiser",
+            "only the initial value of live state changed",
+        )
+        .with_details(details)
+        .advise(advice));
     }
-    warnings.extend(details.into_iter().map(|d| {
-        Error::refused("live-state-initialiser", format!("WARNING: {d}; {advice}"))
-    }));
+    warnings.extend(
+        details
+            .into_iter()
+            .map(|d| Error::refused("live-state-initialiser", format!("WARNING: {d}; {advice}"))),
+    );
     Ok(())
 }
 

@@ -168,7 +168,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                         layout.entity_at(o, symbol.value)?
                     }
                     // The section pair stands for a variable that has no twin of its own.
-                    None if layout.entity_count(o) == 1 => 0,
+                    None if layout.entity_count(o) == 1
+                        && !self.patched.layout.is_special_static(symbol) =>
+                    {
+                        0
+                    }
                     None => return None,
                 }
             }
@@ -228,7 +232,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         };
         if o.kind != abi::SHT_NOBITS && p.kind != abi::SHT_NOBITS {
             // A field that is still to be relocated holds zeros, but is no filler.
-            let o_relocated = self.orig.layout.object.relocs(spans.o).end(spans.o_start, spans.o_end);
+            let o_relocated =
+                self.orig.layout.object.relocs(spans.o).end(spans.o_start, spans.o_end);
             let p_relocated =
                 self.patched.layout.object.relocs(spans.p).end(spans.p_start, spans.p_end);
             spans.o_end = kept(o.data, spans.o_start, spans.o_end, o_relocated);
@@ -332,8 +337,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         spans: &Spans,
         placed: bool,
     ) -> Reason {
-        let (before, after) =
-            (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
+        let (before, after) = (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
         let strings = before.starts_with('"') && after.starts_with('"');
         // Of content, the names of two equal sections say nothing.
         let content = before == after;

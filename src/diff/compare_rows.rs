@@ -109,7 +109,10 @@ impl Comparer<'_, '_, '_, '_> {
                     if Some(at) == code {
                         continue;
                     }
-                    let same = match table.replacement.iter().find(|r| r.row == size && r.field == at)
+                    let same = match table
+                        .replacement
+                        .iter()
+                        .find(|r| r.row == size && r.field == at)
                     {
                         Some(field) => {
                             let length = b.get(field.length as usize).copied().unwrap_or(0);

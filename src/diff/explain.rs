@@ -35,7 +35,9 @@ impl Comparer<'_, '_, '_, '_> {
         let kind = if text { "code" } else { "data" };
         let mut start = 0;
         while text && start < first {
-            let Some(length) = (arch.instruction_len)(&a[start..]).filter(|&l| l > 0) else { break };
+            let Some(length) = (arch.instruction_len)(&a[start..]).filter(|&l| l > 0) else {
+                break;
+            };
             if start + length > first {
                 break;
             }

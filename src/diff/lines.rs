@@ -60,7 +60,7 @@ fn leads_to_line_user<S: Side>(
         let through = (base != section).then(|| Refs::new(layout, base));
         let refs = through.as_ref().unwrap_or(&refs);
         if let Some(string) = refs.string(&effective)? {
-            proved |= is_source_file(string);
+            proved |= is_source_file(string) || says_line(string);
             continue;
         }
         let target = refs.resolve(&effective)?;
@@ -74,6 +74,11 @@ fn leads_to_line_user<S: Side>(
         }
     }
     Ok(false)
+}
+
+/// Whether a message says that a line number follows.
+fn says_line(string: &[u8]) -> bool {
+    string.windows(6).any(|w| w.eq_ignore_ascii_case(b"line %"))
 }
 
 /// Whether a string is what `__FILE__` may be.

@@ -1,6 +1,7 @@
 //! What changed: pairs the two objects, compares what entities mean, selects what a patch
 //! must carry, and checks that it can be applied.
 
+pub mod account;
 pub mod check;
 pub mod compare;
 mod compare_rows;
@@ -8,9 +9,8 @@ pub mod correlate;
 mod explain;
 pub mod ignore;
 mod lines;
-pub mod account;
-pub mod states;
 pub mod select;
+pub mod states;
 pub mod statics;
 pub mod status;
 pub mod twins;

@@ -337,7 +337,11 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Whether some field of a row refers to a function in an included section.
-    fn describes_function(&self, row: (TableNumber, u32), text: SectionId<Patched>) -> Result<bool> {
+    fn describes_function(
+        &self,
+        row: (TableNumber, u32),
+        text: SectionId<Patched>,
+    ) -> Result<bool> {
         let object = self.layout.object;
         let (section, start, end) = self.span(row);
         let refs = Refs::new(self.layout, section);

@@ -165,7 +165,8 @@ fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<Stri
             if target.is_some_and(|t| object.section_flags(t) & abi::SHF_WRITE != 0) {
                 let symbol = refs.resolve(&reloc)?.symbol;
                 // The first of a section may stand for all of them.
-                let anchor = object.symbol_value(symbol) == 0 && layout.owner(target.unwrap_or(base)).is_none();
+                let anchor = object.symbol_value(symbol) == 0
+                    && layout.owner(target.unwrap_or(base)).is_none();
                 let local = layout.is_special_static(symbol) || layout.is_static_local(symbol);
                 if local && !anchor {
                     found.insert(names::normal(object.symbol_name(symbol)));

@@ -237,7 +237,8 @@ fn fits<S: Side>(
         if reloc.offset < wanted {
             continue;
         }
-        let to_code = object.section_of(reloc.symbol).is_some_and(|s| layout.class(s) == Class::Text);
+        let to_code =
+            object.section_of(reloc.symbol).is_some_and(|s| layout.class(s) == Class::Text);
         if reloc.offset > wanted || !to_code {
             return false;
         }

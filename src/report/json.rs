@@ -161,9 +161,9 @@ impl Document {
 
     /// The document as indented text with a line end.
     pub fn text(&self) -> crate::error::Result<String> {
-        serde_json::to_string_pretty(self).map(|t| t + "\n").map_err(|e| {
-            Error::broken("json", format!("cannot write the report: {e}"))
-        })
+        serde_json::to_string_pretty(self)
+            .map(|t| t + "\n")
+            .map_err(|e| Error::broken("json", format!("cannot write the report: {e}")))
     }
 }
 

@@ -10,8 +10,8 @@ use klp_diff::kernel::names;
 use klp_diff::kernel::refs::Refs;
 use object::Endianness;
 
-use super::map::{Map, Reach, Section, place};
 use super::Random;
+use super::map::{Map, Reach, Section, place};
 
 /// A mutated copy, what was done, and whom it reaches.
 pub struct Mutation {
@@ -83,9 +83,10 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         let name = |s| object.section_name(s);
         let flag = |s, flag| object.section(s).flags & flag != 0;
         let has_object = |s| {
-            object.members(s).iter().any(|&m| {
-                object.symbol_kind(m) == abi::STT_OBJECT && object.symbol(m).size > 0
-            })
+            object
+                .members(s)
+                .iter()
+                .any(|&m| object.symbol_kind(m) == abi::STT_OBJECT && object.symbol(m).size > 0)
         };
         let is_data = |s| map.layout.class(s) == Class::Data;
         let used = |s: Section| map.uses.get(&s).is_some_and(|u| u.iter().any(|u| !u.named));
@@ -102,9 +103,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
                 .collect(),
             rows: all(&|s| map.row_kind(s).is_some() && !object.relocs(s).is_empty()),
             strings: all(&|s| flag(s, abi::SHF_STRINGS) && map.uses.contains_key(&s)),
-            nameless: all(&|s| {
-                is_data(s) && !has_object(s) && !flag(s, abi::SHF_WRITE) && used(s)
-            }),
+            nameless: all(&|s| is_data(s) && !has_object(s) && !flag(s, abi::SHF_WRITE) && used(s)),
             replacements: all(&|s| name(s) == ".altinstr_replacement"),
             constants: all(&|s| is_data(s) && has_object(s) && !flag(s, abi::SHF_WRITE)),
             data: all(&|s| is_data(s) && has_object(s) && flag(s, abi::SHF_WRITE)),
@@ -174,8 +173,8 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if (arch.instruction_len)(&changed[instruction..])? != length {
             return None;
         }
-        let load = (arch.loads_line)(&code[instruction..i])
-            && (arch.loads_line)(&changed[instruction..i]);
+        let load =
+            (arch.loads_line)(&code[instruction..i]) && (arch.loads_line)(&changed[instruction..i]);
         if load && self.is_line(section, start + i as u64) {
             return None;
         }
@@ -212,12 +211,19 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         };
         let count = self.object().relocs(section).len();
         let wanted = entry(old);
-        let at = (0..count).map(|i| self.raw(section, i)).find(|&at| bytes[at..at + 24] == wanted)?;
+        let at =
+            (0..count).map(|i| self.raw(section, i)).find(|&at| bytes[at..at + 24] == wanted)?;
         bytes[at..at + 24].copy_from_slice(&entry(new));
         Some(bytes)
     }
 
-    fn some_reloc(&self, section: Section, start: u64, end: u64, random: &mut Random) -> Option<Reloc<P>> {
+    fn some_reloc(
+        &self,
+        section: Section,
+        start: u64,
+        end: u64,
+        random: &mut Random,
+    ) -> Option<Reloc<P>> {
         let all: Vec<Reloc<P>> = self.object().relocs(section).within(start, end).collect();
         random.pick(&all).copied()
     }
@@ -229,12 +235,13 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             1 + random.below(object.symbol_count() as u64 - 1) as usize,
         );
         let (a, b) = (object.symbol_name(old.symbol), object.symbol_name(id));
-        let usable = matches!(object.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT | abi::STT_NOTYPE)
-            && !b.is_empty()
-            && !b.starts_with('.')
-            && !b.starts_with('$')
-            && a != b
-            && names::same(a, b) == sibling;
+        let usable =
+            matches!(object.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT | abi::STT_NOTYPE)
+                && !b.is_empty()
+                && !b.starts_with('.')
+                && !b.starts_with('$')
+                && a != b
+                && names::same(a, b) == sibling;
         if sibling {
             // The same name but for its number, and the same content.
             let all: Vec<_> = object
@@ -253,27 +260,39 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if let (Ok(Some(a)), Ok(Some(b))) = (refs.string(old), refs.string(new)) {
             return a == b;
         }
-        let into = |r: &Reloc<P>| object.section_of(r.symbol).is_some_and(|s| {
-            let name = object.section_name(s);
-            object.section(s).flags & abi::SHF_STRINGS != 0 || matches!(name, ".toc" | ".fixup")
-        });
+        let into = |r: &Reloc<P>| {
+            object.section_of(r.symbol).is_some_and(|s| {
+                let name = object.section_name(s);
+                object.section(s).flags & abi::SHF_STRINGS != 0 || matches!(name, ".toc" | ".fixup")
+            })
+        };
         if into(new) && place(object, &refs, new).is_none() {
             return true;
         }
         let (Some(a), Some(b)) = (place(object, &refs, old), place(object, &refs, new)) else {
-            return object.section_of(old.symbol).is_some() != object.section_of(new.symbol).is_some();
+            return object.section_of(old.symbol).is_some()
+                != object.section_of(new.symbol).is_some();
         };
         // Nonsense that no compiler writes: a reference that leaves its section.
         let leaves = |p: (Section, u64)| p.1 >= object.section(p.0).size;
-        let content = |s: Section| object.section(s).flags & abi::SHF_STRINGS != 0
-            || matches!(object.section_name(s), ".toc" | ".fixup");
-        if (content(a.0) || content(b.0)) && (leaves(a) || leaves(b) || object.section_name(a.0) == ".toc" || object.section_name(b.0) == ".toc") {
+        let content = |s: Section| {
+            object.section(s).flags & abi::SHF_STRINGS != 0
+                || matches!(object.section_name(s), ".toc" | ".fixup")
+        };
+        if (content(a.0) || content(b.0))
+            && (leaves(a)
+                || leaves(b)
+                || object.section_name(a.0) == ".toc"
+                || object.section_name(b.0) == ".toc")
+        {
             return true;
         }
         let byte = |p: (Section, u64)| object.section(p.0).data.get(p.1 as usize).copied();
-        let nameless = |p: (Section, u64)| !object.members(p.0).iter().any(|&m| {
-            object.symbol_kind(m) == abi::STT_OBJECT || object.symbol_kind(m) == abi::STT_FUNC
-        });
+        let nameless = |p: (Section, u64)| {
+            !object.members(p.0).iter().any(|&m| {
+                object.symbol_kind(m) == abi::STT_OBJECT || object.symbol_kind(m) == abi::STT_FUNC
+            })
+        };
         a == b || (nameless(a) && nameless(b) && byte(a) == byte(b))
     }
 
@@ -330,7 +349,9 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
                     .arch
                     .relocs
                     .iter()
-                    .filter(|r| r.width == width && r.id != old.kind && !self.map.layout.arch.is_toc(r.id))
+                    .filter(|r| {
+                        r.width == width && r.id != old.kind && !self.map.layout.arch.is_toc(r.id)
+                    })
                     .map(|r| r.id)
                     .collect();
                 random.pick(&kinds).map(|&kind| Reloc { kind, ..*old })
@@ -364,23 +385,36 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         // Code of no length is at no place.
         let refs = Refs::new(self.map.layout, section);
         let place = place(self.object(), &refs, &old);
-        let empty = place.is_some_and(|(to, _)| self.map.uses[&to].iter().any(|u| {
-            u.from == section && u.offset == old.offset && u.end == Some(u.target)
-        }));
+        let empty = place.is_some_and(|(to, _)| {
+            self.map.uses[&to]
+                .iter()
+                .any(|u| u.from == section && u.offset == old.offset && u.end == Some(u.target))
+        });
         if reach.noise || empty {
             return None;
         }
         self.neighbours(section, [&old, &new], &mut reach);
         if is_code {
-            let at = |r: &Reloc<P>| Some((self.object().section_of(r.symbol)?,
-                u64::try_from(self.object().symbol(r.symbol).value as i64 + r.addend).ok()?));
+            let at = |r: &Reloc<P>| {
+                Some((
+                    self.object().section_of(r.symbol)?,
+                    u64::try_from(self.object().symbol(r.symbol).value as i64 + r.addend).ok()?,
+                ))
+            };
             let (section, offset) = at(&new)?;
             match self.map.function(section, offset) {
-                Some(other) => { reach.must.insert(other); }
+                Some(other) => {
+                    reach.must.insert(other);
+                }
                 None => reach.unknown = true,
             }
         }
-        let text = format!("{}+{:#x}: {}", self.object().section_name(section), old.offset, self.both(&old, &new));
+        let text = format!(
+            "{}+{:#x}: {}",
+            self.object().section_name(section),
+            old.offset,
+            self.both(&old, &new)
+        );
         Some(Mutation { class, bytes: self.with_reloc(section, &old, &new)?, text, reach })
     }
 
@@ -405,12 +439,22 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         })
     }
 
-    fn byte(&self, class: &'static str, sections: &[Section], random: &mut Random) -> Option<Mutation> {
+    fn byte(
+        &self,
+        class: &'static str,
+        sections: &[Section],
+        random: &mut Random,
+    ) -> Option<Mutation> {
         let &section = random.pick(sections)?;
         self.byte_at(class, section, random)
     }
 
-    fn byte_at(&self, class: &'static str, section: Section, random: &mut Random) -> Option<Mutation> {
+    fn byte_at(
+        &self,
+        class: &'static str,
+        section: Section,
+        random: &mut Random,
+    ) -> Option<Mutation> {
         let object = self.object();
         let data = object.section(section).data;
         let at = random.below(data.len() as u64);
@@ -427,7 +471,8 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if class == "named data" && (filler || reach.unknown) {
             return None;
         }
-        let text_like = object.section(section).is_text() && self.map.function(section, at).is_some();
+        let text_like =
+            object.section(section).is_text() && self.map.function(section, at).is_some();
         if text_like || reach.noise && class != "any byte" {
             return None;
         }
@@ -439,7 +484,9 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if object.section(section).is_text() {
             // Replacement code must stay code: change the last byte of what can be decoded.
             let same = (self.map.layout.arch.instruction_len)(&data[at as usize..])
-                == (self.map.layout.arch.instruction_len)(&[&[value], &data[at as usize + 1..]].concat());
+                == (self.map.layout.arch.instruction_len)(
+                    &[&[value], &data[at as usize + 1..]].concat(),
+                );
             if !same {
                 return None;
             }
@@ -469,8 +516,18 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if self.means_the_same(section, &old, &new) || reach.unknown || reach.noise {
             return None;
         }
-        let text = format!("{}+{:#x}: {}", self.object().section_name(section), old.offset, self.both(&old, &new));
-        Some(Mutation { class: "table entry", bytes: self.with_reloc(section, &old, &new)?, text, reach })
+        let text = format!(
+            "{}+{:#x}: {}",
+            self.object().section_name(section),
+            old.offset,
+            self.both(&old, &new)
+        );
+        Some(Mutation {
+            class: "table entry",
+            bytes: self.with_reloc(section, &old, &new)?,
+            text,
+            reach,
+        })
     }
 }
 

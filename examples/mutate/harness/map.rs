@@ -150,7 +150,8 @@ impl<'o, 'd> Map<'o, 'd> {
                         from,
                         offset: reloc.offset,
                         named,
-                        end: replacement_length(object, sizes, from, reloc.offset).map(|l| target + l),
+                        end: replacement_length(object, sizes, from, reloc.offset)
+                            .map(|l| target + l),
                     };
                     uses.entry(section).or_default().push(used);
                 }
@@ -216,8 +217,7 @@ impl<'o, 'd> Map<'o, 'd> {
         let size = kind.size.strip_prefix('=').map(str::to_owned);
         let given: u64 = size.or_else(|| self.sizes.get(kind.size).cloned())?.parse().ok()?;
         // The size that was given may be another kernel's.
-        let offsets: BTreeSet<u64> =
-            self.object.relocs(section).iter().map(|r| r.offset).collect();
+        let offsets: BTreeSet<u64> = self.object.relocs(section).iter().map(|r| r.offset).collect();
         let total = self.object.section(section).size;
         let fits = |size: &u64| {
             total.is_multiple_of(*size)
@@ -225,11 +225,17 @@ impl<'o, 'd> Map<'o, 'd> {
                     let code = row * size + kind.code;
                     let mut here = self.object.relocs(section).within(code, code + 1);
                     here.any(|r| {
-                        self.object.section_of(r.symbol).is_some_and(|s| self.object.section(s).is_text())
+                        self.object
+                            .section_of(r.symbol)
+                            .is_some_and(|s| self.object.section(s).is_text())
                     })
                 })
         };
-        let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code)).filter(|s| (8..64).contains(s));
+        let others = offsets
+            .iter()
+            .take(12)
+            .map(|o| o.wrapping_sub(kind.code))
+            .filter(|s| (8..64).contains(s));
         // Only the bug table is known to have one field that leads to code in each row.
         let smallest = (kind.section == "__bug_table").then(|| others.clone().find(fits)).flatten();
         smallest
@@ -283,10 +289,9 @@ impl<'o, 'd> Map<'o, 'd> {
             if kind.noise.iter().any(|n| n.0 == size && n.1 <= in_row && in_row < n.2) {
                 return Reach { noise: true, ..Reach::default() };
             }
-            return self.row_function(section, at).map_or(
-                Reach { loud: true, ..Reach::default() },
-                Reach::of,
-            );
+            return self
+                .row_function(section, at)
+                .map_or(Reach { loud: true, ..Reach::default() }, Reach::of);
         }
         if header.is_text() && self.functions.contains_key(&section) {
             return Reach { unknown: true, ..Reach::default() };
@@ -309,7 +314,8 @@ impl<'o, 'd> Map<'o, 'd> {
             (uses.iter().filter(whole).collect(), Reach::default())
         } else if let Some(named) = named {
             let symbol = object.symbol(named);
-            let inside = |u: &&Use| symbol.value <= u.target && u.target < symbol.value + symbol.size;
+            let inside =
+                |u: &&Use| symbol.value <= u.target && u.target < symbol.value + symbol.size;
             let constant = ["CSWTCH.", "__func__.", "__FUNCTION__."]
                 .iter()
                 .any(|p| symbol.name.starts_with(p))

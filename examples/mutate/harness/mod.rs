@@ -40,7 +40,11 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         Err(e) => {
             let details = e.details().first().map(|d| format!(" [{d}]")).unwrap_or_default();
             let text = format!("{}: {e}{details}", e.code());
-            if e.class() == ErrorClass::Refused { Answer::Refused(text) } else { Answer::Broken(text) }
+            if e.class() == ErrorClass::Refused {
+                Answer::Refused(text)
+            } else {
+                Answer::Broken(text)
+            }
         }
         Ok(_) if report.is_changed() => {
             Answer::Changed(report.functions.iter().map(|f| f.name.clone()).collect())
@@ -81,7 +85,11 @@ pub fn judge(reach: &Reach, unpatchable: bool, answer: &Answer) -> Outcome {
             }
         }
         Answer::Unchanged => {
-            if !reach.must.is_empty() || reach.loud { Outcome::Missed } else { Outcome::Quiet }
+            if !reach.must.is_empty() || reach.loud {
+                Outcome::Missed
+            } else {
+                Outcome::Quiet
+            }
         }
         Answer::Refused(_) | Answer::Broken(_) => {
             if reach.must.is_empty() && !reach.loud && !reach.unknown {
@@ -215,15 +223,18 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
                 let Some(mutation) = mutator.make(class, &mut random) else { break };
                 let answer = compare(&subject.bytes, &mutation.bytes, &sizes);
                 let answer = match answer {
-                    Answer::Changed(names) => Answer::Changed(
-                        names.iter().map(|n| map.canonical(n).to_owned()).collect(),
-                    ),
+                    Answer::Changed(names) => {
+                        Answer::Changed(names.iter().map(|n| map.canonical(n).to_owned()).collect())
+                    }
                     other => other,
                 };
                 let unpatchable = change::has_unpatchable(&map, &mutation.reach.must);
                 let outcome = judge(&mutation.reach, unpatchable, &answer);
                 tally.add(mutation.class, outcome, || {
-                    format!("{}: {}: wanted {:?}, got {answer:?}", subject.name, mutation.text, mutation.reach)
+                    format!(
+                        "{}: {}: wanted {:?}, got {answer:?}",
+                        subject.name, mutation.text, mutation.reach
+                    )
                 });
             }
         }

@@ -75,8 +75,7 @@ fn suffixes(object: &mut OutObject, random: &mut Random) -> bool {
     let mut any = false;
     let mut renamed = Vec::new();
     for symbol in &mut object.symbols {
-        let local = symbol.bind == abi::STB_LOCAL
-            && symbol.kind == abi::STT_OBJECT;
+        let local = symbol.bind == abi::STB_LOCAL && symbol.kind == abi::STT_OBJECT;
         let Some(new) = local.then(|| renumber(&symbol.name)).flatten() else { continue };
         if let OutHome::Section(section) = symbol.home {
             renamed.push((section, symbol.name.clone(), new.clone()));
@@ -103,7 +102,11 @@ fn strings_moved(object: &mut OutObject, _: &mut Random) -> bool {
     for at in 0..object.sections.len() {
         let section = &mut object.sections[at];
         let strings = section.flags & abi::SHF_STRINGS != 0 && section.flags & abi::SHF_ALLOC != 0;
-        if !strings || section.name == "__ksymtab_strings" || section.kind != abi::SHT_PROGBITS || !section.relocs.is_empty() {
+        if !strings
+            || section.name == "__ksymtab_strings"
+            || section.kind != abi::SHT_PROGBITS
+            || !section.relocs.is_empty()
+        {
             continue;
         }
         section.data.splice(0..0, NEW.iter().copied());
@@ -119,7 +122,8 @@ fn strings_moved(object: &mut OutObject, _: &mut Random) -> bool {
                 }
             }
         }
-        let entries = object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
+        let entries =
+            object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
         for reloc in entries.filter(|r| r.symbol.is_some_and(|s| of_section.contains(&s))) {
             reloc.addend += NEW.len() as i64;
         }
@@ -171,7 +175,8 @@ fn symbol_order(object: &mut OutObject, random: &mut Random) -> bool {
     let mut place = vec![0; count];
     order.iter().enumerate().for_each(|(new, &old)| place[old] = new);
     object.symbols = order.iter().map(|&i| object.symbols[i].clone()).collect();
-    let entries = object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
+    let entries =
+        object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
     for reloc in entries {
         reloc.symbol = reloc.symbol.map(|s| place[s]);
     }
@@ -216,7 +221,10 @@ fn padding(object: &mut OutObject, _: &mut Random) -> bool {
 fn alignment(object: &mut OutObject, _: &mut Random) -> bool {
     let mut any = false;
     for section in &mut object.sections {
-        if section.flags & abi::SHF_EXECINSTR != 0 && section.kind == abi::SHT_PROGBITS && section.align > 0 {
+        if section.flags & abi::SHF_EXECINSTR != 0
+            && section.kind == abi::SHT_PROGBITS
+            && section.align > 0
+        {
             section.align *= 2;
             any = true;
         }

@@ -38,7 +38,11 @@ pub fn corpus(compiler: &str, cases: &[&str]) -> Vec<Subject> {
         let compiled = done.is_ok_and(|d| d.status.success());
         if let (true, Ok(bytes)) = (compiled, std::fs::read(&object)) {
             let sizes = CORPUS_SIZES.map(|(k, v)| (k.to_owned(), v.to_owned()));
-            subjects.push(Subject { name: format!("{compiler}/{case}"), bytes, sizes: sizes.into() });
+            subjects.push(Subject {
+                name: format!("{compiler}/{case}"),
+                bytes,
+                sizes: sizes.into(),
+            });
         }
     }
     subjects
