@@ -18,15 +18,16 @@ pub mod report;
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
-use diff::select::{Policy, select};
+use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::verdict::Verdicts;
 use diff::{account, check};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
-use error::Result;
+use error::{Error, Result};
 use kernel::blocks::match_blocks;
 use kernel::image::KernelImage;
 use kernel::image_match::match_image;
@@ -105,7 +106,10 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     });
 
     let mut twins = correlate(&orig, &patched);
-    report.warnings.extend(correlate_statics(&orig, &patched, &mut twins)?);
+    let uncorrelated = correlate_statics(&orig, &patched, &mut twins)?;
+    report
+        .warnings
+        .extend(uncorrelated.map(|w| error::Error::refused("static-local-uncorrelated", w)));
     if job.drop_in {
         borrow_names(&orig, &patched, &mut twins);
     }
@@ -118,43 +122,28 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let comparer =
         Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
-    let statuses = Statuses::new(&comparer, &verdicts, &ignored, !job.drop_in)?;
-    report.messages.extend(statuses.messages.iter().cloned());
-    check::check_entries(&comparer, &statuses)?;
-
-    let resolver =
-        target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
-    let selection = select(
-        &comparer,
-        &statuses,
-        &ignored,
-        &Policy {
-            klp_arch: job.klp_arch,
-            drop_in: job.drop_in,
-            in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
-            sizes: &job.sizes,
-        },
-    )?;
-    report.messages.extend(selection.messages.iter().cloned());
-    let functions = check::functions(&comparer, &statuses, &selection);
-    for &(id, changed) in &functions {
-        report.functions.push(Function {
-            name: comparer.output_name(id).to_owned(),
-            status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
-            reasons: comparer.reasons(id)?,
-        });
+    report.removed = check::removed_functions(&comparer);
+    let data = check::data(&comparer, &verdicts);
+    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
+    if report.explain_noise {
+        report.ignored = account::noise(&comparer, &verdicts);
     }
-    report.effect = selection.effect;
-    report.warnings.extend(check::check_boot_only(&comparer, &selection)?);
-    check::check_sections(&comparer, &verdicts, &statuses, &selection)?;
-    account::check(&comparer, &verdicts, job.drop_in)?;
-    account::check_states(&comparer, &selection, &mut report.warnings)?;
+
+    let selected = judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report);
+    if report.functions.is_empty() && selected.is_err() {
+        for (id, changed) in check::differing_functions(&comparer, &verdicts) {
+            report.functions.push(function(&comparer, id, changed, Vec::new())?);
+        }
+    }
+    let (statuses, selection) = selected?;
     if selection.effect.is_empty() {
         return Ok(None);
     }
 
     check_sibling_calls(&comparer, &statuses)?;
 
+    let resolver =
+        target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection);
     let entries = builder.entries();
@@ -168,12 +157,67 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
             let named = resolution.klp.iter().map(|klp| klp.meant);
             let touched = redirected.iter().copied().chain(named);
             let touched = touched.filter_map(|id| twins.orig_symbol(id));
-            report.warnings.extend(live.check_original(orig.layout.object, touched, strict)?);
-            report.warnings.extend(untraced(live.image, &replaced));
+            let differing = live.check_original(orig.layout.object, touched, strict)?;
+            let warn = |line| Error::refused("original-differs", line);
+            report.warnings.extend(differing.into_iter().map(warn));
+            let warn = |line| Error::refused("no-ftrace-entry", line);
+            report.warnings.extend(untraced(live.image, &replaced).into_iter().map(warn));
         }
         check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
     }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
+}
+
+/// Decides what the patch carries, and whether it can be applied.
+fn judge(
+    job: &Job<'_>,
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    ignored: &Ignored,
+    target: Option<&Target<'_>>,
+    report: &mut Report,
+) -> Result<(Statuses, Selection)> {
+    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
+    report.messages.extend(statuses.messages.iter().cloned());
+    check::check_entries(comparer, &statuses)?;
+    let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
+    let selection = select(
+        comparer,
+        &statuses,
+        ignored,
+        &Policy {
+            klp_arch: job.klp_arch,
+            drop_in: job.drop_in,
+            in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
+            sizes: &job.sizes,
+        },
+    )?;
+
+    report.messages.extend(selection.messages.iter().cloned());
+    for (id, changed) in check::functions(comparer, &statuses, &selection) {
+        let because = check::included_because(comparer, &selection, id);
+        report.functions.push(function(comparer, id, changed, because)?);
+    }
+    report.effect = selection.effect;
+    report.warnings.extend(check::check_boot_only(comparer, &selection)?);
+    check::check_sections(comparer, verdicts, &statuses, &selection)?;
+    account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
+    account::check_states(comparer, &selection, &mut report.warnings)?;
+    Ok((statuses, selection))
+}
+
+fn function(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: elf::ids::SymbolId<elf::ids::Patched>,
+    changed: bool,
+    included_because: Vec<(String, String)>,
+) -> Result<Function> {
+    Ok(Function {
+        name: comparer.output_name(id).to_owned(),
+        status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
+        reasons: comparer.reasons(id)?,
+        included_because,
+    })
 }
 
 type Known<'a> = (Parent<'a>, (Blocks, Option<Live<'a>>));

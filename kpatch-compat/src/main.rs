@@ -83,8 +83,12 @@ fn say(mut stream: impl Write, text: &str) {
 fn show(report: &Report, child: &str) {
     let mut text = String::new();
     let functions = report.functions.iter().map(|f| f.line());
-    for line in
-        report.warnings.iter().cloned().chain(report.messages.iter().cloned()).chain(functions)
+    for line in report
+        .warnings
+        .iter()
+        .map(|w| w.message().to_owned())
+        .chain(report.messages.iter().cloned())
+        .chain(functions)
     {
         text += &format!("{child}: {line}\n");
     }

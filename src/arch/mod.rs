@@ -246,6 +246,12 @@ impl Arch {
     }
 }
 
+/// The instruction at the start of `code` in the words of its assembler, for people; `at` is
+/// its place, counted from the start of the function. `None` where there is no disassembler.
+pub fn instruction_text(arch: &Arch, code: &[u8], at: u64) -> Option<String> {
+    (arch.machine == x86_64::ARCH.machine).then(|| x86_64::instruction_text(code, at))?
+}
+
 /// `len` bytes of a section at `offset`; `None` when they are not all there.
 fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
     section.get(usize::try_from(offset).ok()?..)?.get(..len)

@@ -22,7 +22,7 @@
 //! * Before a function may lie call-thunk padding, which objtool names `__pfx_<name>`, and the
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
-use iced_x86::{Decoder, DecoderOptions, Instruction};
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
@@ -145,6 +145,27 @@ fn instruction_len(bytes: &[u8]) -> Option<usize> {
     }
     let instruction = decoder.decode();
     (!instruction.is_invalid()).then(|| instruction.len())
+}
+
+/// The instruction in Intel's syntax.
+pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
+    let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
+    if !decoder.can_decode() {
+        return None;
+    }
+    let instruction = decoder.decode();
+    if instruction.is_invalid() {
+        return None;
+    }
+    let mut text = String::new();
+    let mut formatter = IntelFormatter::new();
+    let options = formatter.options_mut();
+    options.set_space_after_operand_separator(true);
+    options.set_hex_prefix("0x");
+    options.set_hex_suffix("");
+    options.set_small_hex_numbers_in_decimal(true);
+    formatter.format(&instruction, &mut text);
+    Some(text)
 }
 
 /// The relocation of the entry's fentry call: the first one of the function, at the place

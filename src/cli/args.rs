@@ -53,6 +53,19 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub object: Option<String>,
 
+    /// Write a report for programs here, whatever comes out; `-` is standard output, and the
+    /// text then goes to standard error. docs/json.md describes it
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Fail (exit 2) when nothing changed: for those who know that something did
+    #[arg(long)]
+    pub expect_change: bool,
+
+    /// Say which differing bytes were judged noise, and by which rule
+    #[arg(long)]
+    pub explain_noise: bool,
+
     /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
     /// environment variables of these names count, too
     #[arg(long = "struct", value_name = "NAME=N")]

@@ -14,6 +14,7 @@ use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
+use crate::report::json::Document;
 use crate::{Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
@@ -30,10 +31,53 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
-    let mut report = Report::default();
-    let result = diff(args, &target, sizes, &mut report);
-    print(&report);
-    Ok(result.unwrap_or_else(|error| fail(&error)))
+    let mut report = Report {
+        explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
+        ..Report::default()
+    };
+    let mut result = diff(args, &target, sizes, &mut report);
+    if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
+        result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
+            .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));
+    }
+    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
+    print(&report, to_stdout);
+    if args.explain_noise {
+        for noise in &report.ignored {
+            complain(&format!(
+                "noise: section {}: {} bytes differ: {} ({})",
+                noise.section, noise.bytes, noise.rule, noise.reason
+            ));
+        }
+    }
+    let exit = match &result {
+        Ok(exit) => *exit,
+        Err(error) => fail(error),
+    };
+    match &args.json {
+        Some(path) => Ok(json(args, path, &report, result.err().as_ref(), exit)),
+        None => Ok(exit),
+    }
+}
+
+/// Writes the report for programs; that it cannot be written is an error of its own.
+fn json(args: &Args, path: &Path, report: &Report, error: Option<&Error>, exit: Exit) -> Exit {
+    let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
+    let document = Document::new(&orig, &patched, report, error, exit as i32);
+    let written = document.text().and_then(|text| {
+        let done = match path == Path::new("-") {
+            true => std::io::stdout().write_all(text.as_bytes()),
+            false => std::fs::write(path, text),
+        };
+        done.map_err(|e| {
+            Error::broken("unwritable", format!("cannot write the report: {e}"))
+                .in_file(path.display().to_string())
+        })
+    });
+    match written {
+        Ok(()) => exit,
+        Err(error) => fail(&error),
+    }
 }
 
 /// Sizes from the environment, overridden by those of the command line.
@@ -52,7 +96,7 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
     Ok(StructSizes::new(sizes, true))
 }
 
-pub(super) fn print(report: &Report) {
+pub(super) fn print(report: &Report, to_stderr: bool) {
     let mut text = String::new();
     for function in &report.functions {
         text += &function.line();
@@ -61,8 +105,14 @@ pub(super) fn print(report: &Report) {
             text += &format!("  {reason}\n");
         }
     }
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    for line in report.warnings.iter().chain(&report.messages) {
+    let _ = if to_stderr {
+        std::io::stderr().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
+    };
+    for line in
+        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
+    {
         complain(line);
     }
 }

@@ -88,7 +88,7 @@ fn show(outcome: &Outcome) -> Exit {
     if told {
         println(&format!("{}:", outcome.path));
     }
-    super::pair::print(report);
+    super::pair::print(report, false);
     match &outcome.result {
         Err(error) => fail(error),
         Ok(_) if report.is_changed() => Exit::Changed,

@@ -6,11 +6,13 @@ use indexmap::IndexMap;
 
 use super::compare::{Comparer, Spans};
 use super::select::Selection;
-use super::verdict::Verdicts;
+use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
+use crate::kernel::names;
+use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::tables::TABLES;
 
 /// Differing bytes that were judged noise.
@@ -36,16 +38,21 @@ const ROW_FIELDS: (&str, &str) =
     ("row-noise-fields", "rows that differ only in line numbers, file names or order");
 const LINES: (&str, &str) =
     ("compared-equal", "only line numbers, filler, or the numbering of names and strings differ");
+const RUNTIME: (&str, &str) =
+    ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
 
-/// Fails when something differs that nothing accounts for. With `drop_in`, new sections are
-/// left out in silence, as the C tool does.
+/// Fails when something differs that nothing accounts for. The drop-in only warns.
 pub fn check(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    selection: &Selection,
     drop_in: bool,
+    warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let mut details = Vec::new();
+    runtime_constants(comparer, selection, &mut details);
+    carried_constants(comparer, verdicts, selection, &mut details, warnings)?;
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -82,7 +89,16 @@ pub fn check(
         }
     }
     tables_without_rows(comparer, &mut details);
+    named_like_literals(comparer, verdicts, &mut details);
     if details.is_empty() {
+        return Ok(());
+    }
+    if drop_in {
+        warnings.extend(
+            details
+                .into_iter()
+                .map(|d| Error::refused("unexplained-change", format!("WARNING: {d}"))),
+        );
         return Ok(());
     }
     Err(Error::refused("unexplained-change", format!("{} unexplained change(s)", details.len()))
@@ -94,6 +110,42 @@ fn unexplained(details: &mut Vec<String>, name: &str, what: &str) {
     details.push(format!("section {name} {what} and nothing explains it"));
 }
 
+/// Sections that list the places in the code where the kernel writes a constant when it
+/// boots (include/asm-generic/runtime-const.h). Nobody writes it in the code of a module.
+const RUNTIME_CONSTANTS: [&str; 2] = ["runtime_ptr_", "runtime_shift_"];
+
+/// The bound of user addresses may stay what the compiler wrote: that is above all of them,
+/// and the addresses between the two cannot be accessed.
+const HARMLESS_CONSTANT: &str = "runtime_ptr_USER_PTR_MAX";
+
+fn is_runtime_constant(name: &str) -> bool {
+    RUNTIME_CONSTANTS.iter().any(|p| name.starts_with(p))
+}
+
+fn runtime_constants(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+    details: &mut Vec<String>,
+) {
+    let object = comparer.patched.layout.object;
+    for id in object.sections() {
+        let name = object.section_name(id);
+        if !is_runtime_constant(name) || name == HARMLESS_CONSTANT {
+            continue;
+        }
+        let user =
+            object.relocs(id).iter().filter_map(|r| object.section_of(r.symbol)).find(|&s| {
+                comparer.patched.layout.class(s) == Class::Text && selection.sections[s]
+            });
+        if let Some(user) = user {
+            let user = object.section_name(user);
+            details.push(format!(
+                "{user} uses a constant of {name}, which is only known when the kernel boots and is not set in a livepatch"
+            ));
+        }
+    }
+}
+
 /// Loaded read-only data that no symbol names. clang's private constants (`..L__const.f.x`)
 /// are not meant: they have one section each, and stay behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
@@ -103,6 +155,7 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && layout.class(id) == Class::Data
         && layout.is_nameless(id)
         && !object.section_name(id).starts_with(".rodata..L__const.")
+        && !is_runtime_constant(object.section_name(id))
         && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
 }
 
@@ -116,7 +169,7 @@ fn first_references<S: Side>(
         if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
             continue;
         }
-        let refs = crate::kernel::refs::Refs::new(layout, base);
+        let refs = Refs::new(layout, base);
         for reloc in object.relocs(base).iter() {
             let Some(target) = object.section_of(reloc.symbol) else { continue };
             if target == base {
@@ -177,6 +230,97 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) -> Re
     Ok(())
 }
 
+/// A constant of the running kernel that changed is carried as a copy: only the code of the
+/// patch sees it. It must have a user there, and it is said who keeps the old one.
+fn carried_constants(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    details: &mut Vec<String>,
+    warnings: &mut Vec<Error>,
+) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    // For each such section: the names of users inside and outside of the patch.
+    let mut users: IndexMap<SectionId<Patched>, (usize, Vec<&str>), RandomState> = verdicts
+        .differing()
+        .filter(|&(id, verdict)| {
+            layout.class(id) == Class::Data
+                && selection.sections[id]
+                && !verdict.has(Verdict::NEW)
+                && layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some())
+        })
+        .map(|(id, _)| (id, (0, Vec::new())))
+        .collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    for base in object.sections() {
+        let class = layout.class(base);
+        if !matches!(class, Class::Text | Class::Data) || object.section_name(base) == ".toc" {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter() {
+            let Effective::Reloc(_, meant) = refs.effective(&reloc)? else { continue };
+            let target = object.section_of(meant.symbol).filter(|&t| t != base);
+            let Some((inside, outside)) = target.and_then(|t| users.get_mut(&t)) else { continue };
+            if selection.sections[base] {
+                *inside += 1;
+            } else {
+                let entity = layout.entity_at(base, reloc.offset);
+                let symbol = entity.and_then(|i| layout.entity(base, i).symbol);
+                outside.push(symbol.map_or(object.section_name(base), |s| comparer.output_name(s)));
+            }
+        }
+    }
+    for (id, (inside, mut outside)) in users {
+        let name = layout.owner(id).map_or("", |o| comparer.output_name(o));
+        if inside == 0 {
+            details.push(format!(
+                "{name} in section {} changed, but no function of the patch uses it",
+                object.section_name(id)
+            ));
+            continue;
+        }
+        outside.dedup();
+        if let Some(first) = outside.first() {
+            let more = match outside.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            warnings.push(
+                Error::refused("constant-used-elsewhere", format!(
+                    "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
+                ))
+                .at_symbol(name),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A variable in a section that is named like one of string literals: such sections are
+/// always carried, which says nothing about the variable in the running kernel.
+fn named_like_literals(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    details: &mut Vec<String>,
+) {
+    let layout = comparer.patched.layout;
+    for (id, verdict) in verdicts.differing() {
+        let name = layout.object.section_name(id);
+        let variable = layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some());
+        if variable
+            && names::is_string_literal_section(name)
+            && layout.class(id) == Class::Data
+            && !verdict.has(Verdict::NEW)
+        {
+            unexplained(details, name, "changed");
+        }
+    }
+}
+
 /// A table in which no field refers to anything must be as it was.
 fn tables_without_rows(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) {
     let (o, p) = (bare_tables(comparer.orig.layout), bare_tables(comparer.patched.layout));
@@ -211,7 +355,7 @@ fn bare_tables<'d, S: Side>(
 pub fn check_states(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
@@ -234,6 +378,9 @@ pub fn check_states(
             state.reason
         ));
     }
+    for name in comparer.anchored_states()? {
+        details.push(format!("the initial value of a variable {name} changed"));
+    }
     details.dedup();
     if details.is_empty() {
         return Ok(());
@@ -247,7 +394,11 @@ pub fn check_states(
         .with_details(details)
         .advise(advice));
     }
-    warnings.extend(details.into_iter().map(|d| format!("WARNING: {d}; {advice}")));
+    warnings.extend(
+        details
+            .into_iter()
+            .map(|d| Error::refused("live-state-initialiser", format!("WARNING: {d}; {advice}"))),
+    );
     Ok(())
 }
 
@@ -275,6 +426,7 @@ pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Vec<No
             Class::Table(index) if !TABLES[usize::from(index)].verdict => FOLLOWS_CODE,
             Class::Table(_) => ROW_FIELDS,
             Class::Strings => BY_REFERENCE,
+            Class::Data if is_runtime_constant(name) => RUNTIME,
             Class::Data if patched.is_nameless(id) => BY_REFERENCE,
             Class::Data | Class::Text if verdicts.section(id).is_same() => LINES,
             Class::Meta | Class::Relocations | Class::Group | Class::Data | Class::Text => continue,

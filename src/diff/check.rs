@@ -52,13 +52,13 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
 pub fn check_boot_only(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Error>> {
     let names = selection.boot_only.iter().map(|&id| comparer.output_name(id));
     let lines: Vec<String> = names
         .map(|name| format!("function {name} changed, but it has run and is gone: it only runs while the kernel boots"))
         .collect();
     if lines.is_empty() || comparer.patched.layout.is_linked() {
-        return Ok(lines);
+        return Ok(lines.into_iter().map(|line| Error::refused("boot-only", line)).collect());
     }
     Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
         .with_details(lines)
@@ -186,6 +186,108 @@ pub fn functions(
     }
     listed.sort_unstable_keys();
     listed.into_iter().collect()
+}
+
+/// The functions that differ from their twins or have none, as far as the comparison alone
+/// tells: for runs that end before anything is selected.
+pub fn differing_functions(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+) -> Vec<(SymbolId<Patched>, bool)> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let mut listed: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
+    for (section, _) in verdicts.differing() {
+        if layout.class(section) != Class::Text {
+            continue;
+        }
+        for index in 0..layout.entity_count(section) {
+            let verdict = verdicts.entity(section, index);
+            let Some(id) = layout.entity(section, index).symbol else { continue };
+            if verdict.is_same() || object.symbol_kind(id) != abi::STT_FUNC {
+                continue;
+            }
+            let root = layout.root(id);
+            let changed = comparer.twins.orig_symbol(root).is_some();
+            listed.entry(root).or_insert(changed);
+        }
+    }
+    listed.sort_unstable_keys();
+    listed.into_iter().collect()
+}
+
+/// Why a function is in the patch: (symbol, what refers to it), up to one that changed.
+pub fn included_because(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+    id: SymbolId<Patched>,
+) -> Vec<(String, String)> {
+    const LONGEST: usize = 64;
+    let name = |id| comparer.output_name(id).to_owned();
+    let mut chain = Vec::new();
+    let mut id = id;
+    while let Some(&via) = selection.via.get(&id) {
+        if via == id || chain.len() >= LONGEST {
+            break;
+        }
+        chain.push((name(id), name(via)));
+        id = via;
+    }
+    chain
+}
+
+/// Variables and constants that changed, are new or went away: (name, status), patched ones
+/// first. What macros define once per use is new everywhere and not listed.
+pub fn data(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+) -> Vec<(String, &'static str)> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let mut found = Vec::new();
+    for id in patched.object.symbols().skip(1) {
+        let Some(section) = patched.object.section_of(id) else { continue };
+        if patched.object.symbol_kind(id) != abi::STT_OBJECT || patched.is_special_static(id) {
+            continue;
+        }
+        let status = if comparer.twins.orig_symbol(id).is_none() {
+            "new"
+        } else {
+            let value = patched.object.symbol_value(id);
+            let index = patched.entity_at(section, value);
+            let same = verdicts.section(section).is_same()
+                || index.is_none_or(|i| {
+                    patched.entity(section, i).symbol != Some(id)
+                        || verdicts.entity(section, i).is_same()
+                });
+            if same {
+                continue;
+            }
+            "changed"
+        };
+        found.push((comparer.output_name(id).to_owned(), status));
+    }
+    for id in orig.object.symbols().skip(1) {
+        if orig.object.symbol_kind(id) == abi::STT_OBJECT
+            && orig.object.section_of(id).is_some()
+            && comparer.twins.patched_symbol(id).is_none()
+            && !orig.is_special_static(id)
+        {
+            found.push((orig.object.symbol_name(id).to_owned(), "removed"));
+        }
+    }
+    found
+}
+
+/// Functions of the original that the patched object lacks.
+pub fn removed_functions(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<String> {
+    let orig = comparer.orig.layout;
+    let gone = orig.object.symbols().skip(1).filter(|&id| {
+        orig.object.symbol_kind(id) == abi::STT_FUNC
+            && orig.object.section_of(id).is_some()
+            && !orig.is_prefix(id)
+            && comparer.twins.patched_symbol(id).is_none()
+    });
+    gone.map(|id| orig.object.symbol_name(id).to_owned()).collect()
 }
 
 /// The functions of the running kernel that the patch redirects, in symbol order: all that

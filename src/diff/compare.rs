@@ -168,7 +168,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                         layout.entity_at(o, symbol.value)?
                     }
                     // The section pair stands for a variable that has no twin of its own.
-                    None if layout.entity_count(o) == 1 => 0,
+                    None if layout.entity_count(o) == 1
+                        && !self.patched.layout.is_special_static(symbol) =>
+                    {
+                        0
+                    }
                     None => return None,
                 }
             }
@@ -226,13 +230,19 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let p = self.patched.layout.object.section(spans.p);
         let text = o.is_text();
         let filler = |b: u8| if text { matches!(b, 0x90 | 0xcc | 0) } else { b == 0 };
-        let kept = |data: &[u8], start: u64, end: u64| {
+        let kept = |data: &[u8], start: u64, end: u64, relocated: u64| {
             let bytes = data.get(start as usize..end as usize).unwrap_or(&[]);
-            start + bytes.iter().rposition(|&b| !filler(b)).map_or(0, |last| last as u64 + 1)
+            let filled = bytes.iter().rposition(|&b| !filler(b)).map_or(0, |last| last as u64 + 1);
+            (start + filled).max(relocated)
         };
         if o.kind != abi::SHT_NOBITS && p.kind != abi::SHT_NOBITS {
-            spans.o_end = kept(o.data, spans.o_start, spans.o_end);
-            spans.p_end = kept(p.data, spans.p_start, spans.p_end);
+            // A field that is still to be relocated holds zeros, but is no filler.
+            let o_relocated =
+                self.orig.layout.object.relocs(spans.o).end(spans.o_start, spans.o_end);
+            let p_relocated =
+                self.patched.layout.object.relocs(spans.p).end(spans.p_start, spans.p_end);
+            spans.o_end = kept(o.data, spans.o_start, spans.o_end, o_relocated);
+            spans.p_end = kept(p.data, spans.p_start, spans.p_end, p_relocated);
         } else if spans.o_end - spans.o_start != spans.p_end - spans.p_start {
             // Zeros: the symbols' sizes say what matters, and are compared with the symbols.
             let length = (spans.o_end - spans.o_start).min(spans.p_end - spans.p_start);
@@ -263,20 +273,17 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(true);
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
-        sink.note(|| match first {
-            _ if o_size != p_size => Reason {
+        if let Some(first) = first {
+            sink.note(|| self.difference(p.is_text(), a, b, first));
+        }
+        if o_size != p_size {
+            sink.note(|| Reason {
                 kind: "size".into(),
                 offset: first.map(|f| f as u64),
                 before: format!("{o_size} bytes"),
                 after: format!("{p_size} bytes"),
-            },
-            _ => Reason {
-                kind: if p.is_text() { "code" } else { "data" }.into(),
-                offset: first.map(|f| f as u64),
-                before: hex(a, first.unwrap_or(0)),
-                after: hex(b, first.unwrap_or(0)),
-            },
-        });
+            });
+        }
         Ok(false)
     }
 
@@ -318,16 +325,44 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 continue;
             }
             same = false;
-            let stop = sink.note(|| Reason {
-                kind: "relocation".into(),
-                offset: Some(p.offset - spans.p_start),
-                before: self.describe_orig(&o_refs, &o),
-                after: self.describe_patched(&p_refs, &p),
-            });
+            let stop = sink.note(|| self.other_reference(&o_refs, &o, &p_refs, &p, spans, placed));
             // Behind a shifted relocation everything differs: one reason is enough.
             if stop || !placed {
                 return Ok(false);
             }
+        }
+    }
+
+    fn other_reference(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        spans: &Spans,
+        placed: bool,
+    ) -> Reason {
+        let (before, after) = (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
+        let strings = before.starts_with('"') && after.starts_with('"');
+        // Of content, the names of two equal sections say nothing.
+        let content = before == after;
+        let kind = match (strings && placed, content && o.kind == p.kind && placed) {
+            (true, _) => "string",
+            (_, true) => "constant",
+            _ => "relocation",
+        };
+        let typed = |kind: u32, text: String| {
+            if o.kind == p.kind {
+                return text;
+            }
+            let name = self.patched.layout.arch.reloc(kind).map_or("unknown type", |t| t.name);
+            format!("{text} ({name})")
+        };
+        Reason {
+            kind: kind.into(),
+            offset: Some(p.offset - spans.p_start),
+            before: typed(o.kind, before),
+            after: typed(p.kind, after),
         }
     }
 

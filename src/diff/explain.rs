@@ -1,7 +1,8 @@
 //! Why a function is in the patch: compares again, this time noting every difference.
 
-use super::compare::{Comparer, Sink};
+use super::compare::{Comparer, Sink, hex};
 use super::verdict::Reason;
+use crate::arch::instruction_text;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::error::Result;
 
@@ -24,6 +25,48 @@ impl Comparer<'_, '_, '_, '_> {
                 self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)))?;
             }
         }
+        reasons.sort_by_key(|r| rank(&r.kind));
         Ok(reasons)
+    }
+
+    /// How two contents differ first: instructions where they can be read, else bytes.
+    pub(super) fn difference(&self, text: bool, a: &[u8], b: &[u8], first: usize) -> Reason {
+        let arch = self.patched.layout.arch;
+        let kind = if text { "code" } else { "data" };
+        let mut start = 0;
+        while text && start < first {
+            let Some(length) = (arch.instruction_len)(&a[start..]).filter(|&l| l > 0) else {
+                break;
+            };
+            if start + length > first {
+                break;
+            }
+            start += length;
+        }
+        let shown = |bytes: &[u8]| instruction_text(arch, bytes.get(start..)?, start as u64);
+        if let (true, Some(before), Some(after)) = (text, shown(a), shown(b))
+            && before != after
+        {
+            return Reason { kind: kind.into(), offset: Some(start as u64), before, after };
+        }
+        Reason {
+            kind: kind.into(),
+            offset: Some(first as u64),
+            before: hex(a, first),
+            after: hex(b, first),
+        }
+    }
+}
+
+/// The most telling kinds first.
+fn rank(kind: &str) -> u8 {
+    match kind {
+        "string" => 0,
+        "constant" => 1,
+        "code" | "data" => 2,
+        "relocation" => 4,
+        "size" => 5,
+        // The name of a table.
+        _ => 3,
     }
 }

@@ -1,5 +1,7 @@
 //! Recognises functions in which only line numbers moved (spec section 14).
 
+use std::ops::Range;
+
 use super::compare::{Comparer, Spans};
 use crate::elf::ids::{SectionId, Side};
 use crate::error::Result;
@@ -27,7 +29,8 @@ impl Comparer<'_, '_, '_, '_> {
             if x[..length] != y[..length] {
                 let loads = (arch.loads_line)(&x[..length]) && (arch.loads_line)(&y[..length]);
                 let behind = spans.p_start + (at + length) as u64;
-                if !loads || !leads_to_line_user(self.patched.layout, spans.p, behind)? {
+                let within = spans.p_start..spans.p_end;
+                if !loads || !leads_to_line_user(self.patched.layout, spans.p, behind, &within)? {
                     return Ok(false);
                 }
             }
@@ -37,27 +40,48 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-/// Whether the next thing that code from `at` on refers to is a function that takes a line.
+/// How far before the load of a line number the other arguments are loaded, in bytes.
+const ARGUMENTS: u64 = 96;
+
+/// Whether the next thing that code from `at` on refers to is a function that takes a line,
+/// and whether it also gets the name of a source file or of the function: a number without
+/// them may be anything.
 fn leads_to_line_user<S: Side>(
     layout: &Layout<'_, '_, S>,
     section: SectionId<S>,
     at: u64,
+    within: &Range<u64>,
 ) -> Result<bool> {
     let refs = Refs::new(layout, section);
-    let size = layout.object.section_size(section);
-    for reloc in layout.object.relocs(section).within(at, size) {
+    let mut proved = false;
+    let before = at.saturating_sub(ARGUMENTS).max(within.start);
+    for reloc in layout.object.relocs(section).within(before, within.end) {
         let Effective::Reloc(base, effective) = refs.effective(&reloc)? else { continue };
         let through = (base != section).then(|| Refs::new(layout, base));
         let refs = through.as_ref().unwrap_or(&refs);
-        if refs.string(&effective)?.is_some() {
+        if let Some(string) = refs.string(&effective)? {
+            proved |= is_source_file(string) || says_line(string);
             continue;
         }
         let target = refs.resolve(&effective)?;
         let name = layout.object.symbol_name(target.symbol);
         if lines::may_stand_between(name) || names::is_special_static_name(name) {
+            proved |= name.contains("__func__");
             continue;
         }
-        return Ok(lines::takes_line(name, layout.arch));
+        if reloc.offset >= at {
+            return Ok(proved && lines::takes_line(name, layout.arch));
+        }
     }
     Ok(false)
+}
+
+/// Whether a message says that a line number follows.
+fn says_line(string: &[u8]) -> bool {
+    string.windows(6).any(|w| w.eq_ignore_ascii_case(b"line %"))
+}
+
+/// Whether a string is what `__FILE__` may be.
+fn is_source_file(string: &[u8]) -> bool {
+    [&b".c"[..], b".h", b".S", b".rs"].iter().any(|end| string.ends_with(end))
 }

@@ -5,15 +5,18 @@
 //! stays as it is keeps the running kernel's variable, whose value no patch can set anew.
 //! That its initialiser changed is no difference of the function, but it is never dropped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::compare::{Comparer, Open, Sink, Spans, hex};
 use super::verdict::Reason;
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
-use crate::elf::object::Home;
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Object};
 use crate::error::Result;
+use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
+use crate::kernel::refs::Refs;
 
 /// A variable whose initialiser changed, and code that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,21 +65,14 @@ impl Comparer<'_, '_, '_, '_> {
         };
         if patched.symbol_kind(p) != abi::STT_OBJECT
             || patched.section_flags(p_section) & abi::SHF_WRITE == 0
+            // What UBSAN prints: file, line and type of a failed check.
+            || names::is_ubsan(patched.section_name(p_section))
         {
             return Ok(());
         }
         let (a, b) = (orig.symbol(o), patched.symbol(p));
-        let slice = |data: &[u8], value: u64, size: u64| -> Vec<u8> {
-            let end = value.saturating_add(size) as usize;
-            data.get(value as usize..end).map(<[u8]>::to_vec).unwrap_or_default()
-        };
-        let mut before = slice(orig.contents(o_section), a.value, a.size);
-        let mut after = slice(patched.contents(p_section), b.value, b.size);
-        if names::is_special_static_section(patched.section_name(p_section)) {
-            for bytes in [&mut before, &mut after] {
-                without_line(bytes, patched.endian());
-            }
-        }
+        let before = content(self.orig.layout.object, o, o_section);
+        let after = content(self.patched.layout.object, p, p_section);
         let spans = Spans {
             o: o_section,
             o_start: a.value,
@@ -110,6 +106,87 @@ impl Comparer<'_, '_, '_, '_> {
         }
         Ok(())
     }
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Variables that code reaches only through another's address (section anchors): those
+    /// of one name must have the same initial values, in any order.
+    pub(super) fn anchored_states(&self) -> Result<Vec<String>> {
+        let before = by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none());
+        let after = by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none());
+        let differing: Vec<&String> = after
+            .iter()
+            .filter(|(name, a)| before.get(*name).is_some_and(|b| b.len() == a.len() && b != *a))
+            .map(|(name, _)| name)
+            .collect();
+        if differing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let direct = referenced_names(self.patched.layout)?;
+        Ok(differing.into_iter().filter(|n| !direct.contains(*n)).cloned().collect())
+    }
+}
+
+/// The sorted initial values of static local variables without twins, in data that can be
+/// written, by normal name.
+fn by_name<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    is_single: impl Fn(SymbolId<S>) -> bool,
+) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let object = layout.object;
+    let mut found: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for id in object.symbols().skip(1) {
+        let Some(section) = object.section_of(id) else { continue };
+        if object.symbol_kind(id) == abi::STT_OBJECT
+            && object.section_flags(section) & abi::SHF_WRITE != 0
+            && (layout.is_special_static(id) || layout.is_static_local(id))
+            && is_single(id)
+            && !names::is_ubsan(object.section_name(section))
+        {
+            let name = names::normal(object.symbol_name(id));
+            found.entry(name).or_default().push(content(object, id, section));
+        }
+    }
+    found.values_mut().for_each(|v| v.sort_unstable());
+    found
+}
+
+/// Normal names of the static local variables that relocations refer to.
+fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<String>> {
+    let object = layout.object;
+    let mut found = BTreeSet::new();
+    for base in object.sections() {
+        if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter() {
+            let target = object.section_of(reloc.symbol);
+            if target.is_some_and(|t| object.section_flags(t) & abi::SHF_WRITE != 0) {
+                let symbol = refs.resolve(&reloc)?.symbol;
+                // The first of a section may stand for all of them.
+                let anchor = object.symbol_value(symbol) == 0
+                    && layout.owner(target.unwrap_or(base)).is_none();
+                let local = layout.is_special_static(symbol) || layout.is_static_local(symbol);
+                if local && !anchor {
+                    found.insert(names::normal(object.symbol_name(symbol)));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The bytes of a variable, without what is noise in them.
+fn content<S: Side>(object: &Object<'_, S>, id: SymbolId<S>, section: SectionId<S>) -> Vec<u8> {
+    let symbol = object.symbol(id);
+    let end = symbol.value.saturating_add(symbol.size) as usize;
+    let bytes = object.contents(section).get(symbol.value as usize..end);
+    let mut bytes = bytes.map(<[u8]>::to_vec).unwrap_or_default();
+    if names::is_special_static_section(object.section_name(section)) {
+        without_line(&mut bytes, object.endian());
+    }
+    bytes
 }
 
 /// Clears the line number of a descriptor.

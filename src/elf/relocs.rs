@@ -66,6 +66,12 @@ impl<'o, S: Side> Relocs<'o, S> {
         low
     }
 
+    /// Byte behind the start of the last entry with `start <= offset < end`; 0 without one.
+    pub fn end(&self, start: u64, end: u64) -> u64 {
+        let last = self.lower_bound(end).checked_sub(1).map(|i| self.get(i).offset);
+        last.filter(|&l| l >= start).map_or(0, |l| l + 1)
+    }
+
     /// The entries with `start <= offset < end`.
     pub fn within(self, start: u64, end: u64) -> impl Iterator<Item = Reloc<S>> + 'o {
         let from = self.lower_bound(start);

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use crate::diff::account::NoiseFound;
 use crate::diff::select::Effect;
 use crate::diff::verdict::Reason;
+use crate::error::Error;
 
 pub mod canon;
+pub mod json;
 mod sha1;
 
 /// Whether a function changed or is new.
@@ -26,6 +29,9 @@ pub struct Function {
     pub status: FunctionStatus,
     /// How it differs from the original, most telling first; empty for a new function.
     pub reasons: Vec<Reason>,
+    /// Why a new function is in the patch: (symbol, what refers to it), from the function
+    /// itself to one that changed.
+    pub included_because: Vec<(String, String)>,
 }
 
 /// Everything a run found out about one pair.
@@ -36,9 +42,26 @@ pub struct Report {
     /// Remarks that go with the result.
     pub messages: Vec<String>,
     /// What the user should look at.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Error>,
+    /// Data that changed, is new or went away.
+    pub data: Vec<Data>,
+    /// Functions that the patched object lacks.
+    pub removed: Vec<String>,
     /// What makes the patch worth applying.
     pub effect: Effect,
+    /// Find out what was judged noise; set it before the run.
+    pub explain_noise: bool,
+    /// Differences that were judged noise, by rule.
+    pub ignored: Vec<NoiseFound>,
+}
+
+/// A variable or constant that is not as in the original.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Name: the original's where it has one.
+    pub name: String,
+    /// `changed`, `new` or `removed`.
+    pub status: &'static str,
 }
 
 impl Report {

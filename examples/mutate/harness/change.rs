@@ -382,7 +382,15 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             return None;
         }
         let mut reach = self.map.byte(section, old.offset);
-        if reach.noise {
+        // Code of no length is at no place.
+        let refs = Refs::new(self.map.layout, section);
+        let place = place(self.object(), &refs, &old);
+        let empty = place.is_some_and(|(to, _)| {
+            self.map.uses[&to]
+                .iter()
+                .any(|u| u.from == section && u.offset == old.offset && u.end == Some(u.target))
+        });
+        if reach.noise || empty {
             return None;
         }
         self.neighbours(section, [&old, &new], &mut reach);
@@ -453,7 +461,16 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if self.map.is_relocated(section, at) {
             return None;
         }
+        let strings = object.section(section).flags & abi::SHF_STRINGS != 0;
+        if strings && data[at as usize] == 0 {
+            return None;
+        }
         let reach = self.map.byte(section, at);
+        // Bytes behind the variables of a section are filler.
+        let filler = object.section(section).flags & abi::SHF_WRITE != 0 && !reach.loud;
+        if class == "named data" && (filler || reach.unknown) {
+            return None;
+        }
         let text_like =
             object.section(section).is_text() && self.map.function(section, at).is_some();
         if text_like || reach.noise && class != "any byte" {

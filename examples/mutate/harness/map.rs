@@ -103,6 +103,8 @@ pub struct Use {
     pub offset: u64,
     /// It goes through a symbol with a name of its own.
     pub named: bool,
+    /// Where what is meant ends, if that is written down.
+    pub end: Option<u64>,
 }
 
 pub struct Map<'o, 'd> {
@@ -143,7 +145,14 @@ impl<'o, 'd> Map<'o, 'd> {
                 if let Some((section, target)) = place(object, &refs, &reloc) {
                     let named = object.symbol_kind(reloc.symbol) != abi::STT_SECTION
                         && !object.symbol_name(reloc.symbol).starts_with(".L");
-                    let used = Use { target, from, offset: reloc.offset, named };
+                    let used = Use {
+                        target,
+                        from,
+                        offset: reloc.offset,
+                        named,
+                        end: replacement_length(object, sizes, from, reloc.offset)
+                            .map(|l| target + l),
+                    };
                     uses.entry(section).or_default().push(used);
                 }
             }
@@ -222,10 +231,18 @@ impl<'o, 'd> Map<'o, 'd> {
                     })
                 })
         };
-        let others = offsets.iter().take(12).map(|o| o.wrapping_sub(kind.code));
-        std::iter::once(given)
-            .chain(others.filter(|&s| (8..64).contains(&s) && !kind.size.starts_with('=')))
-            .find(fits)
+        let others = offsets
+            .iter()
+            .take(12)
+            .map(|o| o.wrapping_sub(kind.code))
+            .filter(|s| (8..64).contains(s));
+        // Only the bug table is known to have one field that leads to code in each row.
+        let smallest = (kind.section == "__bug_table").then(|| others.clone().find(fits)).flatten();
+        smallest
+            .into_iter()
+            .chain(std::iter::once(given))
+            .chain(others.filter(|_| !kind.size.starts_with('=')))
+            .find(|size| *size > 0 && fits(size))
             .map(|size| (kind, size))
     }
 
@@ -259,6 +276,8 @@ impl<'o, 'd> Map<'o, 'd> {
         if header.flags & abi::SHF_ALLOC == 0
             || matches!(self.layout.class(section), Class::Noise(_) | Class::Debug)
             || FOLLOWS.contains(&header.name)
+            // What UBSAN prints about a failed check, lines among it.
+            || header.name.contains("Lubsan")
         {
             return Reach { noise: true, ..Reach::default() };
         }
@@ -282,6 +301,11 @@ impl<'o, 'd> Map<'o, 'd> {
             let symbol = object.symbol(m);
             symbol.kind == abi::STT_OBJECT && symbol.value <= at && at < symbol.value + symbol.size
         });
+        let owned = self.layout.owner(section).map(|o| object.symbol(o));
+        if named.is_none() && owned.is_some_and(|o| o.value + o.size <= at) {
+            // Behind the only variable of its section.
+            return Reach { unknown: true, ..Reach::default() };
+        }
         let (reaching, mut reach): (Vec<&Use>, Reach) = if header.flags & abi::SHF_STRINGS != 0 {
             let whole = |u: &&Use| {
                 let before = header.data.get(u.target as usize..at as usize);
@@ -297,6 +321,10 @@ impl<'o, 'd> Map<'o, 'd> {
                 .any(|p| symbol.name.starts_with(p))
                 || symbol.name.contains(".__func__");
             let uses = uses.iter().filter(inside).collect();
+            if header.name == "__dyndbg" && (32..36).contains(&(at - symbol.value)) {
+                // The line number, and bits beside it.
+                return Reach { unknown: true, ..Reach::default() };
+            }
             if symbol.name.contains("_entry") && self.layout.is_special_static(named) {
                 // Only the index of messages refers to it.
                 return Reach { noise: true, ..Reach::default() };
@@ -314,9 +342,11 @@ impl<'o, 'd> Map<'o, 'd> {
         } else {
             let block = header.entsize.max(1);
             let merged = header.flags & abi::SHF_MERGE != 0;
-            let before = uses
-                .iter()
-                .filter(|u| u.target <= at && (!merged || u.target / block == at / block));
+            let before = uses.iter().filter(|u| {
+                u.target <= at
+                    && u.end.is_none_or(|end| at < end)
+                    && (!merged || u.target / block == at / block)
+            });
             let before: Vec<&Use> = before.collect();
             let nearest = before.iter().map(|u| u.target).max();
             let (near, far): (Vec<&Use>, Vec<&Use>) =
@@ -341,6 +371,26 @@ impl<'o, 'd> Map<'o, 'd> {
         reach.unknown |= reach.must.is_empty() && !reach.loud && !reach.noise;
         reach
     }
+}
+
+/// The length of the code that a field of `.altinstructions` leads to.
+fn replacement_length(
+    object: &Object<'_, Patched>,
+    sizes: &BTreeMap<String, String>,
+    section: Section,
+    at: u64,
+) -> Option<u64> {
+    if object.section_name(section) != ".altinstructions" {
+        return None;
+    }
+    let size: u64 = sizes.get("ALT_STRUCT_SIZE")?.parse().ok()?;
+    let length = match size {
+        12 | 13 => 11,
+        14 => 13,
+        _ => return None,
+    };
+    let data = object.section(section).data;
+    (at % size == 4).then(|| data.get((at - 4 + length) as usize).map(|&l| u64::from(l)))?
 }
 
 /// Where a reference leads: section and offset.

@@ -1,0 +1,214 @@
+//! The report for programs. docs/json.md describes it; a test holds the two together.
+
+use serde::Serialize;
+
+use super::{FunctionStatus, Report};
+use crate::error::{Class, Error};
+
+/// Version of the format: grows when a field changes its meaning or goes away.
+pub const VERSION: u32 = 1;
+
+/// The whole document.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Exit status of the run, 0 to 3.
+    pub exit: i32,
+    /// One for each pair.
+    pub objects: Vec<Object>,
+}
+
+/// One pair of objects.
+#[derive(Clone, Debug, Serialize)]
+pub struct Object {
+    /// Path of the original.
+    pub orig: String,
+    /// Path of the patched object.
+    pub patched: String,
+    /// `changed`, `unchanged` or `refused`.
+    pub verdict: &'static str,
+    /// Functions that differ; listed also when refused.
+    pub functions: Vec<FunctionEntry>,
+    /// Variables and constants that differ.
+    pub data: Vec<DataEntry>,
+    /// Why there is no patch.
+    pub refusals: Vec<Note>,
+    /// What the user should look at.
+    pub warnings: Vec<Note>,
+    /// What differs and was judged noise, by rule.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A function.
+#[derive(Clone, Debug, Serialize)]
+pub struct FunctionEntry {
+    /// The original's name where it has one.
+    pub name: String,
+    /// `changed`, `new` or `removed`.
+    pub status: &'static str,
+    /// How it differs, most telling first.
+    pub reasons: Vec<ReasonEntry>,
+    /// Why a new function is in the patch.
+    pub included_because: Vec<Because>,
+}
+
+/// One difference.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReasonEntry {
+    /// `code`, `data`, `size`, `string`, `constant`, `relocation`, or the name of a table.
+    pub kind: String,
+    /// Bytes from the start of the function.
+    pub offset: Option<u64>,
+    /// How the original has it.
+    pub before: String,
+    /// How the patched object has it.
+    pub after: String,
+}
+
+/// A step from a symbol to what refers to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Because {
+    /// What is included.
+    pub symbol: String,
+    /// What refers to it.
+    pub via: String,
+}
+
+/// A variable or constant.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataEntry {
+    /// The original's name where it has one.
+    pub name: String,
+    /// `changed`, `new` or `removed`.
+    pub status: &'static str,
+}
+
+/// A refusal or a warning.
+#[derive(Clone, Debug, Serialize)]
+pub struct Note {
+    /// Stable short name.
+    pub code: String,
+    /// Section name, where one is meant.
+    pub section: Option<String>,
+    /// Symbol name, where one is meant.
+    pub symbol: Option<String>,
+    /// Byte offset in the section.
+    pub offset: Option<u64>,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
+/// Differences that were judged noise by one rule in one section.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ignored {
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// Why a difference there means nothing.
+    pub reason: &'static str,
+    /// Section name.
+    pub section: String,
+    /// Number of differing bytes.
+    pub bytes: u64,
+}
+
+impl Document {
+    /// The document on one pair. `exit` is the exit status of the run.
+    pub fn new(
+        orig: &str,
+        patched: &str,
+        report: &Report,
+        error: Option<&Error>,
+        exit: i32,
+    ) -> Document {
+        let verdict = match (error, report.is_changed()) {
+            (Some(_), _) => "refused",
+            (None, true) => "changed",
+            (None, false) => "unchanged",
+        };
+        let mut functions: Vec<FunctionEntry> = report.functions.iter().map(function).collect();
+        functions.extend(report.removed.iter().map(|name| FunctionEntry {
+            name: name.clone(),
+            status: "removed",
+            reasons: Vec::new(),
+            included_because: Vec::new(),
+        }));
+        let object = Object {
+            orig: orig.to_owned(),
+            patched: patched.to_owned(),
+            verdict,
+            functions,
+            data: report
+                .data
+                .iter()
+                .map(|d| DataEntry { name: d.name.clone(), status: d.status })
+                .collect(),
+            refusals: error.map(refusals).unwrap_or_default(),
+            warnings: report.warnings.iter().map(|w| note(w, w.message().to_owned())).collect(),
+            ignored: report
+                .ignored
+                .iter()
+                .map(|i| Ignored {
+                    rule: i.rule,
+                    reason: i.reason,
+                    section: i.section.clone(),
+                    bytes: i.bytes,
+                })
+                .collect(),
+        };
+        Document { version: VERSION, exit, objects: vec![object] }
+    }
+
+    /// The document as indented text with a line end.
+    pub fn text(&self) -> crate::error::Result<String> {
+        serde_json::to_string_pretty(self)
+            .map(|t| t + "\n")
+            .map_err(|e| Error::broken("json", format!("cannot write the report: {e}")))
+    }
+}
+
+fn function(function: &super::Function) -> FunctionEntry {
+    FunctionEntry {
+        name: function.name.clone(),
+        status: match function.status {
+            FunctionStatus::Changed => "changed",
+            FunctionStatus::New => "new",
+        },
+        reasons: function
+            .reasons
+            .iter()
+            .map(|r| ReasonEntry {
+                kind: r.kind.clone(),
+                offset: r.offset,
+                before: r.before.clone(),
+                after: r.after.clone(),
+            })
+            .collect(),
+        included_because: function
+            .included_because
+            .iter()
+            .map(|(symbol, via)| Because { symbol: symbol.clone(), via: via.clone() })
+            .collect(),
+    }
+}
+
+/// One note for each finding; without findings the error itself.
+fn refusals(error: &Error) -> Vec<Note> {
+    let advice = error.advice().map(|a| format!(": {a}")).unwrap_or_default();
+    let whole = || note(error, format!("{}{advice}", error.message()));
+    if error.class() == Class::Broken || error.details().is_empty() {
+        return vec![whole()];
+    }
+    error.details().iter().map(|d| note(error, format!("{d}{advice}"))).collect()
+}
+
+fn note(error: &Error, message: String) -> Note {
+    let place = error.place();
+    Note {
+        code: error.code().to_owned(),
+        section: place.section.clone(),
+        symbol: place.symbol.clone(),
+        offset: place.offset,
+        message,
+    }
+}

@@ -1,0 +1,165 @@
+//! Holds the output of `--json` to the schema in docs/json.md, for every exit status.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
+     -fno-asynchronous-unwind-tables -std=gnu11";
+
+fn schema() -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/json.md")).unwrap();
+    let block = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    serde_json::from_str(block).unwrap()
+}
+
+/// The keywords that the schema uses, and no others.
+fn validate(value: &Value, schema: &Value, place: &str) {
+    for (keyword, wanted) in schema.as_object().unwrap() {
+        match keyword.as_str() {
+            "type" => {
+                let is = |name: &Value| match name.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "null" => value.is_null(),
+                    other => panic!("unknown type {other}"),
+                };
+                let fits = wanted.as_array().map_or_else(|| is(wanted), |all| all.iter().any(is));
+                assert!(fits, "{place}: {value} is no {wanted}");
+            }
+            "enum" => assert!(wanted.as_array().unwrap().contains(value), "{place}: {value}"),
+            "required" => {
+                for key in wanted.as_array().unwrap() {
+                    assert!(value.get(key.as_str().unwrap()).is_some(), "{place}: no {key}");
+                }
+            }
+            "properties" => {
+                for (key, inner) in value.as_object().unwrap() {
+                    let inner_schema = wanted.get(key);
+                    let known = inner_schema.unwrap_or_else(|| panic!("{place}: surplus {key}"));
+                    validate(inner, known, &format!("{place}.{key}"));
+                }
+            }
+            "items" => {
+                for (i, item) in value.as_array().unwrap().iter().enumerate() {
+                    validate(item, wanted, &format!("{place}[{i}]"));
+                }
+            }
+            "additionalProperties" => assert_eq!(*wanted, Value::Bool(false)),
+            other => panic!("the schema uses {other}, which this test does not know"),
+        }
+    }
+}
+
+/// Compiles a case both ways; `None` without the compiler.
+fn pair(case: &str, folder: &Path) -> Option<[PathBuf; 2]> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("corpus/cases/{case}.c"));
+    let made = ["", "-DPATCHED"].map(|define| {
+        let object = folder.join(format!("{case}{define}.o"));
+        let mut command = Command::new("gcc-12");
+        command.args(FLAGS.split_whitespace()).args(define.split_whitespace());
+        let done = command.arg("-c").arg("-o").args([&object, &source]).output();
+        done.is_ok_and(|d| d.status.success()).then_some(object)
+    });
+    let [Some(orig), Some(patched)] = made else {
+        eprintln!("skipped: gcc-12 is not installed");
+        return None;
+    };
+    Some([orig, patched])
+}
+
+fn run(objects: &[PathBuf; 2], options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_klp-diff"))
+        .args(objects)
+        .args(options)
+        .args(["--struct", "BUG_STRUCT_SIZE=12", "--struct", "EX_STRUCT_SIZE=12"])
+        .args(["--struct", "JUMP_STRUCT_SIZE=16", "--struct", "ALT_STRUCT_SIZE=14"])
+        .output()
+        .unwrap()
+}
+
+/// Runs with `--json -`, checks exit status and schema.
+fn document(objects: &[PathBuf; 2], options: &[&str], exit: i32) -> Value {
+    let options: Vec<&str> = options.iter().copied().chain(["--json", "-"]).collect();
+    let output = run(objects, &options);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{said}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    validate(&document, &schema(), "document");
+    assert_eq!(document["exit"], exit);
+    document
+}
+
+#[test]
+fn a_changed_immediate_is_told_in_instructions() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("immediate", folder.path()) else { return };
+    let document = document(&objects, &[], 0);
+    let object = &document["objects"][0];
+    assert_eq!(object["verdict"], "changed");
+    let reason = &object["functions"][0]["reasons"][0];
+    assert_eq!(reason["kind"], "code", "{reason}");
+    assert!(reason["before"].as_str().unwrap().contains(", "), "{reason}");
+}
+
+#[test]
+fn the_text_goes_to_standard_error_and_files_hold_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("immediate", folder.path()) else { return };
+    let both = run(&objects, &["--json", "-"]);
+    assert!(String::from_utf8_lossy(&both.stderr).starts_with("changed function: "));
+    let file = folder.path().join("report.json");
+    let output = run(&objects, &["--json", file.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("changed function: "));
+    assert_eq!(std::fs::read(file).unwrap(), both.stdout);
+}
+
+#[test]
+fn included_functions_say_because_of_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("new-function-chain", folder.path()) else { return };
+    let document = document(&objects, &[], 0);
+    let functions = document["objects"][0]["functions"].as_array().unwrap();
+    let new = functions.iter().find(|f| f["status"] == "new").unwrap();
+    assert!(new["included_because"][0]["via"].is_string(), "{new}");
+}
+
+#[test]
+fn noise_is_listed_by_rule_and_can_be_unwelcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("trap-line", folder.path()) else { return };
+    let found = document(&objects, &[], 3);
+    let ignored = found["objects"][0]["ignored"].as_array().unwrap();
+    assert!(ignored.iter().any(|i| i["rule"] == "row-noise-fields"), "{ignored:?}");
+    let found = document(&objects, &["--expect-change"], 2);
+    assert_eq!(found["objects"][0]["refusals"][0]["code"], "nothing-changed");
+    let output = run(&objects, &["--explain-noise"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("noise: section __bug_table"), "{said}");
+}
+
+#[test]
+fn refusals_have_codes_and_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("ratelimit-alone", folder.path()) else { return };
+    let found = document(&objects, &[], 2);
+    assert_eq!(found["objects"][0]["verdict"], "refused");
+    assert_eq!(found["objects"][0]["refusals"][0]["code"], "live-state-initialiser");
+    let Some(objects) = pair("untraced", folder.path()) else { return };
+    let found = document(&objects, &[], 2);
+    assert_eq!(found["objects"][0]["functions"][0]["status"], "changed");
+}
+
+#[test]
+fn a_broken_file_is_a_refusal_with_exit_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broken.o");
+    std::fs::write(&file, "no object").unwrap();
+    let found = document(&[file.clone(), file], &[], 1);
+    assert_eq!(found["objects"][0]["verdict"], "refused");
+    assert_eq!(found["objects"][0]["refusals"].as_array().unwrap().len(), 1);
+}
