@@ -29,13 +29,17 @@ use elf::object::Object;
 use elf::out::OutObject;
 use error::Result;
 use kernel::blocks::match_blocks;
+use kernel::image::KernelImage;
+use kernel::image_match::match_image;
 use kernel::layout::Layout;
 use kernel::parent::Parent;
 use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
+use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Resolver, Sympos, Target};
+use patch::siblings::check_sibling_calls;
 use report::{Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
@@ -52,8 +56,12 @@ pub struct Input<'a, T> {
 pub struct ParentFiles<'a> {
     /// `vmlinux` or a module's name.
     pub name: &'a str,
-    /// Output of `readelf -s --wide`.
+    /// Output of `readelf -s --wide`, or a System.map; not read when there is an image.
     pub symtab: Input<'a, &'a str>,
+    /// The linked kernel or module itself.
+    pub image: Option<&'a KernelImage<'a>>,
+    /// Refuse to patch functions that are not in the image as the original has them.
+    pub strict: bool,
     /// Module.symvers; may be empty.
     pub symvers: Input<'a, &'a str>,
 }
@@ -87,9 +95,12 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
     let target = job.parent.map(|files| read_parent(job, &files, &orig)).transpose()?;
-    let target = target.as_ref().map(|(parent, blocks)| Target {
+    let (parent, found) =
+        target.map_or((None, None), |(parent, found)| (Some(parent), Some(found)));
+    let target = parent.as_ref().zip(found).map(|(parent, (blocks, live))| Target {
         parent,
-        blocks: blocks.clone(),
+        blocks,
+        live,
         sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
         klp_arch: job.klp_arch,
     });
@@ -129,6 +140,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         return Ok(None);
     }
 
+    check_sibling_calls(&comparer, &statuses)?;
+
     let resolver =
         target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let Some(resolver) = resolver else { return Ok(None) };
@@ -137,6 +150,24 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;
+    if !job.drop_in {
+        let live = resolver.target.live.as_ref();
+        if let Some(live) = live {
+            let strict = job.parent.is_some_and(|files| files.strict);
+            let named = resolution.klp.iter().map(|klp| klp.meant);
+            let touched = redirected.iter().copied().chain(named);
+            let touched = touched.filter_map(|id| twins.orig_symbol(id));
+            let found = live.check_original(orig.layout.object, touched, strict)?;
+            report
+                .warnings
+                .extend(found.into_iter().map(|w| error::Error::refused("differs-from-image", w)));
+            let untraced = untraced(live.image, &replaced);
+            report
+                .warnings
+                .extend(untraced.into_iter().map(|w| error::Error::refused("untraced", w)));
+        }
+        check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
+    }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }
 
@@ -149,7 +180,7 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
-    let statuses = Statuses::new(comparer, verdicts, ignored)?;
+    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(comparer, &statuses)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
@@ -171,7 +202,9 @@ fn judge(
         report.functions.push(function(comparer, id, changed, because)?);
     }
     report.effect = selection.effect;
-    check::check_sections(comparer, &statuses, &selection)?;
+    let boot_only = check::check_boot_only(comparer, &selection)?;
+    report.warnings.extend(boot_only.into_iter().map(|w| error::Error::refused("boot-only", w)));
+    check::check_sections(comparer, verdicts, &statuses, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;
     Ok((statuses, selection))
@@ -191,15 +224,27 @@ fn function(
     })
 }
 
-type Blocks = elf::ids::IdVec<elf::ids::SymbolId<Orig>, Option<kernel::symtab::BlockId>>;
+type Known<'a> = (Parent<'a>, (Blocks, Option<Live<'a>>));
 
 fn read_parent<'a>(
     job: &Job<'_>,
     files: &ParentFiles<'a>,
     orig: &Layout<'_, '_, Orig>,
-) -> Result<(Parent<'a>, Blocks)> {
-    let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
+) -> Result<Known<'a>> {
     let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
-    let blocks = match_blocks(orig.object, &table).map_err(|e| e.in_file(job.orig.name))?;
-    Ok((Parent::new(files.name, table, symvers), blocks))
+    let named = |e: error::Error| e.in_file(job.orig.name);
+    let Some(image) = files.image else {
+        let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
+        let blocks = match_blocks(orig.object, &table).map_err(named)?;
+        return Ok((Parent::new(files.name, table, symvers), (blocks, None)));
+    };
+    let table = image.table()?;
+    let (blocks, no_blocks) = match match_blocks(orig.object, &table) {
+        Ok(blocks) => (blocks, None),
+        // The code may tell what the FILE symbols do not.
+        Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
+    };
+    let matched = match_image(orig, image, &table)?;
+    let live = Live { image, matched, no_blocks };
+    Ok((Parent::new(files.name, table, symvers), (blocks, Some(live))))
 }

@@ -27,10 +27,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "loongarch64",
     machine: abi::EM_LOONGARCH,
+    big_endian: false,
     abs64: R_LARCH_64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    filler: &[0x00, 0x00, 0x40, 0x03],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -140,6 +140,8 @@ pub struct Arch {
     pub name: &'static str,
     /// e_machine.
     pub machine: u16,
+    /// EI_DATA says big-endian. What is known of each machine holds for one byte order only.
+    pub big_endian: bool,
     /// The absolute 64-bit relocation type: what a pointer in data uses.
     pub abs64: u32,
     /// All relocation types that are understood, ascending by number.
@@ -150,6 +152,8 @@ pub struct Arch {
     /// instruction starts at `from`; the error is the offset of what is no instruction.
     pub instruction_at:
         fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>,
+    /// What fills the gaps between functions.
+    pub filler: &'static [u8],
     /// How PC-relative addends are biased.
     pub bias: Bias,
     /// Name prefixes of FUNC symbols that lie before a function and belong to it.
@@ -201,6 +205,19 @@ impl Arch {
                 ALL.map(|a| a.name).join(", ")
             ))
         })
+    }
+
+    /// Fails unless objects of this machine with this byte order are supported.
+    pub fn check_byte_order(&self, big_endian: bool) -> Result<()> {
+        if self.big_endian == big_endian {
+            return Ok(());
+        }
+        let order = |big| if big { "big" } else { "little" };
+        Err(Error::broken(
+            "unsupported-machine",
+            format!("{}-endian {} objects are not supported", order(big_endian), self.name),
+        )
+        .advise(format!("compile for {}-endian {}", order(self.big_endian), self.name)))
     }
 
     /// The relocation type with number `kind`.

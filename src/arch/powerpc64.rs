@@ -42,10 +42,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "powerpc64",
     machine: abi::EM_PPC64,
+    big_endian: false,
     abs64: e::R_PPC64_ADDR64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    filler: &[0x00, 0x00, 0x00, 0x60],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -32,10 +32,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "s390x",
     machine: abi::EM_S390,
+    big_endian: true,
     abs64: e::R_390_64.0,
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    filler: &[0x07, 0x07],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
     prefix_symbols: &[],
     uses_pfe: true,

@@ -35,10 +35,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "x86_64",
     machine: abi::EM_X86_64,
+    big_endian: false,
     abs64: R_X86_64_64.0,
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    filler: &[0x90],
     bias: Bias::InstructionEnd,
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,

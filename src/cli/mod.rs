@@ -6,12 +6,15 @@
 
 mod args;
 mod dump;
+mod module;
 mod pair;
+mod tree;
+mod verify_orig;
 
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use args::Args;
+pub use args::{Args, Flavor};
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -43,7 +46,8 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 1] = [("dump", dump::main)];
+const VERBS: [(&str, Verb); 3] =
+    [("dump", dump::main), ("module", module::main), ("verify-orig", verify_orig::main)];
 
 /// Runs a verb with its arguments.
 type Verb = fn(Vec<OsString>) -> Exit;

@@ -3,29 +3,39 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Args, Exit, complain, fail};
+use super::verify_orig::ImageArg;
+use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
+use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
+use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
 use crate::report::json::Document;
 use crate::{Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
-    if args.output.is_some() && args.symtab.is_none() {
-        return Err(
-            "-o needs --symtab FILE: make it with `readelf -s --wide vmlinux > FILE`".into()
-        );
+    if args.output.is_some() && args.symtab.is_none() && args.image.is_empty() {
+        return Err("-o needs --image vmlinux, or --symtab FILE: make it with \
+                    `readelf -s --wide vmlinux > FILE`"
+            .into());
     }
+    let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
+    match (args.orig.is_dir(), args.patched.is_dir()) {
+        (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
+        (false, false) => {}
+        _ => return Err("give two objects or two folders".into()),
+    }
     let mut report = Report {
         explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
         ..Report::default()
     };
-    let mut result = diff(args, sizes, &mut report);
+    let mut result = diff(args, &target, sizes, &mut report);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
             .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));
@@ -71,7 +81,7 @@ fn json(args: &Args, path: &Path, report: &Report, error: Option<&Error>, exit: 
 }
 
 /// Sizes from the environment, overridden by those of the command line.
-fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
+pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     let mut sizes: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
@@ -86,7 +96,7 @@ fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     Ok(StructSizes::new(sizes, true))
 }
 
-fn print(report: &Report, to_stderr: bool) {
+pub(super) fn print(report: &Report, to_stderr: bool) {
     let mut text = String::new();
     for function in &report.functions {
         text += &function.line();
@@ -107,39 +117,124 @@ fn print(report: &Report, to_stderr: bool) {
     }
 }
 
-fn diff(args: &Args, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
+/// What is patched, and the file that describes it.
+pub(super) struct Target {
+    object: String,
+    file: Option<PathBuf>,
+}
+
+impl Target {
+    fn of(args: &Args) -> std::result::Result<Target, String> {
+        let mut images: Vec<ImageArg> = args
+            .image
+            .iter()
+            .map(|text| ImageArg::parse(text))
+            .collect::<std::result::Result<_, _>>()?;
+        let object = match (&args.object, &images[..]) {
+            (Some(object), _) => object.clone(),
+            (None, [only]) => only.object.clone(),
+            (None, _) => "vmlinux".to_owned(),
+        };
+        if args.symtab.is_some() {
+            return match images.first() {
+                None => Ok(Target { object, file: args.symtab.clone() }),
+                Some(_) => Err("--symtab and --image exclude each other".into()),
+            };
+        }
+        let named = !images.is_empty();
+        images.retain(|image| image.object == object);
+        match images.len() {
+            0 if named => {
+                Err(format!("no --image is that of --object {object}: write {object}=FILE"))
+            }
+            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path) }),
+            _ => Err(format!("several --image are that of {object}")),
+        }
+    }
+}
+
+fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
+    let kernel = Kernel::open(args, target)?;
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
-    let symtab = args.symtab.as_deref().map(Image::open_any).transpose()?;
-    let symvers = args.symvers.as_deref().map(Image::open_any).transpose()?;
-    let shown = |path: &Path| path.display().to_string();
-    let (orig_name, patched_name) = (shown(&args.orig), shown(&args.patched));
-    let symtab_name = args.symtab.as_deref().map(shown).unwrap_or_default();
-    let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
-    let symvers_text = symvers.as_ref().map(|i| i.text()).unwrap_or_default();
-    let parent = match &symtab {
-        None => None,
-        Some(image) => Some(ParentFiles {
-            name: &args.object,
-            symtab: Input { name: &symtab_name, data: as_text(&symtab_name, image.bytes())? },
-            symvers: Input { name: &symvers_name, data: &symvers_text },
-        }),
-    };
-    let job = Job {
-        orig: Input { name: &orig_name, data: orig.bytes() },
-        patched: Input { name: &patched_name, data: patched.bytes() },
-        parent,
-        sizes,
-        drop_in: false,
-        klp_arch: false,
-    };
-    let output = crate::run(&job, report)?;
-    orig.check_unchanged()?;
-    patched.check_unchanged()?;
-    if let (Some(path), Some(object)) = (&args.output, &output) {
-        publish(&output_path(path, &args.patched)?, object)?;
+    let output = kernel.compare(args, [&orig, &patched], &sizes, report)?;
+    if let (Some(path), Some(object)) = (&args.output, output) {
+        publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+}
+
+/// The files that describe what is patched.
+pub(super) struct Kernel<'t> {
+    target: &'t Target,
+    parent: Option<Image>,
+    symvers: Option<Image>,
+}
+
+impl<'t> Kernel<'t> {
+    /// Opens the files that the command line names.
+    pub(super) fn open(args: &Args, target: &'t Target) -> Result<Self> {
+        Ok(Kernel {
+            target,
+            parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
+            symvers: args.symvers.as_deref().map(Image::open_any).transpose()?,
+        })
+    }
+
+    /// Compares a pair and builds its output, in the flavour asked for.
+    pub(super) fn compare(
+        &self,
+        args: &Args,
+        [orig, patched]: [&Image; 2],
+        sizes: &StructSizes,
+        report: &mut Report,
+    ) -> Result<Option<OutObject>> {
+        let shown = |path: &Path| path.display().to_string();
+        let (orig_name, patched_name) = (shown(orig.path()), shown(patched.path()));
+        let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
+        let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
+        let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
+        // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
+        let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
+        let image = self.parent.as_ref().filter(|file| is_elf(file));
+        let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+        let sizes = match &image {
+            Some(image) => sizes.clone().with_image(image.struct_sizes()?),
+            None => sizes.clone(),
+        };
+        let text = match &self.parent {
+            Some(file) if image.is_none() => as_text(&parent_name, file.bytes())?,
+            _ => "",
+        };
+        let parent = self.parent.as_ref().map(|_| ParentFiles {
+            name: &self.target.object,
+            symtab: Input { name: &parent_name, data: text },
+            symvers: Input { name: &symvers_name, data: &symvers_text },
+            image: image.as_ref(),
+            strict: args.strict,
+        });
+        let job = Job {
+            orig: Input { name: &orig_name, data: orig.bytes() },
+            patched: Input { name: &patched_name, data: patched.bytes() },
+            parent,
+            sizes,
+            drop_in: false,
+            klp_arch: false,
+        };
+        let output = crate::run(&job, report)?;
+        for file in [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten() {
+            file.check_unchanged()?;
+        }
+        let flavored = output.map(|object| in_flavor(object, args.flavor));
+        flavored.transpose().map_err(|e| e.in_file(&*patched_name))
+    }
+}
+
+fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+    match flavor {
+        Flavor::Kpatch => Ok(object),
+        Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
+    }
 }
 
 /// `-o FOLDER` keeps the object's name.

@@ -59,8 +59,10 @@ pub fn check(
     let suspects: Vec<SectionId<Patched>> = object
         .sections()
         .filter(|&s| {
+            let new = comparer.twins.orig_section(s).is_none();
             needs_reference(layout, s)
-                && (!verdicts.section(s).is_same() || comparer.twins.orig_section(s).is_none())
+                && (!verdicts.section(s).is_same() || new)
+                && !(drop_in && new)
         })
         .collect();
     let orig = comparer.orig.layout;
@@ -144,7 +146,8 @@ fn runtime_constants(
     }
 }
 
-/// Loaded read-only data that no symbol names.
+/// Loaded read-only data that no symbol names. clang's private constants (`..L__const.f.x`)
+/// are not meant: they have one section each, and stay behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
     object.section_flags(id) & abi::SHF_ALLOC != 0
@@ -152,6 +155,7 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && layout.class(id) == Class::Data
         && layout.is_nameless(id)
         && !is_runtime_constant(object.section_name(id))
+        && !object.section_name(id).starts_with(".rodata..L__const.")
         && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
 }
 

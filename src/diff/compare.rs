@@ -216,9 +216,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// Drops the filler behind an entity that shares its section with others.
     fn trim(&self, spans: &mut Spans) {
-        let single = self.orig.layout.entity_count(spans.o) <= 1
-            && self.patched.layout.entity_count(spans.p) <= 1;
-        if single {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
+            return;
+        }
+        // Between the named constants of a pool lie others, which have no names.
+        if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
+            spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
+            spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
             return;
         }
         let o = self.orig.layout.object.section(spans.o);

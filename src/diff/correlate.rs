@@ -81,7 +81,7 @@ fn symbol_keys<S: Side>(
             file = hasher.hash_one((name, *occurrence));
         }
         if names::is_ubsan(name)
-            || kind == abi::STT_NOTYPE && name.starts_with(".L")
+            || layout.is_label(id)
             || layout.is_mapping(id)
             || layout.is_label(id)
             || !takes_part(layout, id)

@@ -3,11 +3,14 @@
 
 pub mod abi;
 pub mod copy;
+mod header;
 pub mod ids;
 pub mod image;
+pub mod linked;
 pub mod object;
 pub mod out;
 pub mod publish;
 mod relocs;
+pub mod unpack;
 pub mod verify;
 pub mod write;

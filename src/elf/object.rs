@@ -7,12 +7,14 @@
 
 use indexmap::IndexMap;
 use memchr::memchr;
-use object::elf::{ELFMAG, FileHeader64, Rela64, SectionHeader64, Sym64};
-use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::elf::{Rela64, SectionHeader64, Sym64};
+use object::read::elf::SectionHeader as _;
 use object::{Endianness, U32, U64};
 use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
+pub use super::header::Header;
+use super::header::{bad, cstr, read_header, read_shndx, string_table};
 use super::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
@@ -81,33 +83,6 @@ pub struct Symbol<'d, S> {
     pub size: u64,
 }
 
-/// Header fields that two objects must share to be compared (spec section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// e_ident.
-    pub ident: [u8; 16],
-    /// e_type.
-    pub kind: u16,
-    /// e_machine.
-    pub machine: u16,
-    /// e_version.
-    pub version: u32,
-    /// e_entry.
-    pub entry: u64,
-    /// e_phoff.
-    pub phoff: u64,
-    /// e_flags.
-    pub flags: u32,
-    /// e_ehsize.
-    pub ehsize: u16,
-    /// e_phentsize.
-    pub phentsize: u16,
-    /// e_shentsize.
-    pub shentsize: u16,
-    /// e_phnum.
-    pub phnum: u16,
-}
-
 /// A parsed relocatable object that borrows the file's bytes.
 pub struct Object<'d, S> {
     file: String,
@@ -126,6 +101,8 @@ pub struct Object<'d, S> {
     /// The section symbol of each section; the null symbol for none.
     section_symbol: IdVec<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
+    /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
+    livepatch: Vec<(SectionId<S>, SectionId<S>)>,
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
@@ -192,6 +169,7 @@ impl<'d, S: Side> Object<'d, S> {
             rela_of: IdVec::filled(null, shdrs.len()),
             section_symbol: IdVec::filled(SymbolId::new(0), shdrs.len()),
             members: Csr::build(0, std::iter::empty),
+            livepatch: Vec::new(),
             unsorted: IndexMap::default(),
         };
         object.index_symbols()?;
@@ -269,16 +247,21 @@ impl<'d, S: Side> Object<'d, S> {
                 )));
             }
             let base = SectionId::<S>::new(base);
+            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
+                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
+            }
+            tables.push(id);
+            if section.flags & abi::SHF_RELA_LIVEPATCH != 0 {
+                self.livepatch.push((base, id));
+                continue;
+            }
             if self.rela_of[base].index() != 0 {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
-            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
-                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
-            }
             self.rela_of[base] = id;
-            tables.push(id);
         }
+        self.livepatch.sort_unstable();
         let this = &*self;
         let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
             .par_iter()
@@ -502,7 +485,7 @@ impl<'d, S: Side> Object<'d, S> {
         self.members.get(id)
     }
 
-    /// The SHT_RELA section that applies to `id`.
+    /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         Some(self.rela_of[id]).filter(|s| s.index() != 0)
     }
@@ -514,9 +497,26 @@ impl<'d, S: Side> Object<'d, S> {
             .then(|| SectionId::new(shdr.sh_info.get(self.endian) as usize))
     }
 
-    /// The relocations that apply to section `id`; empty when there are none.
+    /// The tables of section `id` that the kernel applies when an object is patched
+    /// (SHF_RELA_LIVEPATCH), in file order; there is one per object.
+    pub fn livepatch_tables(&self, id: SectionId<S>) -> impl Iterator<Item = SectionId<S>> + '_ {
+        let from = self.livepatch.partition_point(|t| t.0 < id);
+        self.livepatch[from..].iter().take_while(move |t| t.0 == id).map(|t| t.1)
+    }
+
+    /// Whether the object is a finished livepatch module: it has SHF_RELA_LIVEPATCH tables.
+    pub fn is_livepatch(&self) -> bool {
+        !self.livepatch.is_empty()
+    }
+
+    /// The relocations that apply to section `id`, those of its [`Object::livepatch_tables`]
+    /// excluded; empty when there are none.
     pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
-        let rela = self.rela_of[id];
+        self.table_relocs(self.rela_of[id])
+    }
+
+    /// The relocations of one SHT_RELA section; empty for the null section.
+    pub fn table_relocs(&self, rela: SectionId<S>) -> Relocs<'_, S> {
         let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
         let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };
         Relocs {
@@ -533,100 +533,6 @@ impl<'d, S: Side> Object<'d, S> {
         let data = self.contents(section).get(usize::try_from(offset).ok()?..)?;
         memchr(0, data).map(|end| &data[..end])
     }
-}
-
-fn bad(message: impl Into<String>) -> Error {
-    Error::broken("malformed-elf", message)
-}
-
-/// The string starting at `offset` in a table that ends with NUL.
-fn cstr(table: &str, offset: usize) -> Option<&str> {
-    let rest = table.get(offset..)?;
-    rest.get(..memchr(0, rest.as_bytes())?)
-}
-
-fn string_table<'d>(
-    shdr: &SectionHeader64<Endianness>,
-    endian: Endianness,
-    data: &'d [u8],
-    what: &str,
-) -> Result<&'d str> {
-    let bytes = shdr
-        .data(endian, data)
-        .map_err(|_| bad(format!("the table of {what} lies outside the file")))?;
-    if bytes.last() != Some(&0) {
-        return Err(bad(format!("the table of {what} does not end with NUL")));
-    }
-    std::str::from_utf8(bytes).map_err(|e| {
-        bad(format!("the table of {what} is not UTF-8")).at_offset(e.valid_up_to() as u64)
-    })
-}
-
-type RawHeader<'d> = (Endianness, Header, &'d [SectionHeader64<Endianness>], usize);
-
-fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
-    if data.is_empty() {
-        return Err(bad("the file is empty").advise("was the compiler interrupted?"));
-    }
-    if !data.starts_with(&ELFMAG) {
-        let advice = if data.starts_with(b"BC\xc0\xde") || data.starts_with(b"\xde\xc0\x17\x0b") {
-            "this is LLVM bitcode: give the native objects that ld.lld --lto-obj-path writes"
-        } else if data.starts_with(b"!<arch>") || data.starts_with(b"!<thin>") {
-            "this is an archive: give its members"
-        } else {
-            "a relocatable object (.o) is needed"
-        };
-        return Err(bad("not an ELF file").advise(advice));
-    }
-    let raw = FileHeader64::<Endianness>::parse(data).map_err(|_| {
-        bad("not a complete 64-bit ELF header").advise("32-bit objects are not supported")
-    })?;
-    let endian = raw.endian().map_err(|_| bad("unknown byte order"))?;
-    let shdrs = raw.section_headers(endian, data).map_err(|_| {
-        bad("the section header table lies outside the file").advise("is the file truncated?")
-    })?;
-    if shdrs.is_empty() {
-        return Err(bad("the file has no sections"));
-    }
-    let shstrndx = raw.shstrndx(endian, data).map_err(|_| bad("e_shstrndx cannot be read"))?;
-    let mut ident = [0; 16];
-    ident.copy_from_slice(&data[..16]);
-    let header = Header {
-        ident,
-        kind: raw.e_type.get(endian).0,
-        machine: raw.e_machine.get(endian).0,
-        version: raw.e_version.get(endian),
-        entry: raw.e_entry.get(endian),
-        phoff: raw.e_phoff.get(endian),
-        flags: raw.e_flags.get(endian).0,
-        ehsize: raw.e_ehsize.get(endian),
-        phentsize: raw.e_phentsize.get(endian),
-        shentsize: raw.e_shentsize.get(endian),
-        phnum: raw.e_phnum.get(endian),
-    };
-    Ok((endian, header, shdrs, shstrndx as usize))
-}
-
-fn read_shndx<'d>(
-    shdrs: &'d [SectionHeader64<Endianness>],
-    endian: Endianness,
-    data: &'d [u8],
-    symtab: usize,
-    symbols: usize,
-) -> Result<&'d [U32<Endianness>]> {
-    let found = shdrs.iter().find(|s| {
-        s.sh_type.get(endian).0 == abi::SHT_SYMTAB_SHNDX && s.sh_link.get(endian) as usize == symtab
-    });
-    let Some(shdr) = found else { return Ok(&[]) };
-    let table: &[U32<Endianness>] = shdr
-        .data_as_array(endian, data)
-        .map_err(|_| bad("the table of extended section indexes has a wrong size"))?;
-    if table.len() != symbols {
-        return Err(bad(
-            "the table of extended section indexes and the symbol table differ in length",
-        ));
-    }
-    Ok(table)
 }
 
 /// Reads an integer field of a section's contents in the object's byte order.

@@ -75,6 +75,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn build(object: &'o Object<'d, S>) -> Result<Self> {
         let arch = Arch::from_machine(object.header().machine)?;
+        arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
+        if object.is_livepatch() {
+            return Err(Error::broken(
+                "finished-livepatch",
+                "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
+            )
+            .advise("the klp flavour is final: give the objects that the compiler made"));
+        }
         let mut class = IdVec::filled(Class::Meta, object.section_count());
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();
@@ -366,7 +374,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             abi::STT_NOTYPE => symbol.size > 0,
             _ => false,
         };
-        if !named || self.is_prefix(id) || symbol.value >= self.object.section_size(section).max(1)
+        if !named
+            || self.is_label(id)
+            || self.is_prefix(id)
+            || symbol.value >= self.object.section_size(section).max(1)
         {
             return None;
         }
@@ -383,6 +394,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// livepatch macros.
     pub fn section_named(&self, name: &str) -> Option<SectionId<S>> {
         self.named_sections.get(name).copied()
+    }
+
+    /// Whether the object was linked from several: it has several FILE symbols.
+    pub fn is_linked(&self) -> bool {
+        let files = self.object.symbols().filter(|&s| self.object.symbol_kind(s) == abi::STT_FILE);
+        files.take(2).count() > 1
     }
 
     /// Sections of alternative instructions.
@@ -450,6 +467,18 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             end,
             symbol: Some(symbol).filter(|s| s.index() != 0),
         }
+    }
+
+    /// Whether a section is a pool of strings or constants, only some of which have names.
+    pub fn is_pool(&self, section: SectionId<S>) -> bool {
+        self.class[section] == Class::Strings || self.nameless[section]
+    }
+
+    /// Where the symbol that opens the entity at `start` ends.
+    pub fn named_end(&self, section: SectionId<S>, start: u64) -> Option<u64> {
+        let symbol = self.entity(section, self.entity_at(section, start)?).symbol?;
+        let (value, size) = (self.object.symbol_value(symbol), self.object.symbol_size(symbol));
+        Some(value.saturating_add(size).min(self.object.section_size(section)))
     }
 
     /// Index of the entity that holds byte `offset` of a section.
@@ -537,14 +566,21 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         Some((symbol.value, symbol.value.saturating_add(symbol.size)))
     }
 
-    /// Whether `id` is an assembler label: where labels are not resolved at assembly time,
-    /// any local symbol without a type is one.
+    /// Whether `id` only labels a place: an assembler label (where labels are not resolved at
+    /// assembly time, any local symbol without a type is one), or the compiler's name for a
+    /// string literal.
     pub fn is_label(&self, id: SymbolId<S>) -> bool {
-        self.object.symbol_kind(id) == abi::STT_NOTYPE && {
-            let symbol = self.object.symbol(id);
-            symbol.bind == abi::STB_LOCAL
-                && matches!(symbol.home, Home::Section(_))
-                && (self.arch.local_labels || symbol.name.starts_with(".L"))
+        let Some(section) = self.object.section_of(id) else { return false };
+        match self.object.symbol_kind(id) {
+            abi::STT_NOTYPE => {
+                self.object.symbol_bind(id) == abi::STB_LOCAL
+                    && (self.arch.local_labels || self.object.symbol_name(id).starts_with(".L"))
+            }
+            abi::STT_OBJECT => {
+                self.class[section] == Class::Strings
+                    && names::is_string_name(self.object.symbol_name(id))
+            }
+            _ => false,
         }
     }
 

@@ -137,6 +137,14 @@ pub fn same(a: &str, b: &str) -> bool {
     }
 }
 
+/// Sections whose code and data are freed when the kernel has booted, or never loaded
+/// (include/linux/init.h).
+pub fn is_init_section(section: &str) -> bool {
+    [".init.", ".exit.", ".ref.text", ".meminit.", ".head.text"]
+        .iter()
+        .any(|p| section.starts_with(p))
+}
+
 /// UBSAN's type and location descriptors: compared through the code that uses them
 /// (spec section 3.3; sections and symbols alike).
 pub fn is_ubsan(name: &str) -> bool {
@@ -159,6 +167,11 @@ pub fn is_clang_unnamed(section: &str) -> bool {
 /// Sections of string literals made by -fdata-sections.
 pub fn is_string_literal_section(section: &str) -> bool {
     section.starts_with(".rodata.") && section.contains(".str")
+}
+
+/// clang's names for string literals, which ThinLTO exports as `.str.7.llvm.123`.
+pub fn is_string_name(symbol: &str) -> bool {
+    symbol.starts_with(".str") || symbol.starts_with(".L.str")
 }
 
 /// Debug information: carried, never compared.

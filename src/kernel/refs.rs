@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use super::layout::{Class, Layout};
+use super::relative;
 use crate::arch::{Bias, RelocClass};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
@@ -62,6 +63,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// that the code means (spec section 3.1).
     pub fn target_offset(&self, reloc: &Reloc<S>) -> Result<i64> {
         let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
+        if !self.is_text && kind.class == RelocClass::PcRelative {
+            return relative::target_offset(self.layout, self.base, reloc);
+        }
         let bias = match self.layout.arch.bias {
             Bias::None => 0,
             Bias::InstructionStart(biased) => biased
@@ -210,6 +214,14 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     fn keeps_all(&self) -> bool {
         matches!(self.layout.class(self.base), Class::Debug)
             || self.layout.object.section_name(self.base) == "__patchable_function_entries"
+    }
+
+    /// The section and offset that `reloc` refers to; `None` when it is not in the object.
+    pub fn place(&self, reloc: &Reloc<S>) -> Result<Option<(SectionId<S>, u64)>> {
+        let Some(section) = self.layout.object.section_of(reloc.symbol) else { return Ok(None) };
+        let value = self.layout.object.symbol_value(reloc.symbol) as i64;
+        let at = self.target_offset(reloc)?.wrapping_add(value);
+        Ok(u64::try_from(at).ok().map(|at| (section, at)))
     }
 
     /// The string literal that `reloc` refers to, without its NUL; `None` when it does not

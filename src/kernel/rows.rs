@@ -64,6 +64,11 @@ impl<S: Side> TableRows<S> {
         }
     }
 
+    /// Whether the size that was given contradicts the relocations.
+    pub fn contradicts(&self) -> bool {
+        self.natural.is_some()
+    }
+
     /// Number of real rows, whatever size was given.
     fn natural_len(&self, size: u64) -> usize {
         self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
@@ -201,10 +206,7 @@ fn natural_size<S: Side>(
     section: SectionId<S>,
     given: u64,
 ) -> Option<u64> {
-    // Only rows of the bug table are known to have no second field that leads to code: for
-    // them a size that also fits may be a multiple of the real one.
-    let known = !table.noise.is_empty();
-    if matches!(table.row, RowSize::Fixed(_)) || !known && fits(layout, table, section, given) {
+    if matches!(table.row, RowSize::Fixed(_)) {
         return None;
     }
     let relocs = layout.object.relocs(section);
@@ -213,8 +215,8 @@ fn natural_size<S: Side>(
     // A field may have two relocations.
     let mut sizes: Vec<u64> = sizes.collect();
     sizes.dedup();
-    let found = sizes.into_iter().find(|&size| fits(layout, table, section, size));
-    found.filter(|&size| size != given)
+    // The smallest that fits: twice the real size fits as well, where rows are even in number.
+    sizes.into_iter().find(|&size| fits(layout, table, section, size)).filter(|&size| size != given)
 }
 
 /// No struct in a table is smaller, in bytes.
@@ -237,8 +239,9 @@ fn fits<S: Side>(
         if reloc.offset < wanted {
             continue;
         }
-        let to_code =
-            object.section_of(reloc.symbol).is_some_and(|s| layout.class(s) == Class::Text);
+        let to_code = object
+            .section_of(reloc.symbol)
+            .is_some_and(|s| layout.class(s) == Class::Text && !layout.keeps_section_symbol(s));
         if reloc.offset > wanted || !to_code {
             return false;
         }

@@ -219,6 +219,8 @@ pub fn find(section: &str, arch: &Arch) -> Option<usize> {
 #[derive(Clone, Debug, Default)]
 pub struct StructSizes {
     given: IndexMap<String, String>,
+    /// What the kernel's own type information says.
+    image: Vec<(&'static str, u64)>,
     /// Ask the object (sh_entsize) when nothing is given. The drop-in does not.
     pub from_object: bool,
 }
@@ -227,7 +229,13 @@ impl StructSizes {
     /// Sizes as given, by variable name (`BUG_STRUCT_SIZE`); later ones win. They are parsed
     /// when needed, so that a size nobody needs can be anything.
     pub fn new(given: impl IntoIterator<Item = (String, String)>, from_object: bool) -> Self {
-        StructSizes { given: given.into_iter().collect(), from_object }
+        StructSizes { given: given.into_iter().collect(), image: Vec::new(), from_object }
+    }
+
+    /// The same with sizes from the kernel's image, which count where nothing else tells.
+    pub fn with_image(mut self, sizes: Vec<(&'static str, u64)>) -> Self {
+        self.image = sizes;
+        self
     }
 
     /// The size called `name`, if it is given. Fails when it is no positive number.
@@ -248,6 +256,9 @@ impl StructSizes {
         }
         if self.from_object && entsize > 1 {
             return Ok(entsize);
+        }
+        if let Some(&(_, size)) = self.image.iter().find(|(known, _)| *known == name) {
+            return Ok(size);
         }
         Err(Error::broken("struct-size-missing", format!("{name} not set"))
             .in_section(section)

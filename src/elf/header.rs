@@ -1,0 +1,130 @@
+//! The parts of a file that say where all else is: header, name tables, extended indexes.
+
+use memchr::memchr;
+use object::elf::{ELFMAG, FileHeader64, SectionHeader64};
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::{Endianness, U32};
+
+use super::abi;
+use crate::error::{Error, Result};
+
+/// Header fields that two objects must share to be compared (spec section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// e_ident.
+    pub ident: [u8; 16],
+    /// e_type.
+    pub kind: u16,
+    /// e_machine.
+    pub machine: u16,
+    /// e_version.
+    pub version: u32,
+    /// e_entry.
+    pub entry: u64,
+    /// e_phoff.
+    pub phoff: u64,
+    /// e_flags.
+    pub flags: u32,
+    /// e_ehsize.
+    pub ehsize: u16,
+    /// e_phentsize.
+    pub phentsize: u16,
+    /// e_shentsize.
+    pub shentsize: u16,
+    /// e_phnum.
+    pub phnum: u16,
+}
+
+pub(super) fn bad(message: impl Into<String>) -> Error {
+    Error::broken("malformed-elf", message)
+}
+
+/// The string starting at `offset` in a table that ends with NUL.
+pub(super) fn cstr(table: &str, offset: usize) -> Option<&str> {
+    let rest = table.get(offset..)?;
+    rest.get(..memchr(0, rest.as_bytes())?)
+}
+
+pub(super) fn string_table<'d>(
+    shdr: &SectionHeader64<Endianness>,
+    endian: Endianness,
+    data: &'d [u8],
+    what: &str,
+) -> Result<&'d str> {
+    let bytes = shdr
+        .data(endian, data)
+        .map_err(|_| bad(format!("the table of {what} lies outside the file")))?;
+    if bytes.last() != Some(&0) {
+        return Err(bad(format!("the table of {what} does not end with NUL")));
+    }
+    std::str::from_utf8(bytes).map_err(|e| {
+        bad(format!("the table of {what} is not UTF-8")).at_offset(e.valid_up_to() as u64)
+    })
+}
+
+pub(super) type RawHeader<'d> = (Endianness, Header, &'d [SectionHeader64<Endianness>], usize);
+
+pub(super) fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
+    if data.is_empty() {
+        return Err(bad("the file is empty").advise("was the compiler interrupted?"));
+    }
+    if !data.starts_with(&ELFMAG) {
+        let advice = if data.starts_with(b"BC\xc0\xde") || data.starts_with(b"\xde\xc0\x17\x0b") {
+            "this is LLVM bitcode: give the native objects that ld.lld --lto-obj-path writes"
+        } else if data.starts_with(b"!<arch>") || data.starts_with(b"!<thin>") {
+            "this is an archive: give its members"
+        } else {
+            "a relocatable object (.o) is needed"
+        };
+        return Err(bad("not an ELF file").advise(advice));
+    }
+    let raw = FileHeader64::<Endianness>::parse(data).map_err(|_| {
+        bad("not a complete 64-bit ELF header").advise("32-bit objects are not supported")
+    })?;
+    let endian = raw.endian().map_err(|_| bad("unknown byte order"))?;
+    let shdrs = raw.section_headers(endian, data).map_err(|_| {
+        bad("the section header table lies outside the file").advise("is the file truncated?")
+    })?;
+    if shdrs.is_empty() {
+        return Err(bad("the file has no sections"));
+    }
+    let shstrndx = raw.shstrndx(endian, data).map_err(|_| bad("e_shstrndx cannot be read"))?;
+    let mut ident = [0; 16];
+    ident.copy_from_slice(&data[..16]);
+    let header = Header {
+        ident,
+        kind: raw.e_type.get(endian).0,
+        machine: raw.e_machine.get(endian).0,
+        version: raw.e_version.get(endian),
+        entry: raw.e_entry.get(endian),
+        phoff: raw.e_phoff.get(endian),
+        flags: raw.e_flags.get(endian).0,
+        ehsize: raw.e_ehsize.get(endian),
+        phentsize: raw.e_phentsize.get(endian),
+        shentsize: raw.e_shentsize.get(endian),
+        phnum: raw.e_phnum.get(endian),
+    };
+    Ok((endian, header, shdrs, shstrndx as usize))
+}
+
+pub(super) fn read_shndx<'d>(
+    shdrs: &'d [SectionHeader64<Endianness>],
+    endian: Endianness,
+    data: &'d [u8],
+    symtab: usize,
+    symbols: usize,
+) -> Result<&'d [U32<Endianness>]> {
+    let found = shdrs.iter().find(|s| {
+        s.sh_type.get(endian).0 == abi::SHT_SYMTAB_SHNDX && s.sh_link.get(endian) as usize == symtab
+    });
+    let Some(shdr) = found else { return Ok(&[]) };
+    let table: &[U32<Endianness>] = shdr
+        .data_as_array(endian, data)
+        .map_err(|_| bad("the table of extended section indexes has a wrong size"))?;
+    if table.len() != symbols {
+        return Err(bad(
+            "the table of extended section indexes and the symbol table differ in length",
+        ));
+    }
+    Ok(table)
+}
