@@ -154,8 +154,8 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && object.section_size(id) > 0
         && layout.class(id) == Class::Data
         && layout.is_nameless(id)
-        && !object.section_name(id).starts_with(".rodata..L__const.")
         && !is_runtime_constant(object.section_name(id))
+        && !object.section_name(id).starts_with(".rodata..L__const.")
         && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
 }
 

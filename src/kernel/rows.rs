@@ -206,10 +206,7 @@ fn natural_size<S: Side>(
     section: SectionId<S>,
     given: u64,
 ) -> Option<u64> {
-    // Only rows of the bug table are known to have no second field that leads to code: for
-    // them a size that also fits may be a multiple of the real one.
-    let known = !table.noise.is_empty();
-    if matches!(table.row, RowSize::Fixed(_)) || !known && fits(layout, table, section, given) {
+    if matches!(table.row, RowSize::Fixed(_)) {
         return None;
     }
     let relocs = layout.object.relocs(section);
@@ -218,8 +215,8 @@ fn natural_size<S: Side>(
     // A field may have two relocations.
     let mut sizes: Vec<u64> = sizes.collect();
     sizes.dedup();
-    let found = sizes.into_iter().find(|&size| fits(layout, table, section, size));
-    found.filter(|&size| size != given)
+    // The smallest that fits: twice the real size fits as well, where rows are even in number.
+    sizes.into_iter().find(|&size| fits(layout, table, section, size)).filter(|&size| size != given)
 }
 
 /// No struct in a table is smaller, in bytes.
