@@ -118,7 +118,7 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     /// The error is a mistake on the command line.
     fn new(args: &'a Args) -> std::result::Result<Request<'a>, String> {
-        if args.pairs.len() % 2 != 0 {
+        if !args.pairs.len().is_multiple_of(2) {
             return Err("ORIG and PATCHED come in pairs".to_owned());
         }
         let stem = args.output.file_stem().map(|s| s.to_string_lossy().into_owned());

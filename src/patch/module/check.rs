@@ -208,7 +208,7 @@ impl<'m> Checker<'m> {
         let mut replaced = Vec::new();
         for table in self.sections(FUNCS) {
             for entry in table.relocs.iter().flat_map(|t| &t.entries) {
-                if entry.offset % FUNC_ROW == 0 {
+                if entry.offset.is_multiple_of(FUNC_ROW) {
                     replaced.extend(self.symbol(entry));
                 }
             }
