@@ -1,5 +1,6 @@
 //# what: code is equal, but what replaces it at boot differs
 //# changed: fence_writes
+//# machines: x86_64
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -1,5 +1,7 @@
 //# what: the values of an array on the stack come from an unnamed constant, which differs
 //# changed: mix_words
+//# changed[aarch64-gcc]: mix_words mix_nothing
+//# changed[powerpc64-gcc]: mix_words mix_nothing
 #include "kernel.h"
 
 u32 mix_words(u32 seed)

@@ -213,6 +213,8 @@ impl<'a> Request<'a> {
                         name: &symtab_name,
                         data: as_text(&symtab_name, symtab.bytes())?,
                     },
+                    image: None,
+                    strict: false,
                     symvers: Input { name: &symvers_name, data: &symvers_text },
                 }),
                 sizes: self.sizes.clone(),

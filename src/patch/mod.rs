@@ -2,8 +2,10 @@
 
 pub mod build;
 pub mod convert;
+pub mod live;
 pub mod module;
 mod output;
 pub mod resolve;
+pub mod siblings;
 mod sites;
 mod strings;
