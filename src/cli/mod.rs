@@ -8,6 +8,7 @@ mod args;
 mod dump;
 mod module;
 mod pair;
+mod tree;
 mod verify_orig;
 
 use std::ffi::OsString;
