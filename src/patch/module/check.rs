@@ -241,8 +241,15 @@ impl<'m> Checker<'m> {
     /// Rows of tables must not get lost on the way.
     fn tables(&mut self, parts: &[OutObject]) {
         for name in TABLES.iter().map(|t| t.section).chain(MORE_TABLES).collect::<IndexSet<_>>() {
+            // The kernel's script for modules renames one (Linux scripts/module.lds.S).
+            let linked = if name == ".kcfi_traps" { "__kcfi_traps" } else { name };
             let size = |object: &OutObject| -> u64 {
-                object.sections.iter().filter(|s| s.name == name).map(|s| s.size).sum()
+                object
+                    .sections
+                    .iter()
+                    .filter(|s| s.name == name || s.name == linked)
+                    .map(|s| s.size)
+                    .sum()
             };
             let (before, after) = (parts.iter().map(size).sum::<u64>(), size(self.module));
             if after < before {
