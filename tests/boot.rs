@@ -67,7 +67,9 @@ fn gcc(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
         let built = lab.module("livepatch_none", &["neg-linechange"], &[])?;
         check(matches!(built, Built::Unchanged), "klp-diff module made a module")
     }));
-    trials.push(trial(lab, "boot::gcc::many-objects-and-callbacks".into(), many));
+    trials.push(trial(lab, "boot::gcc::many-objects-and-callbacks".into(), |lab| {
+        many(lab, &["loadavg-newfunc", "cmdline-string"], &format!("{MANY}{MANY_GCC}"))
+    }));
     trials.push(trial(lab, "boot::gcc::load-and-unload-20-times".into(), |lab| {
         let module = lab.module("livepatch_loop", &["loadavg-newfunc"], &[])?.module()?;
         let test = format!("{}\n{LOOP}", lab.case_test("loadavg-newfunc")?);
@@ -123,33 +125,28 @@ LATE() {
 
 /// Two objects of vmlinux and a module that is there before the livepatch, goes, and comes
 /// back; with callbacks.
-fn many(lab: &Lab) -> Fallible<()> {
+fn many(lab: &Lab, cases: &[&str], test: &str) -> Fallible<()> {
     let target = lab.target()?;
     let extra = [
         "--symtab",
         &format!("klp_target={}", target.symtab),
         "--object",
-        "klp_target=klp_target.o",
+        "klp_target=klp_target_main.o",
         &target.orig,
         &target.patched,
     ]
     .map(String::from);
     let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
-    let module =
-        lab.module("livepatch_many", &["loadavg-newfunc", "cmdline-string"], &extra)?.module()?;
-    let overlay = Overlay::new(&module, MANY).with("klp_target.ko", &target.running);
+    let module = lab.module("livepatch_many", cases, &extra)?.module()?;
+    let overlay = Overlay::new(&module, test).with("klp_target.ko", &target.running);
     lab.boot(&overlay, &Boot::default())
 }
 
 const MANY: &str = r#"
 CASE=many
 value() { cat /sys/module/klp_target/parameters/value; }
-PROBE() { cat /proc/cmdline /proc/loadavg; }
-BEFORE='^console='
-AFTER='^KLPLAB-PATCHED console='
 SETUP() { insmod /case/klp_target.ko; value | grep -q '^original 3$' || finish FAIL target-original; }
 LATE() {
-	cat /proc/loadavg | grep -q '^klplab' || finish FAIL loadavg
 	value | grep -q '^patched 1008 2$' || { value; finish FAIL target-before; }
 	rmmod klp_target; insmod /case/klp_target.ko
 	value | grep -q '^patched 2004 1$' || { value; finish FAIL target-after; }
@@ -159,6 +156,39 @@ DMESG_LIVE='klp_target pre_patch klp_target
 klp_target post_patch klp_target'
 DMESG_END='klp_target pre_unpatch klp_target
 klp_target post_unpatch klp_target'
+"#;
+
+const MANY_GCC: &str = r#"
+PROBE() { cat /proc/cmdline; grep '^klplab' /proc/loadavg || echo no; }
+BEFORE='^no'
+AFTER='^klplab calls'
+"#;
+
+const MANY_LTO: &str = r#"
+PROBE() { head -4 /proc/meminfo; }
+BEFORE='^MemTotal:'; AFTER='^MemTotalLP:'
+"#;
+
+/// Error codes in functions that have tracepoints: their static calls must still find the
+/// probes.
+const TRACED: [(&str, &[u8], &[u8]); 3] = [
+    ("net/ipv4/fib_trie.o", b"\xb8\xea\xff\xff\xff\x48\x8b\x4c\x24", b"\xb8\xfb"),
+    ("kernel/time/itimer.o", b"\xb8\xea\xff\xff\xff\x85\xff\x0f\x85", b"\xb8\xfb"),
+    ("net/core/dev.o", b"\xb8\xea\xff\xff\xff\xe9\xce\x04\x00", b"\xb8\xfb"),
+];
+
+const TRACED_TEST: &str = r#"
+CASE=tracepoints
+trace() {
+	echo > /sys/kernel/tracing/trace
+	echo 1 > /sys/kernel/tracing/events/$1/enable
+	ping -c 1 127.0.0.1 >/dev/null || finish FAIL ping
+	grep -q "${1#*/}: " /sys/kernel/tracing/trace || finish FAIL "no-trace-$1"
+	echo 0 > /sys/kernel/tracing/events/enable
+}
+SETUP() { ifconfig lo 127.0.0.1 up; }
+LATE() { trace fib/fib_table_lookup; trace net/net_dev_queue; }
+UNLOADED() { trace fib/fib_table_lookup; trace net/net_dev_queue; }
 "#;
 
 /// How to boot a kernel.
@@ -204,4 +234,12 @@ fn lto(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
             }));
         }
     }
+    trials.push(trial(lab, "boot::lto::many-objects-and-callbacks".into(), |lab| {
+        many(lab, &["a-meminfo", "b-capable"], &format!("{MANY}{MANY_LTO}"))
+    }));
+    trials.push(trial(lab, "boot::lto::tracepoints".into(), |lab| {
+        let [orig, patched] = lab.edited(&TRACED)?;
+        let module = lab.module("livepatch_traced", &[], &[&orig, &patched])?.module()?;
+        lab.boot(&Overlay::new(&module, TRACED_TEST), &Boot::default())
+    }));
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::pair::struct_sizes;
+use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
@@ -15,6 +16,7 @@ use crate::elf::object::Object;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, write_sources};
@@ -50,8 +52,17 @@ struct Args {
 
     /// Symbol table of the kernel that runs, or of the module OBJ, as text:
     /// `readelf -s --wide vmlinux > FILE`; may be repeated
-    #[arg(long, value_name = "[OBJ=]FILE", required = true)]
+    #[arg(long, value_name = "[OBJ=]FILE", required_unless_present = "image")]
     symtab: Vec<String>,
+
+    /// Linked kernel (vmlinux) that runs, or the module OBJ, instead of --symtab; also
+    /// compressed or of a debug package; may be repeated
+    #[arg(long, value_name = "[OBJ=]FILE")]
+    image: Vec<String>,
+
+    /// Refuse to patch functions that are not in the images as ORIG has them
+    #[arg(long, requires = "image")]
+    strict: bool,
 
     /// Exported symbols [default: Module.symvers in the kernel tree]
     #[arg(long, value_name = "FILE")]
@@ -104,12 +115,21 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
     }
 }
 
+/// What describes an object that may be patched.
+struct ParentFile {
+    object: String,
+    /// The file's name.
+    shown: String,
+    file: Image,
+    may_be_image: bool,
+}
+
 /// The command line, understood.
 struct Request<'a> {
     args: &'a Args,
     name: String,
-    /// Object name and file with its symbols.
-    symtabs: Vec<(String, PathBuf)>,
+    /// Object name, file with its symbols, and whether that may be the linked object itself.
+    parents: Vec<(String, PathBuf, bool)>,
     /// Module name and path of its objects.
     objects: Vec<(String, PathBuf)>,
     sizes: StructSizes,
@@ -118,7 +138,7 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     /// The error is a mistake on the command line.
     fn new(args: &'a Args) -> std::result::Result<Request<'a>, String> {
-        if args.pairs.len() % 2 != 0 {
+        if !args.pairs.len().is_multiple_of(2) {
             return Err("ORIG and PATCHED come in pairs".to_owned());
         }
         let stem = args.output.file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -131,10 +151,16 @@ impl<'a> Request<'a> {
                  at most 55, with --name"
             ));
         }
-        let symtabs = args.symtab.iter().map(|given| match given.split_once('=') {
-            Some((object, file)) if !object.contains('/') => (module_name(object), file.into()),
-            _ => ("vmlinux".to_owned(), given.into()),
-        });
+        let mut parents = Vec::new();
+        for (given, image) in
+            args.symtab.iter().map(|g| (g, false)).chain(args.image.iter().map(|g| (g, true)))
+        {
+            let ImageArg { object, path } = ImageArg::parse(given)?;
+            if parents.iter().any(|(known, _, _)| *known == object) {
+                return Err(format!("the symbols of {object} are given twice"));
+            }
+            parents.push((object, path, image));
+        }
         let objects = args.object.iter().map(|given| match given.split_once('=') {
             Some((name, path)) if !name.is_empty() => Ok((module_name(name), path.into())),
             _ => Err(format!("--object {given}: expected NAME=PATH")),
@@ -142,7 +168,7 @@ impl<'a> Request<'a> {
         Ok(Request {
             args,
             name,
-            symtabs: symtabs.collect(),
+            parents,
             objects: objects.collect::<std::result::Result<_, _>>()?,
             sizes: struct_sizes(&args.structs)?,
         })
@@ -184,6 +210,17 @@ impl<'a> Request<'a> {
     /// Compares all pairs; gives the link inputs of those that changed.
     fn parts(&self, symvers: &Image, tree: &KernelTree) -> Result<Vec<OutObject>> {
         let parents = self.parents()?;
+        let images = parents.iter().map(|p| {
+            let elf = p.may_be_image && p.file.bytes().starts_with(b"\x7fELF");
+            elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
+        });
+        let images = images.collect::<Result<Vec<_>>>()?;
+        let mut sizes = self.sizes.clone();
+        for (_, image) in parents.iter().zip(&images).filter(|(p, _)| p.object == "vmlinux") {
+            if let Some(image) = image {
+                sizes = sizes.with_image(image.struct_sizes()?);
+            }
+        }
         let symvers_name = symvers.path().display().to_string();
         let symvers_text = symvers.text();
         let options =
@@ -191,17 +228,17 @@ impl<'a> Request<'a> {
         let mut parts = Vec::new();
         for pair in pairs::find(&self.args.pairs)? {
             let object = self.object_of(&pair.path);
-            let (_, symtab) = parents.iter().find(|(name, _)| name == object).ok_or_else(|| {
+            let known = parents.iter().zip(&images).find(|(p, _)| p.object == object);
+            let (parent, image) = known.ok_or_else(|| {
                 Error::broken("no-parent", format!("the symbols of {object} are not known"))
                     .in_file(pair.path.display().to_string())
-                    .advise(format!("give them with --symtab {object}=FILE"))
+                    .advise(format!("give them with --image {object}=FILE"))
             })?;
             let (orig, patched) = (Image::open(&pair.orig)?, Image::open(&pair.patched)?);
             if orig.bytes() == patched.bytes() {
                 continue;
             }
             say(&format!("comparing {}", pair.path.display()));
-            let symtab_name = symtab.path().display().to_string();
             let (orig_name, patched_name) =
                 (pair.orig.display().to_string(), pair.patched.display().to_string());
             let job = Job {
@@ -210,14 +247,17 @@ impl<'a> Request<'a> {
                 parent: Some(ParentFiles {
                     name: object,
                     symtab: Input {
-                        name: &symtab_name,
-                        data: as_text(&symtab_name, symtab.bytes())?,
+                        name: &parent.shown,
+                        data: match image {
+                            Some(_) => "",
+                            None => as_text(&parent.shown, parent.file.bytes())?,
+                        },
                     },
-                    image: None,
-                    strict: false,
+                    image: image.as_ref(),
+                    strict: self.args.strict,
                     symvers: Input { name: &symvers_name, data: &symvers_text },
                 }),
-                sizes: self.sizes.clone(),
+                sizes: sizes.clone(),
                 drop_in: false,
                 klp_arch: false,
             };
@@ -235,8 +275,16 @@ impl<'a> Request<'a> {
     }
 
     /// Symbols of each object that may be patched.
-    fn parents(&self) -> Result<Vec<(String, Image)>> {
-        self.symtabs.iter().map(|(name, file)| Ok((name.clone(), Image::open_any(file)?))).collect()
+    fn parents(&self) -> Result<Vec<ParentFile>> {
+        let open = |(object, path, image): &(String, PathBuf, bool)| {
+            Ok(ParentFile {
+                object: object.clone(),
+                shown: path.display().to_string(),
+                file: if *image { Image::open_unpacked(path)? } else { Image::open_any(path)? },
+                may_be_image: *image,
+            })
+        };
+        self.parents.iter().map(open).collect()
     }
 
     /// The kernel object that an object file is linked into.

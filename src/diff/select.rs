@@ -220,6 +220,13 @@ impl Selector<'_, '_, '_, '_> {
         if !is_section && self.statuses.symbols[id] == Status::Same || self.comes_in_rows(section) {
             return;
         }
+        // objtool lists a function for the kernel's rewriting of indirect calls by the symbol
+        // in front of it; a new function needs that as much as a changed one.
+        if !self.policy.drop_in
+            && let Some(prefix) = self.layout.prefix_of(id)
+        {
+            self.selection.symbols[prefix] = true;
+        }
         if !self.is_shared(section) {
             self.include_section(section);
         } else if !is_section

@@ -166,6 +166,8 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: as_text("symtab", &symtab)? },
+            image: None,
+            strict: false,
             symvers: Input { name: "symvers", data: &symvers },
             image: None,
             strict: false,

@@ -26,12 +26,18 @@ pub struct Lab {
     /// Folder with one folder per case.
     cases: PathBuf,
     pub env: BTreeMap<String, String>,
-    built: Mutex<BTreeMap<String, Arc<OnceLock<Result<Built, String>>>>>,
+    built: Mutex<BTreeMap<String, Arc<Once>>>,
+    /// Arguments of make that choose the compiler.
+    make: &'static [&'static str],
+    /// Folder of the kernel's data.
+    root: PathBuf,
     target: OnceLock<Result<Target, String>>,
     compat: OnceLock<Result<PathBuf, String>>,
     /// Outputs; removed at the end.
     out: tempfile::TempDir,
 }
+
+type Once = OnceLock<Result<Built, String>>;
 
 /// What a build came to.
 #[derive(Clone, Debug)]
@@ -78,15 +84,27 @@ impl Overlay {
 impl Lab {
     /// The error says why not.
     pub fn gcc() -> Result<Lab, String> {
-        Lab::new("kernel-gcc", "cases", "kdir.tar.xz", &["gcc", "ld"])
+        Lab::new("kernel-gcc", "cases", "kdir.tar.xz", &["gcc", "ld"], &[])
     }
 
     /// The error says why not.
     pub fn lto() -> Result<Lab, String> {
-        Lab::new("kernel-lto", "pairs", "kdir-lto.tar.xz", &["clang-19", "ld.lld-19"])
+        Lab::new(
+            "kernel-lto",
+            "pairs",
+            "kdir-lto.tar.xz",
+            &["clang-19", "ld.lld-19", "llvm-objcopy-19"],
+            &["LLVM=-19"],
+        )
     }
 
-    fn new(kernel: &str, cases: &str, tree: &str, tools: &[&str]) -> Result<Lab, String> {
+    fn new(
+        kernel: &str,
+        cases: &str,
+        tree: &str,
+        tools: &[&str],
+        make: &'static [&'static str],
+    ) -> Result<Lab, String> {
         let root = std::env::var_os(DATA).ok_or_else(|| format!("{DATA} is unset"))?;
         let root = PathBuf::from(root).join(kernel);
         if !root.is_dir() {
@@ -115,6 +133,8 @@ impl Lab {
             cases,
             folder,
             built: Mutex::default(),
+            make,
+            root,
             target: OnceLock::new(),
             compat: OnceLock::new(),
             out: tempfile::tempdir().map_err(|e| e.to_string())?,
@@ -236,7 +256,7 @@ impl Lab {
         for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
             command.env_remove(variable);
         }
-        succeed(command.args(["KBUILD_MODPOST_WARN=1", "modules"]))
+        succeed(command.args(self.make).args(["KBUILD_MODPOST_WARN=1", "modules"]))
     }
 
     /// The folder of the drop-in tools, built in the profile of this test.
@@ -257,6 +277,28 @@ impl Lab {
         Ok(built.as_deref().map_err(Clone::clone)?)
     }
 
+    /// Objects of the kernel as they were built, each paired with a copy in which `bytes` are
+    /// `others`; the two folders. `changes` are (object, bytes, others).
+    pub fn edited(&self, changes: &[(&str, &[u8], &[u8])]) -> Fallible<[String; 2]> {
+        let folder = self.fresh()?;
+        let names = changes.iter().map(|c| format!("objs/{}", c.0));
+        let archive = self.root.join("objs-orig.tar.xz");
+        succeed(Command::new("tar").arg("xf").arg(archive).args(names).current_dir(&folder))?;
+        for (object, bytes, others) in changes {
+            let mut data = fs::read(folder.join("objs").join(object))?;
+            let mut found =
+                data.windows(bytes.len()).enumerate().filter(|(_, w)| w == bytes).map(|(i, _)| i);
+            let (Some(at), None) = (found.next(), found.next()) else {
+                return Err(format!("{object}: the bytes to change are not there, or twice").into());
+            };
+            data[at..at + others.len()].copy_from_slice(others);
+            let copy = folder.join("patched").join(object);
+            fs::create_dir_all(copy.parent().ok_or("no folder")?)?;
+            fs::write(copy, data)?;
+        }
+        Ok(["objs", "patched"].map(|f| folder.join(f).display().to_string()))
+    }
+
     /// Builds the module of target.c: as it runs, and for the comparison.
     pub fn target(&self) -> Fallible<Target> {
         let target = self.target.get_or_init(|| self.build_target().map_err(|e| e.to_string()));
@@ -274,11 +316,16 @@ impl Lab {
         ] {
             let folder = base.join(variant);
             fs::create_dir(&folder)?;
-            fs::copy(root.join("tests/boot/target.c"), folder.join("klp_target.c"))?;
+            fs::copy(root.join("tests/boot/target.c"), folder.join("klp_target_main.c"))?;
             let include = include.display();
             fs::write(
                 folder.join("Kbuild"),
-                format!("obj-m := klp_target.o\nccflags-y += -I{include} {flags}\n"),
+                // The objects to compare are those that the link reads, as code.
+                format!(
+                    "obj-m := klp_target.o\nklp_target-y := klp_target_main.o\n\
+                     ccflags-y += -I{include} {flags}\n\
+                     CFLAGS_REMOVE_klp_target_main.o := $(CC_FLAGS_LTO)\n"
+                ),
             )?;
             self.kbuild(&folder)?;
         }
@@ -290,8 +337,8 @@ impl Lab {
         Ok(Target {
             running,
             symtab: symtab.display().to_string(),
-            orig: shown("orig/klp_target.o"),
-            patched: shown("patched/klp_target.o"),
+            orig: shown("orig/klp_target_main.o"),
+            patched: shown("patched/klp_target_main.o"),
         })
     }
 

@@ -208,7 +208,7 @@ impl<'m> Checker<'m> {
         let mut replaced = Vec::new();
         for table in self.sections(FUNCS) {
             for entry in table.relocs.iter().flat_map(|t| &t.entries) {
-                if entry.offset % FUNC_ROW == 0 {
+                if entry.offset.is_multiple_of(FUNC_ROW) {
                     replaced.extend(self.symbol(entry));
                 }
             }
@@ -241,8 +241,15 @@ impl<'m> Checker<'m> {
     /// Rows of tables must not get lost on the way.
     fn tables(&mut self, parts: &[OutObject]) {
         for name in TABLES.iter().map(|t| t.section).chain(MORE_TABLES).collect::<IndexSet<_>>() {
+            // The kernel's script for modules renames one (Linux scripts/module.lds.S).
+            let linked = if name == ".kcfi_traps" { "__kcfi_traps" } else { name };
             let size = |object: &OutObject| -> u64 {
-                object.sections.iter().filter(|s| s.name == name).map(|s| s.size).sum()
+                object
+                    .sections
+                    .iter()
+                    .filter(|s| s.name == name || s.name == linked)
+                    .map(|s| s.size)
+                    .sum()
             };
             let (before, after) = (parts.iter().map(size).sum::<u64>(), size(self.module));
             if after < before {
@@ -312,12 +319,14 @@ impl<'m> Checker<'m> {
         }
         let known = self.places(&[".cfi_sites"]);
         let mut missing = Vec::new();
-        for symbol in &self.module.symbols {
+        for symbol in self.module.symbols.iter().filter(|s| s.kind == abi::STT_FUNC) {
             let OutHome::Section(home) = symbol.home else { continue };
-            if symbol.kind == abi::STT_FUNC
-                && symbol.name.starts_with("__cfi_")
-                && !known.has(home, symbol.value)
-            {
+            let preamble = if symbol.name.starts_with("__cfi_") {
+                Some(symbol.value)
+            } else {
+                self.module.sections.get(home).and_then(|s| preamble(&s.data, symbol.value))
+            };
+            if preamble.is_some_and(|at| !known.has(home, at)) {
                 missing.push(symbol.name.as_str());
             }
         }
@@ -348,6 +357,16 @@ impl<'m> Checker<'m> {
             }
         }
     }
+}
+
+/// Where the hash in front of a function is, if there is one: `mov $HASH, %eax` and eleven
+/// bytes of padding (Linux arch/x86/kernel/alternative.c).
+fn preamble(code: &[u8], function: u64) -> Option<u64> {
+    let end = usize::try_from(function).ok()?;
+    let start = end.checked_sub(16)?;
+    let bytes = code.get(start..end)?;
+    (bytes.first() == Some(&0xb8) && bytes.iter().skip(5).all(|&b| b == 0x90))
+        .then_some(start as u64)
 }
 
 /// Places in sections, in order.
@@ -518,6 +537,18 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("0x00000009") && found[0].contains("0x00000007"), "{found:?}");
         assert!(found[1].contains("__x86_return_thunk has no version"), "{found:?}");
+    }
+
+    #[test]
+    fn a_hash_without_symbol_is_noticed() {
+        let found = problems(ALL, SYMVERS, |o| {
+            o.sections[0].data[..16]
+                .copy_from_slice(b"\xb8hash\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90");
+            o.symbols[3].name = "gone".to_owned();
+            o.sections[6] = section("", abi::SHF_ALLOC, 0);
+        });
+        let cfi: Vec<&String> = found.iter().filter(|p| p.contains("the first is f")).collect();
+        assert_eq!(cfi.len(), 1, "{found:?}");
     }
 
     #[test]
