@@ -5,6 +5,7 @@
 //! README.md.
 
 mod args;
+mod corpus;
 mod dump;
 mod pair;
 
@@ -43,7 +44,7 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 1] = [("dump", dump::main)];
+const VERBS: [(&str, Verb); 2] = [("corpus", corpus::main), ("dump", dump::main)];
 
 /// Runs a verb with its arguments.
 type Verb = fn(Vec<OsString>) -> Exit;
