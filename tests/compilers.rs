@@ -10,6 +10,7 @@
 //! | `what` | one line that says why the case exists (required) |
 //! | `changed`, `new` | functions that must be named so, separated by spaces |
 //! | `exit` | wanted exit status (0 when absent) |
+//! | `arch` | machines the case is for; for this test it says nothing |
 //! | `only` | compilers or families (`gcc`, `clang`) the case is for |
 //! | `flags` | more options for the compiler |
 //! | `needs-symbol` | text a symbol of both objects must contain, or the compiler did not do what the case is about |
@@ -49,7 +50,7 @@ const STRUCT_SIZES: [(&str, &str); 6] = [
     ("STATIC_CALL_STRUCT_SIZE", "8"),
 ];
 
-const KEYS: [&str; 7] = ["what", "changed", "new", "exit", "only", "flags", "needs-symbol"];
+const KEYS: [&str; 8] = ["what", "changed", "new", "exit", "only", "flags", "needs-symbol", "arch"];
 
 struct Case {
     name: String,

@@ -1,4 +1,5 @@
 //# what: code is equal, but another processor feature decides whether it is replaced
+//# arch: x86_64
 //# changed: clear_line
 #include "kernel.h"
 

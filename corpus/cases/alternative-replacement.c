@@ -1,4 +1,5 @@
 //# what: code is equal, but what replaces it at boot differs
+//# arch: x86_64
 //# changed: fence_writes
 #include "kernel.h"
 

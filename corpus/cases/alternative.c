@@ -1,4 +1,5 @@
 //# what: a changed function has code that is replaced at boot, and so has an unchanged one
+//# arch: x86_64
 //# changed: publish
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: code is equal, but after a fault it goes on at another instruction
+//# arch: x86_64
 //# changed: copy_pair
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: code is equal, but the __ex_table row asks for another treatment of the fault
+//# arch: x86_64
 //# changed: probe_word
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: a changed function has a row in __ex_table, and so has an unchanged one
+//# arch: x86_64
 //# changed: fetch_word
 #include "kernel.h"
 

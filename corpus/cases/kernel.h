@@ -15,7 +15,12 @@ typedef unsigned long u64;
 #define always_inline inline __attribute__((always_inline))
 #define keep __attribute__((used))
 #define cold __attribute__((cold))
+/* A function without a place for the tracer: how depends on what makes these places. */
+#if defined(__aarch64__) || defined(__loongarch__) || (defined(__powerpc__) && defined(__clang__))
+#define untraced __attribute__((patchable_function_entry(0, 0)))
+#else
 #define untraced __attribute__((no_instrument_function))
+#endif
 #define in_section(name) __attribute__((section(name)))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -1,5 +1,7 @@
 //# what: line numbers differ in both functions, and one of them also really changes
 //# changed: claim_range
+//# changed[aarch64]: claim_range drop_range
+//# changed[loongarch64]: claim_range drop_range
 #include "kernel.h"
 
 #define WARNING(text) __warn_printk(text, __LINE__)

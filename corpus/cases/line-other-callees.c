@@ -1,5 +1,9 @@
 //# what: line numbers given to the other callees that are known to take them
 //# exit: 3
+//# exit[aarch64]: 0
+//# changed[aarch64]: load_table show_place
+//# exit[loongarch64]: 0
+//# changed[loongarch64]: load_table show_place
 #include "kernel.h"
 
 #ifdef PATCHED

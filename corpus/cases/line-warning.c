@@ -1,5 +1,9 @@
 //# what: the file got longer above the functions, so that only line numbers of warnings differ
 //# exit: 3
+//# exit[aarch64]: 0
+//# changed[aarch64]: check_alignment check_size
+//# exit[loongarch64]: 0
+//# changed[loongarch64]: check_alignment check_size
 #include "kernel.h"
 
 #define WARNING(text) __warn_printk(text, __LINE__)

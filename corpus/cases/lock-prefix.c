@@ -1,4 +1,5 @@
 //# what: a changed function has rows in .smp_locks, and so has an unchanged one
+//# arch: x86_64
 //# changed: add_holder
 #include "kernel.h"
 

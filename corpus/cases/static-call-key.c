@@ -1,4 +1,5 @@
 //# what: code is equal, but the .static_call_sites row now follows another key
+//# arch: x86_64
 //# changed: run_work
 #include "kernel.h"
 

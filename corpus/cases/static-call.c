@@ -1,4 +1,5 @@
 //# what: a changed function has a row in .static_call_sites, and so has an unchanged one
+//# arch: x86_64
 //# changed: schedule_work
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: code is equal, and one of two unnamed tables in the same section sends two cases elsewhere
+//# arch: x86_64
 //# changed: dispatch_reply
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: code and relocations are equal, but the __bug_table row now says to warn once
+//# arch: x86_64
 //# changed: verify_length
 #include "kernel.h"
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Objects};
-use super::compilers::Compiler;
+use super::compilers::{Compiler, FLAGS};
 use super::find::Found;
 use super::source::{Compiled, Header, Source, is_installed, unreadable};
 use super::{file, results};
@@ -41,7 +41,8 @@ pub(super) struct Counts {
 
 /// A remark when `compiler` is not installed and `cases` are skipped for it.
 pub(super) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
-    let args: Vec<String> = compiler.flags.split_whitespace().map(str::to_owned).collect();
+    let flags = FLAGS.split_whitespace().chain(compiler.flags.split_whitespace());
+    let args: Vec<String> = flags.map(str::to_owned).collect();
     let absent = cases > 0 && !is_installed(compiler.command, &args);
     absent.then(|| format!("skipped: {cases} cases, {} is not installed", compiler.name))
 }

@@ -32,7 +32,8 @@ const PPC64LE: &str = "-pg -mprofile-kernel -mabi=elfv2 -mcmodel=medium -msoft-f
 const PPC64LE_CLANG: &str =
     "--target=powerpc64le-linux-gnu -fpatchable-function-entry=2 -msoft-float";
 const S390X: &str = "-pg -mfentry -mrecord-mcount -mnop-mcount -msoft-float -march=z13";
-const S390X_CLANG: &str = "--target=s390x-linux-gnu -pg -mfentry -msoft-float -march=z13";
+const S390X_CLANG: &str = 
+    "--target=s390x-linux-gnu -pg -mfentry -mnop-mcount -mrecord-mcount -msoft-float -march=z13";
 
 const fn x86(name: &'static str) -> Compiler {
     Compiler { name, command: name, arch: "x86_64", flags: X86, variants: X86_VARIANTS }
@@ -63,7 +64,7 @@ pub(super) const COMPILERS: [Compiler; 12] = [
         "aarch64",
         "--target=aarch64-linux-gnu -mgeneral-regs-only -fpatchable-function-entry=2",
     ),
-    other("clang-19-powerpc64le", "clang-19", "powerpc64le", PPC64LE_CLANG),
+    other("clang-22-powerpc64le", "clang-22", "powerpc64le", PPC64LE_CLANG),
     other("clang-19-s390x", "clang-19", "s390x", S390X_CLANG),
     other(
         "clang-19-loongarch64",
