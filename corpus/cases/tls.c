@@ -1,0 +1,17 @@
+//# what: thread-local data, which a kernel module cannot have, is refused when a changed function brings it
+//# changed: next_ticket
+//# flags: -ftls-model=local-exec
+//# exit[clang-19-s390x]: 2
+//# changed[clang-19-s390x]:
+/* clang for s390x loads the offset from a new row of .data.rel.ro, which is data of its own. */
+#include "kernel.h"
+
+static __thread u32 ticket = 3;
+
+u32 next_ticket(u32 queue)
+{
+#ifdef PATCHED
+	write_register(queue, ticket);
+#endif
+	return ticket++;
+}
