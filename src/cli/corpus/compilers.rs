@@ -32,7 +32,7 @@ const PPC64LE: &str = "-pg -mprofile-kernel -mabi=elfv2 -mcmodel=medium -msoft-f
 const PPC64LE_CLANG: &str =
     "--target=powerpc64le-linux-gnu -fpatchable-function-entry=2 -msoft-float";
 const S390X: &str = "-pg -mfentry -mrecord-mcount -mnop-mcount -msoft-float -march=z13";
-const S390X_CLANG: &str = 
+const S390X_CLANG: &str =
     "--target=s390x-linux-gnu -pg -mfentry -mnop-mcount -mrecord-mcount -msoft-float -march=z13";
 
 const fn x86(name: &'static str) -> Compiler {
