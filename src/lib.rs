@@ -15,25 +15,30 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
-use diff::check;
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
 use diff::select::{Policy, select};
+use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::{account, check};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
 use error::Result;
 use kernel::blocks::match_blocks;
+use kernel::image::KernelImage;
+use kernel::image_match::match_image;
 use kernel::layout::Layout;
 use kernel::parent::Parent;
 use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
+use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Resolver, Sympos, Target};
+use patch::siblings::check_sibling_calls;
 use report::{Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
@@ -50,8 +55,12 @@ pub struct Input<'a, T> {
 pub struct ParentFiles<'a> {
     /// `vmlinux` or a module's name.
     pub name: &'a str,
-    /// Output of `readelf -s --wide`.
+    /// Output of `readelf -s --wide`, or a System.map; not read when there is an image.
     pub symtab: Input<'a, &'a str>,
+    /// The linked kernel or module itself.
+    pub image: Option<&'a KernelImage<'a>>,
+    /// Refuse to patch functions that are not in the image as the original has them.
+    pub strict: bool,
     /// Module.symvers; may be empty.
     pub symvers: Input<'a, &'a str>,
 }
@@ -85,9 +94,12 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
     let target = job.parent.map(|files| read_parent(job, &files, &orig)).transpose()?;
-    let target = target.as_ref().map(|(parent, blocks)| Target {
+    let (parent, found) =
+        target.map_or((None, None), |(parent, found)| (Some(parent), Some(found)));
+    let target = parent.as_ref().zip(found).map(|(parent, (blocks, live))| Target {
         parent,
-        blocks: blocks.clone(),
+        blocks,
+        live,
         sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
         klp_arch: job.klp_arch,
     });
@@ -103,9 +115,10 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let (orig, patched) =
         rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
     let (orig, patched) = (orig?, patched?);
-    let comparer = Comparer { orig: &orig, patched: &patched, twins: &twins };
+    let comparer =
+        Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
-    let statuses = Statuses::new(&comparer, &verdicts, &ignored)?;
+    let statuses = Statuses::new(&comparer, &verdicts, &ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(&comparer, &statuses)?;
 
@@ -132,10 +145,15 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         });
     }
     report.effect = selection.effect;
-    check::check_sections(&comparer, &statuses, &selection)?;
+    report.warnings.extend(check::check_boot_only(&comparer, &selection)?);
+    check::check_sections(&comparer, &verdicts, &statuses, &selection)?;
+    account::check(&comparer, &verdicts, job.drop_in)?;
+    account::check_states(&comparer, &selection, &mut report.warnings)?;
     if selection.effect.is_empty() {
         return Ok(None);
     }
+
+    check_sibling_calls(&comparer, &statuses)?;
 
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection);
@@ -143,18 +161,42 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;
+    if !job.drop_in {
+        let live = resolver.target.live.as_ref();
+        if let Some(live) = live {
+            let strict = job.parent.is_some_and(|files| files.strict);
+            let named = resolution.klp.iter().map(|klp| klp.meant);
+            let touched = redirected.iter().copied().chain(named);
+            let touched = touched.filter_map(|id| twins.orig_symbol(id));
+            report.warnings.extend(live.check_original(orig.layout.object, touched, strict)?);
+            report.warnings.extend(untraced(live.image, &replaced));
+        }
+        check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
+    }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }
 
-type Blocks = elf::ids::IdVec<elf::ids::SymbolId<Orig>, Option<kernel::symtab::BlockId>>;
+type Known<'a> = (Parent<'a>, (Blocks, Option<Live<'a>>));
 
 fn read_parent<'a>(
     job: &Job<'_>,
     files: &ParentFiles<'a>,
     orig: &Layout<'_, '_, Orig>,
-) -> Result<(Parent<'a>, Blocks)> {
-    let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
+) -> Result<Known<'a>> {
     let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
-    let blocks = match_blocks(orig.object, &table).map_err(|e| e.in_file(job.orig.name))?;
-    Ok((Parent::new(files.name, table, symvers), blocks))
+    let named = |e: error::Error| e.in_file(job.orig.name);
+    let Some(image) = files.image else {
+        let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
+        let blocks = match_blocks(orig.object, &table).map_err(named)?;
+        return Ok((Parent::new(files.name, table, symvers), (blocks, None)));
+    };
+    let table = image.table()?;
+    let (blocks, no_blocks) = match match_blocks(orig.object, &table) {
+        Ok(blocks) => (blocks, None),
+        // The code may tell what the FILE symbols do not.
+        Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
+    };
+    let matched = match_image(orig, image, &table)?;
+    let live = Live { image, matched, no_blocks };
+    Ok((Parent::new(files.name, table, symvers), (blocks, Some(live))))
 }

@@ -1,30 +1,17 @@
 //! Verdicts on pairs that the compilers of this machine make of our own C.
 //!
-//! Each file in `corpus/cases` is one source with `#ifdef PATCHED` parts. It is
-//! compiled twice by every compiler and in every variant below; `klp-diff` must
-//! then exit as the file's header says and name exactly the functions it says.
-//! A header line is `//# KEY: VALUE`, before anything else:
-//!
-//! | key | value |
-//! |---|---|
-//! | `what` | one line that says why the case exists (required) |
-//! | `changed`, `new` | functions that must be named so, separated by spaces |
-//! | `exit` | wanted exit status (0 when absent) |
-//! | `arch` | machines the case is for; for this test it says nothing |
-//! | `only` | compilers or families (`gcc`, `clang`) the case is for |
-//! | `flags` | more options for the compiler |
-//! | `needs-symbol` | text a symbol of both objects must contain, or the compiler did not do what the case is about |
-//!
-//! `changed`, `new` and `exit` may name a compiler or a family: `changed[gcc]`.
-//! A compiler that is not installed, and a case its compiler has no use for, are
+//! Each case (see `common`) is compiled twice by every compiler and in every variant below;
+//! `klp-diff` must then exit as the file's header says and name exactly the functions it
+//! says. A compiler that is not installed, and a case its compiler has no use for, are
 //! reported as ignored, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
+use common::{Build, Case, STRUCT_SIZES, folder, load_cases, names};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 const COMPILERS: [&str; 5] = ["gcc-12", "clang-14", "clang-16", "clang-19", "clang-22"];
@@ -40,104 +27,9 @@ const VARIANTS: [(&str, &str); 3] = [
     ("patchable", "-fpatchable-function-entry=16,16"),
 ];
 
-/// Sizes of the rows `corpus/cases/kernel.h` writes.
-const STRUCT_SIZES: [(&str, &str); 6] = [
-    ("ALT_STRUCT_SIZE", "14"),
-    ("BUG_STRUCT_SIZE", "12"),
-    ("EX_STRUCT_SIZE", "12"),
-    ("JUMP_STRUCT_SIZE", "16"),
-    ("PRINTK_INDEX_STRUCT_SIZE", "8"),
-    ("STATIC_CALL_STRUCT_SIZE", "8"),
-];
-
-const KEYS: [&str; 8] = ["what", "changed", "new", "exit", "only", "flags", "needs-symbol", "arch"];
-
-struct Case {
-    name: String,
-    directives: BTreeMap<String, String>,
-}
-
-impl Case {
-    fn parse(name: &str, text: &str) -> Result<Case, String> {
-        let mut directives = BTreeMap::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let Some(directive) = line.strip_prefix("//#") else { break };
-            let at = |what: &str| format!("{name}.c:{number}: {what}: {line}");
-            let (key, value) = directive.split_once(':').ok_or_else(|| at("no colon"))?;
-            let (key, value) = (key.trim(), value.trim());
-            let plain = key.split('[').next().unwrap_or(key);
-            if !KEYS.contains(&plain) {
-                return Err(at("unknown key"));
-            }
-            if directives.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(at("given twice"));
-            }
-        }
-        let case = Case { name: name.to_owned(), directives };
-        if !case.directives.contains_key("what") {
-            return Err(format!("{name}.c: no `//# what:` line says why the case exists"));
-        }
-        if COMPILERS.iter().all(|compiler| !case.is_for(compiler)) {
-            return Err(format!("{name}.c: `//# only:` names no compiler known here"));
-        }
-        for compiler in COMPILERS.iter().filter(|compiler| case.is_for(compiler)) {
-            let named =
-                case.functions("changed", compiler).len() + case.functions("new", compiler).len();
-            if (case.exit(compiler)? == 0) != (named > 0) {
-                return Err(format!(
-                    "{name}.c: functions are named exactly when the exit status is 0"
-                ));
-            }
-        }
-        Ok(case)
-    }
-
-    /// The directive for this compiler, its family, or all.
-    fn directive(&self, key: &str, compiler: &str) -> &str {
-        [format!("{key}[{compiler}]"), format!("{key}[{}]", family(compiler)), key.to_owned()]
-            .iter()
-            .find_map(|key| self.directives.get(key))
-            .map_or("", String::as_str)
-    }
-
-    fn functions(&self, key: &str, compiler: &str) -> BTreeSet<&str> {
-        self.directive(key, compiler).split_whitespace().collect()
-    }
-
-    fn exit(&self, compiler: &str) -> Result<i32, String> {
-        match self.directive("exit", compiler) {
-            "" => Ok(0),
-            text => text.parse().map_err(|_| format!("{}.c: exit status {text}", self.name)),
-        }
-    }
-
-    fn is_for(&self, compiler: &str) -> bool {
-        let only = self.directive("only", compiler);
-        only.is_empty()
-            || only.split_whitespace().any(|name| name == compiler || name == family(compiler))
-    }
-}
-
-fn family(compiler: &str) -> &str {
-    compiler.split('-').next().unwrap_or(compiler)
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/cases")
-}
-
-fn load_cases() -> Result<Vec<Case>, String> {
-    let folder = folder();
-    let entries = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension() == Some(OsStr::new("c")));
-    paths.sort();
-    let load = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{name}.c: {error}"))?;
-        Case::parse(&name, &text)
-    };
-    paths.iter().map(load).collect()
+/// This machine's compiler, as the cases know it.
+fn build(compiler: &str) -> Build<'_> {
+    Build { compiler, machine: "x86_64" }
 }
 
 fn is_installed(compiler: &str) -> bool {
@@ -156,7 +48,7 @@ fn compile(
     let output = Command::new(compiler)
         .args(FLAGS.split_whitespace())
         .args(variant.split_whitespace())
-        .args(case.directive("flags", compiler).split_whitespace())
+        .args(case.directive("flags", build(compiler)).split_whitespace())
         .args(define.split_whitespace())
         .args(["-Wall", "-Werror", "-c", "-o"])
         .arg(out)
@@ -169,17 +61,12 @@ fn compile(
     Err(format!("{compiler} failed:\n{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Names after `prefix` in the lines that are not indented.
-fn names<'a>(stdout: &'a str, prefix: &str) -> BTreeSet<&'a str> {
-    stdout.lines().filter_map(|line| line.strip_prefix(prefix)).collect()
-}
-
 fn run(case: &Case, compiler: &str, variant: &str) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir()?;
     let (orig, patched) = (folder.path().join("orig.o"), folder.path().join("patched.o"));
     compile(case, compiler, variant, "", &orig)?;
     compile(case, compiler, variant, "-DPATCHED", &patched)?;
-    let needed = case.directive("needs-symbol", compiler);
+    let needed = case.directive("needs-symbol", build(compiler));
     if !needed.is_empty() {
         for object in [&orig, &patched] {
             let bytes = std::fs::read(object)?;
@@ -195,18 +82,19 @@ fn run(case: &Case, compiler: &str, variant: &str) -> Result<Completion, Failed>
         .output()?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let said = format!("\nstdout:\n{stdout}stderr:\n{}", String::from_utf8_lossy(&output.stderr));
-    let wanted = case.exit(compiler)?;
+    let wanted = case.exit(build(compiler))?;
     if output.status.code() != Some(wanted) {
         return Err(format!("{}, wanted {wanted}{said}", output.status).into());
     }
-    if wanted == 2 {
-        if output.stderr.is_empty() {
-            return Err(format!("refused without a reason{said}").into());
+    if wanted == 1 || wanted == 2 {
+        let reason = case.directive("says", build(compiler));
+        if output.stderr.is_empty() || !said.contains(reason) {
+            return Err(format!("wrong reason{said}").into());
         }
         return Ok(Completion::Completed);
     }
     for (key, prefix) in [("changed", "changed function: "), ("new", "new function: ")] {
-        let (found, wanted) = (names(&stdout, prefix), case.functions(key, compiler));
+        let (found, wanted) = (names(&stdout, prefix), case.functions(key, build(compiler)));
         if found != wanted {
             return Err(format!("{key}: found {found:?}, wanted {wanted:?}{said}").into());
         }
@@ -216,7 +104,7 @@ fn run(case: &Case, compiler: &str, variant: &str) -> Result<Completion, Failed>
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases: Vec<Arc<Case>> = match load_cases() {
+    let cases: Vec<Arc<Case>> = match load_cases(&COMPILERS) {
         Ok(cases) => cases.into_iter().map(Arc::new).collect(),
         Err(error) => {
             eprintln!("{error}");
@@ -227,7 +115,7 @@ fn main() -> ExitCode {
     for compiler in COMPILERS {
         let installed = is_installed(compiler);
         let before = trials.len();
-        for case in cases.iter().filter(|case| case.is_for(compiler)) {
+        for case in cases.iter().filter(|case| case.is_for(build(compiler))) {
             for (variant, flags) in VARIANTS {
                 let name = format!("{}::{compiler}::{variant}", case.name);
                 let case = Arc::clone(case);

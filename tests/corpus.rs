@@ -187,7 +187,7 @@ fn every_layout_is_found_and_runs() {
 fn sources_are_compiled_and_missing_compilers_are_named() {
     let Some(_) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
-    let source = format!("//# what: an edit\n//# changed: edit\n//# arch: x86_64\n{SOURCE}");
+    let source = format!("//# what: an edit\n//# changed: edit\n//# machines: x86_64\n{SOURCE}");
     fs::write(root.path().join("edit.c"), source).expect("source");
     fs::write(root.path().join("bad.c"), "//# changed: f\nint f;\n").expect("source");
     let (status, said) = corpus(&["run", text(root.path())]);

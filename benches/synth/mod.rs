@@ -83,6 +83,7 @@ impl Options {
     }
 
     /// Names of the functions that differ, in symbol order.
+    #[allow(dead_code, reason = "not every user of this module asks")]
     pub fn changed_names(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.functions).filter(|&n| self.change(n).is_some()).map(|n| format!("f{n}"))
     }

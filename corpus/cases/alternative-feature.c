@@ -1,6 +1,6 @@
 //# what: code is equal, but another processor feature decides whether it is replaced
-//# arch: x86_64
 //# changed: clear_line
+//# machines: x86_64
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -1,6 +1,6 @@
 //# what: code is equal, but what replaces it at boot differs
-//# arch: x86_64
 //# changed: fence_writes
+//# machines: x86_64
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -1,6 +1,6 @@
 //# what: a changed function has code that is replaced at boot, and so has an unchanged one
-//# arch: x86_64
 //# changed: publish
+//# machines: x86_64
 #include "kernel.h"
 
 void publish(u32 *slot, u32 value)

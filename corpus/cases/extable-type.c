@@ -1,5 +1,4 @@
 //# what: code is equal, but the __ex_table row asks for another treatment of the fault
-//# arch: x86_64
 //# changed: probe_word
 #include "kernel.h"
 
@@ -13,7 +12,7 @@ u32 probe_word(const u32 *from)
 {
 	u32 value = 0;
 
-	asm volatile("1: movl %1, %0\n2:\n" EXTABLE("1b", "2b", TREATMENT)
+	asm volatile("1: " LOAD_U32 "\n2:\n" EXTABLE("1b", "2b", TREATMENT)
 		     : "+r"(value)
 		     : "m"(*from));
 	write_register(0, value);
@@ -24,7 +23,7 @@ u32 probe_twice(const u32 *from)
 {
 	u32 value = 0;
 
-	asm volatile("1: movl %1, %0\n2:\n" EXTABLE("1b", "2b", "3") : "+r"(value) : "m"(*from));
+	asm volatile("1: " LOAD_U32 "\n2:\n" EXTABLE("1b", "2b", "3") : "+r"(value) : "m"(*from));
 	write_register(1, value);
 	return value + value;
 }

@@ -1,5 +1,4 @@
 //# what: a changed function has a row in __ex_table, and so has an unchanged one
-//# arch: x86_64
 //# changed: fetch_word
 #include "kernel.h"
 
@@ -7,7 +6,7 @@ int fetch_word(const u32 *from, u32 *to)
 {
 	u32 value = 0;
 
-	asm volatile("1: movl %1, %0\n2:\n" EXTABLE("1b", "2b", "3") : "+r"(value) : "m"(*from));
+	asm volatile("1: " LOAD_U32 "\n2:\n" EXTABLE("1b", "2b", "3") : "+r"(value) : "m"(*from));
 #ifdef PATCHED
 	if (value == 0xffffffff)
 		return -14;
@@ -18,7 +17,7 @@ int fetch_word(const u32 *from, u32 *to)
 
 int store_word(u32 *to, u32 value)
 {
-	asm volatile("1: movl %1, %0\n2:\n" EXTABLE("1b", "2b", "3") : "=m"(*to) : "r"(value));
+	asm volatile("1: " STORE_U32 "\n2:\n" EXTABLE("1b", "2b", "3") : "=m"(*to) : "r"(value));
 	wait_for(value);
 	return 0;
 }

@@ -1,7 +1,7 @@
 //# what: a function whose implementation the loader picks (STT_GNU_IFUNC) stands beside a changed one
 //# changed: copy_block
 //# only: gcc
-//# arch: x86_64
+//# machines: x86_64
 #include "kernel.h"
 
 static u32 plain_sum(u32 value)

@@ -1,5 +1,4 @@
 //# what: code is equal, but the __jump_table row says the branch starts the other way round
-//# arch: x86_64
 //# changed: store_sample
 #include "kernel.h"
 

@@ -1,5 +1,4 @@
 //# what: code is equal, but the __jump_table row now obeys another key
-//# arch: x86_64
 //# changed: emit_sample
 #include "kernel.h"
 

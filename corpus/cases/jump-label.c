@@ -1,5 +1,4 @@
 //# what: a changed function has a static branch, and so has an unchanged one
-//# arch: x86_64
 //# changed: send_sample
 #include "kernel.h"
 

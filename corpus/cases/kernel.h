@@ -1,7 +1,7 @@
 /*
  * What the cases need of a kernel: attributes, a few callees, and the inline
  * assembly that puts rows into the table sections. The rows have the layout of
- * Linux 6.12 on x86_64; the code around them is ours.
+ * Linux 6.12 on x86_64, on other machines too; the code around them is ours.
  */
 #ifndef CASES_KERNEL_H
 #define CASES_KERNEL_H
@@ -15,8 +15,7 @@ typedef unsigned long u64;
 #define always_inline inline __attribute__((always_inline))
 #define keep __attribute__((used))
 #define cold __attribute__((cold))
-/* A function without a place for the tracer: how depends on what makes these places. */
-#if defined(__aarch64__) || defined(__loongarch__) || (defined(__powerpc__) && defined(__clang__))
+#if defined(__aarch64__) || defined(__loongarch64)
 #define untraced __attribute__((patchable_function_entry(0, 0)))
 #else
 #define untraced __attribute__((no_instrument_function))
@@ -34,14 +33,47 @@ u32 read_register(u32 index);
 void write_register(u32 index, u32 value);
 void wait_for(u32 index);
 
+/* The instructions that the macros below consist of. */
+#if defined(__x86_64__)
+#define TRAP_INSTRUCTION "ud2"
+#define NOP_INSTRUCTION ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00"
+#define LOAD_U32 "movl %1, %0"
+#define STORE_U32 "movl %1, %0"
+#define ADD_5 "addl $5, %0"
+#elif defined(__aarch64__)
+#define TRAP_INSTRUCTION "brk #0x800"
+#define NOP_INSTRUCTION "nop"
+#define LOAD_U32 "ldr %w0, %1"
+#define STORE_U32 "str %w1, %0"
+#define ADD_5 "add %w0, %w0, #5"
+#elif defined(__powerpc64__)
+#define TRAP_INSTRUCTION "twi 31, 0, 0"
+#define NOP_INSTRUCTION "nop"
+#define LOAD_U32 "lwz%X1 %0, %1"
+#define STORE_U32 "stw%X0 %1, %0"
+#define ADD_5 "addi %0, %0, 5"
+#elif defined(__s390x__)
+#define TRAP_INSTRUCTION "mc 0, 0"
+#define NOP_INSTRUCTION "brcl 0, 0"
+#define LOAD_U32 "l %0, %1"
+#define STORE_U32 "st %1, %0"
+#define ADD_5 "ahi %0, 5"
+#elif defined(__loongarch64)
+#define TRAP_INSTRUCTION "break 1"
+#define NOP_INSTRUCTION "nop"
+#define LOAD_U32 "ld.w %0, %1"
+#define STORE_U32 "st.w %1, %0"
+#define ADD_5 "addi.w %0, %0, 5"
+#endif
+
 /* __bug_table: address, file, line, flags: 12 bytes. */
 #define TRAP_ROW(file, line, flags)                                                                \
-	asm volatile("1: ud2\n"                                                                    \
+	asm volatile("1: " TRAP_INSTRUCTION "\n"                                                   \
 		     ".pushsection __bug_table, \"aw\"\n"                                          \
 		     ".long 1b - .\n"                                                              \
 		     ".long %c0 - .\n"                                                             \
-		     ".word %c1\n"                                                                 \
-		     ".word %c2\n"                                                                 \
+		     ".short %c1\n"                                                                \
+		     ".short %c2\n"                                                                \
 		     ".popsection\n" ::"i"(file), "i"(line), "i"(flags))
 #define TRAP_WARNING 1
 #define TRAP_ONCE 2
@@ -55,7 +87,7 @@ struct switch_key {
 
 static always_inline int key_branch(struct switch_key *const key, const int inverted)
 {
-	asm goto("1: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+	asm goto("1: " NOP_INSTRUCTION "\n"
 		 ".pushsection __jump_table, \"aw\"\n"
 		 ".balign 8\n"
 		 ".long 1b - .\n"

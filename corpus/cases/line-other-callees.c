@@ -4,6 +4,7 @@
 //# changed[aarch64]: load_table show_place
 //# exit[loongarch64]: 0
 //# changed[loongarch64]: load_table show_place
+//# exit[powerpc64-clang]: 2
 #include "kernel.h"
 
 #ifdef PATCHED

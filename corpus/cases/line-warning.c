@@ -4,6 +4,7 @@
 //# changed[aarch64]: check_alignment check_size
 //# exit[loongarch64]: 0
 //# changed[loongarch64]: check_alignment check_size
+//# exit[powerpc64-clang]: 2
 #include "kernel.h"
 
 #define WARNING(text) __warn_printk(text, __LINE__)

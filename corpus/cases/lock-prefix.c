@@ -1,6 +1,6 @@
 //# what: a changed function has rows in .smp_locks, and so has an unchanged one
-//# arch: x86_64
 //# changed: add_holder
+//# machines: x86_64
 #include "kernel.h"
 
 void add_holder(u32 *count)

@@ -1,6 +1,6 @@
 //# what: a changed function has a row in .printk_index, and so has an unchanged one
 //# changed: start_motor
-//# arch: x86_64
+//# machines: x86_64
 #include "kernel.h"
 
 struct print_row {

@@ -1,6 +1,6 @@
 //# what: code is equal, but the .static_call_sites row now follows another key
-//# arch: x86_64
 //# changed: run_work
+//# machines: x86_64
 #include "kernel.h"
 
 #ifdef PATCHED

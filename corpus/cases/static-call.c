@@ -1,6 +1,6 @@
 //# what: a changed function has a row in .static_call_sites, and so has an unchanged one
-//# arch: x86_64
 //# changed: schedule_work
+//# machines: x86_64
 #include "kernel.h"
 
 int schedule_work(u32 work)

@@ -1,7 +1,6 @@
 //# what: the static locals hold addresses of other variables, in sections with relocations
 //# changed: rotate_buffer
-//# changed[s390x-linux-gnu-gcc]: rotate_buffer peek_buffer
-/* For s390x, gcc also orders the instructions of the other function differently. */
+//# changed[s390x-gcc]: rotate_buffer peek_buffer
 #include "kernel.h"
 
 static u32 primary[4];

@@ -1,7 +1,7 @@
 //# what: two static locals and a static function share one name, and only one user changes
 //# changed: count_left
-//# exit[clang-22-powerpc64le]: 2
-//# changed[clang-22-powerpc64le]:
+//# exit[powerpc64-clang]: 2
+//# changed[powerpc64-clang]:
 /* clang for powerpc64le merges the statics into one nameless object, so that none can be told. */
 #include "kernel.h"
 

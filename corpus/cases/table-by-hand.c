@@ -1,6 +1,6 @@
 //# what: code is equal, and one of two unnamed tables in the same section sends two cases elsewhere
-//# arch: x86_64
 //# changed: dispatch_reply
+//# machines: x86_64
 #include "kernel.h"
 
 /* Jumps through a table of four labels that has no symbol. */

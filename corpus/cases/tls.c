@@ -1,8 +1,8 @@
 //# what: thread-local data, which a kernel module cannot have, is refused when a changed function brings it
 //# changed: next_ticket
 //# flags: -ftls-model=local-exec
-//# exit[clang-19-s390x]: 2
-//# changed[clang-19-s390x]:
+//# exit[s390x-clang]: 2
+//# changed[s390x-clang]:
 /* clang for s390x loads the offset from a new row of .data.rel.ro, which is data of its own. */
 #include "kernel.h"
 

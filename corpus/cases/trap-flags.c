@@ -1,5 +1,4 @@
 //# what: code and relocations are equal, but the __bug_table row now says to warn once
-//# arch: x86_64
 //# changed: verify_length
 #include "kernel.h"
 

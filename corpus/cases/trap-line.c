@@ -1,5 +1,4 @@
 //# what: only the line numbers in the __bug_table rows differ
-//# arch: x86_64
 //# exit: 3
 #include "kernel.h"
 

@@ -139,6 +139,8 @@ fn diff(
             name: &parent,
             symtab: Input { name: &names[2], data: &symtab_text },
             symvers: Input { name: &names[3], data: &symvers_text },
+            image: None,
+            strict: false,
         }),
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         drop_in: true,

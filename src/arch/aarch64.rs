@@ -15,6 +15,8 @@
 //!   `__patchable_function_entries` that points to the first NOP. With
 //!   DYNAMIC_FTRACE_WITH_CALL_OPS it is `=4,2`: two more NOPs lie before the symbol, and the
 //!   entry points to the first of those. The kernel finds `bti c` itself in that case.
+//! * kCFI (clang's -fsanitize=kcfi) puts the hash of the function's type, one word, before
+//!   these NOPs, or before the symbol where there are none. No symbol names it.
 //! * Alignment is filled with the same NOPs, so two of them before a function that is not
 //!   the first of its section may or may not be its own.
 
@@ -22,7 +24,7 @@ use object::elf::R_AARCH64_ABS64;
 
 use super::{
     Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
-    four_bytes, words_are,
+    four_bytes, four_bytes_at, words_are,
 };
 use crate::elf::abi;
 
@@ -30,9 +32,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "aarch64",
     machine: abi::EM_AARCH64,
+    big_endian: false,
     abs64: R_AARCH64_ABS64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
+    instruction_at: four_bytes_at,
+    filler: &[0x1f, 0x20, 0x03, 0xd5],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,
@@ -57,6 +62,8 @@ const NOP: [u8; 4] = [0x1f, 0x20, 0x03, 0xd5];
 const BTI_C: [u8; 4] = [0x5f, 0x24, 0x03, 0xd5];
 /// Bytes of the NOPs before the symbol with CALL_OPS.
 const CALL_OPS: u64 = 8;
+/// Bytes of kCFI's hash.
+const HASH: usize = 4;
 
 static RELOCS: &[RelocType] = relocs! {
     R_AARCH64_NONE None 0;
@@ -179,11 +186,17 @@ static RELOCS: &[RelocType] = relocs! {
     R_AARCH64_TLS_DTPREL Tls 8;
 };
 
-/// Spec section 27.5: the NOPs from the start of the section, up to the function.
+/// Spec section 27.5: the NOPs from the start of the section, up to the function; before
+/// them the hash of kCFI.
 fn padding(f: &FunctionView<'_>) -> u64 {
+    let nops = |code: &[u8]| code.chunks_exact(4).take_while(|word| *word == NOP).count();
     let before = bytes_before(f);
-    let nops = before.chunks_exact(4).take_while(|word| *word == NOP).count();
-    if nops == 2 { CALL_OPS } else { 0 }
+    match (before.split_at_checked(HASH), nops(before)) {
+        (_, 2) => CALL_OPS,
+        (Some((_, [])), 0) => HASH as u64,
+        (Some((_, rest)), 0) if rest.len() as u64 == CALL_OPS && nops(rest) == 2 => f.value,
+        _ => 0,
+    }
 }
 
 /// The section's contents before the function.
@@ -199,7 +212,7 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     }
     let padded = bytes_before(f).ends_with(&[NOP, NOP].concat());
     let offset = match f.value.checked_sub(CALL_OPS) {
-        Some(0) if padded => 0,
+        Some(start) if padded && f.value == padding(f) => start,
         Some(_) if padded => {
             return Err(format!(
                 "{}: cannot tell the function's NOPs from the padding before it",
@@ -222,6 +235,7 @@ mod tests {
     use super::*;
 
     const RET: [u8; 4] = [0xc0, 0x03, 0x5f, 0xd6];
+    const HASHED: [u8; 4] = [0x94, 0x07, 0x05, 0x00];
 
     fn site(words: &[[u8; 4]], value: u64) -> Result<u64, String> {
         let section = words.concat();
@@ -271,6 +285,8 @@ mod tests {
     fn call_ops() {
         assert_eq!(site(&[NOP, NOP, NOP, NOP, RET], 8), Ok(0));
         assert_eq!(site(&[NOP, NOP, BTI_C, NOP, NOP, RET], 8), Ok(0));
+        assert_eq!(site(&[HASHED, NOP, NOP, BTI_C, NOP, NOP, RET], 12), Ok(4));
+        assert_eq!(site(&[HASHED, NOP, NOP, RET], 4), Ok(4));
         let want = Err("f: cannot tell the function's NOPs from the padding before it".to_owned());
         assert_eq!(site(&[NOP, NOP, RET, NOP, NOP, NOP, NOP, RET], 20), want);
     }
@@ -294,8 +310,13 @@ mod tests {
         assert_eq!(padding(&[NOP, NOP, RET], 0), 0);
         assert_eq!(padding(&[NOP, NOP, NOP, RET], 4), 0);
         assert_eq!(padding(&[NOP, NOP, NOP, RET], 12), 0);
-        assert_eq!(padding(&[RET, NOP, NOP], 12), 0);
         assert_eq!(padding(&[NOP], u64::MAX), 0);
+        // kCFI's hash
+        assert_eq!(padding(&[HASHED, NOP, NOP], 4), 4);
+        assert_eq!(padding(&[HASHED, NOP, NOP, NOP, NOP], 12), 12);
+        assert_eq!(padding(&[HASHED, HASHED], 8), 0);
+        assert_eq!(padding(&[HASHED, NOP, RET], 12), 0);
+        assert_eq!(padding(&[HASHED, NOP, NOP, NOP], 16), 0);
     }
 
     #[test]
@@ -336,6 +357,26 @@ mod tests {
             assert_eq!(found["visible"], at(offset), "{flags:?}");
             // only called, so no bti
             assert_eq!(found["hidden"], at(0), "{flags:?}");
+            assert_eq!(found["untraced"], (false, None), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn clang_output() {
+        let cases = [
+            (&["-fpatchable-function-entry=2"][..], 4, 0),
+            (&["-fpatchable-function-entry=4,2"], 4, 0),
+            (&["-fpatchable-function-entry=4,2", "-mbranch-protection=standard"], 4, 0),
+            (&["-fpatchable-function-entry=2", "-mbranch-protection=standard"], 8, 4),
+        ];
+        for (flags, visible, hidden) in cases {
+            let Some(clang) = fixtures::clang("aarch64-linux-gnu") else { return };
+            let flags = [flags, &["-fsanitize=kcfi"]].concat();
+            let found = fixtures::inspect(&ARCH, &fixtures::compile(clang, &flags));
+            let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
+            assert_eq!(found["visible"], at(visible), "{flags:?}");
+            // only called, so without a hash; BTI all the same
+            assert_eq!(found["hidden"], at(hidden), "{flags:?}");
             assert_eq!(found["untraced"], (false, None), "{flags:?}");
         }
     }

@@ -19,7 +19,7 @@ use object::elf::R_LARCH_64;
 
 use super::{
     Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
-    four_bytes, words_are,
+    four_bytes, four_bytes_at, words_are,
 };
 use crate::elf::abi;
 
@@ -27,9 +27,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "loongarch64",
     machine: abi::EM_LOONGARCH,
+    big_endian: false,
     abs64: R_LARCH_64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
+    instruction_at: four_bytes_at,
+    filler: &[0x00, 0x00, 0x40, 0x03],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -140,12 +140,20 @@ pub struct Arch {
     pub name: &'static str,
     /// e_machine.
     pub machine: u16,
+    /// EI_DATA says big-endian. What is known of each machine holds for one byte order only.
+    pub big_endian: bool,
     /// The absolute 64-bit relocation type: what a pointer in data uses.
     pub abs64: u32,
     /// All relocation types that are understood, ascending by number.
     pub relocs: &'static [RelocType],
     /// Length in bytes of the instruction at the start of the slice; `None` when it is not one.
     pub instruction_len: fn(&[u8]) -> Option<usize>,
+    /// Start and end of the instruction that contains byte `at` of the slice, when an
+    /// instruction starts at `from`; the error is the offset of what is no instruction.
+    pub instruction_at:
+        fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>,
+    /// What fills the gaps between functions.
+    pub filler: &'static [u8],
     /// How PC-relative addends are biased.
     pub bias: Bias,
     /// Name prefixes of FUNC symbols that lie before a function and belong to it.
@@ -199,6 +207,19 @@ impl Arch {
         })
     }
 
+    /// Fails unless objects of this machine with this byte order are supported.
+    pub fn check_byte_order(&self, big_endian: bool) -> Result<()> {
+        if self.big_endian == big_endian {
+            return Ok(());
+        }
+        let order = |big| if big { "big" } else { "little" };
+        Err(Error::broken(
+            "unsupported-machine",
+            format!("{}-endian {} objects are not supported", order(big_endian), self.name),
+        )
+        .advise(format!("compile for {}-endian {}", order(self.big_endian), self.name)))
+    }
+
     /// The relocation type with number `kind`.
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
         self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
@@ -231,6 +252,16 @@ fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
 fn words_are(section: &[u8], offset: u64, words: &[[u8; 4]]) -> bool {
     let words = words.as_flattened();
     bytes_at(section, offset, words.len()) == Some(words)
+}
+
+/// [`Arch::instruction_at`] where all instructions have four bytes.
+fn four_bytes_at(
+    code: &[u8],
+    from: usize,
+    at: usize,
+) -> std::result::Result<(usize, usize), usize> {
+    let start = from + at.saturating_sub(from) / 4 * 4;
+    if start + 4 <= code.len() { Ok((start, start + 4)) } else { Err(start) }
 }
 
 /// [`Arch::instruction_len`] where all instructions have four bytes.

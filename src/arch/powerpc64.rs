@@ -34,7 +34,7 @@ use object::elf as e;
 
 use super::{
     Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType,
-    SiteTable, four_bytes, words_are,
+    SiteTable, four_bytes, four_bytes_at, words_are,
 };
 use crate::elf::abi;
 
@@ -42,9 +42,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "powerpc64",
     machine: abi::EM_PPC64,
+    big_endian: false,
     abs64: e::R_PPC64_ADDR64.0,
     relocs: RELOCS,
     instruction_len: four_bytes,
+    instruction_at: four_bytes_at,
+    filler: &[0x00, 0x00, 0x00, 0x60],
     bias: Bias::None,
     prefix_symbols: &[],
     uses_pfe: true,

@@ -32,9 +32,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "s390x",
     machine: abi::EM_S390,
+    big_endian: true,
     abs64: e::R_390_64.0,
     relocs: RELOCS,
     instruction_len,
+    instruction_at,
+    filler: &[0x07, 0x07],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
     prefix_symbols: &[],
     uses_pfe: true,
@@ -142,6 +145,17 @@ static RELOCS: &[RelocType] = relocs! {
     R_390_GNU_VTINHERIT = 250 None 0;
     R_390_GNU_VTENTRY = 251 None 0;
 };
+
+fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize), usize> {
+    let mut start = from;
+    loop {
+        let length = code.get(start..).and_then(instruction_len).ok_or(start)?;
+        if start + length > at {
+            return Ok((start, start + length));
+        }
+        start += length;
+    }
+}
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
     let len = match bytes.first()? >> 6 {

@@ -22,7 +22,7 @@
 //! * Before a function may lie call-thunk padding, which objtool names `__pfx_<name>`, and the
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, Instruction};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
@@ -35,9 +35,12 @@ use crate::elf::abi;
 pub(super) static ARCH: Arch = Arch {
     name: "x86_64",
     machine: abi::EM_X86_64,
+    big_endian: false,
     abs64: R_X86_64_64.0,
     relocs: RELOCS,
     instruction_len,
+    instruction_at,
+    filler: &[0x90],
     bias: Bias::InstructionEnd,
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,
@@ -115,6 +118,25 @@ static RELOCS: &[RelocType] = relocs! {
     R_X86_64_GNU_VTINHERIT = 250 None 0;
     R_X86_64_GNU_VTENTRY = 251 None 0;
 };
+
+fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize), usize> {
+    let mut decoder = Decoder::new(64, code.get(from..).unwrap_or(&[]), DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    loop {
+        let start = from + decoder.position();
+        if !decoder.can_decode() {
+            return Err(start);
+        }
+        decoder.decode_out(&mut instruction);
+        if instruction.is_invalid() {
+            return Err(start);
+        }
+        let end = start + instruction.len();
+        if end > at {
+            return Ok((start, end));
+        }
+    }
+}
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
     let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);

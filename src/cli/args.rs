@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Compares two relocatable kernel objects by what their functions mean.
 ///
@@ -28,20 +28,44 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
-    /// Symbol table of the kernel or module that runs, as text: `readelf -s --wide vmlinux > FILE`
+    /// Form of OUT
+    #[arg(long, value_enum, default_value_t = Flavor::Kpatch, requires = "output")]
+    pub flavor: Flavor,
+
+    /// Symbol table of the kernel or module that runs, as text: `readelf -s --wide vmlinux > FILE`, or a System.map
     #[arg(long, value_name = "FILE")]
     pub symtab: Option<PathBuf>,
+
+    /// Linked kernel (vmlinux) or module (NAME.ko) that runs, also compressed or of a debug package: instead of
+    /// --symtab; may be repeated, the one of --object counts
+    #[arg(long, value_name = "[OBJ=]FILE")]
+    pub image: Vec<String>,
+
+    /// Refuse to patch functions that are not in the image as ORIG has them
+    #[arg(long, requires = "image")]
+    pub strict: bool,
 
     /// Exported symbols: the Module.symvers of the kernel build
     #[arg(long, value_name = "FILE")]
     pub symvers: Option<PathBuf>,
 
-    /// Object that is patched: vmlinux or the name of a module
-    #[arg(long, value_name = "NAME", default_value = "vmlinux")]
-    pub object: String,
+    /// Object that is patched: vmlinux or the name of a module [default: that of the only --image, else vmlinux]
+    #[arg(long, value_name = "NAME")]
+    pub object: Option<String>,
 
     /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
     /// environment variables of these names count, too
     #[arg(long = "struct", value_name = "NAME=N")]
     pub structs: Vec<String>,
+}
+
+/// How an output names what only the running kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flavor {
+    /// Tables `.kpatch.symbols` and `.kpatch.relocations`: to be linked into a module and then
+    /// converted by create-klp-module
+    Kpatch,
+    /// `.klp.sym.*` symbols and `.klp.rela.*` sections, as the kernel wants them: final,
+    /// because a linker would destroy them
+    Klp,
 }

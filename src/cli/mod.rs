@@ -8,11 +8,12 @@ mod args;
 mod corpus;
 mod dump;
 mod pair;
+mod verify_orig;
 
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use args::Args;
+pub use args::{Args, Flavor};
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -44,7 +45,8 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 2] = [("corpus", corpus::main), ("dump", dump::main)];
+const VERBS: [(&str, Verb); 3] =
+    [("corpus", corpus::main), ("dump", dump::main), ("verify-orig", verify_orig::main)];
 
 /// Runs a verb with its arguments.
 type Verb = fn(Vec<OsString>) -> Exit;

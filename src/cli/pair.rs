@@ -3,25 +3,30 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Args, Exit, complain, fail};
+use super::verify_orig::ImageArg;
+use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
+use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
+use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
 use crate::{Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
-    if args.output.is_some() && args.symtab.is_none() {
-        return Err(
-            "-o needs --symtab FILE: make it with `readelf -s --wide vmlinux > FILE`".into()
-        );
+    if args.output.is_some() && args.symtab.is_none() && args.image.is_empty() {
+        return Err("-o needs --image vmlinux, or --symtab FILE: make it with \
+                    `readelf -s --wide vmlinux > FILE`"
+            .into());
     }
+    let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     let mut report = Report::default();
-    let result = diff(args, sizes, &mut report);
+    let result = diff(args, &target, sizes, &mut report);
     print(&report);
     Ok(result.unwrap_or_else(|error| fail(&error)))
 }
@@ -57,24 +62,72 @@ fn print(report: &Report) {
     }
 }
 
-fn diff(args: &Args, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
+/// What is patched, and the file that describes it.
+struct Target {
+    object: String,
+    file: Option<PathBuf>,
+}
+
+impl Target {
+    fn of(args: &Args) -> std::result::Result<Target, String> {
+        let mut images: Vec<ImageArg> = args
+            .image
+            .iter()
+            .map(|text| ImageArg::parse(text))
+            .collect::<std::result::Result<_, _>>()?;
+        let object = match (&args.object, &images[..]) {
+            (Some(object), _) => object.clone(),
+            (None, [only]) => only.object.clone(),
+            (None, _) => "vmlinux".to_owned(),
+        };
+        if args.symtab.is_some() {
+            return match images.first() {
+                None => Ok(Target { object, file: args.symtab.clone() }),
+                Some(_) => Err("--symtab and --image exclude each other".into()),
+            };
+        }
+        let named = !images.is_empty();
+        images.retain(|image| image.object == object);
+        match images.len() {
+            0 if named => {
+                Err(format!("no --image is that of --object {object}: write {object}=FILE"))
+            }
+            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path) }),
+            _ => Err(format!("several --image are that of {object}")),
+        }
+    }
+}
+
+fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
-    let symtab = args.symtab.as_deref().map(Image::open_any).transpose()?;
+    let parent_file = target.file.as_deref();
+    let parent_file = parent_file.map(Image::open_unpacked).transpose()?;
     let symvers = args.symvers.as_deref().map(Image::open_any).transpose()?;
     let shown = |path: &Path| path.display().to_string();
     let (orig_name, patched_name) = (shown(&args.orig), shown(&args.patched));
-    let symtab_name = args.symtab.as_deref().map(shown).unwrap_or_default();
+    let parent_name = target.file.as_deref().map(shown).unwrap_or_default();
     let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
     let symvers_text = symvers.as_ref().map(|i| i.text()).unwrap_or_default();
-    let parent = match &symtab {
-        None => None,
-        Some(image) => Some(ParentFiles {
-            name: &args.object,
-            symtab: Input { name: &symtab_name, data: as_text(&symtab_name, image.bytes())? },
-            symvers: Input { name: &symvers_name, data: &symvers_text },
-        }),
+    // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
+    let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
+    let image = parent_file.as_ref().filter(|file| is_elf(file));
+    let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+    let sizes = match &image {
+        Some(image) => sizes.with_image(image.struct_sizes()?),
+        None => sizes,
     };
+    let text = match &parent_file {
+        Some(file) if image.is_none() => as_text(&parent_name, file.bytes())?,
+        _ => "",
+    };
+    let parent = parent_file.as_ref().map(|_| ParentFiles {
+        name: &target.object,
+        symtab: Input { name: &parent_name, data: text },
+        symvers: Input { name: &symvers_name, data: &symvers_text },
+        image: image.as_ref(),
+        strict: args.strict,
+    });
     let job = Job {
         orig: Input { name: &orig_name, data: orig.bytes() },
         patched: Input { name: &patched_name, data: patched.bytes() },
@@ -86,10 +139,21 @@ fn diff(args: &Args, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
     let output = crate::run(&job, report)?;
     orig.check_unchanged()?;
     patched.check_unchanged()?;
-    if let (Some(path), Some(object)) = (&args.output, &output) {
-        publish(&output_path(path, &args.patched)?, object)?;
+    if let Some(file) = &parent_file {
+        file.check_unchanged()?;
+    }
+    if let (Some(path), Some(object)) = (&args.output, output) {
+        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*patched_name))?;
+        publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+}
+
+fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+    match flavor {
+        Flavor::Kpatch => Ok(object),
+        Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
+    }
 }
 
 /// `-o FOLDER` keeps the object's name.

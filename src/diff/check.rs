@@ -6,6 +6,8 @@ use indexmap::{IndexMap, IndexSet};
 use super::compare::Comparer;
 use super::select::Selection;
 use super::status::{Status, Statuses};
+use super::toc::unused_changes;
+use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::{Error, Result};
@@ -44,10 +46,30 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
 
+/// Fails when functions changed that only run while the kernel boots. In a linked object,
+/// which holds many files, the optimiser changes such functions along with others: that is
+/// only worth the warnings that are returned.
+pub fn check_boot_only(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+) -> Result<Vec<String>> {
+    let names = selection.boot_only.iter().map(|&id| comparer.output_name(id));
+    let lines: Vec<String> = names
+        .map(|name| format!("function {name} changed, but it has run and is gone: it only runs while the kernel boots"))
+        .collect();
+    if lines.is_empty() || comparer.patched.layout.is_linked() {
+        return Ok(lines);
+    }
+    Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
+        .with_details(lines)
+        .advise("a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback"))
+}
+
 /// Fails when something changed that the patch does not carry, or carries in a way that
 /// would not take effect.
 pub fn check_sections(
     comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
     statuses: &Statuses,
     selection: &Selection,
 ) -> Result<()> {
@@ -55,6 +77,10 @@ pub fn check_sections(
     let object = layout.object;
     let mut details = Vec::new();
     for id in object.sections() {
+        if statuses.is_shared(layout, id) {
+            check_shared(comparer, verdicts, selection, id, &mut details);
+            continue;
+        }
         let name = object.section_name(id);
         let included = selection.sections[id];
         let rela = object.rela_section(id).map(|r| object.section_name(r));
@@ -83,12 +109,56 @@ pub fn check_sections(
             details.push(format!("data section {name} selected for inclusion"));
         }
     }
+    for id in unused_changes(comparer, statuses, selection)? {
+        let name = object.section_name(id);
+        details.push(format!("changed section {name} is used by code that is not in the patch"));
+    }
     if details.is_empty() {
         return Ok(());
     }
     Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
         .with_details(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
+}
+
+/// Finds the changes in a shared section that the patch does not carry, or cannot.
+fn check_shared(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    section: SectionId<Patched>,
+    details: &mut Vec<String>,
+) {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    if verdicts.section(section).is_same() || comparer.twins.orig_section(section).is_none() {
+        return;
+    }
+    let name = object.section_name(section);
+    let writable = object.section_flags(section) & abi::SHF_WRITE != 0;
+    for index in 0..layout.entity_count(section) {
+        let verdict = verdicts.entity(section, index);
+        // What is new comes in when something refers to it.
+        if verdict.is_same() || verdict.has(Verdict::NEW) {
+            continue;
+        }
+        let entity = layout.entity(section, index);
+        let Some(symbol) = entity.symbol else {
+            if !layout.is_nameless(section) && layout.class(section) != Class::Strings {
+                details.push(format!("changed section {name} not selected for inclusion"));
+            }
+            continue;
+        };
+        let symbol_name = comparer.output_name(symbol);
+        let included = selection.has(section, entity.start);
+        if included && writable && !COPYABLE_DATA.contains(&name) {
+            details.push(format!("data {symbol_name} in section {name} selected for inclusion"));
+        } else if !included && !selection.boot_only.contains(&symbol) {
+            details.push(format!(
+                "changed {symbol_name} in section {name} not selected for inclusion"
+            ));
+        }
+    }
 }
 
 fn is_grouped(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> bool {

@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::elf::abi;
@@ -15,8 +16,9 @@ use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
-use crate::kernel::pieces::{Pieces, is_nameless};
+use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::{Effective, Refs};
+use crate::kernel::relative;
 use crate::kernel::rows::Rows;
 use crate::kernel::tables::StructSizes;
 
@@ -45,6 +47,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub patched: &'a Half<'l, 'o, 'd, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
+    /// Live state whose initialiser changed, as far as it was met.
+    pub states: States,
 }
 
 /// Where differences go: nowhere (the first one ends the comparison), or into a list.
@@ -209,9 +213,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     /// Drops the filler behind an entity that shares its section with others.
     fn trim(&self, spans: &mut Spans) {
-        let single = self.orig.layout.entity_count(spans.o) <= 1
-            && self.patched.layout.entity_count(spans.p) <= 1;
-        if single {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
+            return;
+        }
+        // Between the named constants of a pool lie others, which have no names.
+        if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
+            spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
+            spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
             return;
         }
         let o = self.orig.layout.object.section(spans.o);
@@ -365,8 +374,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         // A relocation without effect, such as the NOP form of an ftrace site, still counts
         // by name: it says what the place is.
-        if let Some(b) = p_refs.string(p)? {
-            return Ok(o_refs.string(o)? == Some(b));
+        if let Some(b) = relative::string(patched, p_refs, p)? {
+            return Ok(relative::string(orig, o_refs, o)? == Some(b));
         }
         // The common case needs no look at the code: the same named thing, the same addend.
         if o.addend == p.addend && self.twins.are_twins(o.symbol, p.symbol) {
@@ -382,10 +391,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return Ok(a.addend == b.addend);
         }
-        if is_nameless(orig, o_section) && is_nameless(patched, p_section) {
+        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
-            let o_at = o_at.wrapping_add(orig.object.symbol(o.symbol).value as i64);
-            let p_at = p_at.wrapping_add(patched.object.symbol(p.symbol).value as i64);
+            let o_at = o_at.wrapping_add(orig.object.symbol_value(o.symbol) as i64);
+            let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
             if is_section_symbol(patched, b.symbol)
                 || patched.is_label(b.symbol)
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
@@ -402,9 +411,13 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     );
             return Ok(a.addend == b.addend && same_section);
         }
-        Ok(a.addend == b.addend
+        let same = a.addend == b.addend
             && self.same_symbol(a.symbol, b.symbol)
-            && self.same_constant(a.symbol, b.symbol, open)?)
+            && self.same_constant(a.symbol, b.symbol, open)?;
+        if same && !self.twins.are_twins(a.symbol, b.symbol) {
+            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol)?;
+        }
+        Ok(same)
     }
 
     /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
@@ -421,7 +434,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(true);
         };
         let constant = b.kind == abi::STT_OBJECT
-            && patched.section(p_section).flags & abi::SHF_WRITE == 0
+            && patched.section_flags(p_section) & abi::SHF_WRITE == 0
             && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
         if !constant || self.twins.are_twins(o, p) {
             return Ok(true);
@@ -436,8 +449,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
-        let o_data = symbol_bytes(orig.section(o_section).data, a.value, a.size);
-        if o_data != symbol_bytes(patched.section(p_section).data, b.value, b.size) {
+        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
+        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
             return Ok(false);
         }
         open.push(place);
@@ -494,18 +507,32 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if orig.kind == abi::SHT_NOBITS || patched.kind == abi::SHT_NOBITS {
             return Ok(orig.kind == patched.kind && o_end - o_at == p_end - p_at);
         }
-        let a = &orig.data[o_at as usize..o_end as usize];
-        let b = &patched.data[p_at as usize..p_end as usize];
-        let length = a.len().min(b.len());
-        let padded = |rest: &[u8]| rest.iter().all(|&b| b == 0 || b == 0x90);
-        if a[..length] != b[..length] || !padded(&a[length..]) || !padded(&b[length..]) {
+        let length = (o_end - o_at).min(p_end - p_at);
+        let padded = |data: &[u8], from: u64, to: u64| {
+            let rest = data.get(from as usize..to as usize);
+            rest.is_some_and(|rest| rest.iter().all(|&b| b == 0 || b == 0x90))
+        };
+        if !padded(orig.data, o_at + length, o_end) || !padded(patched.data, p_at + length, p_end) {
             return Ok(false);
         }
         open.push(place);
+        let (o_end, p_end) = (o_at + length, p_at + length);
         let spans = Spans { o, o_start: o_at, o_end, p, p_start: p_at, p_end };
-        let same = self.relocs(&spans, &mut Sink(None), open);
+        let same = self.same_span(&spans, open);
         open.pop();
         same
+    }
+
+    /// Whether the bytes, references and rows of two spans of equal length are equal.
+    pub(super) fn same_span(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
+        let a = self.orig.layout.object.contents(spans.o);
+        let b = self.patched.layout.object.contents(spans.p);
+        let a = a.get(spans.o_start as usize..spans.o_end as usize);
+        let b = b.get(spans.p_start as usize..spans.p_end as usize);
+        let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
+        Ok(a == b
+            && self.relocs(spans, &mut Sink(None), open)?
+            && (a.is_empty() || self.rows(spans, &mut Sink(None))?))
     }
 }
 

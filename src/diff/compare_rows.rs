@@ -2,6 +2,8 @@
 
 use super::compare::{Comparer, Open, Sink, Spans, hex};
 use super::verdict::Reason;
+use crate::elf::ids::{Orig, Patched};
+use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::refs::Refs;
 use crate::kernel::tables::Table;
@@ -13,9 +15,9 @@ impl Comparer<'_, '_, '_, '_> {
         let p_rows =
             self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
         let mut o_rows =
-            o_rows.iter().filter(|r| self.orig.rows.tables[usize::from(r.table)].table.verdict);
+            o_rows.iter().filter(|r| self.orig.rows.tables[r.table as usize].table.verdict);
         let mut p_rows =
-            p_rows.iter().filter(|r| self.patched.rows.tables[usize::from(r.table)].table.verdict);
+            p_rows.iter().filter(|r| self.patched.rows.tables[r.table as usize].table.verdict);
         let mut same = true;
         loop {
             let (o, p) = (o_rows.next(), p_rows.next());
@@ -24,8 +26,8 @@ impl Comparer<'_, '_, '_, '_> {
                     return Ok(same);
                 }
                 let table = o
-                    .map(|r| self.orig.rows.tables[usize::from(r.table)].table)
-                    .or(p.map(|r| self.patched.rows.tables[usize::from(r.table)].table));
+                    .map(|r| self.orig.rows.tables[r.table as usize].table)
+                    .or(p.map(|r| self.patched.rows.tables[r.table as usize].table));
                 let offset = o.map(|r| r.at - spans.o_start).or(p.map(|r| r.at - spans.p_start));
                 let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
                 sink.note(|| Reason {
@@ -36,17 +38,17 @@ impl Comparer<'_, '_, '_, '_> {
                 });
                 return Ok(false);
             };
-            let o_table = &self.orig.rows.tables[usize::from(o.table)];
-            let p_table = &self.patched.rows.tables[usize::from(p.table)];
-            let o_size = self.orig.layout.object.section(o_table.section).size;
-            let p_size = self.patched.layout.object.section(p_table.section).size;
+            let o_table = &self.orig.rows.tables[o.table as usize];
+            let p_table = &self.patched.rows.tables[p.table as usize];
+            let o_size = self.orig.layout.object.section_size(o_table.section);
+            let p_size = self.patched.layout.object.section_size(p_table.section);
             let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
             let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
             let row =
                 Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
             let equal = o_table.table.section == p_table.table.section
                 && o.at - spans.o_start == p.at - spans.p_start
-                && self.row(&row, p_table.table)?;
+                && self.row(&row, p_table.table, Some(p_table.table.code))?;
             if equal {
                 continue;
             }
@@ -56,8 +58,8 @@ impl Comparer<'_, '_, '_, '_> {
             if sink.note(|| Reason {
                 kind: p_table.table.section.to_owned(),
                 offset: Some(p.at - spans.p_start),
-                before: data(self.orig.layout.object.section(row.o).data, o_start, o_end),
-                after: data(self.patched.layout.object.section(row.p).data, p_start, p_end),
+                before: data(self.orig.layout.object.contents(row.o), o_start, o_end),
+                after: data(self.patched.layout.object.contents(row.p), p_start, p_end),
             }) {
                 return Ok(false);
             }
@@ -65,17 +67,17 @@ impl Comparer<'_, '_, '_, '_> {
     }
 
     /// Whether two rows of one table are equal but for the fields that are noise.
-    fn row(&self, row: &Spans, table: &Table) -> Result<bool> {
+    /// `code` is the field that need not be compared.
+    fn row(&self, row: &Spans, table: &Table, code: Option<u64>) -> Result<bool> {
         let size = row.p_end - row.p_start;
         if size != row.o_end - row.o_start {
             return Ok(false);
         }
         let is_noise =
             |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
-        let a =
-            &self.orig.layout.object.section(row.o).data[row.o_start as usize..row.o_end as usize];
-        let b = &self.patched.layout.object.section(row.p).data
-            [row.p_start as usize..row.p_end as usize];
+        let a = &self.orig.layout.object.contents(row.o)[row.o_start as usize..row.o_end as usize];
+        let b =
+            &self.patched.layout.object.contents(row.p)[row.p_start as usize..row.p_end as usize];
         if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
             return Ok(false);
         }
@@ -104,15 +106,64 @@ impl Comparer<'_, '_, '_, '_> {
                         return Ok(false);
                     }
                     // That the code field points to the same place is why the rows are compared.
-                    if at == table.code {
+                    if Some(at) == code {
                         continue;
                     }
-                    if !self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())? {
+                    let same = match table
+                        .replacement
+                        .iter()
+                        .find(|r| r.row == size && r.field == at)
+                    {
+                        Some(field) => {
+                            let length = b.get(field.length as usize).copied().unwrap_or(0);
+                            self.same_replacement((&o_refs, &o), (&p_refs, &p), u64::from(length))?
+                        }
+                        None => self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())?,
+                    };
+                    if !same {
                         return Ok(false);
                     }
                 }
                 _ => return Ok(false),
             }
         }
+    }
+
+    /// Whether two rows are equal, the code field included.
+    pub(super) fn whole_row(&self, row: &Spans, table: &Table) -> Result<bool> {
+        self.row(row, table, None)
+    }
+
+    /// Whether two fields lead to equal code of that length.
+    fn same_replacement(
+        &self,
+        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        length: u64,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (Home::Section(o_section), Home::Section(p_section)) =
+            (orig.home(o.symbol), patched.home(p.symbol))
+        else {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        };
+        let start = |value: u64, offset: i64| u64::try_from(offset.wrapping_add(value as i64)).ok();
+        let o_start = start(orig.symbol_value(o.symbol), o_refs.target_offset(o)?);
+        let p_start = start(patched.symbol_value(p.symbol), p_refs.target_offset(p)?);
+        let (Some(o_start), Some(p_start)) = (o_start, p_start) else { return Ok(false) };
+        let nameless =
+            self.orig.layout.is_nameless(o_section) && self.patched.layout.is_nameless(p_section);
+        if !nameless {
+            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+        }
+        let spans = Spans {
+            o: o_section,
+            o_start,
+            o_end: o_start.saturating_add(length),
+            p: p_section,
+            p_start,
+            p_end: p_start.saturating_add(length),
+        };
+        self.same_span(&spans, &mut Open::new())
     }
 }

@@ -81,8 +81,9 @@ fn symbol_keys<S: Side>(
             file = hasher.hash_one((name, *occurrence));
         }
         if names::is_ubsan(name)
-            || kind == abi::STT_NOTYPE && name.starts_with(".L")
+            || layout.is_label(id)
             || layout.is_mapping(id)
+            || layout.is_label(id)
             || !takes_part(layout, id)
             || layout.is_special_static(id)
         {
@@ -90,7 +91,7 @@ fn symbol_keys<S: Side>(
         }
         let mut state = hasher.build_hasher();
         if scoped {
-            let local = object.symbol(id).bind == abi::STB_LOCAL;
+            let local = object.symbol_bind(id) == abi::STB_LOCAL;
             state.write_u64(if local { file } else { 1 });
         }
         state.write_u8(kind);
@@ -199,11 +200,11 @@ fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     };
     let bundled = layout.is_bundled(id);
     let (start, end) = if bundled {
-        (0, object.section(section).size)
+        (0, object.section_size(section))
     } else {
         (symbol.value, symbol.value.saturating_add(symbol.size))
     };
-    let data = object.section(section).data;
+    let data = object.contents(section);
     state.write(data.get(start as usize..(end as usize).min(data.len())).unwrap_or(&[]));
     for reloc in object.relocs(section).within(start, end) {
         state.write_u64(reloc.offset - start);
@@ -228,6 +229,7 @@ fn pair_sections(
             twins.pair_sections(o, p);
         }
     }
+    pair_by_members(orig, patched, twins);
     let o = section_keys(orig, |id| twins.patched_section(id).is_none());
     let p = section_keys(patched, |id| twins.orig_section(id).is_none());
     merge(&o, &p, |o, p| {
@@ -239,6 +241,33 @@ fn pair_sections(
             }
         }
     });
+}
+
+/// Of several sections of one name, those that hold the same variable or function belong
+/// together.
+fn pair_by_members(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &mut Twins,
+) {
+    for p in patched.object.sections() {
+        if patched.owner(p).is_some() || twins.orig_section(p).is_some() {
+            continue;
+        }
+        let class = patched.class(p);
+        if !matches!(class, Class::Data | Class::Text | Class::Strings) {
+            continue;
+        }
+        let home = patched.object.members(p).iter().find_map(|&member| {
+            let o = orig.object.section_of(twins.orig_symbol(member)?)?;
+            (orig.owner(o).is_none() && twins.patched_section(o).is_none()).then_some(o)
+        });
+        if let Some(o) = home
+            && names::same(orig.object.section_name(o), patched.object.section_name(p))
+        {
+            twins.pair_sections(o, p);
+        }
+    }
 }
 
 fn section_keys<S: Side>(
@@ -288,7 +317,7 @@ fn group_words<'d, S: Side>(
     id: SectionId<S>,
 ) -> (Option<u32>, Vec<Option<&'d str>>) {
     let object = layout.object;
-    let data = object.section(id).data;
+    let data = object.contents(id);
     let word = |at: usize| crate::elf::object::read_u32(data, at, object.endian());
     let members = (4..data.len()).step_by(4).map(|at| {
         let index = word(at)? as usize;

@@ -44,7 +44,7 @@ fn leads_to_line_user<S: Side>(
     at: u64,
 ) -> Result<bool> {
     let refs = Refs::new(layout, section);
-    let size = layout.object.section(section).size;
+    let size = layout.object.section_size(section);
     for reloc in layout.object.relocs(section).within(at, size) {
         let Effective::Reloc(base, effective) = refs.effective(&reloc)? else { continue };
         let through = (base != section).then(|| Refs::new(layout, base));

@@ -8,15 +8,18 @@ use indexmap::IndexMap;
 
 use super::compare::Comparer;
 use super::ignore::Ignored;
+use super::spans::Spans;
 use super::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
-use crate::error::{Error, Result};
+use crate::elf::object::{Object, Reloc};
+use crate::error::Result;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::kernel::tables::{self, Filter, StructSizes};
+use crate::kernel::rows::TableNumber;
+use crate::kernel::tables::{self, StructSizes};
 
 /// What decides about table rows, beyond the objects themselves.
 pub struct Policy<'a> {
@@ -34,11 +37,15 @@ pub struct Policy<'a> {
 pub struct Selection {
     /// Sections, each with its section symbol and its relocations.
     pub sections: IdVec<SectionId<Patched>, bool>,
+    /// What is included of sections that several functions or variables share.
+    pub parts: IndexMap<SectionId<Patched>, Spans, RandomState>,
+    /// Changed functions that only run while the kernel boots; they are left out.
+    pub boot_only: Vec<SymbolId<Patched>>,
     /// Symbols.
     pub symbols: IdVec<SymbolId<Patched>, bool>,
     /// Rows that are kept, by position in [`crate::kernel::rows::Rows::tables`], ascending.
     /// Tables that are included but not here are kept whole.
-    pub rows: IndexMap<u8, Vec<u32>, RandomState>,
+    pub rows: IndexMap<TableNumber, Vec<u32>, RandomState>,
     /// Unwind entries that are kept.
     pub unwind: Option<Unwind>,
     /// Number of changed functions and of new global symbols; callbacks are there.
@@ -47,6 +54,28 @@ pub struct Selection {
     pub messages: Vec<String>,
     /// Which symbol brought a symbol in first.
     pub via: IndexMap<SymbolId<Patched>, SymbolId<Patched>, RandomState>,
+}
+
+impl Selection {
+    /// Whether byte `at` of a section goes into the patch.
+    pub fn has(&self, section: SectionId<Patched>, at: u64) -> bool {
+        self.sections[section] && self.parts.get(&section).is_none_or(|p| p.contains(at))
+    }
+
+    /// Whether a symbol goes into the patch together with what it names.
+    pub fn has_symbol(&self, object: &Object<'_, Patched>, id: SymbolId<Patched>) -> bool {
+        object.section_of(id).is_some_and(|section| {
+            let whole = object.symbol_kind(id) == abi::STT_SECTION;
+            self.sections[section] && (whole || self.has(section, object.symbol_value(id)))
+        })
+    }
+}
+
+/// A section, or a span of bytes of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Included {
+    pub section: SectionId<Patched>,
+    pub span: Option<(u64, u64)>,
 }
 
 /// What makes a patch worth applying.
@@ -94,6 +123,8 @@ pub fn select(
         policy,
         selection: Selection {
             sections: IdVec::filled(false, object.section_count()),
+            parts: IndexMap::default(),
+            boot_only: Vec::new(),
             symbols: IdVec::filled(false, object.symbol_count()),
             rows: IndexMap::default(),
             unwind: None,
@@ -114,88 +145,169 @@ pub fn select(
     selector.debug()?;
     selector.rows()?;
     selector.unwind()?;
+    selector.files();
     Ok(selector.selection)
 }
 
-struct Selector<'a, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'a, 'l, 'o, 'd>,
-    layout: &'l Layout<'o, 'd, Patched>,
-    statuses: &'a Statuses,
-    policy: &'a Policy<'a>,
-    selection: Selection,
-    /// Sections whose relocations are still to be followed.
-    pending: Vec<SectionId<Patched>>,
-    /// Included sections of code whose rows are still to be collected.
-    text: Vec<SectionId<Patched>>,
+pub(super) struct Selector<'a, 'l, 'o, 'd> {
+    pub comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+    pub layout: &'l Layout<'o, 'd, Patched>,
+    pub statuses: &'a Statuses,
+    pub policy: &'a Policy<'a>,
+    pub selection: Selection,
+    /// What was included and whose relocations are still to be followed.
+    pub pending: Vec<Included>,
+    /// Included code whose rows are still to be collected.
+    pub text: Vec<Included>,
     /// Rows that are kept: (table, row).
-    kept: BTreeSet<(u8, u32)>,
+    pub kept: BTreeSet<(TableNumber, u32)>,
     /// Rows that were looked at.
-    judged: BTreeSet<(u8, u32)>,
+    pub judged: BTreeSet<(TableNumber, u32)>,
     /// Number of rows that cannot be carried, by table.
-    unsupported: IndexMap<u8, (usize, Vec<String>), RandomState>,
+    pub unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
 
 impl Selector<'_, '_, '_, '_> {
-    fn include_section(&mut self, id: SectionId<Patched>) {
-        if std::mem::replace(&mut self.selection.sections[id], true) {
+    pub fn include_section(&mut self, id: SectionId<Patched>) {
+        if !self.mark_section(id) {
             return;
+        }
+        let included = Included { section: id, span: None };
+        if self.layout.class(id) == Class::Text {
+            self.text.push(included);
+        }
+        self.pending.push(included);
+    }
+
+    /// Marks a section and its symbol; false when it was included before.
+    fn mark_section(&mut self, id: SectionId<Patched>) -> bool {
+        if std::mem::replace(&mut self.selection.sections[id], true) {
+            return false;
         }
         if let Some(symbol) = self.layout.object.section_symbol(id) {
             self.selection.symbols[symbol] = true;
         }
-        if self.layout.class(id) == Class::Text {
-            self.text.push(id);
-        }
-        self.pending.push(id);
+        true
     }
 
-    /// Includes a symbol; also its section unless the running kernel has it already.
-    fn include_symbol(&mut self, id: SymbolId<Patched>, via: Option<SymbolId<Patched>>) {
+    /// Includes part of a section that several things share.
+    pub fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
+        self.mark_section(section);
+        if !self.selection.parts.entry(section).or_default().insert(start, end.max(start + 1)) {
+            return;
+        }
+        let included = Included { section, span: Some((start, end)) };
+        if self.layout.class(section) == Class::Text {
+            self.text.push(included);
+        }
+        self.pending.push(included);
+    }
+
+    /// Includes a symbol; also what it names unless the running kernel has it already.
+    pub fn include_symbol(&mut self, id: SymbolId<Patched>, via: Option<SymbolId<Patched>>) {
         if std::mem::replace(&mut self.selection.symbols[id], true) {
             return;
         }
         if let Some(via) = via {
             self.selection.via.entry(id).or_insert(via);
         }
-        let kind = self.layout.object.symbol_kind(id);
-        if let Some(section) = self.layout.object.section_of(id)
-            && (kind == abi::STT_SECTION || self.statuses.symbols[id] != Status::Same)
-            && !self.comes_in_rows(section)
-        {
-            self.include_section(section);
+        let object = self.layout.object;
+        let Some(section) = object.section_of(id) else { return };
+        let is_section = object.symbol_kind(id) == abi::STT_SECTION;
+        if !is_section && self.statuses.symbols[id] == Status::Same || self.comes_in_rows(section) {
+            return;
         }
+        if !self.is_shared(section) {
+            self.include_section(section);
+        } else if !is_section
+            && !self.layout.is_label(id)
+            && let Some(index) = self.layout.entity_at(section, object.symbol_value(id))
+        {
+            let entity = self.layout.entity(section, index);
+            self.include_span(section, entity.start, entity.end);
+        }
+    }
+
+    /// Whether only parts of a section are included. The drop-in takes sections whole.
+    fn is_shared(&self, section: SectionId<Patched>) -> bool {
+        !self.policy.drop_in && self.statuses.is_shared(self.layout, section)
     }
 
     /// Tables are cut down to rows; they are never included because something refers to them.
     fn comes_in_rows(&self, section: SectionId<Patched>) -> bool {
         match self.layout.class(section) {
             Class::Table(_) => {
-                self.comparer.patched.rows.tables.iter().any(|t| t.section == section)
+                let object = self.layout.object;
+                object.section_size(section) > 0 && !object.relocs(section).is_empty()
             }
             Class::Unwind => true,
-            _ => self.layout.object.section_name(section) == tables::REPLACEMENTS,
+            _ => {
+                self.policy.drop_in
+                    && self.layout.object.section_name(section) == tables::REPLACEMENTS
+            }
         }
     }
 
     /// Follows the relocations of everything that was included.
-    fn settle(&mut self) -> Result<()> {
-        while let Some(section) = self.pending.pop() {
+    pub fn settle(&mut self) -> Result<()> {
+        while let Some(Included { section, span }) = self.pending.pop() {
             if matches!(self.layout.class(section), Class::Debug) || self.comes_in_rows(section) {
                 continue;
             }
-            self.follow(section, 0, u64::MAX)?;
+            let (start, end) = span.unwrap_or((0, u64::MAX));
+            self.follow(section, start, end)?;
         }
         Ok(())
     }
 
-    fn follow(&mut self, section: SectionId<Patched>, start: u64, end: u64) -> Result<()> {
+    pub fn follow(&mut self, section: SectionId<Patched>, start: u64, end: u64) -> Result<()> {
         let object = self.layout.object;
         let refs = Refs::new(self.layout, section);
-        let via = self.layout.owner(section);
+        let index = self.layout.entity_at(section, start);
+        let via = index.and_then(|i| self.layout.entity(section, i).symbol);
         for reloc in object.relocs(section).within(start, end) {
             let target = refs.resolve(&reloc)?;
             self.include_symbol(target.symbol, via);
+            self.include_content(&refs, &reloc, target.symbol)?;
         }
+        Ok(())
+    }
+
+    /// Includes the string or nameless data that a reference means, where only parts of its
+    /// section are included.
+    pub fn include_content(
+        &mut self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+        symbol: SymbolId<Patched>,
+    ) -> Result<()> {
+        let object = self.layout.object;
+        let Some(section) = object.section_of(symbol) else { return Ok(()) };
+        let by_content =
+            object.symbol_kind(symbol) == abi::STT_SECTION || self.layout.is_label(symbol);
+        if !by_content || !self.is_shared(section) || self.comes_in_rows(section) {
+            return Ok(());
+        }
+        let value = object.symbol_value(reloc.symbol) as i64;
+        let at = refs.target_offset(reloc)?.wrapping_add(value);
+        let at = u64::try_from(at).unwrap_or(0);
+        let end = match refs.string(reloc)? {
+            Some(string) => at + string.len() as u64 + 1,
+            None if self.layout.is_nameless(section) => {
+                self.comparer.patched.pieces.end(self.layout, section, at)
+            }
+            None => match self.layout.entity_at(section, at) {
+                Some(index) => self.layout.entity(section, index).end,
+                None => object.section_size(section),
+            },
+        };
+        let start = match self.layout.entity_at(section, at) {
+            Some(index) if !self.layout.is_nameless(section) && refs.string(reloc)?.is_none() => {
+                self.layout.entity(section, index).start
+            }
+            _ => at,
+        };
+        self.include_span(section, start, end);
         Ok(())
     }
 
@@ -203,9 +315,13 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             let name = object.section_name(id);
-            let literals = names::is_string_literal_section(name)
+            let literals = self.policy.drop_in
+                && names::is_string_literal_section(name)
                 && self.layout.class(id) != Class::Relocations;
-            if literals || matches!(name, ".toc" | ".rodata" | ".rodata.str") {
+            if literals
+                || name == ".toc"
+                || self.policy.drop_in && matches!(name, ".rodata" | ".rodata.str")
+            {
                 self.include_section(id);
             }
             if literals {
@@ -222,11 +338,15 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
-                abi::STT_FILE => self.selection.symbols[id] = true,
+                abi::STT_FILE if self.policy.drop_in => self.selection.symbols[id] = true,
                 abi::STT_FUNC
                     if self.statuses.symbols[id] == Status::Changed
                         && !self.layout.is_prefix(id) =>
                 {
+                    if !self.policy.drop_in && self.is_boot_only(id) {
+                        self.selection.boot_only.push(id);
+                        continue;
+                    }
                     self.selection.effect.changed_functions += 1;
                     self.include_symbol(id, None);
                     if let Some(prefix) = self.layout.prefix_of(id) {
@@ -237,6 +357,29 @@ impl Selector<'_, '_, '_, '_> {
             }
         }
         self.settle()
+    }
+
+    /// Keeps the names of the files that local symbols of the patch come from.
+    fn files(&mut self) {
+        let object = self.layout.object;
+        let mut file = None;
+        for id in object.symbols().skip(1) {
+            if object.symbol_kind(id) == abi::STT_FILE {
+                file = Some(id);
+            } else if self.selection.symbols[id]
+                && object.symbol_bind(id) == abi::STB_LOCAL
+                && object.symbol_kind(id) != abi::STT_SECTION
+                && let Some(file) = file.take()
+            {
+                self.selection.symbols[file] = true;
+            }
+        }
+    }
+
+    /// Whether a function is thrown away when the kernel has booted.
+    fn is_boot_only(&self, id: SymbolId<Patched>) -> bool {
+        let section = self.layout.object.section_of(id);
+        section.is_some_and(|s| names::is_init_section(self.layout.object.section_name(s)))
     }
 
     /// Callbacks, forced functions and names of ignored sections.
@@ -286,6 +429,7 @@ impl Selector<'_, '_, '_, '_> {
             if symbol.bind == abi::STB_GLOBAL
                 && self.statuses.symbols[id] == Status::New
                 && object.section_of(id).is_some()
+                && !self.layout.is_label(id)
             {
                 self.selection.effect.new_globals += 1;
                 self.include_symbol(id, None);
@@ -301,228 +445,5 @@ impl Selector<'_, '_, '_, '_> {
             }
         }
         self.settle()
-    }
-
-    /// Keeps the rows that describe included code, and what they need, until nothing is added.
-    fn rows(&mut self) -> Result<()> {
-        while let Some(section) = self.text.pop() {
-            let mentioning: Vec<(u8, u32)> =
-                self.comparer.patched.rows.mentioning(section).collect();
-            for row in mentioning {
-                if self.judged.insert(row)
-                    && self.describes_function(row, section)?
-                    && self.accepts(row)?
-                {
-                    self.keep(row)?;
-                }
-            }
-            self.settle()?;
-            if self.text.is_empty() {
-                self.replacements()?;
-            }
-        }
-        for (table, row) in std::mem::take(&mut self.kept) {
-            self.selection.rows.entry(table).or_default().push(row);
-        }
-        self.report_unsupported()
-    }
-
-    fn span(&self, (table, row): (u8, u32)) -> (SectionId<Patched>, u64, u64) {
-        let table = &self.comparer.patched.rows.tables[usize::from(table)];
-        let size = self.layout.object.section(table.section).size;
-        let (start, end) = table.span(row as usize, size);
-        (table.section, start, end)
-    }
-
-    /// Whether some field of a row refers to a function in an included section.
-    fn describes_function(&self, row: (u8, u32), text: SectionId<Patched>) -> Result<bool> {
-        let object = self.layout.object;
-        let (section, start, end) = self.span(row);
-        let refs = Refs::new(self.layout, section);
-        for reloc in object.relocs(section).within(start, end) {
-            if object.section_of(reloc.symbol) != Some(text) {
-                continue;
-            }
-            let symbol = refs.resolve(&reloc)?.symbol;
-            if object.symbol_kind(symbol) == abi::STT_FUNC {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether a row may be carried (spec sections 17.4 and 17.5).
-    fn accepts(&mut self, row: (u8, u32)) -> Result<bool> {
-        let (section, start, end) = self.span(row);
-        let table = self.comparer.patched.rows.tables[usize::from(row.0)].table;
-        let object = self.layout.object;
-        let refs = Refs::new(self.layout, section);
-        let mut fields = Vec::new();
-        for reloc in object.relocs(section).within(start, end) {
-            fields.push(refs.resolve(&reloc)?);
-        }
-        let (code, key) = match (table.filter, fields.as_slice()) {
-            (Filter::None, _) => return Ok(true),
-            (Filter::JumpLabel, [code, _, key]) | (Filter::StaticCall, [code, key]) => {
-                (*code, *key)
-            }
-            _ => {
-                return Err(Error::broken(
-                    "unexpected-row",
-                    format!("BUG: {} has an unexpected format", table.section),
-                )
-                .in_section(table.section)
-                .at_offset(start)
-                .advise(format!("is {} right for this kernel?", struct_name(table))));
-            }
-        };
-        let name = object.symbol_name(key.symbol);
-        let tracepoint = match table.filter {
-            Filter::JumpLabel => name.starts_with("__tracepoint_"),
-            _ => name.starts_with("__SCK__tp_func_"),
-        };
-        let debug = table.filter == Filter::JumpLabel && self.is_dynamic_debug(key.symbol);
-        let old_kernel = self.policy.klp_arch && table.filter == Filter::JumpLabel;
-        if !old_kernel && !(self.policy.in_module)(key.symbol)? {
-            if debug {
-                self.include_symbol(key.symbol, Some(code.symbol));
-            }
-            return Ok(true);
-        }
-        if !(tracepoint || debug) {
-            let place = format!(
-                "{}()+{:#x}, using key {name}",
-                object.symbol_name(code.symbol),
-                code.addend
-            );
-            let line = match (table.filter, old_kernel) {
-                (Filter::JumpLabel, true) => format!(
-                    "Found a jump label at {place}.  Jump labels aren't supported with this kernel.  Use static_key_enabled() instead."
-                ),
-                (Filter::JumpLabel, false) => format!(
-                    "Found a jump label at {place}, which is defined in a module.  Use static_key_enabled() instead."
-                ),
-                _ => format!(
-                    "Found a static call at {place}, which is defined in a module.  Use KPATCH_STATIC_CALL() instead."
-                ),
-            };
-            let entry = self.unsupported.entry(row.0).or_default();
-            entry.0 += 1;
-            entry.1.push(line);
-        }
-        Ok(false)
-    }
-
-    fn is_dynamic_debug(&self, key: SymbolId<Patched>) -> bool {
-        let object = self.layout.object;
-        let kind = object.symbol_kind(key);
-        object
-            .section_of(key)
-            .is_some_and(|s| names::is_special_static_section(object.section_name(s)))
-            && matches!(kind, abi::STT_OBJECT | abi::STT_SECTION)
-    }
-
-    fn keep(&mut self, row: (u8, u32)) -> Result<()> {
-        self.kept.insert(row);
-        let (section, start, end) = self.span(row);
-        self.selection.sections[section] = true;
-        if let Some(symbol) = self.layout.object.section_symbol(section) {
-            self.selection.symbols[symbol] = true;
-        }
-        self.follow(section, start, end)
-    }
-
-    /// Alternative instructions come with the rows that refer to them.
-    fn replacements(&mut self) -> Result<()> {
-        let object = self.layout.object;
-        if !self
-            .layout
-            .section_named(".altinstructions")
-            .is_some_and(|s| self.selection.sections[s])
-        {
-            return Ok(());
-        }
-        for id in self.layout.replacements() {
-            if self.selection.sections[id] {
-                continue;
-            }
-            self.include_section(id);
-            for &member in object.members(id) {
-                self.selection.symbols[member] = true;
-            }
-            self.follow(id, 0, u64::MAX)?;
-        }
-        self.settle()
-    }
-
-    fn report_unsupported(&mut self) -> Result<()> {
-        let Some((&table, (count, lines))) = self.unsupported.first() else { return Ok(()) };
-        let filter = self.comparer.patched.rows.tables[usize::from(table)].table.filter;
-        let message = match filter {
-            Filter::StaticCall => format!(
-                "Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."
-            ),
-            _ => format!(
-                "Found {count} unsupported jump label(s) in the patched code. Use static_key_enabled() instead."
-            ),
-        };
-        Err(Error::broken("key-in-module", message).with_details(lines.clone()))
-    }
-
-    /// Keeps the unwind entries of included functions (spec section 17.6).
-    fn unwind(&mut self) -> Result<()> {
-        let given = self.policy.sizes.given("ORC_STRUCT_SIZE")?;
-        let (Some(entries), Some(places)) =
-            (self.layout.section_named(".orc_unwind"), self.layout.section_named(".orc_unwind_ip"))
-        else {
-            return Ok(());
-        };
-        let object = self.layout.object;
-        let count = object.section(places).size / 4;
-        let total = object.section(entries).size;
-        let size = given.or(total.checked_div(count)).unwrap_or(0);
-        if size == 0 {
-            return Ok(());
-        }
-        let fail = |what: &str| {
-            Err(Error::broken("orc-size", what).in_section(".orc_unwind").advise(format!(
-                "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
-            )))
-        };
-        if !total.is_multiple_of(size) {
-            return fail("bad .orc_unwind size");
-        }
-        let relocs = object.relocs(places);
-        if total / size != count || !object.section(places).size.is_multiple_of(4) {
-            return fail(".orc_unwind/.orc_unwind_ip size mismatch");
-        }
-        let refs = Refs::new(self.layout, places);
-        let mut kept = Vec::new();
-        for reloc in relocs.iter() {
-            let Some(section) = object.section_of(reloc.symbol) else { continue };
-            if !self.selection.sections[section] {
-                continue;
-            }
-            let symbol = refs.resolve(&reloc)?.symbol;
-            if object.symbol_kind(symbol) == abi::STT_FUNC {
-                kept.push((reloc.offset / 4) as u32);
-                self.selection.symbols[symbol] = true;
-            }
-        }
-        if kept.is_empty() {
-            return Ok(());
-        }
-        kept.dedup();
-        self.selection.sections[entries] = true;
-        self.selection.sections[places] = true;
-        self.selection.unwind = Some(Unwind { entries, places, size, kept });
-        Ok(())
-    }
-}
-
-fn struct_name(table: &tables::Table) -> &'static str {
-    match table.row {
-        tables::RowSize::Struct(name) => name,
-        _ => "the row size",
     }
 }

@@ -75,10 +75,12 @@ pub fn borrow_names(
     }
 }
 
-/// Static locals in the order of their sections.
+/// Static locals, and strings with names, in the order of their sections.
 fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
     let object = layout.object;
-    let mut found: Vec<_> = object.symbols().filter(|&id| layout.is_static_local(id)).collect();
+    let named_string = |id| object.symbol_kind(id) == abi::STT_OBJECT && layout.is_label(id);
+    let mut found: Vec<_> =
+        object.symbols().filter(|&id| layout.is_static_local(id) || named_string(id)).collect();
     found.sort_by_key(|&id| object.section_of(id));
     found
 }

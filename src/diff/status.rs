@@ -10,9 +10,9 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::Home;
 use crate::error::{Error, Result};
-use crate::kernel::layout::Class;
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::macros;
 use crate::kernel::names;
-use crate::kernel::pieces::is_nameless;
 
 /// How a section or symbol of the patched object relates to its twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +35,29 @@ pub struct Statuses {
     pub symbols: IdVec<SymbolId<Patched>, Status>,
     /// Lines for the user.
     pub messages: Vec<String>,
+    /// Sections that functions or variables share are judged by these, not as a whole.
+    split: bool,
 }
 
 impl Statuses {
-    /// Derives all statuses. Fails, with class refused, on differences that no patch can express.
+    /// Whether a section is shared by several functions or variables, or by strings and
+    /// constants, so that it is judged and carried in parts.
+    pub fn is_shared(&self, layout: &Layout<'_, '_, Patched>, section: SectionId<Patched>) -> bool {
+        self.split
+            && layout.owner(section).is_none()
+            && matches!(layout.class(section), Class::Text | Class::Data | Class::Strings)
+            && !names::is_special_static_section(layout.object.section_name(section))
+            && layout.object.section_name(section) != ".toc"
+            && !layout.object.section_name(section).starts_with(macros::PREFIX)
+    }
+
+    /// Derives all statuses. With `split`, entities of shared sections are judged one by
+    /// one. Fails, with class refused, on differences that no patch can express.
     pub fn new(
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
+        split: bool,
     ) -> Result<Self> {
         let object = comparer.patched.layout.object;
         let mut statuses = Statuses {
@@ -50,6 +65,7 @@ impl Statuses {
             relocs: IdVec::filled(Status::Same, object.section_count()),
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
+            split,
         };
         for id in object.sections() {
             statuses.derive_section(comparer, verdicts, id)?;
@@ -93,6 +109,10 @@ impl Statuses {
                 o.kind, p.kind, o.flags, p.flags, o.entsize, p.entsize, o.align, p.align
             )));
         }
+        // Descriptors of debug messages hold line numbers; `diff::states` compares the rest.
+        if self.is_shared(layout, id) || names::is_special_static_section(p.name) {
+            return Ok(());
+        }
         let verdict = named_verdict(comparer, verdicts, id);
         // A new variable in a section of several is no change of the others: it comes in only
         // when something refers to it.
@@ -134,6 +154,10 @@ impl Statuses {
             return Err(info_mismatch(symbol.name));
         }
         let Some((o, p)) = sections else { return Ok(Status::Same) };
+        // clang numbers its string literals (`.L.str.3`); each is compared where it is used.
+        if symbol.name.starts_with(".L") && patched.class(p) == Class::Strings {
+            return Ok(Status::Same);
+        }
         if comparer.twins.orig_section(p) != Some(o) && !is_label(symbol.kind, symbol.name) {
             self.check_move(comparer, ignored, id, (o, p))?;
             return Ok(Status::Changed);
@@ -143,6 +167,9 @@ impl Statuses {
                 .advise(format!("it has {} bytes, but {} in the original: existing data cannot grow; use a shadow variable", symbol.size, twin.size)));
         }
         if !patched.is_bundled(id) {
+            if self.is_shared(patched, p) {
+                return Ok(entity_status(comparer, verdicts, id, p));
+            }
             return Ok(self.shared_constant(comparer, verdicts, id, p));
         }
         let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
@@ -161,7 +188,7 @@ impl Statuses {
         let layout = comparer.patched.layout;
         let header = layout.object.section(section);
         let constant = layout.class(section) == Class::Data && header.flags & abi::SHF_WRITE == 0;
-        let entity = layout.entity_at(section, layout.object.symbol(id).value);
+        let entity = layout.entity_at(section, layout.object.symbol_value(id));
         match entity {
             Some(index) if constant && !verdicts.entity(section, index).is_same() => {
                 Status::Changed
@@ -230,13 +257,29 @@ fn named_verdict(
 ) -> Verdict {
     let layout = comparer.patched.layout;
     let whole = verdicts.section(id);
-    if whole.is_same() || !is_nameless(layout, id) {
+    if whole.is_same() || !layout.is_nameless(id) {
         return whole;
     }
     let entities = 0..layout.entity_count(id);
     entities
         .filter(|&i| layout.entity(id, i).symbol.is_some())
         .fold(Verdict::SAME, |verdict, i| verdict | verdicts.entity(id, i))
+}
+
+/// The status of the symbol that names an entity; aliases have none of their own.
+fn entity_status(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    id: SymbolId<Patched>,
+    section: SectionId<Patched>,
+) -> Status {
+    let layout = comparer.patched.layout;
+    let index = layout.entity_at(section, layout.object.symbol_value(id));
+    let named = index.filter(|&i| layout.entity(section, i).symbol == Some(id));
+    match named.map(|i| verdicts.entity(section, i)) {
+        Some(verdict) if !verdict.is_same() => Status::Changed,
+        _ => Status::Same,
+    }
 }
 
 fn info_mismatch(name: &str) -> Error {

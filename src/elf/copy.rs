@@ -150,12 +150,13 @@ fn section<S: Side>(
     if section.info != 0 {
         return refuse("the meaning of sh_info is not known for this type of section");
     }
-    let relocs = object.rela_section(id).map(|rela| {
+    let tables = object.rela_section(id).into_iter().chain(object.livepatch_tables(id));
+    let relocs = tables.map(|rela| {
         let header = object.section(rela);
         OutRelocs {
             name: header.name.to_owned(),
             flags: header.flags,
-            entries: entries(object.relocs(id)),
+            entries: entries(object.table_relocs(rela)),
         }
     });
     Ok(OutSection {
@@ -167,7 +168,7 @@ fn section<S: Side>(
         data: section.data.to_vec(),
         size: section.size,
         link,
-        relocs: relocs.into_iter().collect(),
+        relocs: relocs.collect(),
     })
 }
 

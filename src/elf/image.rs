@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use memmap2::Mmap;
 
+use super::unpack::{packer, unpack};
 use crate::error::{Error, Result};
 
 /// An input file's bytes: mapped, or read when it is a pipe or a device. Dropping it
@@ -33,6 +34,20 @@ impl Image {
     /// Maps `path`, or reads it when it is a pipe or a device, such as /dev/null.
     pub fn open_any(path: &Path) -> Result<Image> {
         Self::open_kind(path, true)
+    }
+
+    /// Maps `path`, or reads and unpacks it when it is compressed.
+    pub fn open_unpacked(path: &Path) -> Result<Image> {
+        let mut image = Self::open_kind(path, true)?;
+        if let Some(tool) = packer(image.bytes()) {
+            if matches!(image.bytes, Bytes::Read(_)) {
+                return Err(Error::broken("unreadable", "compressed, and not a regular file")
+                    .in_file(path.display().to_string())
+                    .advise("unpack it on the way"));
+            }
+            image.bytes = Bytes::Read(unpack(path, tool)?);
+        }
+        Ok(image)
     }
 
     fn open_kind(path: &Path, any: bool) -> Result<Image> {

@@ -6,6 +6,7 @@
 //! chapters 4 "Object Files" and "Symbol Table", and the SHT_SYMTAB_SHNDX rules.
 
 use indexmap::IndexMap;
+use memchr::memchr;
 use object::elf::{ELFMAG, FileHeader64, Rela64, SectionHeader64, Sym64};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::{Endianness, U32, U64};
@@ -125,6 +126,8 @@ pub struct Object<'d, S> {
     /// The section symbol of each section; the null symbol for none.
     section_symbol: IdVec<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
+    /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
+    livepatch: Vec<(SectionId<S>, SectionId<S>)>,
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
@@ -191,6 +194,7 @@ impl<'d, S: Side> Object<'d, S> {
             rela_of: IdVec::filled(null, shdrs.len()),
             section_symbol: IdVec::filled(SymbolId::new(0), shdrs.len()),
             members: Csr::build(0, std::iter::empty),
+            livepatch: Vec::new(),
             unsorted: IndexMap::default(),
         };
         object.index_symbols()?;
@@ -268,16 +272,21 @@ impl<'d, S: Side> Object<'d, S> {
                 )));
             }
             let base = SectionId::<S>::new(base);
+            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
+                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
+            }
+            tables.push(id);
+            if section.flags & abi::SHF_RELA_LIVEPATCH != 0 {
+                self.livepatch.push((base, id));
+                continue;
+            }
             if self.rela_of[base].index() != 0 {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
-            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
-                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
-            }
             self.rela_of[base] = id;
-            tables.push(id);
         }
+        self.livepatch.sort_unstable();
         let this = &*self;
         let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
             .par_iter()
@@ -391,9 +400,44 @@ impl<'d, S: Side> Object<'d, S> {
             entsize: raw.sh_entsize.get(e),
             link: raw.sh_link.get(e),
             info: raw.sh_info.get(e),
-            // Ranges were checked by `parse`.
-            data: raw.data(e, self.data).unwrap_or(&[]),
+            data: self.contents(id),
         }
+    }
+
+    /// sh_type of section `id`.
+    pub fn section_kind(&self, id: SectionId<S>) -> u32 {
+        self.shdrs[id.index()].sh_type.get(self.endian).0
+    }
+
+    /// sh_flags of section `id`.
+    pub fn section_flags(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_flags.get(self.endian).0
+    }
+
+    /// sh_size of section `id`.
+    pub fn section_size(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_size.get(self.endian)
+    }
+
+    /// Contents of section `id`; empty for SHT_NOBITS.
+    pub fn contents(&self, id: SectionId<S>) -> &'d [u8] {
+        // Ranges were checked by `parse`.
+        self.shdrs[id.index()].data(self.endian, self.data).unwrap_or(&[])
+    }
+
+    /// st_value of symbol `id`.
+    pub fn symbol_value(&self, id: SymbolId<S>) -> u64 {
+        self.syms[id.index()].st_value.get(self.endian)
+    }
+
+    /// st_size of symbol `id` in bytes.
+    pub fn symbol_size(&self, id: SymbolId<S>) -> u64 {
+        self.syms[id.index()].st_size.get(self.endian)
+    }
+
+    /// STB_* of symbol `id`.
+    pub fn symbol_bind(&self, id: SymbolId<S>) -> u8 {
+        self.syms[id.index()].st_bind().0
     }
 
     /// Name of section `id`.
@@ -466,7 +510,7 @@ impl<'d, S: Side> Object<'d, S> {
         self.members.get(id)
     }
 
-    /// The SHT_RELA section that applies to `id`.
+    /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         Some(self.rela_of[id]).filter(|s| s.index() != 0)
     }
@@ -478,9 +522,26 @@ impl<'d, S: Side> Object<'d, S> {
             .then(|| SectionId::new(shdr.sh_info.get(self.endian) as usize))
     }
 
-    /// The relocations that apply to section `id`; empty when there are none.
+    /// The tables of section `id` that the kernel applies when an object is patched
+    /// (SHF_RELA_LIVEPATCH), in file order; there is one per object.
+    pub fn livepatch_tables(&self, id: SectionId<S>) -> impl Iterator<Item = SectionId<S>> + '_ {
+        let from = self.livepatch.partition_point(|t| t.0 < id);
+        self.livepatch[from..].iter().take_while(move |t| t.0 == id).map(|t| t.1)
+    }
+
+    /// Whether the object is a finished livepatch module: it has SHF_RELA_LIVEPATCH tables.
+    pub fn is_livepatch(&self) -> bool {
+        !self.livepatch.is_empty()
+    }
+
+    /// The relocations that apply to section `id`, those of its [`Object::livepatch_tables`]
+    /// excluded; empty when there are none.
     pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
-        let rela = self.rela_of[id];
+        self.table_relocs(self.rela_of[id])
+    }
+
+    /// The relocations of one SHT_RELA section; empty for the null section.
+    pub fn table_relocs(&self, rela: SectionId<S>) -> Relocs<'_, S> {
         let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
         let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };
         Relocs {
@@ -494,8 +555,8 @@ impl<'d, S: Side> Object<'d, S> {
     /// The NUL-terminated bytes at `offset` of a section, without the NUL.
     /// `None` when the offset is outside or no NUL follows.
     pub fn string_at(&self, section: SectionId<S>, offset: i64) -> Option<&'d [u8]> {
-        let data = self.section(section).data.get(usize::try_from(offset).ok()?..)?;
-        data.iter().position(|&b| b == 0).map(|end| &data[..end])
+        let data = self.contents(section).get(usize::try_from(offset).ok()?..)?;
+        memchr(0, data).map(|end| &data[..end])
     }
 }
 
@@ -506,7 +567,7 @@ fn bad(message: impl Into<String>) -> Error {
 /// The string starting at `offset` in a table that ends with NUL.
 fn cstr(table: &str, offset: usize) -> Option<&str> {
     let rest = table.get(offset..)?;
-    Some(&rest[..rest.bytes().position(|b| b == 0)?])
+    rest.get(..memchr(0, rest.as_bytes())?)
 }
 
 fn string_table<'d>(

@@ -107,6 +107,8 @@ impl<'n> Locals<'n> {
 /// linker may have discarded. `None` for symbols before the first FILE symbol and for FILE
 /// symbols themselves.
 ///
+/// A table that knows no files gives `None` for all.
+///
 /// Fails when a FILE symbol has no such block, or several; one without any local function
 /// or variable takes the first that fits.
 pub fn match_blocks<'d, S: Side>(
@@ -114,6 +116,9 @@ pub fn match_blocks<'d, S: Side>(
     table: &ParentTable<'_>,
 ) -> Result<IdVec<SymbolId<S>, Option<BlockId>>> {
     let mut result = IdVec::filled(None, object.symbol_count());
+    if !table.knows_files() {
+        return Ok(result);
+    }
     let mut matcher = Matcher { table, prints: IndexMap::default() };
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();

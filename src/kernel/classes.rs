@@ -72,3 +72,13 @@ pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
         || uniform(0)
         || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
 }
+
+/// Sections that references keep naming: what is in them has no better name.
+pub(super) fn keeps_section_symbol(name: &str) -> bool {
+    names::is_ubsan(name)
+        || matches!(
+            name,
+            ".toc" | ".fixup" | ".altinstr_replacement" | ".altinstr_aux" | ".text..refcount"
+        )
+        || name.starts_with("__ftr_alt_")
+}

@@ -46,10 +46,19 @@ impl<S: Side> Cover<S> {
                 _ => spans.push((at, first)),
             }
         }
-        let size = layout.object.section(section).size;
+        let size = layout.object.section_size(section);
         let members = layout.object.members(section);
         let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
         Cover { spans, empty, last }
+    }
+
+    /// The covering symbol of all of `low..=high`, when it is the same for each.
+    pub(super) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
+        let span = self.spans.partition_point(|s| s.0 <= low);
+        let same_span = self.spans.get(span).is_none_or(|s| s.0 > high);
+        let empty = self.empty.partition_point(|e| e.0 < low);
+        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > high);
+        (same_span && no_empty).then(|| self.at(low))
     }
 
     pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {

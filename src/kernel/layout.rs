@@ -6,10 +6,10 @@
 
 use indexmap::IndexMap;
 
-use super::classes::{classify, is_looked_up};
+use super::classes::{classify, is_looked_up, keeps_section_symbol};
 use super::cover::Cover;
 use super::names::{self, ChildKind};
-use super::tables;
+use super::{pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::{Arch, EntryReloc, FunctionView};
@@ -42,6 +42,9 @@ pub struct Layout<'o, 'd, S> {
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Class>,
     owner: IdVec<SectionId<S>, SymbolId<S>>,
+    /// Sections that references keep naming, and sections of nameless data.
+    keeps: IdVec<SectionId<S>, bool>,
+    nameless: IdVec<SectionId<S>, bool>,
     /// (function, prefix), sorted.
     prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// Prefix symbols, sorted.
@@ -72,6 +75,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn build(object: &'o Object<'d, S>) -> Result<Self> {
         let arch = Arch::from_machine(object.header().machine)?;
+        arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
+        if object.is_livepatch() {
+            return Err(Error::broken(
+                "finished-livepatch",
+                "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
+            )
+            .advise("the klp flavour is final: give the objects that the compiler made"));
+        }
         let mut class = IdVec::filled(Class::Meta, object.section_count());
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();
@@ -91,6 +102,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             arch,
             class,
             owner: IdVec::filled(SymbolId::new(0), object.section_count()),
+            keeps: IdVec::filled(false, object.section_count()),
+            nameless: IdVec::filled(false, object.section_count()),
             prefixes: Vec::new(),
             prefix_symbols: Vec::new(),
             parents: Vec::new(),
@@ -105,6 +118,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.find_patchable();
         layout.find_prefixes()?;
         layout.find_owners()?;
+        for id in object.sections() {
+            layout.keeps[id] = keeps_section_symbol(object.section_name(id));
+            layout.nameless[id] = pieces::holds_nameless(&layout, id);
+        }
         layout.find_children()?;
         layout.index_covers();
         layout.cut_entities()?;
@@ -162,7 +179,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .members(section)
             .iter()
             .filter(|&&m| object.symbol_kind(m) == abi::STT_FUNC && !self.is_prefix(m))
-            .map(|&m| (object.symbol(m).value, m))
+            .map(|&m| (object.symbol_value(m), m))
             .collect();
         functions.sort_unstable();
         for &(_, prefix) in found {
@@ -182,7 +199,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             let Some(&(start, _)) = next.first() else {
                 return Err(fail("a prefix symbol must be followed by its function"));
             };
-            let gap = object.section(section).data.get(end as usize..start as usize);
+            let gap = object.contents(section).get(end as usize..start as usize);
             if !gap.is_some_and(|g| is_padding(self.arch, g)) {
                 return Err(fail(
                     "the bytes between the prefix and the next function are no padding",
@@ -196,6 +213,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn find_owners(&mut self) -> Result<()> {
         let object = self.object;
+        let mut contested = Vec::new();
         for id in object.symbols() {
             let kind = object.symbol_kind(id);
             if kind != abi::STT_FUNC && kind != abi::STT_OBJECT {
@@ -206,21 +224,39 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if !names::owns_section(kind, name, object.section_name(section)) {
                 continue;
             }
+            let rival = self.owner[section];
+            if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
+                contested.push(section);
+            }
             self.owner[section] = id;
-            let value = object.symbol(id).value;
-            let expected = self.expected_value(id, section);
-            if value != expected {
-                return Err(Error::broken(
-                    "unexpected-symbol-offset",
-                    format!(
-                        "symbol {name} at offset {value} within section {}, expected {expected}",
-                        object.section_name(section)
-                    ),
-                )
-                .advise("a section named after a symbol must start with it, or with padding the machine's conventions know"));
+        }
+        // `ld -r` merges sections of one name: what several own, nobody owns.
+        for section in contested {
+            self.owner[section] = SymbolId::new(0);
+        }
+        for (section, &owner) in self.owner.iter() {
+            if owner.index() != 0 {
+                self.check_owner(owner, section)?;
             }
         }
         Ok(())
+    }
+
+    fn check_owner(&self, owner: SymbolId<S>, section: SectionId<S>) -> Result<()> {
+        let symbol = self.object.symbol(owner);
+        let (name, value) = (symbol.name, symbol.value);
+        let expected = self.expected_value(owner, section);
+        if value == expected {
+            return Ok(());
+        }
+        Err(Error::broken(
+            "unexpected-symbol-offset",
+            format!(
+                "symbol {name} at offset {value} within section {}, expected {expected}",
+                self.object.section_name(section)
+            ),
+        )
+        .advise("a section named after a symbol must start with it, or with padding the machine's conventions know"))
     }
 
     /// Where a symbol must lie in the section it owns: behind its prefix or padding.
@@ -229,7 +265,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         if symbol.kind != abi::STT_FUNC {
             return 0;
         }
-        let data = self.object.section(section).data;
+        let data = self.object.contents(section);
         if let Some(prefix) = self.prefix_of(id) {
             let prefix = self.object.symbol(prefix);
             let lead = data.get(..prefix.value as usize);
@@ -297,7 +333,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if !matches!(self.class[section], Class::Text | Class::Data | Class::Strings) {
                 continue;
             }
-            if u32::try_from(object.section(section).size).is_err() {
+            if u32::try_from(object.section_size(section)).is_err() {
                 return Err(Error::broken(
                     "section-too-large",
                     "a section of 4 GiB or more is not supported",
@@ -338,11 +374,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             abi::STT_NOTYPE => symbol.size > 0,
             _ => false,
         };
-        if !named || self.is_prefix(id) || symbol.value >= self.object.section(section).size.max(1)
+        if !named
+            || self.is_label(id)
+            || self.is_prefix(id)
+            || symbol.value >= self.object.section_size(section).max(1)
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol(p).value);
+        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol_value(p));
         Some((start, symbol.value.saturating_add(symbol.size), id))
     }
 
@@ -355,6 +394,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// livepatch macros.
     pub fn section_named(&self, name: &str) -> Option<SectionId<S>> {
         self.named_sections.get(name).copied()
+    }
+
+    /// Whether the object was linked from several: it has several FILE symbols.
+    pub fn is_linked(&self) -> bool {
+        let files = self.object.symbols().filter(|&s| self.object.symbol_kind(s) == abi::STT_FILE);
+        files.take(2).count() > 1
     }
 
     /// Sections of alternative instructions.
@@ -415,13 +460,25 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let (start, symbol) = cuts[index];
         let end = cuts
             .get(index + 1)
-            .map_or_else(|| self.object.section(section).size, |next| u64::from(next.0));
+            .map_or_else(|| self.object.section_size(section), |next| u64::from(next.0));
         Entity {
             section,
             start: u64::from(start),
             end,
             symbol: Some(symbol).filter(|s| s.index() != 0),
         }
+    }
+
+    /// Whether a section is a pool of strings or constants, only some of which have names.
+    pub fn is_pool(&self, section: SectionId<S>) -> bool {
+        self.class[section] == Class::Strings || self.nameless[section]
+    }
+
+    /// Where the symbol that opens the entity at `start` ends.
+    pub fn named_end(&self, section: SectionId<S>, start: u64) -> Option<u64> {
+        let symbol = self.entity(section, self.entity_at(section, start)?).symbol?;
+        let (value, size) = (self.object.symbol_value(symbol), self.object.symbol_size(symbol));
+        Some(value.saturating_add(size).min(self.object.section_size(section)))
     }
 
     /// Index of the entity that holds byte `offset` of a section.
@@ -443,12 +500,46 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         })
     }
 
+    /// [`Layout::covering`] for all of `low..=high`, when it is the same for each; otherwise
+    /// `None`.
+    pub fn covering_all(
+        &self,
+        section: SectionId<S>,
+        low: i64,
+        high: i64,
+    ) -> Option<Option<SymbolId<S>>> {
+        if low == high {
+            return Some(self.covering(section, low));
+        }
+        let (low, high) = (u64::try_from(low).ok()?, u64::try_from(high).ok()?);
+        if let Some(cover) = self.covers.get(&section) {
+            return cover.over(low, high);
+        }
+        let edge = |at: u64| low < at && at <= high;
+        let uniform = self.object.members(section).iter().all(|&m| {
+            self.span(m).is_none_or(|(start, end)| {
+                !edge(start) && !edge(end) && (start != end || !(low..=high).contains(&start))
+            })
+        });
+        uniform.then(|| self.covering(section, low as i64))
+    }
+
+    /// Whether references to a section keep naming it: nothing in it has a better name.
+    pub fn keeps_section_symbol(&self, section: SectionId<S>) -> bool {
+        self.keeps[section]
+    }
+
+    /// Whether references into a section can only be understood by content.
+    pub fn is_nameless(&self, section: SectionId<S>) -> bool {
+        self.nameless[section]
+    }
+
     /// The first symbol, in symbol order, that ends where the section ends.
     pub fn last_symbol(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
         if let Some(cover) = self.covers.get(&section) {
             return cover.last;
         }
-        let size = self.object.section(section).size;
+        let size = self.object.section_size(section);
         let members = self.object.members(section);
         members.iter().copied().find(|&m| self.ends_at(m, size))
     }
@@ -475,14 +566,21 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         Some((symbol.value, symbol.value.saturating_add(symbol.size)))
     }
 
-    /// Whether `id` is an assembler label: where labels are not resolved at assembly time,
-    /// any local symbol without a type is one.
+    /// Whether `id` only labels a place: an assembler label (where labels are not resolved at
+    /// assembly time, any local symbol without a type is one), or the compiler's name for a
+    /// string literal.
     pub fn is_label(&self, id: SymbolId<S>) -> bool {
-        self.object.symbol_kind(id) == abi::STT_NOTYPE && {
-            let symbol = self.object.symbol(id);
-            symbol.bind == abi::STB_LOCAL
-                && matches!(symbol.home, Home::Section(_))
-                && (self.arch.local_labels || symbol.name.starts_with(".L"))
+        let Some(section) = self.object.section_of(id) else { return false };
+        match self.object.symbol_kind(id) {
+            abi::STT_NOTYPE => {
+                self.object.symbol_bind(id) == abi::STB_LOCAL
+                    && (self.arch.local_labels || self.object.symbol_name(id).starts_with(".L"))
+            }
+            abi::STT_OBJECT => {
+                self.class[section] == Class::Strings
+                    && names::is_string_name(self.object.symbol_name(id))
+            }
+            _ => false,
         }
     }
 
@@ -504,7 +602,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// Whether sections of that name are ordered after the code they describe.
     pub fn pfe_ordered(&self) -> bool {
         self.section_named("__patchable_function_entries")
-            .is_some_and(|s| self.object.section(s).flags & abi::SHF_LINK_ORDER != 0)
+            .is_some_and(|s| self.object.section_flags(s) & abi::SHF_LINK_ORDER != 0)
     }
 
     /// A function as the entry checks see it.
@@ -512,7 +610,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let symbol = self.object.symbol(id);
         FunctionView {
             name: symbol.name,
-            section: self.object.section(section).data,
+            section: self.object.contents(section),
             value: symbol.value,
             other: symbol.other,
             patchable_entry: self.patchable.binary_search(&section).is_ok(),
@@ -526,7 +624,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         id: SymbolId<S>,
         section: SectionId<S>,
     ) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
-        let start = if self.is_bundled(id) { 0 } else { self.object.symbol(id).value };
+        let start = if self.is_bundled(id) { 0 } else { self.object.symbol_value(id) };
         let relocs = self.object.relocs(section);
         (relocs.lower_bound(start)..relocs.len()).map(move |i| {
             let reloc = relocs.get(i);

@@ -1,8 +1,13 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
 pub mod blocks;
+pub mod btf;
 mod classes;
 mod cover;
+pub mod image;
+pub mod image_match;
+mod image_place;
+pub mod kallsyms;
 pub mod layout;
 pub mod lines;
 pub mod macros;
@@ -12,7 +17,9 @@ pub mod parent;
 pub mod pieces;
 mod readelf;
 pub mod refs;
+pub mod relative;
 pub mod rows;
 pub mod symtab;
 pub mod symvers;
+mod sysmap;
 pub mod tables;

@@ -24,6 +24,10 @@ use crate::elf::abi;
 ///
 /// Names that contain `.str1.` are kept as they are: there the number is an alignment.
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
+    // Most names have neither a counter nor one of the macros' prefixes.
+    if !name.contains('.') && !name.starts_with("__") {
+        return emit(name);
+    }
     if name.contains(".str1.") {
         return emit(name);
     }
@@ -133,6 +137,14 @@ pub fn same(a: &str, b: &str) -> bool {
     }
 }
 
+/// Sections whose code and data are freed when the kernel has booted, or never loaded
+/// (include/linux/init.h).
+pub fn is_init_section(section: &str) -> bool {
+    [".init.", ".exit.", ".ref.text", ".meminit.", ".head.text"]
+        .iter()
+        .any(|p| section.starts_with(p))
+}
+
 /// UBSAN's type and location descriptors: compared through the code that uses them
 /// (spec section 3.3; sections and symbols alike).
 pub fn is_ubsan(name: &str) -> bool {
@@ -157,6 +169,11 @@ pub fn is_string_literal_section(section: &str) -> bool {
     section.starts_with(".rodata.") && section.contains(".str")
 }
 
+/// clang's names for string literals, which ThinLTO exports as `.str.7.llvm.123`.
+pub fn is_string_name(symbol: &str) -> bool {
+    symbol.starts_with(".str") || symbol.starts_with(".L.str")
+}
+
 /// Debug information: carried, never compared.
 pub fn is_debug_section(section: &str) -> bool {
     section.starts_with(".debug_") || section.starts_with(".eh_frame")
@@ -176,7 +193,8 @@ pub fn is_special_static_name(name: &str) -> bool {
         name.strip_prefix(v).is_some_and(|r| r.starts_with('.'))
             || name.match_indices(v).any(|(at, _)| name[..at].ends_with('.'))
     };
-    SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done.")
+    let may_be = name.contains("_") || name.contains("CSWTCH");
+    may_be && (SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done."))
 }
 
 /// Sections whose objects are special statics whatever their name.

@@ -3,6 +3,7 @@
 
 use crate::elf::abi::STB_LOCAL;
 use crate::error::{Error, Result};
+use crate::kernel::kallsyms::Matching;
 use crate::kernel::symtab::{BlockId, Entry, Order, ParentTable, Rank};
 use crate::kernel::symvers::Symvers;
 
@@ -36,6 +37,8 @@ pub struct Found<'a> {
     /// Position among the parent's symbols of this name, whatever their binding, as the
     /// kernel counts them; `None` when another object exports it.
     pub rank: Option<Rank>,
+    /// Its place in [`ParentTable::entries`]; `None` when another object exports it.
+    pub index: Option<u32>,
 }
 
 impl<'t> Parent<'t> {
@@ -72,21 +75,23 @@ impl<'t> Parent<'t> {
         if name.is_empty() {
             return Ok(None);
         }
-        let locals = block.map_or(&[][..], |block| self.table.locals_in_block(name, block));
-        match *locals {
-            [] => {}
-            [index] => return Ok(Some(self.found(index, false))),
-            ref more => return Err(self.duplicate("local", name, more)),
-        }
-        match *self.table.globals(name) {
-            [] => {}
-            [index] => return Ok(Some(self.found(index, true))),
-            ref more => return Err(self.duplicate("global", name, more)),
-        }
-        match *self.table.demoted(name) {
-            [] => {}
-            [index] => return Ok(Some(self.found(index, true))),
-            ref more => return Err(self.duplicate("global", name, more)),
+        let locals = match block {
+            Some(block) => self.table.locals_in_block(name, block),
+            // A table that knows no files tells by the name alone, where that is possible.
+            None if !self.table.knows_files() => self.table.locals(name),
+            None => &[],
+        };
+        let steps = [
+            ("local", locals),
+            ("global", self.table.globals(name)),
+            ("global", self.table.demoted(name)),
+        ];
+        for (bind, indexes) in steps {
+            match *indexes {
+                [] => {}
+                [index] => return self.found(index, bind == "global").map(Some),
+                ref more => return Err(self.duplicate(bind, name, more)),
+            }
         }
         Ok(self.symvers.get(name)?.map(|export| Found {
             name: export.name,
@@ -97,6 +102,7 @@ impl<'t> Parent<'t> {
             global: true,
             exported: true,
             rank: None,
+            index: None,
         }))
     }
 
@@ -106,13 +112,17 @@ impl<'t> Parent<'t> {
         self.table.rank_of_address(name, addr)
     }
 
-    fn found(&self, index: u32, global: bool) -> Found<'_> {
+    /// What is known of symbol `index` of the table. `global`: it was visible beyond its
+    /// file before the parent was linked.
+    ///
+    /// Fails when it is unknown how this kernel compares such a name.
+    pub fn found(&self, index: u32, global: bool) -> Result<Found<'_>> {
         let Entry { name, addr, size, bind, .. } = self.table.entries()[index as usize];
         let sympos = match bind {
             STB_LOCAL => u64::from(self.table.local_position(index, self.order())),
             _ => 0,
         };
-        Found {
+        let mut found = Found {
             name,
             object: None,
             addr,
@@ -121,7 +131,36 @@ impl<'t> Parent<'t> {
             global,
             exported: global && self.symvers.contains(name),
             rank: Some(self.table.rank(index, self.order())),
+            index: Some(index),
+        };
+        let matching = self.table.matching();
+        if matching != Matching::Exact && self.order() == Order::Address {
+            let rank = self.table.compared_rank(index);
+            let compared = matching.compared(name);
+            if matching == Matching::Unsettled && (compared != name || found.rank != Some(rank)) {
+                return Err(self.unsettled(name, compared));
+            }
+            found.name = compared;
+            found.rank = Some(rank);
+            if bind == STB_LOCAL {
+                found.sympos = u64::from(rank.position);
+            }
         }
+        Ok(found)
+    }
+
+    fn unsettled(&self, name: &str, compared: &str) -> Error {
+        Error::refused(
+            "name-comparison",
+            format!("it is unknown by which name the kernel finds '{name}'"),
+        )
+        .in_file(self.table.file())
+        .at_symbol(name)
+        .advise(format!(
+            "LTO kernels 5.12 to 6.5 compare names with or without what follows the first dot, \
+                 and the kernel has several symbols that would become '{compared}': patch a kernel \
+                 from 6.6 on, or change a function whose name has no such namesake"
+        ))
     }
 
     fn duplicate(&self, bind: &str, name: &str, indexes: &[u32]) -> Error {

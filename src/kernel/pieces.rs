@@ -7,9 +7,10 @@
 use super::layout::{Class, Layout};
 use super::names;
 use super::refs::Refs;
+use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
 use crate::elf::ids::{Csr, SectionId, Side};
-use crate::elf::object::Home;
+use crate::elf::object::{Home, Section};
 use crate::error::Result;
 
 /// The referenced offsets of each section whose data has no names, ascending.
@@ -17,17 +18,28 @@ pub struct Pieces<S> {
     starts: Csr<SectionId<S>, u32>,
 }
 
-/// Whether references into `section` can only be understood by content.
-pub fn is_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+/// Whether references into `section` can only be understood by content. Layouts keep the
+/// answer: [`Layout::is_nameless`].
+pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(section);
-    let data = matches!(layout.class(section), Class::Data | Class::Text);
+    let data = match layout.class(section) {
+        Class::Data | Class::Text => true,
+        // Code that the exception table leads to.
+        Class::Table(index) => return TABLES[usize::from(index)].row == RowSize::ByExceptionTable,
+        _ => false,
+    };
     data && layout.owner(section).is_none()
         && (name.starts_with(".altinstr_")
             || name.starts_with(".rodata")
             || names::is_clang_unnamed(name)
             || object.members(section).is_empty()
-                && object.section(section).flags & abi::SHF_WRITE == 0)
+                && object.section_flags(section) & abi::SHF_WRITE == 0)
+}
+
+/// Constants of one size: where a piece ends follows from where it is.
+fn is_pool(section: &Section<'_>) -> bool {
+    section.flags & abi::SHF_MERGE != 0 && section.entsize > 0
 }
 
 impl<S: Side> Pieces<S> {
@@ -44,10 +56,10 @@ impl<S: Side> Pieces<S> {
             let refs = Refs::new(layout, base);
             for reloc in object.relocs(base).iter() {
                 let Home::Section(target) = object.home(reloc.symbol) else { continue };
-                if !is_nameless(layout, target) {
+                if !layout.is_nameless(target) || is_pool(&object.section(target)) {
                     continue;
                 }
-                let value = object.symbol(reloc.symbol).value as i64;
+                let value = object.symbol_value(reloc.symbol) as i64;
                 let at = refs.target_offset(&reloc)?.wrapping_add(value);
                 if let Ok(at) = u32::try_from(at) {
                     starts.push((target, at));
@@ -62,7 +74,7 @@ impl<S: Side> Pieces<S> {
     /// End of the piece of `section` that byte `at` is in.
     pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
         let header = layout.object.section(section);
-        if header.flags & abi::SHF_MERGE != 0 && header.entsize > 0 {
+        if is_pool(&header) {
             return (at / header.entsize)
                 .saturating_add(1)
                 .saturating_mul(header.entsize)

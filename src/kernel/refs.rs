@@ -4,10 +4,9 @@
 //! they can. The same reference then looks different in two objects. [`Refs::resolve`] finds
 //! the symbol that is meant (spec section 9).
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::layout::{Class, Layout};
-use super::names;
 use crate::arch::{Bias, RelocClass};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
@@ -38,32 +37,20 @@ pub struct Refs<'l, 'o, 'd, S> {
     layout: &'l Layout<'o, 'd, S>,
     base: SectionId<S>,
     is_text: bool,
-    /// Next instruction to decode, and the end of the last one decoded.
-    decoded: RefCell<(u64, u64)>,
+    /// Start and end of the instruction decoded last.
+    decoded: Cell<(u64, u64)>,
 }
 
-/// Sections that references keep naming: what is in them has no better name.
-fn keeps_section_symbol(name: &str) -> bool {
-    names::is_ubsan(name)
-        || matches!(
-            name,
-            ".toc" | ".fixup" | ".altinstr_replacement" | ".altinstr_aux" | ".text..refcount"
-        )
-        || name.starts_with("__ftr_alt_")
-}
-
-/// Sections into which references without a symbol are understood by their contents.
-fn is_anonymous(name: &str) -> bool {
-    names::is_string_literal_section(name)
-        || names::is_clang_unnamed(name)
-        || name.starts_with(".rodata")
+/// Whether the processor counts from the instruction's end for such a relocation.
+fn is_relative(class: RelocClass) -> bool {
+    matches!(class, RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls)
 }
 
 impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// A resolver for the relocations of `base`.
     pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
         let is_text = layout.object.section(base).is_text();
-        Refs { layout, base, is_text, decoded: RefCell::new((0, 0)) }
+        Refs { layout, base, is_text, decoded: Cell::new((0, 0)) }
     }
 
     /// The section whose relocations it resolves.
@@ -81,11 +68,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 .binary_search_by_key(&reloc.kind, |b| b.0)
                 .map_or(0, |i| -i64::from(biased[i].1)),
             Bias::InstructionEnd => {
-                let relative = matches!(
-                    kind.class,
-                    RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls
-                );
-                if self.is_text && relative {
+                if self.is_text && is_relative(kind.class) {
                     self.instruction_end(reloc.offset)?.wrapping_sub(reloc.offset) as i64
                 } else {
                     0
@@ -95,31 +78,46 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         Ok(reloc.addend.wrapping_add(bias))
     }
 
-    /// End of the instruction that contains byte `at`.
+    /// End of the instruction that contains byte `at`. Decoding starts where the last one
+    /// ended, or at the function that `at` is in.
     fn instruction_end(&self, at: u64) -> Result<u64> {
+        let (start, end) = self.decoded.get();
+        if start <= at && at < end {
+            return Ok(end);
+        }
+        let entity = self.layout.entity_at(self.base, at);
+        let function = entity.map_or(0, |i| self.layout.entity(self.base, i).start);
+        let from = if end <= at { end.max(function) } else { function };
         let section = self.layout.object.section(self.base);
-        let (mut start, mut end) = *self.decoded.borrow();
-        if at < start {
-            (start, end) = (0, 0);
+        let found = (self.layout.arch.instruction_at)(section.data, from as usize, at as usize);
+        let (start, end) = found.map_err(|offset| {
+            let name = section.name;
+            Error::broken(
+                "undecodable",
+                format!("can't decode instruction in section {name} at offset {offset:#x}"),
+            )
+            .in_file(self.layout.object.file())
+            .in_section(name)
+            .at_offset(offset as u64)
+        })?;
+        self.decoded.set((start as u64, end as u64));
+        Ok(end as u64)
+    }
+
+    /// The addends that [`Refs::target_offset`] can give, lowest and highest, without a look
+    /// at the code: an instruction ends behind the field, or behind an immediate of up to
+    /// four bytes that follows.
+    fn target_range(&self, reloc: &Reloc<S>) -> Result<(i64, i64)> {
+        let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
+        let biased = self.layout.arch.bias == Bias::InstructionEnd
+            && self.is_text
+            && is_relative(kind.class);
+        if biased && kind.width == 4 {
+            let low = reloc.addend.wrapping_add(4);
+            return Ok((low, low.wrapping_add(4)));
         }
-        while end <= at {
-            let code = section.data.get(end as usize..).unwrap_or(&[]);
-            let length =
-                (self.layout.arch.instruction_len)(code).filter(|&l| l > 0).ok_or_else(|| {
-                    Error::broken(
-                        "undecodable",
-                        format!(
-                            "can't decode instruction in section {} at offset {end:#x}",
-                            section.name
-                        ),
-                    )
-                    .in_section(section.name)
-                    .at_offset(end)
-                })?;
-            (start, end) = (end, end + length as u64);
-        }
-        *self.decoded.borrow_mut() = (start, end);
-        Ok(end)
+        let exact = self.target_offset(reloc)?;
+        Ok((exact, exact))
     }
 
     fn at(&self, error: Error, reloc: &Reloc<S>) -> Error {
@@ -170,13 +168,12 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         plain: Ref<S>,
     ) -> Result<Ref<S>> {
         let object = self.layout.object;
-        let name = object.section_name(target);
-        if keeps_section_symbol(name) || self.keeps_all() {
+        if self.layout.keeps_section_symbol(target) || self.keeps_all() {
             return Ok(plain);
         }
         let relative = |symbol| Ref {
             symbol,
-            addend: reloc.addend.wrapping_sub(object.symbol(symbol).value as i64),
+            addend: reloc.addend.wrapping_sub(object.symbol_value(symbol) as i64),
         };
         if let Some(owner) = self.layout.owner(target) {
             return Ok(relative(owner));
@@ -184,19 +181,15 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         if object.members(target).is_empty() {
             return Ok(plain);
         }
-        let at = self.target_offset(reloc)?;
-        if let Some(symbol) = self.symbol_at(reloc, target, at) {
+        if let Some(symbol) = self.symbol_at(reloc, target)? {
             return Ok(relative(symbol));
-        }
-        if is_anonymous(name) {
-            return Ok(plain);
         }
         // Not every reference can be named, and none has to be: one that stays with its
         // section is compared by section and addend (spec section 9, Q6).
         Ok(plain)
     }
 
-    fn symbol_at(&self, reloc: &Reloc<S>, target: SectionId<S>, at: i64) -> Option<SymbolId<S>> {
+    fn symbol_at(&self, reloc: &Reloc<S>, target: SectionId<S>) -> Result<Option<SymbolId<S>>> {
         let section = self.layout.object.section(target);
         // A loop over an array is bounded by the array's end, which no symbol covers.
         let end_of_data = self.is_text
@@ -204,9 +197,13 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             && reloc.addend == section.size as i64
             && self.layout.arch.reloc(reloc.kind).is_ok_and(|k| k.class == RelocClass::Absolute);
         if end_of_data && let Some(symbol) = self.layout.last_symbol(target) {
-            return Some(symbol);
+            return Ok(Some(symbol));
         }
-        self.layout.covering(target, at)
+        let (low, high) = self.target_range(reloc)?;
+        if let Some(covering) = self.layout.covering_all(target, low, high) {
+            return Ok(covering);
+        }
+        Ok(self.layout.covering(target, self.target_offset(reloc)?))
     }
 
     /// Relocations of debug sections and of ftrace tables stay as they are.
@@ -215,15 +212,23 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             || self.layout.object.section_name(self.base) == "__patchable_function_entries"
     }
 
+    /// The section and offset that `reloc` refers to; `None` when it is not in the object.
+    pub fn place(&self, reloc: &Reloc<S>) -> Result<Option<(SectionId<S>, u64)>> {
+        let Some(section) = self.layout.object.section_of(reloc.symbol) else { return Ok(None) };
+        let value = self.layout.object.symbol_value(reloc.symbol) as i64;
+        let at = self.target_offset(reloc)?.wrapping_add(value);
+        Ok(u64::try_from(at).ok().map(|at| (section, at)))
+    }
+
     /// The string literal that `reloc` refers to, without its NUL; `None` when it does not
     /// refer to one. Fails when the reference leaves the string section.
     pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
         let object = self.layout.object;
         let Home::Section(target) = object.home(reloc.symbol) else { return Ok(None) };
-        if object.section(target).flags & abi::SHF_STRINGS == 0 || self.keeps_all() {
+        if object.section_flags(target) & abi::SHF_STRINGS == 0 || self.keeps_all() {
             return Ok(None);
         }
-        let value = object.symbol(reloc.symbol).value as i64;
+        let value = object.symbol_value(reloc.symbol) as i64;
         let at = self.target_offset(reloc)?.wrapping_add(value);
         object.string_at(target, at).map(Some).ok_or_else(|| {
             let error = Error::broken(
@@ -254,7 +259,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 return Ok(Effective::Reloc(toc, relocs.get(i)));
             }
         }
-        let data = object.section(toc).data;
+        let data = object.contents(toc);
         let value =
             slot.and_then(|s| read_u64(data, s as usize, object.endian())).filter(|&v| v != 0);
         value.map(Effective::Constant).ok_or_else(|| {

@@ -27,6 +27,10 @@ enum Cut {
     At(Vec<u64>),
 }
 
+/// Position of a table in [`Rows::tables`]: with link-ordered tables there is one for each
+/// section of code.
+pub type TableNumber = u32;
+
 /// One row: the code it describes and where to find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row<S> {
@@ -35,7 +39,7 @@ pub struct Row<S> {
     /// Offset in that section.
     pub at: u64,
     /// Position in [`Rows::tables`].
-    pub table: u8,
+    pub table: TableNumber,
     /// Number of the row in its table.
     pub row: u32,
 }
@@ -46,7 +50,9 @@ pub struct Rows<S> {
     pub tables: Vec<TableRows<S>>,
     rows: Vec<Row<S>>,
     /// (section of code, table, row) for every section of code that a row mentions, sorted.
-    mentions: Vec<(SectionId<S>, u8, u32)>,
+    mentions: Vec<(SectionId<S>, TableNumber, u32)>,
+    /// Rows that count but whose code field leads to no code, in order.
+    pub orphans: Vec<(TableNumber, u32)>,
 }
 
 impl<S: Side> TableRows<S> {
@@ -56,6 +62,11 @@ impl<S: Side> TableRows<S> {
             Cut::Every(row) => size.div_ceil(*row) as usize,
             Cut::At(starts) => starts.len().saturating_sub(1),
         }
+    }
+
+    /// Whether the size that was given contradicts the relocations.
+    pub fn contradicts(&self) -> bool {
+        self.natural.is_some()
     }
 
     /// Number of real rows, whatever size was given.
@@ -86,14 +97,20 @@ impl<S: Side> Rows<S> {
     pub fn new(layout: &Layout<'_, '_, S>, sizes: &StructSizes) -> Result<Self> {
         let object = layout.object;
         let mut tables = Vec::new();
-        for (index, table) in TABLES.iter().enumerate() {
-            let Some(section) = layout.section_named(table.section) else { continue };
+        // In the order of TABLES, and of the file where a table is in several sections.
+        let mut sections: Vec<(usize, SectionId<S>)> = object
+            .sections()
+            .filter_map(|s| match layout.class(s) {
+                Class::Table(index) => Some((usize::from(index), s)),
+                _ => None,
+            })
+            .collect();
+        sections.sort_unstable();
+        for (index, section) in sections {
+            let table = &TABLES[index];
             let header = object.section(section);
             // A table without relocations describes no code (spec section 27.28).
-            let present = layout.class(section) == Class::Table(index as u8)
-                && header.size > 0
-                && !object.relocs(section).is_empty();
-            if !present {
+            if header.size == 0 || object.relocs(section).is_empty() {
                 continue;
             }
             let cut = match table.row {
@@ -105,23 +122,36 @@ impl<S: Side> Rows<S> {
                 ),
                 RowSize::ByExceptionTable => cut_fixups(layout, section)?,
             };
-            let natural = natural_size(layout, table, section)
-                .filter(|&n| !matches!(cut, Cut::Every(row) if row == n));
+            let natural = match cut {
+                Cut::Every(given) => natural_size(layout, table, section, given),
+                Cut::At(_) => None,
+            };
             tables.push(TableRows { table, section, cut, natural });
         }
         let mut rows = Vec::new();
         let mut mentions = Vec::new();
+        let mut orphans = Vec::new();
         for (index, table) in tables.iter().enumerate() {
-            collect(layout, table, index as u8, &mut rows, &mut mentions);
+            let first = rows.len();
+            collect(layout, table, index as TableNumber, &mut rows, &mut mentions);
+            if table.table.verdict {
+                let size = object.section_size(table.section);
+                let mut owned = rows[first..].iter().map(|r: &Row<S>| r.row).peekable();
+                orphans.extend(
+                    (0..table.natural_len(size) as u32)
+                        .filter(|&row| owned.next_if_eq(&row).is_none())
+                        .map(|row| (index as TableNumber, row)),
+                );
+            }
         }
         rows.sort_unstable();
         mentions.sort_unstable();
         mentions.dedup();
-        Ok(Rows { tables, rows, mentions })
+        Ok(Rows { tables, rows, mentions, orphans })
     }
 
     /// Table and number of each row that mentions a section of code in any of its fields.
-    pub fn mentioning(&self, code: SectionId<S>) -> impl Iterator<Item = (u8, u32)> + '_ {
+    pub fn mentioning(&self, code: SectionId<S>) -> impl Iterator<Item = (TableNumber, u32)> + '_ {
         let from = self.mentions.partition_point(|m| m.0 < code);
         self.mentions[from..].iter().take_while(move |m| m.0 == code).map(|m| (m.1, m.2))
     }
@@ -137,12 +167,12 @@ impl<S: Side> Rows<S> {
 fn collect<S: Side>(
     layout: &Layout<'_, '_, S>,
     table: &TableRows<S>,
-    index: u8,
+    index: TableNumber,
     rows: &mut Vec<Row<S>>,
-    mentions: &mut Vec<(SectionId<S>, u8, u32)>,
+    mentions: &mut Vec<(SectionId<S>, TableNumber, u32)>,
 ) {
     let object = layout.object;
-    let size = object.section(table.section).size;
+    let size = object.section_size(table.section);
     let relocs = object.relocs(table.section);
     let (mut given, mut real) = (0, 0);
     let mut last = None;
@@ -155,42 +185,69 @@ fn collect<S: Side>(
             real += 1;
         }
         let Some((code, at)) = code_place(layout, &reloc) else { continue };
-        if reloc.offset == table.natural_span(real, size).0 + table.table.code {
+        let is_code = matches!(layout.class(code), Class::Text);
+        if is_code && reloc.offset == table.natural_span(real, size).0 + table.table.code {
             rows.push(Row { code, at, table: index, row: real as u32 });
         }
-        if layout.class(code) == Class::Text && last != Some(code) {
+        if is_code && last != Some(code) {
             mentions.push((code, index, given as u32));
             last = Some(code);
         }
     }
 }
 
-/// The distance between the code fields of a table that has exactly one in each row.
+/// How many of the first relocations of a table may show where its second row starts.
+const FIRST_FIELDS: usize = 12;
+
+/// The size of the rows as the code fields show it, where that contradicts the `given` one.
 fn natural_size<S: Side>(
     layout: &Layout<'_, '_, S>,
     table: &Table,
     section: SectionId<S>,
+    given: u64,
 ) -> Option<u64> {
-    if table.noise.is_empty() {
+    if matches!(table.row, RowSize::Fixed(_)) {
         return None;
     }
+    let relocs = layout.object.relocs(section);
+    let fields = relocs.iter().take(FIRST_FIELDS).map(|r| r.offset);
+    let sizes = fields.filter_map(|f| f.checked_sub(table.code)).filter(|&s| s >= SMALLEST_STRUCT);
+    // A field may have two relocations.
+    let mut sizes: Vec<u64> = sizes.collect();
+    sizes.dedup();
+    // The smallest that fits: twice the real size fits as well, where rows are even in number.
+    sizes.into_iter().find(|&size| fits(layout, table, section, size)).filter(|&size| size != given)
+}
+
+/// No struct in a table is smaller, in bytes.
+const SMALLEST_STRUCT: u64 = 8;
+
+/// Whether each row of that size has a code field that leads to code.
+fn fits<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    table: &Table,
+    section: SectionId<S>,
+    row: u64,
+) -> bool {
     let object = layout.object;
-    let mut fields = object
-        .relocs(section)
-        .iter()
-        .filter(|r| object.section_of(r.symbol).is_some_and(|s| layout.class(s) == Class::Text))
-        .map(|r| r.offset);
-    let mut last = fields.next().filter(|&first| first == table.code)?;
-    let mut distance = None;
-    for field in fields {
-        let gap = field - last;
-        if *distance.get_or_insert(gap) != gap {
-            return None;
-        }
-        last = field;
+    let size = object.section_size(section);
+    if row == 0 || !size.is_multiple_of(row) {
+        return false;
     }
-    let size = object.section(section).size;
-    distance.filter(|&d| d > 0 && size.is_multiple_of(d) && last - table.code + d == size)
+    let mut wanted = table.code;
+    for reloc in object.relocs(section).iter() {
+        if reloc.offset < wanted {
+            continue;
+        }
+        let to_code = object
+            .section_of(reloc.symbol)
+            .is_some_and(|s| layout.class(s) == Class::Text && !layout.keeps_section_symbol(s));
+        if reloc.offset > wanted || !to_code {
+            return false;
+        }
+        wanted += row;
+    }
+    wanted >= size
 }
 
 /// The place a field of a table points to.
@@ -199,7 +256,7 @@ fn code_place<S: Side>(
     reloc: &Reloc<S>,
 ) -> Option<(SectionId<S>, u64)> {
     let section = layout.object.section_of(reloc.symbol)?;
-    let value = layout.object.symbol(reloc.symbol).value as i64;
+    let value = layout.object.symbol_value(reloc.symbol) as i64;
     Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
 }
 
@@ -220,7 +277,7 @@ fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Resul
         .collect();
     starts.sort_unstable();
     starts.dedup();
-    let size = object.section(fixup).size;
+    let size = object.section_size(fixup);
     if starts.first() != Some(&0) || starts.last().is_some_and(|&l| l >= size) {
         let at = starts.first().map_or(0, |_| 0);
         return Err(fail(format!("can't find .fixup rela group at offset {at}")));

@@ -1,4 +1,5 @@
-//! The symbols of the running kernel or module: the text of `readelf -s --wide`.
+//! The symbols of the running kernel or module: of the image itself, or of a text such as
+//! `readelf -s --wide` prints.
 //!
 //! The table is read in parallel pieces and indexed by sorting, so a million lines
 //! take well under a second, every look-up is O(log n), and no name is copied.
@@ -6,15 +7,18 @@
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
-use crate::elf::abi::STB_LOCAL;
+use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Id, IdVec};
 use crate::error::Result;
+use crate::kernel::kallsyms::Matching;
 use crate::kernel::readelf::{self, Block, Rows, bad};
 pub use crate::kernel::readelf::{Entry, as_text};
+use crate::kernel::sysmap;
 
 const ADVICE: &str = "make it with readelf -s --wide vmlinux";
 
@@ -89,6 +93,12 @@ pub struct ParentTable<'t> {
     /// For each row of `by_addr`, the locals of its group up to and including it.
     locals: Vec<u32>,
     missing_rows: u64,
+    matching: Matching,
+    /// Entries by (compared name, address, position); empty when names are compared exactly.
+    compared: Vec<u32>,
+    knows_files: bool,
+    /// Entries by (address, position); made when first asked for.
+    addresses: OnceLock<Vec<u32>>,
 }
 
 impl<'t> ParentTable<'t> {
@@ -97,14 +107,20 @@ impl<'t> ParentTable<'t> {
     /// Lines that are no symbol rows are passed over, a cut last line among them. Fails
     /// when there is no row at all, and on names that readelf itself cut.
     pub fn parse(file: &str, text: &'t str) -> Result<Self> {
-        Self::parse_inner(file, text).map_err(|e| e.in_file(file).advise(ADVICE))
+        Self::parse_inner(text)
+            .map(|table| ParentTable { file: file.to_owned(), ..table })
+            .map_err(|e| e.in_file(file).advise(ADVICE))
     }
 
-    fn parse_inner(file: &str, text: &'t str) -> Result<Self> {
-        let Rows { entries, blocks, skipped, missing_rows } = readelf::parse(text)?;
+    fn parse_inner(text: &'t str) -> Result<Self> {
+        if let Some(rows) = sysmap::parse(text) {
+            return Ok(ParentTable { knows_files: false, ..Self::from_rows("", rows?) });
+        }
+        let rows = readelf::parse(text)?;
+        let Rows { entries, blocks, skipped, .. } = &rows;
         if entries.is_empty() && blocks.is_empty() {
             let error = bad("no line is a row of a symbol table");
-            return Err(if skipped {
+            return Err(if *skipped {
                 error.advise(
                     "it lists dynamic symbols only: give the unstripped file to readelf -s --wide",
                 )
@@ -112,6 +128,12 @@ impl<'t> ParentTable<'t> {
                 error
             });
         }
+        Ok(Self::from_rows("", rows))
+    }
+
+    /// Indexes the symbols of `file`.
+    pub(super) fn from_rows(file: &str, rows: Rows<'t>) -> Self {
+        let Rows { entries, blocks, missing_rows, .. } = rows;
         let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
         blocks_by_name.sort_by_key(|b| blocks[b.index()].name);
 
@@ -140,7 +162,7 @@ impl<'t> ParentTable<'t> {
                 locals.push(count);
             }
         }
-        Ok(ParentTable {
+        ParentTable {
             file: file.to_owned(),
             entries,
             blocks: IdVec::from_vec(blocks),
@@ -150,7 +172,50 @@ impl<'t> ParentTable<'t> {
             by_addr,
             locals,
             missing_rows,
-        })
+            matching: Matching::Exact,
+            compared: Vec::new(),
+            knows_files: true,
+            addresses: OnceLock::new(),
+        }
+    }
+
+    /// The same table for a kernel that compares names in another way.
+    pub(super) fn with_matching(mut self, matching: Matching) -> Self {
+        self.matching = matching;
+        self.compared.clear();
+        if matching != Matching::Exact {
+            self.compared = (0..self.entries.len() as u32).collect();
+            let key = |&i: &u32| {
+                let entry = &self.entries[i as usize];
+                (matching.compared(entry.name), entry.addr, i)
+            };
+            self.compared.par_sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        }
+        self
+    }
+
+    /// How the kernel compares names.
+    pub fn matching(&self) -> Matching {
+        self.matching
+    }
+
+    /// Whether the table says which file a local symbol is of.
+    pub fn knows_files(&self) -> bool {
+        self.knows_files
+    }
+
+    /// The place of symbol `index` among all whose names the kernel takes for the same, by
+    /// address. Differs from [`ParentTable::rank`] only where names are cut.
+    pub fn compared_rank(&self, index: u32) -> Rank {
+        let entry = self.entries[index as usize];
+        let name = self.matching.compared(entry.name);
+        let name_of = |i: &u32| self.matching.compared(self.entries[*i as usize].name);
+        let from = self.compared.partition_point(|i| name_of(i) < name);
+        let group = &self.compared[from..];
+        let group = &group[..group.partition_point(|i| name_of(i) == name)];
+        let position =
+            group.partition_point(|&i| (self.entries[i as usize].addr, i) <= (entry.addr, index));
+        Rank { position: position as u32, total: group.len() as u32 }
     }
 
     /// Path the text was read from.
@@ -202,6 +267,36 @@ impl<'t> ParentTable<'t> {
         let from = locals.partition_point(|&i| i < first);
         let tail = &locals[from..];
         &tail[..tail.partition_point(|&i| i < end)]
+    }
+
+    /// Indexes of all symbols called `name`, by address.
+    pub fn named(&self, name: &str) -> &[u32] {
+        &self.by_addr[self.group(name)]
+    }
+
+    /// The symbol at exactly `addr`; of several the first in the table, functions first.
+    pub fn at_address(&self, addr: u64) -> Option<u32> {
+        self.at_addresses(addr)
+            .iter()
+            .copied()
+            .min_by_key(|&i| (self.entries[i as usize].kind != STT_FUNC, i))
+    }
+
+    /// Indexes of all symbols at exactly `addr`, in table order.
+    pub fn at_addresses(&self, addr: u64) -> &[u32] {
+        let order = self.addresses.get_or_init(|| {
+            let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
+            order.par_sort_unstable_by_key(|&i| (self.entries[i as usize].addr, i));
+            order
+        });
+        let of = |i: &u32| self.entries[*i as usize].addr;
+        let tail = &order[order.partition_point(|i| of(i) < addr)..];
+        &tail[..tail.partition_point(|i| of(i) == addr)]
+    }
+
+    /// Indexes of the LOCAL symbols called `name`, of any file, in table order.
+    pub fn locals(&self, name: &str) -> &[u32] {
+        self.of_class(name, Class::Local)
     }
 
     /// Indexes of the GLOBAL and WEAK symbols called `name`, in table order.

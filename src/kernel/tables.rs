@@ -47,6 +47,17 @@ pub struct NoiseField {
     pub end: u64,
 }
 
+/// Where a row says which code may take the place of the code it describes.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement {
+    /// Applies to rows of this size.
+    pub row: u64,
+    /// Offset of the field that points to the code.
+    pub field: u64,
+    /// Offset of the byte that holds the length of that code.
+    pub length: u64,
+}
+
 /// One kind of table section.
 #[derive(Debug)]
 pub struct Table {
@@ -62,6 +73,8 @@ pub struct Table {
     pub filter: Filter,
     /// Noise in a row.
     pub noise: &'static [NoiseField],
+    /// Fields that lead to alternative code.
+    pub replacement: &'static [Replacement],
     /// Rows are part of the verdict of the function they describe. False for tables that
     /// only follow from the code.
     pub verdict: bool,
@@ -80,6 +93,7 @@ const PLAIN: Table = Table {
     code: 0,
     filter: Filter::None,
     noise: &[],
+    replacement: &[],
     verdict: true,
     dropped_by_drop_in: false,
 };
@@ -128,6 +142,11 @@ pub static TABLES: [Table; 25] = [
         section: ".altinstructions",
         machines: &["x86_64", "aarch64", "s390x", "loongarch64"],
         row: RowSize::Struct("ALT_STRUCT_SIZE"),
+        replacement: &[
+            Replacement { row: 12, field: 4, length: 11 },
+            Replacement { row: 13, field: 4, length: 11 },
+            Replacement { row: 14, field: 4, length: 13 },
+        ],
         ..PLAIN
     },
     // include/linux/static_call_types.h: call site, key with flags in its low bits.
@@ -200,6 +219,8 @@ pub fn find(section: &str, arch: &Arch) -> Option<usize> {
 #[derive(Clone, Debug, Default)]
 pub struct StructSizes {
     given: IndexMap<String, String>,
+    /// What the kernel's own type information says.
+    image: Vec<(&'static str, u64)>,
     /// Ask the object (sh_entsize) when nothing is given. The drop-in does not.
     pub from_object: bool,
 }
@@ -208,7 +229,13 @@ impl StructSizes {
     /// Sizes as given, by variable name (`BUG_STRUCT_SIZE`); later ones win. They are parsed
     /// when needed, so that a size nobody needs can be anything.
     pub fn new(given: impl IntoIterator<Item = (String, String)>, from_object: bool) -> Self {
-        StructSizes { given: given.into_iter().collect(), from_object }
+        StructSizes { given: given.into_iter().collect(), image: Vec::new(), from_object }
+    }
+
+    /// The same with sizes from the kernel's image, which count where nothing else tells.
+    pub fn with_image(mut self, sizes: Vec<(&'static str, u64)>) -> Self {
+        self.image = sizes;
+        self
     }
 
     /// The size called `name`, if it is given. Fails when it is no positive number.
@@ -229,6 +256,9 @@ impl StructSizes {
         }
         if self.from_object && entsize > 1 {
             return Ok(entsize);
+        }
+        if let Some(&(_, size)) = self.image.iter().find(|(known, _)| *known == name) {
+            return Ok(size);
         }
         Err(Error::broken("struct-size-missing", format!("{name} not set"))
             .in_section(section)

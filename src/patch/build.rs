@@ -8,19 +8,21 @@ use super::output::{Output, Table};
 use super::resolve::{KlpReloc, Replaced, Resolution, Resolver};
 use super::sites;
 use super::strings::Strings;
+use crate::arch::RelocClass;
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
+use crate::diff::spans::Spans;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
-use crate::elf::object::{Home, Reloc};
+use crate::elf::object::{Home, Reloc, Section};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 
 /// One relocation of the output: its section, its index there, and how it was in the input.
@@ -48,10 +50,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let object = comparer.patched.layout.object;
         let mut moves = IndexMap::default();
         for (&table, rows) in &selection.rows {
-            let table = &comparer.patched.rows.tables[usize::from(table)];
-            let size = object.section(table.section).size;
+            let table = &comparer.patched.rows.tables[table as usize];
+            let size = object.section_size(table.section);
             let spans = rows.iter().map(|&row| table.span(row as usize, size));
             moves.insert(table.section, packed(spans));
+        }
+        for (&section, parts) in &selection.parts {
+            moves.insert(section, aligned(parts, object.section(section).align));
         }
         if let Some(unwind) = &selection.unwind {
             let spans = |size: u64| {
@@ -94,8 +99,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     /// Debug information about code that is not in the patch is dropped.
     fn is_dangling(&self, symbol: SymbolId<Patched>) -> bool {
-        let section = self.layout().object.section_of(symbol);
-        section.is_none_or(|s| !self.selection.sections[s])
+        !self.selection.has_symbol(self.layout().object, symbol)
     }
 
     /// Sections that are in the selection but have no place in the output.
@@ -151,12 +155,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let section = object.section(id);
             let (data, size) = match self.moves.get(&id) {
                 Some(moves) => {
-                    let kept = moves
-                        .iter()
-                        .flat_map(|&(start, end, _)| &section.data[start as usize..end as usize]);
-                    let data: Vec<u8> = kept.copied().collect();
-                    let size = data.len() as u64;
-                    (data, size)
+                    let size = moves.last().map_or(0, |&(start, end, to)| to + (end - start));
+                    (self.assemble(&section, moves, size), size)
                 }
                 None => (section.data.to_vec(), section.size),
             };
@@ -192,6 +192,20 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(())
     }
 
+    /// The bytes of a section that is not carried whole, with filler between its parts.
+    fn assemble(&self, section: &Section<'_>, moves: &Moves, size: u64) -> Vec<u8> {
+        if section.kind == abi::SHT_NOBITS {
+            return Vec::new();
+        }
+        let filler = if section.is_text() { self.layout().arch.filler } else { &[0][..] };
+        let mut data: Vec<u8> = (0..size as usize).map(|i| filler[i % filler.len()]).collect();
+        for &(start, end, to) in moves {
+            let bytes = &section.data[start as usize..end as usize];
+            data[to as usize..to as usize + bytes.len()].copy_from_slice(bytes);
+        }
+        data
+    }
+
     fn copy_symbols(
         &self,
         output: &mut Output<'_>,
@@ -207,8 +221,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let symbol = object.symbol(id);
             let home = match symbol.home {
                 Home::Section(section) => match output.sections.get(&section) {
-                    Some(&index) => OutHome::Section(index),
-                    None => OutHome::Undefined,
+                    Some(&index) if self.selection.has_symbol(object, id) => {
+                        OutHome::Section(index)
+                    }
+                    _ => OutHome::Undefined,
                 },
                 Home::Absolute => OutHome::Reserved(abi::SHN_ABS),
                 Home::Reserved(abi::SHN_LIVEPATCH) => OutHome::Reserved(abi::SHN_LIVEPATCH),
@@ -232,7 +248,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 bind: if replaced { abi::STB_LOCAL } else { symbol.bind },
                 other: symbol.other,
                 home,
-                value: symbol.value,
+                value: match symbol.home {
+                    Home::Section(section) if !section_symbol => self.offset(section, symbol.value),
+                    _ => symbol.value,
+                },
                 size: symbol.size,
             });
         }
@@ -255,7 +274,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     continue;
                 }
                 let target = refs.resolve(&reloc)?;
-                let addend = self.remap(object.section_of(target.symbol), target.addend);
+                let addend = self.remap(&refs, &reloc, target)?;
                 self.check_range(&refs, section, &reloc, target.symbol, target.addend)?;
                 out.push(OutReloc {
                     offset: self.offset(section, reloc.offset),
@@ -268,7 +287,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 section,
                 object
                     .rela_section(section)
-                    .map_or(abi::SHF_INFO_LINK, |r| object.section(r).flags),
+                    .map_or(abi::SHF_INFO_LINK, |r| object.section_flags(r)),
                 out,
             );
         }
@@ -278,7 +297,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             if let Some(rela) = object.rela_section(section) {
                 let index = output.sections[&section];
                 if output.object.sections[index].relocs.is_empty() {
-                    output.set_relocs(section, object.section(rela).flags, Vec::new());
+                    output.set_relocs(section, object.section_flags(rela), Vec::new());
                 }
             }
         }
@@ -314,11 +333,24 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         self.moves.get(&section).and_then(|m| moved(m, offset)).unwrap_or(offset)
     }
 
-    /// References into a table that was cut down follow its rows.
-    fn remap(&self, target: Option<SectionId<Patched>>, addend: i64) -> i64 {
-        let moves = target.and_then(|t| self.moves.get(&t));
-        let at = u64::try_from(addend).ok();
-        moves.zip(at).and_then(|(m, at)| moved(m, at)).map_or(addend, |at| at as i64)
+    /// References through its symbol into a section that is not carried whole follow the
+    /// part they mean.
+    fn remap(
+        &self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+        target: Ref<Patched>,
+    ) -> Result<i64> {
+        let object = self.layout().object;
+        let moves = object.section_of(target.symbol).and_then(|t| self.moves.get(&t));
+        let Some(moves) = moves.filter(|_| object.symbol_kind(target.symbol) == abi::STT_SECTION)
+        else {
+            return Ok(target.addend);
+        };
+        let at = refs.target_offset(&Reloc { addend: target.addend, ..*reloc })?;
+        let to = u64::try_from(at).ok().and_then(|at| moved(moves, at));
+        let Some(to) = to else { return Ok(target.addend) };
+        Ok(target.addend.wrapping_add(to as i64).wrapping_sub(at))
     }
 
     /// A reference must not leave the section it names (spec section 20).
@@ -331,12 +363,19 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         addend: i64,
     ) -> Result<()> {
         let object = self.layout().object;
-        let Some(home) = object.section_of(symbol).filter(|&s| self.selection.sections[s]) else {
+        let home = object.section_of(symbol).filter(|_| self.selection.has_symbol(object, symbol));
+        let Some(home) = home else {
             return Ok(());
         };
+        // A row of a jump table is relative to the table: the distance between the two is in
+        // the addend.
+        let class = self.layout().arch.reloc(reloc.kind)?.class;
+        if class == RelocClass::PcRelative && !object.section(section).is_text() {
+            return Ok(());
+        }
         let relative = Reloc { addend, ..*reloc };
-        let at = refs.target_offset(&relative)?.wrapping_add(object.symbol(symbol).value as i64);
-        if at >= 0 && at as u64 <= object.section(home).size {
+        let at = refs.target_offset(&relative)?.wrapping_add(object.symbol_value(symbol) as i64);
+        if at >= 0 && at as u64 <= object.section_size(home) {
             return Ok(());
         }
         let base = object.section_name(section);
@@ -359,7 +398,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let object = self.layout().object;
         let mut data = Vec::new();
         if let Some(section) = self.layout().section_named(".modinfo") {
-            for text in object.section(section).data.split(|&b| b == 0) {
+            for text in object.contents(section).split(|&b| b == 0) {
                 const KEY: &[u8] = b"import_ns=";
                 if let Some(at) = text.windows(KEY.len()).position(|w| w == KEY) {
                     data.extend_from_slice(&text[at..]);
@@ -522,6 +561,19 @@ fn packed(spans: impl Iterator<Item = (u64, u64)>) -> Moves {
             (start, end, at)
         })
         .collect()
+}
+
+/// Places parts of a section one behind the other, each as well aligned as it was.
+fn aligned(parts: &Spans, align: u64) -> Moves {
+    let align = align.max(1);
+    let mut next: u64 = 0;
+    let place = |(start, end): (u64, u64)| {
+        // Same remainder, so that what was aligned inside the section still is.
+        let to = next + (start % align + align - next % align) % align;
+        next = to + (end - start);
+        (start, end, to)
+    };
+    parts.iter().map(place).collect()
 }
 
 /// New place of a byte of a packed section; `None` when it was dropped.

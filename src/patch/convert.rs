@@ -44,8 +44,11 @@ pub fn to_klp_module<S: Side>(
         .map_err(|e| e.in_file(object.file()))
 }
 
-/// [`to_klp_module`] on a model.
-fn convert(
+/// [`to_klp_module`] on a model: the klp flavour of what [`super::build`] makes.
+///
+/// The result is final. `ld -r` turns SHN_LIVEPATCH into SHN_ABS and drops
+/// SHF_RELA_LIVEPATCH, so only the kpatch flavour can be linked.
+pub fn convert(
     mut object: OutObject,
     options: &ConvertOptions,
     para_struct_size: Option<u64>,

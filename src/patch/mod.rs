@@ -2,7 +2,9 @@
 
 pub mod build;
 pub mod convert;
+pub mod live;
 mod output;
 pub mod resolve;
+pub mod siblings;
 mod sites;
 mod strings;

@@ -8,13 +8,14 @@ use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
-use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
 use crate::error::{Error, Result};
+use crate::kernel::kallsyms;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::parent::{Found, Parent};
 use crate::kernel::refs::{Effective, Refs};
-use crate::kernel::symtab::BlockId;
+use crate::patch::live::{Blocks, Live};
 
 /// How a symbol's position among its namesakes is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,9 @@ pub struct Target<'p> {
     /// The object that is patched.
     pub parent: &'p Parent<'p>,
     /// The parent's FILE block of each original symbol.
-    pub blocks: IdVec<SymbolId<Orig>, Option<BlockId>>,
+    pub blocks: Blocks,
+    /// What the image says, when it was given.
+    pub live: Option<Live<'p>>,
     /// How positions are written.
     pub sympos: Sympos,
     /// kpatch's `--klp-arch`.
@@ -47,7 +50,9 @@ pub struct KlpReloc {
     pub reloc: Reloc<Patched>,
     /// Addend relative to the symbol.
     pub addend: i64,
-    /// The symbol it needs.
+    /// The symbol it needs, as the patched object has it.
+    pub meant: SymbolId<Patched>,
+    /// The same in the running kernel.
     pub symbol: KlpSymbol,
     /// The symbol is exported, and the parent is a module.
     pub external: bool,
@@ -93,6 +98,8 @@ pub struct Replaced {
     pub old_size: u64,
     /// Position among its namesakes.
     pub sympos: u64,
+    /// Its place in the parent's table, when it is there.
+    pub entry: Option<u32>,
 }
 
 /// Looks symbols of the patched object up in the parent.
@@ -120,8 +127,16 @@ impl<'a> Resolver<'a, '_, '_, '_> {
 
     /// Looks a symbol up in the parent.
     pub fn lookup(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
-        let block = self.comparer.twins.orig_symbol(id).and_then(|twin| self.target.blocks[twin]);
-        self.target.parent.lookup(self.name(id), block)
+        let parent = self.target.parent;
+        let twin = self.comparer.twins.orig_symbol(id);
+        let block = twin.and_then(|twin| self.target.blocks[twin]);
+        match (&self.target.live, twin) {
+            (Some(live), Some(twin)) => {
+                let object = self.comparer.orig.layout.object;
+                live.lookup(parent, object, twin, self.name(id), block)
+            }
+            _ => parent.lookup(self.name(id), block),
+        }
     }
 
     /// Whether a key is defined in another object than vmlinux.
@@ -161,15 +176,34 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 let name = self.name(symbol);
                 let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
                 self.check_local(symbol, &found)?;
+                self.check_listed(&found)?;
                 Ok(Replaced {
                     symbol,
                     name: found.name.to_owned(),
                     old_addr: found.addr,
                     old_size: found.size,
                     sympos: self.sympos(&found),
+                    entry: found.index,
                 })
             })
             .collect()
+    }
+
+    /// Fails for a symbol that livepatch cannot find because kallsyms leaves it out.
+    fn check_listed(&self, found: &Found<'_>) -> Result<()> {
+        if self.target.sympos == Sympos::DropIn || found.exported || kallsyms::lists(found.name) {
+            return Ok(());
+        }
+        Err(Error::refused(
+            "unlisted-symbol",
+            format!(
+                "the kernel does not list '{}' in kallsyms, so livepatch cannot find it",
+                found.name
+            ),
+        )
+        .in_file(self.target.parent.table().file())
+        .at_symbol(found.name)
+        .advise("give the symbol a name that kallsyms keeps, or make the code not refer to it"))
     }
 
     fn check_local(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
@@ -219,8 +253,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             }
             resolution.klp.push(self.klp_reloc(section, &reloc, target.symbol, target.addend)?);
             resolution.moved.insert((section, index));
-            let homeless = object.section_of(target.symbol).is_none_or(|s| !selection.sections[s]);
-            if homeless {
+            if !selection.has_symbol(object, target.symbol) {
                 candidates.push(target.symbol);
             }
         }
@@ -253,6 +286,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             .at_offset(reloc.offset));
         }
         let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
+        self.check_listed(&found)?;
         let view = layout.object.symbol(symbol);
         let changed_function = view.kind == abi::STT_FUNC
             && self.statuses.symbols[symbol] == Status::Changed
@@ -261,6 +295,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             section,
             reloc: *reloc,
             addend,
+            meant: symbol,
             external: in_module && found.exported,
             symbol: KlpSymbol {
                 name: found.name.to_owned(),
@@ -299,7 +334,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         {
             return Ok(false);
         }
-        if object.section_of(target.symbol).is_some_and(|s| selection.sections[s]) {
+        if selection.has_symbol(object, target.symbol) {
             return Ok(symbol.kind == abi::STT_FUNC
                 && layout.parent(target.symbol).is_none()
                 && (arch.is_function_pointer)(reloc.kind, target.addend)

@@ -173,7 +173,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
             if HIDDEN.contains(&base_name) {
                 return Ok(());
             }
-            for reloc in self.object.relocs(base).iter() {
+            for reloc in self.object.table_relocs(id).iter() {
                 lines.push(format!(
                     "rela {}+{:#x} type={} {}",
                     latin1(base_name),

@@ -50,6 +50,8 @@ pub(super) struct Expected {
     pub changed: Option<BTreeSet<String>>,
     /// Names of the functions that are new.
     pub new: Option<BTreeSet<String>>,
+    /// Text that the error or refusal must have.
+    pub says: Option<String>,
     /// Number of functions of the output, as kpatch's tests count them: the `t` and `T` of nm.
     pub functions: Option<usize>,
     /// Canonical form of the output.
@@ -59,7 +61,7 @@ pub(super) struct Expected {
 impl Expected {
     /// Nothing but an exit status.
     pub fn exit(exit: Exits) -> Expected {
-        Expected { exit, changed: None, new: None, functions: None, golden: None }
+        Expected { exit, changed: None, new: None, says: None, functions: None, golden: None }
     }
 }
 

@@ -16,24 +16,28 @@ pub(super) struct Compiler {
 }
 
 /// Options for all compilers and machines.
-pub(super) const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -fno-pic \
-     -fno-asynchronous-unwind-tables -fno-stack-protector -fno-strict-aliasing -std=gnu11 \
-     -Wall -Werror";
+pub(super) const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections \
+     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-stack-protector \
+     -fno-strict-aliasing -std=gnu11 -Wall -Werror";
 
-const X86: &str = "-pg -mfentry -mcmodel=kernel -mno-red-zone";
+// Options: arch/*/Makefile of Linux 6.1 to 6.12, and what kpatch-build adds.
+const X86: &str = "-pg -mfentry -mcmodel=kernel -mno-red-zone -fno-pic";
 const X86_VARIANTS: &[(&str, &str)] = &[
     ("plain", ""),
     ("branch", "-fcf-protection=branch"),
     ("patchable", "-fpatchable-function-entry=16,16"),
 ];
 const PLAIN: &[(&str, &str)] = &[("plain", "")];
-const AARCH64: &str = "-mgeneral-regs-only -fpatchable-function-entry=2";
-const PPC64LE: &str = "-pg -mprofile-kernel -mabi=elfv2 -mcmodel=medium -msoft-float";
-const PPC64LE_CLANG: &str =
-    "--target=powerpc64le-linux-gnu -fpatchable-function-entry=2 -msoft-float";
-const S390X: &str = "-pg -mfentry -mrecord-mcount -mnop-mcount -msoft-float -march=z13";
-const S390X_CLANG: &str =
-    "--target=s390x-linux-gnu -pg -mfentry -mnop-mcount -mrecord-mcount -msoft-float -march=z13";
+const AARCH64: &str = "-mgeneral-regs-only -fno-pic -fpatchable-function-entry=2";
+const POWERPC64: &str = "-mabi=elfv2 -msoft-float -mno-altivec -mno-vsx -fno-pic \
+     -fno-optimize-sibling-calls -mcmodel=large -mprofile-kernel -pg";
+const S390X: &str = "-m64 -march=z13 -msoft-float -fno-section-anchors -fPIE -pg -mfentry \
+     -mrecord-mcount -mnop-mcount";
+
+const S390X_CLANG: &str = "--target=s390x-linux-gnu -m64 -march=z13 -msoft-float -fPIE -pg \
+     -mfentry -mrecord-mcount -mnop-mcount";
+const LOONGARCH64: &str = "--target=loongarch64-linux-gnusf -msoft-float \
+     -fpatchable-function-entry=2 -fPIC -fno-direct-access-external-data";
 
 const fn x86(name: &'static str) -> Compiler {
     Compiler { name, command: name, arch: "x86_64", flags: X86, variants: X86_VARIANTS }
@@ -49,29 +53,23 @@ const fn other(
 }
 
 /// All that are known here. A compiler that is not installed is skipped, counted and named.
-pub(super) const COMPILERS: [Compiler; 12] = [
+pub(super) const COMPILERS: [Compiler; 11] = [
     x86("gcc-12"),
     x86("clang-14"),
     x86("clang-16"),
     x86("clang-19"),
     x86("clang-22"),
     other("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-gcc", "aarch64", AARCH64),
-    other("powerpc64le-linux-gnu-gcc", "powerpc64le-linux-gnu-gcc", "powerpc64le", PPC64LE),
+    other("powerpc64le-linux-gnu-gcc", "powerpc64le-linux-gnu-gcc", "powerpc64", POWERPC64),
     other("s390x-linux-gnu-gcc", "s390x-linux-gnu-gcc", "s390x", S390X),
     other(
         "clang-19-aarch64",
         "clang-19",
         "aarch64",
-        "--target=aarch64-linux-gnu -mgeneral-regs-only -fpatchable-function-entry=2",
+        "--target=aarch64-linux-gnu -mgeneral-regs-only -fno-pic -fpatchable-function-entry=2",
     ),
-    other("clang-22-powerpc64le", "clang-22", "powerpc64le", PPC64LE_CLANG),
     other("clang-19-s390x", "clang-19", "s390x", S390X_CLANG),
-    other(
-        "clang-19-loongarch64",
-        "clang-19",
-        "loongarch64",
-        "--target=loongarch64-linux-gnu -fpatchable-function-entry=2",
-    ),
+    other("clang-19-loongarch64", "clang-19", "loongarch64", LOONGARCH64),
 ];
 
 impl Compiler {

@@ -19,6 +19,7 @@ struct Wanted {
     exit: Option<u8>,
     changed: Option<BTreeSet<String>>,
     new: Option<BTreeSet<String>>,
+    says: Option<String>,
     functions: Option<usize>,
     golden: Option<PathBuf>,
 }
@@ -57,7 +58,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
     if file.what.trim().is_empty() {
         return Err(bad("`what` must say why the case exists".to_owned()));
     }
-    let Wanted { exit, changed, new, functions, golden } = file.expected;
+    let Wanted { exit, changed, new, says, functions, golden } = file.expected;
     let there = |path: PathBuf| {
         let path = folder.join(path);
         if path.is_file() { Ok(path) } else { Err(bad(format!("{} is missing", path.display()))) }
@@ -99,6 +100,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
             exit: exit.map_or(Exits::Unknown, Exits::Is),
             changed,
             new,
+            says,
             functions,
             golden: maybe(golden)?,
         },
@@ -128,6 +130,7 @@ pub(super) fn write(folder: &Path, case: &Case, what: &str) -> Result<()> {
             },
             changed: case.expected.changed.clone(),
             new: case.expected.new.clone(),
+            says: case.expected.says.clone(),
             functions: None,
             golden: None,
         },

@@ -163,6 +163,11 @@ fn expectations(case: &Case, outcome: &Outcome, differences: &mut Vec<String>) -
     {
         differences.push(format!("{} without a reason", verdict(outcome.exit)));
     }
+    if let Some(says) = &expected.says
+        && !outcome.message.as_deref().unwrap_or("").contains(says.as_str())
+    {
+        differences.push(format!("the message does not say '{says}'{message}"));
+    }
     for (status, wanted) in [("changed", &expected.changed), ("new", &expected.new)] {
         let Some(wanted) = wanted else { continue };
         let found: BTreeSet<&str> = outcome

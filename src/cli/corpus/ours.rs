@@ -105,6 +105,8 @@ fn attempt(
         parent: symtab.map(|symtab| ParentFiles {
             name: &case.parent,
             symtab,
+            image: None,
+            strict: false,
             symvers: Input { name: &symvers_name, data: &symvers_text },
         }),
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),

@@ -10,9 +10,10 @@ use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::{COMPILERS, Compiler, FLAGS};
 use crate::error::{Error, Result};
 
-const KEYS: [&str; 8] = ["what", "changed", "new", "exit", "only", "flags", "needs-symbol", "arch"];
+const KEYS: [&str; 9] =
+    ["what", "changed", "new", "exit", "says", "only", "machines", "flags", "needs-symbol"];
 
-/// Sizes of the rows our sources write on x86_64.
+/// Sizes of the rows our sources write.
 const STRUCT_SIZES: [(&str, &str); 6] = [
     ("ALT_STRUCT_SIZE", "14"),
     ("BUG_STRUCT_SIZE", "12"),
@@ -138,7 +139,7 @@ impl Header {
             return Err(header.bad(path, "no `//# what:` line says why the case exists"));
         }
         if !COMPILERS.iter().any(|c| header.is_for(c)) {
-            return Err(header.bad(path, "`only` and `arch` name no compiler known here"));
+            return Err(header.bad(path, "`only` and `machines` name no compiler known here"));
         }
         Ok(Some(header))
     }
@@ -152,22 +153,22 @@ impl Header {
         self.directives.get("what").map_or("", String::as_str)
     }
 
-    /// The directive for this compiler, its machine, its family, or all.
+    /// The directive for this machine and family, machine, compiler, family, or all.
     fn directive(&self, key: &str, compiler: &Compiler) -> &str {
-        let keys = [compiler.name, compiler.arch, compiler.family()].map(|n| format!("{key}[{n}]"));
-        keys.iter()
-            .map(String::as_str)
-            .chain([key])
-            .find_map(|key| self.directives.get(key))
+        let (machine, family) = (compiler.arch, compiler.family());
+        [&format!("{machine}-{family}"), machine, compiler.command, family]
+            .iter()
+            .find_map(|who| self.directives.get(&format!("{key}[{who}]")))
+            .or_else(|| self.directives.get(key))
             .map_or("", String::as_str)
     }
 
     fn is_for(&self, compiler: &Compiler) -> bool {
         let names = |key: &str, of: &[&str]| {
-            let wanted = self.directives.get(key).map_or("", String::as_str);
+            let wanted = self.directive(key, compiler);
             wanted.is_empty() || wanted.split_whitespace().any(|w| of.contains(&w))
         };
-        names("only", &[compiler.name, compiler.family()]) && names("arch", &[compiler.arch])
+        names("only", &[compiler.command, compiler.family()]) && names("machines", &[compiler.arch])
     }
 
     /// The cases this source makes for one compiler, none when it is not for it.
@@ -190,7 +191,7 @@ impl Header {
         }
         let named = exit == 0 || exit == 3;
         let needs = self.directive("needs-symbol", compiler);
-        let sizes: &[(&str, &str)] = if compiler.arch == "x86_64" { &STRUCT_SIZES } else { &[] };
+        let says = self.directive("says", compiler);
         let case = |&(variant, flags): &(&str, &str)| Case {
             name: format!("{prefix}{}/{variant}/{}", compiler.name, self.name),
             objects: Objects::Source(Source {
@@ -208,13 +209,14 @@ impl Header {
             symtab: Symtab::OfOrig,
             symvers: None,
             module: "corpus".to_owned(),
-            env: sizes.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            env: STRUCT_SIZES.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             drop_in: false,
             klp_arch: false,
             test: None,
             expected: Expected {
                 changed: named.then(|| changed.clone()),
                 new: named.then(|| new.clone()),
+                says: (!says.is_empty()).then(|| says.to_owned()),
                 ..Expected::exit(Exits::Is(exit))
             },
         };

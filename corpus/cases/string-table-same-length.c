@@ -1,0 +1,19 @@
+//# what: a string of a constant table differs in its first letters only, and no function changes
+//# exit: 2
+#include "kernel.h"
+
+static const char *const state_names[] = {
+	"idle",
+	"running",
+#ifdef PATCHED
+	"shipped",
+#else
+	"stopped",
+#endif
+	"dead",
+};
+
+const char *state_name(u32 state)
+{
+	return state < 4 ? state_names[state] : "?";
+}

@@ -1,0 +1,231 @@
+//! Mutates one thing at a time in a copy of an object, compares the pair and judges the
+//! answer: exactly the functions that the mutation reaches must be named. Used by the test
+//! `mutation` (a sample) and by the example `mutate` (a long run).
+
+pub mod change;
+pub mod map;
+pub mod noise;
+pub mod subjects;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use klp_diff::error::Class as ErrorClass;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job};
+
+use map::Reach;
+
+/// What the comparison answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Unchanged,
+    Changed(BTreeSet<String>),
+    Refused(String),
+    Broken(String),
+}
+
+/// Compares two objects as `klp-diff ORIG PATCHED` does.
+pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) -> Answer {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new(sizes.clone(), true),
+        drop_in: false,
+        klp_arch: false,
+    };
+    let mut report = Report::default();
+    match klp_diff::run(&job, &mut report) {
+        Err(e) => {
+            let details = e.details().first().map(|d| format!(" [{d}]")).unwrap_or_default();
+            let text = format!("{}: {e}{details}", e.code());
+            if e.class() == ErrorClass::Refused {
+                Answer::Refused(text)
+            } else {
+                Answer::Broken(text)
+            }
+        }
+        Ok(_) if report.is_changed() => {
+            Answer::Changed(report.functions.iter().map(|f| f.name.clone()).collect())
+        }
+        Ok(_) => Answer::Unchanged,
+    }
+}
+
+/// How an answer compares with what the mutation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Exactly the functions were named.
+    Reported,
+    /// Refused, although a patch could express it.
+    Refused,
+    /// Refused, and rightly: ftrace cannot hook the function, or it is data.
+    RightlyRefused,
+    /// Something was not named, or the pair was found unchanged.
+    Missed,
+    /// Functions were named that it does not reach.
+    FalseAlarm,
+    /// Noise, or unreachable bytes, and nothing was named.
+    Quiet,
+}
+
+pub fn judge(reach: &Reach, unpatchable: bool, answer: &Answer) -> Outcome {
+    match answer {
+        Answer::Changed(named) => {
+            if !reach.must.is_subset(named) || named.is_empty() && !reach.loud {
+                Outcome::Missed
+            } else if reach.loud
+                || reach.unknown
+                || named.iter().all(|n| reach.must.contains(n) || reach.may.contains(n))
+            {
+                Outcome::Reported
+            } else {
+                Outcome::FalseAlarm
+            }
+        }
+        Answer::Unchanged => {
+            if !reach.must.is_empty() || reach.loud {
+                Outcome::Missed
+            } else {
+                Outcome::Quiet
+            }
+        }
+        Answer::Refused(_) | Answer::Broken(_) => {
+            if reach.must.is_empty() && !reach.loud && !reach.unknown {
+                Outcome::FalseAlarm
+            } else if reach.loud || reach.unknown || unpatchable {
+                Outcome::RightlyRefused
+            } else {
+                Outcome::Refused
+            }
+        }
+    }
+}
+
+/// Numbers of outcomes by class of mutation.
+#[derive(Default)]
+pub struct Tally {
+    pub counts: BTreeMap<&'static str, BTreeMap<Outcome, usize>>,
+    pub bad: Vec<String>,
+    pub objects: usize,
+}
+
+impl Tally {
+    pub fn add(&mut self, class: &'static str, outcome: Outcome, text: impl FnOnce() -> String) {
+        *self.counts.entry(class).or_default().entry(outcome).or_default() += 1;
+        if matches!(outcome, Outcome::Missed | Outcome::FalseAlarm | Outcome::Refused) {
+            self.bad.push(format!("{outcome:?} {class}: {}", text()));
+        }
+    }
+
+    pub fn total(&self, outcome: Outcome) -> usize {
+        self.counts.values().filter_map(|c| c.get(&outcome)).sum()
+    }
+
+    pub fn all(&self) -> usize {
+        self.counts.values().flat_map(BTreeMap::values).sum()
+    }
+
+    pub fn print(&self) {
+        use Outcome::*;
+        let columns = [Reported, Refused, RightlyRefused, Missed, FalseAlarm, Quiet];
+        println!(
+            "{:24}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "class", "reported", "refused", "rightly", "missed", "alarms", "quiet"
+        );
+        for (class, counts) in &self.counts {
+            let cells: String =
+                columns.iter().map(|c| format!("{:>10}", counts.get(c).unwrap_or(&0))).collect();
+            println!("{class:24}{cells}");
+        }
+        println!(
+            "{} mutations of {} objects: {} missed, {} refused, {} false alarms",
+            self.all(),
+            self.objects,
+            self.total(Missed),
+            self.total(Refused),
+            self.total(FalseAlarm)
+        );
+    }
+}
+
+/// A small generator of numbers, so that a run can be repeated by its seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len() as u64) as usize)
+    }
+}
+
+/// This repository's cases that have something of every class.
+pub const CASES: [&str; 14] = [
+    "jump-label",
+    "static-call",
+    "extable",
+    "trap-flags",
+    "alternative",
+    "alternative-replacement",
+    "lock-prefix",
+    "switch-lookup",
+    "switch-jump-table",
+    "constant-table",
+    "local-array",
+    "string-table",
+    "cold-part",
+    "several-changes",
+];
+
+/// `count` mutations of each class and one run of each kind of noise, for every subject.
+pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &mut Tally) {
+    use klp_diff::elf::ids::Patched;
+    use klp_diff::elf::object::Object;
+    use klp_diff::kernel::layout::Layout;
+    for (number, subject) in subjects.iter().enumerate() {
+        let mut random = Random(seed.wrapping_mul(0x1_0000_0001).wrapping_add(number as u64));
+        let own = compare(&subject.bytes, &subject.bytes, &subject.sizes);
+        if own != Answer::Unchanged {
+            tally.add("itself", Outcome::FalseAlarm, || format!("{}: {own:?}", subject.name));
+            continue;
+        }
+        let Ok(object) = Object::<Patched>::parse(&subject.name, &subject.bytes) else { continue };
+        let Ok(layout) = Layout::new(&object) else { continue };
+        tally.objects += 1;
+        let map = map::Map::new(&layout, &subject.sizes);
+        let mutator = change::Mutator::new(&map, &subject.bytes);
+        for class in change::CLASSES {
+            for _ in 0..count {
+                let Some(mutation) = mutator.make(class, &mut random) else { break };
+                let answer = compare(&subject.bytes, &mutation.bytes, &subject.sizes);
+                let answer = match answer {
+                    Answer::Changed(names) => {
+                        Answer::Changed(names.iter().map(|n| map.canonical(n).to_owned()).collect())
+                    }
+                    other => other,
+                };
+                let unpatchable = change::has_unpatchable(&map, &mutation.reach.must);
+                let outcome = judge(&mutation.reach, unpatchable, &answer);
+                tally.add(mutation.class, outcome, || {
+                    format!(
+                        "{}: {}: wanted {:?}, got {answer:?}",
+                        subject.name, mutation.text, mutation.reach
+                    )
+                });
+            }
+        }
+        noise::run(subject, &object, &mut random, tally);
+    }
+}

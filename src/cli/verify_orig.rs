@@ -1,0 +1,367 @@
+//! `klp-diff verify-orig --image vmlinux ORIG...`: is the original build what runs?
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+use rayon::prelude::*;
+
+use super::{Exit, fail, parse, wrong_usage};
+use crate::elf::abi::STB_GLOBAL;
+use crate::elf::ids::Orig;
+use crate::elf::image::Image;
+use crate::elf::object::Object;
+use crate::error::Result;
+use crate::kernel::image::KernelImage;
+use crate::kernel::image_match::{ImageMatch, Outcome, match_image};
+use crate::kernel::layout::Layout;
+use crate::kernel::symtab::ParentTable;
+
+/// Compares original objects with the linked kernel that runs.
+///
+/// Every function must have the bytes it has in the image, and every reference must lead to
+/// what it names; what the link and objtool write is taken into account.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "klp-diff verify-orig",
+    after_help = "Exit status: 0 the objects are those of the image, 2 they are not, 1 it cannot be told, \
+                  64 wrong command line."
+)]
+struct Args {
+    /// Linked kernel (vmlinux, also of a debug package) or module (NAME.ko); may be compressed, may be repeated
+    #[arg(long, value_name = "[OBJ=]FILE", required = true)]
+    image: Vec<String>,
+
+    /// Also name the functions that the image does not have and those that BOLT rewrote
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Objects of the original build; a folder stands for all .o files below it
+    #[arg(value_name = "ORIG", required = true)]
+    originals: Vec<PathBuf>,
+}
+
+/// An image as the command line names it.
+pub(super) struct ImageArg {
+    /// The object that the image is: vmlinux or the name of a module.
+    pub object: String,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl ImageArg {
+    /// `[OBJ=]FILE`; without OBJ the file's name tells: `my-mod.ko.xz` is `my_mod`.
+    pub fn parse(text: &str) -> std::result::Result<ImageArg, String> {
+        if let Some((object, path)) = text.split_once('=')
+            && !object.contains('/')
+            && !Path::new(text).exists()
+        {
+            if object.is_empty() || path.is_empty() {
+                return Err(format!("--image {text}: expected FILE or OBJ=FILE"));
+            }
+            return Ok(ImageArg { object: object.to_owned(), path: path.into() });
+        }
+        let path = PathBuf::from(text);
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let object = match name.find(".ko") {
+            Some(end) => name[..end].replace('-', "_"),
+            None => "vmlinux".to_owned(),
+        };
+        Ok(ImageArg { object, path })
+    }
+}
+
+pub(super) fn main(args: Vec<OsString>) -> Exit {
+    let args: Args = match parse(&args) {
+        Ok(args) => args,
+        Err(exit) => return exit,
+    };
+    let images: std::result::Result<Vec<ImageArg>, String> =
+        args.image.iter().map(|text| ImageArg::parse(text)).collect();
+    match images {
+        Ok(images) => run(&args, &images).unwrap_or_else(|error| {
+            fail(&error);
+            Exit::Broken
+        }),
+        Err(usage) => wrong_usage(&usage),
+    }
+}
+
+/// What was counted over all objects.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    functions: u64,
+    same: u64,
+    rewritten: u64,
+    absent: u64,
+    overridden: u64,
+    unclear: u64,
+    differ: u64,
+    unchecked: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.functions += other.functions;
+        self.same += other.same;
+        self.rewritten += other.rewritten;
+        self.absent += other.absent;
+        self.differ += other.differ;
+        self.unchecked += other.unchecked;
+    }
+}
+
+/// What is said about one object.
+#[derive(Default)]
+struct Finding {
+    counts: Counts,
+    /// `'foo' differs at +0x1c: ...`
+    differences: Vec<String>,
+    /// Weak functions that another definition may have replaced, and how they differ.
+    overridden: Vec<(String, String)>,
+    /// Names of functions that the object defines for others.
+    strong: Vec<String>,
+    /// The image is BOLT's work.
+    rewritten_image: bool,
+    /// Functions that were not compared, and why.
+    notes: Vec<String>,
+    /// Why the object cannot be compared at all.
+    untold: Option<String>,
+}
+
+fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
+    let files: Vec<Image> =
+        images.iter().map(|i| Image::open_unpacked(&i.path)).collect::<Result<_>>()?;
+    let mut loaded = Vec::new();
+    for (arg, file) in images.iter().zip(&files) {
+        let image = KernelImage::parse(&arg.path.display().to_string(), file.bytes())?;
+        let table = image.table()?;
+        if let Some(told) = &image.bolt {
+            println_text(&format!("{}: rewritten by BOLT: {told}", arg.path.display()));
+        }
+        loaded.push((image, table));
+    }
+    let originals = objects(&args.originals)?;
+    let findings: Vec<Result<Finding>> =
+        originals.par_iter().map(|path| look_at(path, &loaded)).collect();
+    let strong: IndexSet<&str, RandomState> =
+        findings.iter().flatten().flat_map(|f| f.strong.iter().map(String::as_str)).collect();
+    let mut total = Counts::default();
+    let (mut differences, mut untold) = (0u64, 0u64);
+    let mut text = String::new();
+    for (path, finding) in originals.iter().zip(&findings) {
+        let shown = path.display();
+        let finding = match finding {
+            Ok(finding) => finding,
+            Err(error) => {
+                untold += 1;
+                fail(error);
+                continue;
+            }
+        };
+        total.add(&finding.counts);
+        for difference in &finding.differences {
+            if differences == 0 {
+                text += "Your original build is not the running kernel:\n";
+            }
+            differences += 1;
+            text += &format!("{shown}: {difference}\n");
+        }
+        if let Some(why) = &finding.untold {
+            untold += 1;
+            text += &format!("{shown}: {why}\n");
+        }
+        for (name, difference) in &finding.overridden {
+            if strong.contains(name.as_str()) {
+                total.overridden += 1;
+                if args.verbose {
+                    text += &format!("{shown}: '{name}' is weak and was overridden\n");
+                }
+            } else if finding.rewritten_image {
+                // Then it is the only definition, or so far as is known.
+                total.rewritten += 1;
+            } else {
+                total.unclear += 1;
+                untold += 1;
+                text += &format!(
+                    "{shown}: {difference}; was it overridden? Give the object that defines it, too\n"
+                );
+            }
+        }
+        if args.verbose {
+            for note in &finding.notes {
+                text += &format!("{shown}: {note}\n");
+            }
+        }
+    }
+    text += &summary(originals.len(), &total);
+    println_text(text.trim_end());
+    for file in &files {
+        file.check_unchanged()?;
+    }
+    Ok(match (differences, untold) {
+        (0, 0) => Exit::Changed,
+        (0, _) => Exit::Broken,
+        _ => Exit::Refused,
+    })
+}
+
+fn summary(objects: usize, total: &Counts) -> String {
+    let Counts { functions, same, rewritten, absent, overridden, unclear, differ, unchecked } =
+        *total;
+    let mut text = format!("{objects} objects, {functions} functions: {same} as in the image");
+    for (count, what) in [
+        (rewritten, "rewritten by BOLT"),
+        (overridden, "weak and overridden"),
+        (unclear, "weak and perhaps overridden"),
+        (absent, "not in the image"),
+        (differ, "different"),
+    ] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    if unchecked > 0 {
+        text += &format!("; {unchecked} references to unnamed places not checked");
+    }
+    text
+}
+
+fn println_text(text: &str) {
+    // A reader that went away is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// The files that the arguments name, in order; those of folders sorted.
+fn objects(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let mut folders = vec![path.clone()];
+        let mut inside = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let unreadable = |e: std::io::Error| {
+                crate::error::Error::broken("unreadable", format!("cannot list: {e}"))
+                    .in_file(folder.display().to_string())
+            };
+            for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+                let entry = entry.map_err(unreadable)?;
+                let kind = entry.file_type().map_err(unreadable)?;
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if entry.path().extension().is_some_and(|e| e == "o") {
+                    inside.push(entry.path());
+                }
+            }
+        }
+        inside.sort();
+        found.append(&mut inside);
+    }
+    Ok(found)
+}
+
+fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Result<Finding> {
+    let file = Image::open_unpacked(path)?;
+    let shown = path.display().to_string();
+    let object = Object::<Orig>::parse(&shown, file.bytes())?;
+    let layout = Layout::new(&object)?;
+    let mut best: Option<(u64, Finding)> = None;
+    for (image, table) in images {
+        if let Some(difference) = other_compiler(&object, image) {
+            let finding = Finding {
+                counts: Counts { differ: 1, functions: 1, ..Counts::default() },
+                differences: vec![difference],
+                ..Finding::default()
+            };
+            best.get_or_insert((0, finding));
+            continue;
+        }
+        let matched = match_image(&layout, image, table)?;
+        let finding =
+            Finding { rewritten_image: image.bolt.is_some(), ..describe(&layout, &matched) };
+        let present = finding.counts.functions - finding.counts.absent;
+        if best.as_ref().is_none_or(|b| b.0 < present) {
+            best = Some((present, finding));
+        }
+    }
+    let mut finding = best.map(|b| b.1).unwrap_or_default();
+    if finding.counts.functions > 0 && finding.counts.absent == finding.counts.functions {
+        finding.untold = Some("none of its functions is in the image".to_owned());
+    }
+    file.check_unchanged()?;
+    Ok(finding)
+}
+
+fn describe(layout: &Layout<'_, '_, Orig>, matched: &ImageMatch<Orig>) -> Finding {
+    let mut finding = Finding::default();
+    let object = layout.object;
+    let functions = matched.functions.iter().map(|c| object.symbol(c.function));
+    finding.strong =
+        functions.filter(|s| s.bind == STB_GLOBAL).map(|s| s.name.to_owned()).collect();
+    let counts = &mut finding.counts;
+    counts.unchecked = matched.unchecked;
+    for checked in &matched.functions {
+        let name = layout.object.symbol_name(checked.function);
+        counts.functions += 1;
+        match &checked.outcome {
+            Outcome::Same => counts.same += 1,
+            Outcome::Rewritten => {
+                counts.rewritten += 1;
+                finding.notes.push(format!("'{name}' was rewritten by BOLT"));
+            }
+            Outcome::Absent => {
+                counts.absent += 1;
+                finding.notes.push(format!("'{name}' is not in the image"));
+            }
+            Outcome::Overridden { at, what } => {
+                let difference = format!("weak '{name}' differs at {at:+#x}: {what}");
+                finding.overridden.push((name.to_owned(), difference));
+            }
+            Outcome::Differs { at, what } => {
+                counts.differ += 1;
+                finding.differences.push(format!("'{name}' differs at {at:+#x}: {what}"));
+            }
+        }
+    }
+    finding
+}
+
+/// Says so when the object names a compiler that the image does not.
+fn other_compiler(object: &Object<'_, Orig>, image: &KernelImage<'_>) -> Option<String> {
+    let comment = object.sections().find(|&s| object.section_name(s) == ".comment")?;
+    let theirs = image.elf.section_named(".comment")?;
+    let split = |data: &[u8]| -> Vec<Vec<u8>> {
+        data.split(|&b| b == 0).filter(|s| !s.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let known = split(theirs.data);
+    let ours = split(object.section(comment).data);
+    let unknown = ours.iter().find(|s| !known.contains(s)).filter(|_| !known.is_empty())?;
+    let text = |s: &[u8]| String::from_utf8_lossy(s).into_owned();
+    Some(format!(
+        "it was compiled by {}, but the image by {}",
+        text(unknown),
+        known.iter().map(|s| text(s)).collect::<Vec<_>>().join(" and ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_arguments() {
+        let parse = |text| ImageArg::parse(text).map(|i| (i.object, i.path.display().to_string()));
+        let ok = |object: &str, path: &str| Ok((object.to_owned(), path.to_owned()));
+        assert_eq!(parse("vmlinux"), ok("vmlinux", "vmlinux"));
+        assert_eq!(parse("a/my-mod.ko.xz"), ok("my_mod", "a/my-mod.ko.xz"));
+        assert_eq!(parse("ext4=x/y=z"), ok("ext4", "x/y=z"));
+        assert_eq!(parse("./a=b/vmlinux"), ok("vmlinux", "./a=b/vmlinux"));
+        assert!(parse("=x").is_err());
+    }
+}

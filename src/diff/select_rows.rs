@@ -1,0 +1,281 @@
+//! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries
+//! (spec section 17).
+
+use super::select::{Included, Selector, Unwind};
+use crate::elf::abi;
+use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::error::{Error, Result};
+use crate::kernel::names;
+use crate::kernel::refs::Refs;
+use crate::kernel::rows::TableNumber;
+use crate::kernel::tables::{self, Filter};
+
+impl Selector<'_, '_, '_, '_> {
+    /// Keeps the rows that describe included code, and what they need, until nothing is added.
+    pub(super) fn rows(&mut self) -> Result<()> {
+        while let Some(code) = self.text.pop() {
+            for row in self.rows_of(&code)? {
+                if self.judged.insert(row)
+                    && self.describes_function(row, code.section)?
+                    && self.accepts(row)?
+                {
+                    self.keep(row)?;
+                }
+            }
+            self.settle()?;
+            if self.text.is_empty() {
+                self.replacements()?;
+            }
+        }
+        for (table, row) in std::mem::take(&mut self.kept) {
+            self.selection.rows.entry(table).or_default().push(row);
+        }
+        self.report_unsupported()
+    }
+
+    /// Rows that may describe newly included code.
+    fn rows_of(&self, code: &Included) -> Result<Vec<(TableNumber, u32)>> {
+        let rows = &self.comparer.patched.rows;
+        let Some((start, end)) = code.span else {
+            return Ok(rows.mentioning(code.section).collect());
+        };
+        let described = rows.of(code.section, start, end).iter();
+        described
+            .map(|row| {
+                let table = &rows.tables[row.table as usize];
+                if table.contradicts() {
+                    let name = struct_name(table.table);
+                    return Err(Error::broken("wrong-struct-size", format!("{name} is wrong: the rows of {} have another size", table.table.section))
+                        .in_section(table.table.section)
+                        .advise("take the size from the debug information of the kernel that the object was built for"));
+                }
+                Ok((row.table, row.row))
+            })
+            .collect()
+    }
+
+    fn span(&self, (table, row): (TableNumber, u32)) -> (SectionId<Patched>, u64, u64) {
+        let table = &self.comparer.patched.rows.tables[table as usize];
+        let size = self.layout.object.section_size(table.section);
+        let (start, end) = table.span(row as usize, size);
+        (table.section, start, end)
+    }
+
+    /// Whether some field of a row refers to a function in an included section.
+    fn describes_function(
+        &self,
+        row: (TableNumber, u32),
+        text: SectionId<Patched>,
+    ) -> Result<bool> {
+        let object = self.layout.object;
+        let (section, start, end) = self.span(row);
+        let refs = Refs::new(self.layout, section);
+        for reloc in object.relocs(section).within(start, end) {
+            if object.section_of(reloc.symbol) != Some(text) {
+                continue;
+            }
+            let symbol = refs.resolve(&reloc)?.symbol;
+            if object.symbol_kind(symbol) == abi::STT_FUNC {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a row may be carried (spec sections 17.4 and 17.5).
+    fn accepts(&mut self, row: (TableNumber, u32)) -> Result<bool> {
+        let (section, start, end) = self.span(row);
+        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
+        let object = self.layout.object;
+        let refs = Refs::new(self.layout, section);
+        let mut fields = Vec::new();
+        for reloc in object.relocs(section).within(start, end) {
+            fields.push(refs.resolve(&reloc)?);
+        }
+        let (code, key) = match (table.filter, fields.as_slice()) {
+            (Filter::None, _) => return Ok(true),
+            (Filter::JumpLabel, [code, _, key]) | (Filter::StaticCall, [code, key]) => {
+                (*code, *key)
+            }
+            _ => {
+                return Err(Error::broken(
+                    "unexpected-row",
+                    format!("BUG: {} has an unexpected format", table.section),
+                )
+                .in_section(table.section)
+                .at_offset(start)
+                .advise(format!("is {} right for this kernel?", struct_name(table))));
+            }
+        };
+        let name = object.symbol_name(key.symbol);
+        let tracepoint = match table.filter {
+            Filter::JumpLabel => name.starts_with("__tracepoint_"),
+            _ => name.starts_with("__SCK__tp_func_"),
+        };
+        let debug = table.filter == Filter::JumpLabel && self.is_dynamic_debug(key.symbol);
+        let old_kernel = self.policy.klp_arch && table.filter == Filter::JumpLabel;
+        if !old_kernel && !(self.policy.in_module)(key.symbol)? {
+            if debug {
+                self.include_symbol(key.symbol, Some(code.symbol));
+            }
+            return Ok(true);
+        }
+        if !(tracepoint || debug) {
+            let place = format!(
+                "{}()+{:#x}, using key {name}",
+                object.symbol_name(code.symbol),
+                code.addend
+            );
+            let line = match (table.filter, old_kernel) {
+                (Filter::JumpLabel, true) => format!(
+                    "Found a jump label at {place}.  Jump labels aren't supported with this kernel.  Use static_key_enabled() instead."
+                ),
+                (Filter::JumpLabel, false) => format!(
+                    "Found a jump label at {place}, which is defined in a module.  Use static_key_enabled() instead."
+                ),
+                _ => format!(
+                    "Found a static call at {place}, which is defined in a module.  Use KPATCH_STATIC_CALL() instead."
+                ),
+            };
+            let entry = self.unsupported.entry(row.0).or_default();
+            entry.0 += 1;
+            entry.1.push(line);
+        }
+        Ok(false)
+    }
+
+    fn is_dynamic_debug(&self, key: SymbolId<Patched>) -> bool {
+        let object = self.layout.object;
+        let kind = object.symbol_kind(key);
+        object
+            .section_of(key)
+            .is_some_and(|s| names::is_special_static_section(object.section_name(s)))
+            && matches!(kind, abi::STT_OBJECT | abi::STT_SECTION)
+    }
+
+    fn keep(&mut self, row: (TableNumber, u32)) -> Result<()> {
+        self.kept.insert(row);
+        let (section, start, end) = self.span(row);
+        self.selection.sections[section] = true;
+        if let Some(symbol) = self.layout.object.section_symbol(section) {
+            self.selection.symbols[symbol] = true;
+        }
+        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
+        let extent =
+            table.replacement.iter().find(|e| !self.policy.drop_in && e.row == end - start);
+        let Some(extent) = extent else { return self.follow(section, start, end) };
+        let field = start + extent.field;
+        self.follow(section, start, field)?;
+        let object = self.layout.object;
+        let refs = Refs::new(self.layout, section);
+        for reloc in object.relocs(section).within(field, field + 1) {
+            let target = refs.resolve(&reloc)?.symbol;
+            self.include_symbol(target, None);
+            let place = refs.place(&reloc)?.filter(|&(s, _)| self.layout.is_nameless(s));
+            if let Some((stretch, from)) = place {
+                let length = object.contents(section)[(start + extent.length) as usize];
+                self.include_span(stretch, from, from + u64::from(length));
+            }
+        }
+        self.follow(section, field + 1, end)
+    }
+
+    /// Alternative instructions come with the rows that refer to them.
+    fn replacements(&mut self) -> Result<()> {
+        let object = self.layout.object;
+        if !self.policy.drop_in {
+            return Ok(());
+        }
+        if !self
+            .layout
+            .section_named(".altinstructions")
+            .is_some_and(|s| self.selection.sections[s])
+        {
+            return Ok(());
+        }
+        for id in self.layout.replacements() {
+            if self.selection.sections[id] {
+                continue;
+            }
+            self.include_section(id);
+            for &member in object.members(id) {
+                self.selection.symbols[member] = true;
+            }
+            self.follow(id, 0, u64::MAX)?;
+        }
+        self.settle()
+    }
+
+    fn report_unsupported(&mut self) -> Result<()> {
+        let Some((&table, (count, lines))) = self.unsupported.first() else { return Ok(()) };
+        let filter = self.comparer.patched.rows.tables[table as usize].table.filter;
+        let message = match filter {
+            Filter::StaticCall => format!(
+                "Found {count} unsupported static call(s) in the patched code. Use KPATCH_STATIC_CALL() instead."
+            ),
+            _ => format!(
+                "Found {count} unsupported jump label(s) in the patched code. Use static_key_enabled() instead."
+            ),
+        };
+        Err(Error::broken("key-in-module", message).with_details(lines.clone()))
+    }
+
+    /// Keeps the unwind entries of included functions (spec section 17.6).
+    pub(super) fn unwind(&mut self) -> Result<()> {
+        let given = self.policy.sizes.given("ORC_STRUCT_SIZE")?;
+        let (Some(entries), Some(places)) =
+            (self.layout.section_named(".orc_unwind"), self.layout.section_named(".orc_unwind_ip"))
+        else {
+            return Ok(());
+        };
+        let object = self.layout.object;
+        let count = object.section_size(places) / 4;
+        let total = object.section_size(entries);
+        let size = given.or(total.checked_div(count)).unwrap_or(0);
+        if size == 0 {
+            return Ok(());
+        }
+        let fail = |what: &str| {
+            Err(Error::broken("orc-size", what).in_section(".orc_unwind").advise(format!(
+                "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
+            )))
+        };
+        if !total.is_multiple_of(size) {
+            return fail("bad .orc_unwind size");
+        }
+        let relocs = object.relocs(places);
+        if total / size != count || !object.section_size(places).is_multiple_of(4) {
+            return fail(".orc_unwind/.orc_unwind_ip size mismatch");
+        }
+        let refs = Refs::new(self.layout, places);
+        let mut kept = Vec::new();
+        for reloc in relocs.iter() {
+            let Some(section) = object.section_of(reloc.symbol) else { continue };
+            if !self.selection.sections[section] {
+                continue;
+            }
+            let symbol = refs.resolve(&reloc)?.symbol;
+            if object.symbol_kind(symbol) == abi::STT_FUNC
+                && self.selection.has(section, object.symbol_value(symbol))
+            {
+                kept.push((reloc.offset / 4) as u32);
+                self.selection.symbols[symbol] = true;
+            }
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        kept.dedup();
+        self.selection.sections[entries] = true;
+        self.selection.sections[places] = true;
+        self.selection.unwind = Some(Unwind { entries, places, size, kept });
+        Ok(())
+    }
+}
+
+fn struct_name(table: &tables::Table) -> &'static str {
+    match table.row {
+        tables::RowSize::Struct(name) => name,
+        _ => "the row size",
+    }
+}

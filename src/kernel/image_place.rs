@@ -1,0 +1,301 @@
+//! One function of an object against the bytes at one address of the image.
+//!
+//! What the link fills in is not skipped but computed backwards: the value in the image says
+//! which address a relocation was resolved to, and that must be an address of the symbol it
+//! names. So a wrong byte is found nearly everywhere, and every reference of a function that
+//! is known to run tells where the local symbol it names went.
+
+use crate::arch::RelocClass;
+use crate::elf::abi;
+use crate::elf::ids::{Id, SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Reloc};
+use crate::kernel::image::KernelImage;
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::refs::Refs;
+use crate::kernel::symtab::ParentTable;
+
+/// A function's bytes in its section: from its prefix to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<S> {
+    pub symbol: SymbolId<S>,
+    pub section: SectionId<S>,
+    /// Start of the prefix.
+    pub start: u64,
+    /// Where the function itself starts.
+    pub value: u64,
+    pub end: u64,
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+pub(super) struct Seen<S> {
+    /// First difference: distance from the function's start, and what it is.
+    pub difference: Option<(i64, String)>,
+    /// The addresses that the function's references were resolved to.
+    pub implied: Vec<(SymbolId<S>, u64)>,
+    /// References whose target could not be checked: they name nothing that is in the table.
+    pub unchecked: u32,
+}
+
+/// Compares functions of one object with an image.
+pub(super) struct Comparison<'a, 'o, 'd, 't, S> {
+    pub layout: &'a Layout<'o, 'd, S>,
+    pub image: &'a KernelImage<'t>,
+    pub table: &'a ParentTable<'t>,
+    /// Places of static keys, sorted.
+    pub keys: &'a [(SectionId<S>, u64)],
+}
+
+/// `nopl 0(%rax,%rax,1)`, and `xchg %ax,%ax`: what objtool and static keys write.
+const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
+const NOP2: [u8; 2] = [0x66, 0x90];
+
+/// Calls that objtool turns into NOPs.
+fn becomes_nop(callee: &str) -> bool {
+    callee == "__fentry__" || callee.starts_with("__sanitizer_cov_")
+}
+
+/// What is known of the target of a relocation.
+enum Target<S> {
+    /// It names this symbol, whose address is this.
+    Is(SymbolId<S>, u64),
+    /// It is as it must be.
+    Right,
+    /// It cannot be checked.
+    Unknown,
+    /// It is not what the object refers to.
+    Wrong(String),
+}
+
+impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
+    /// Compares `piece` with the image where entry `index` says that it is.
+    pub fn at(&self, piece: &Piece<S>, index: u32) -> Seen<S> {
+        let mut seen = Seen { difference: None, implied: Vec::new(), unchecked: 0 };
+        let Some(&entry) = self.table.entries().get(index as usize) else { return seen };
+        let object = self.layout.object;
+        let data = object.section(piece.section).data;
+        let lead = piece.value - piece.start;
+        let ours = data.get(piece.start as usize..piece.end as usize).unwrap_or(&[]);
+        let place = entry.addr.wrapping_sub(lead);
+        let theirs = self.image.bytes_at(index, place).unwrap_or(&[]);
+        let theirs = &theirs[..theirs.len().min(ours.len())];
+        let mut expected = ours.to_vec();
+        let refs = Refs::new(self.layout, piece.section);
+        let mut wrong: Option<(u64, String)> = None;
+        for reloc in object.relocs(piece.section).within(piece.start, piece.end) {
+            let at = (reloc.offset - piece.start) as usize;
+            let Ok(kind) = self.layout.arch.reloc(reloc.kind) else { continue };
+            let callee = object.symbol_name(reloc.symbol);
+            if becomes_nop(callee) && at > 0 && theirs.get(at - 1..at + 4) == Some(&NOP5) {
+                if let Some(call) = expected.get_mut(at - 1..at + 4) {
+                    call.copy_from_slice(&NOP5);
+                }
+                continue;
+            }
+            let width = usize::from(kind.width);
+            let Some(field) = theirs.get(at..at + width) else { continue };
+            if width == 0 {
+                continue;
+            }
+            self.relaxed(kind.class, theirs, &mut expected, at);
+            if let Some(masked) = expected.get_mut(at..at + width) {
+                masked.copy_from_slice(field);
+            }
+            let place = place.wrapping_add(at as u64);
+            match self.target(&refs, &reloc, kind.class, field, place) {
+                Target::Is(symbol, addr) => seen.implied.push((symbol, addr)),
+                Target::Right => {}
+                Target::Unknown => seen.unchecked += 1,
+                Target::Wrong(what) => {
+                    if wrong.is_none() {
+                        wrong = Some((at as u64, what));
+                    }
+                }
+            }
+        }
+        self.static_keys(piece, theirs, &mut expected);
+        let byte = expected.iter().zip(theirs).position(|(a, b)| a != b);
+        let byte = byte.or_else(|| (theirs.len() < expected.len()).then_some(theirs.len()));
+        seen.difference = match (byte.map(|b| b as u64), wrong) {
+            (Some(b), Some((w, what))) if w < b => Some((w, what)),
+            (None, Some((w, what))) => Some((w, what)),
+            (Some(b), _) => Some((b, byte_difference(&expected, theirs, b as usize))),
+            (None, None) => None,
+        }
+        .map(|(at, what)| (at as i64 - lead as i64, what));
+        let size = object.symbol(piece.symbol).size;
+        if seen.difference.is_none() && entry.size != 0 && entry.size != size {
+            let what = format!("it is {} bytes long there, but {size} here", entry.size);
+            seen.difference = Some((size.min(entry.size) as i64, what));
+        }
+        seen
+    }
+
+    /// A load from the GOT becomes an address in a linked kernel (psABI, "Optimize
+    /// GOTPCRELX Relocations"): its opcode changes with it.
+    fn relaxed(&self, class: RelocClass, theirs: &[u8], expected: &mut [u8], at: usize) {
+        if class != RelocClass::Got || self.image.arch.machine != abi::EM_X86_64 || at < 2 {
+            return;
+        }
+        let (Some(was), Some(is)) = (expected.get_mut(at - 2..at), theirs.get(at - 2..at)) else {
+            return;
+        };
+        let known = match (&*was, is) {
+            ([0x8b, _], [0x8d, _] | [0xc7, _]) => true,
+            ([0xff, 0x15], [0x67, 0xe8]) => true,
+            ([0xff, 0x25], [_, 0xe9] | [0xe9, _]) => true,
+            _ => false,
+        };
+        if known {
+            was.copy_from_slice(is);
+        }
+    }
+
+    /// A static key that the compiler wrote as a jump may be a NOP, by objtool's doing.
+    fn static_keys(&self, piece: &Piece<S>, theirs: &[u8], expected: &mut [u8]) {
+        let from = self.keys.partition_point(|&k| k < (piece.section, piece.start));
+        for &(section, at) in &self.keys[from..] {
+            if section != piece.section || at >= piece.end {
+                break;
+            }
+            let at = (at - piece.start) as usize;
+            for nop in [&NOP5[..], &NOP2[..]] {
+                let jump = match expected.get(at) {
+                    Some(0xe9) => 5,
+                    Some(0xeb) => 2,
+                    _ => 0,
+                };
+                let there = theirs.get(at..at + nop.len()) == Some(nop);
+                if jump == nop.len()
+                    && there
+                    && let Some(site) = expected.get_mut(at..at + jump)
+                {
+                    site.copy_from_slice(nop);
+                }
+            }
+        }
+    }
+
+    /// Whether the value that the link wrote leads to what the relocation refers to.
+    fn target(
+        &self,
+        refs: &Refs<'_, 'o, 'd, S>,
+        reloc: &Reloc<S>,
+        class: RelocClass,
+        field: &[u8],
+        place: u64,
+    ) -> Target<S> {
+        // Elsewhere fields are parts of instructions, and a module has no addresses yet.
+        if self.image.arch.machine != abi::EM_X86_64 || self.image.elf.is_relocatable() {
+            return Target::Unknown;
+        }
+        let raw = self.image.elf.integer(field);
+        let signed = match field.len() {
+            4 => raw as u32 as i32 as i64 as u64,
+            8 => raw,
+            _ => return Target::Unknown,
+        };
+        let place = if self.in_percpu(place) { return Target::Unknown } else { place };
+        let base = match class {
+            RelocClass::PcRelative => place,
+            RelocClass::Absolute => 0,
+            _ => return Target::Unknown,
+        };
+        let Ok(meant) = refs.resolve(reloc) else { return Target::Unknown };
+        let addr = signed.wrapping_add(base).wrapping_sub(meant.addend as u64);
+        let object = self.layout.object;
+        let symbol = object.symbol(meant.symbol);
+        if symbol.kind == abi::STT_SECTION || meant.symbol.index() == 0 {
+            return self.content(refs, reloc, signed.wrapping_add(base));
+        }
+        let indexes = self.table.named(symbol.name);
+        if indexes.is_empty() {
+            return self.nameless(meant.symbol, addr);
+        }
+        let entries = self.table.entries();
+        // Offsets of 32 bits are kept where addresses of 64 bits are meant.
+        let same = |a: u64| a == addr || (field.len() == 4 && base == 0 && a as u32 == addr as u32);
+        match indexes.iter().find(|&&i| same(entries[i as usize].addr)) {
+            Some(&i) => Target::Is(meant.symbol, entries[i as usize].addr),
+            // BOLT gives some symbols of the linker script new values, not the code.
+            None if self.image.bolt.is_some()
+                && indexes.iter().all(|&i| entries[i as usize].kind == abi::STT_NOTYPE) =>
+            {
+                Target::Unknown
+            }
+            None => {
+                let there = self.table.at_address(addr).map(|i| entries[i as usize].name);
+                let there = there.map_or_else(|| format!("{addr:#x}"), |n| format!("'{n}'"));
+                Target::Wrong(format!("it refers to '{}' here, but to {there} there", symbol.name))
+            }
+        }
+    }
+
+    fn in_percpu(&self, place: u64) -> bool {
+        self.image.elf.section_at(place).is_some_and(|s| s.flags & abi::SHF_EXECINSTR == 0)
+    }
+
+    /// A symbol that the table lacks: a label, or a weak symbol that nothing defines.
+    fn nameless(&self, symbol: SymbolId<S>, addr: u64) -> Target<S> {
+        let object = self.layout.object;
+        let view = object.symbol(symbol);
+        match view.home {
+            Home::Undefined if view.bind == abi::STB_WEAK && addr == 0 => Target::Right,
+            _ => Target::Unknown,
+        }
+    }
+
+    /// What has no name is told by its content: strings and constants.
+    fn content(&self, refs: &Refs<'_, 'o, 'd, S>, reloc: &Reloc<S>, raw_target: u64) -> Target<S> {
+        let object = self.layout.object;
+        let Some(section) = object.section_of(reloc.symbol) else { return Target::Unknown };
+        let view = object.section(section);
+        let mergeable = view.flags & abi::SHF_MERGE != 0 && object.relocs(section).is_empty();
+        let Ok(offset) = refs.target_offset(reloc) else { return Target::Unknown };
+        let bias = offset.wrapping_sub(reloc.addend);
+        let there = self.image.elf.bytes_from(0, raw_target.wrapping_add(bias as u64));
+        let (Some(there), true) = (there, mergeable) else { return Target::Unknown };
+        let ours =
+            if view.flags & abi::SHF_STRINGS != 0 || self.layout.class(section) == Class::Strings {
+                object.string_at(section, offset).and_then(|s| {
+                    // With the NUL, so that a prefix is no match.
+                    view.data.get(offset as usize..offset as usize + s.len() + 1)
+                })
+            } else {
+                let size = view.entsize as usize;
+                usize::try_from(offset).ok().and_then(|o| view.data.get(o..o.checked_add(size)?))
+            };
+        match ours {
+            Some(ours) if !ours.is_empty() && there.starts_with(ours) => Target::Right,
+            Some(ours) if !ours.is_empty() => {
+                Target::Wrong(format!("it uses {} here, but another constant there", shown(ours)))
+            }
+            _ => Target::Unknown,
+        }
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    match bytes {
+        [text @ .., 0] if text.iter().all(|b| (0x20..0x7f).contains(b)) => {
+            format!("the string {:?}", String::from_utf8_lossy(text))
+        }
+        _ => {
+            let hex: Vec<String> = bytes.iter().take(16).map(|b| format!("{b:02x}")).collect();
+            format!("the constant {}", hex.join(" "))
+        }
+    }
+}
+
+/// A few bytes of both sides from the first that differs.
+fn byte_difference(ours: &[u8], theirs: &[u8], at: usize) -> String {
+    let few = |bytes: &[u8]| {
+        let bytes = bytes.get(at..).unwrap_or(&[]);
+        let hex: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        hex.join(" ")
+    };
+    if at >= theirs.len() {
+        return "the image stores no bytes there".to_owned();
+    }
+    format!("the object has {} there, the image {}", few(ours), few(theirs))
+}

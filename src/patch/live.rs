@@ -1,0 +1,205 @@
+//! What the image that runs says about a patch: which symbols its names are, whether the
+//! original object is what runs, and what else a redirected function would take along.
+
+use indexmap::IndexSet;
+
+use crate::diff::compare::Comparer;
+use crate::elf::abi::{STB_LOCAL, STT_FUNC};
+use crate::elf::ids::{IdVec, Orig, Patched, Side, SymbolId};
+use crate::elf::object::Object;
+use crate::error::{Error, Result};
+use crate::kernel::image::KernelImage;
+use crate::kernel::image_match::{Checked, ImageMatch, Outcome};
+use crate::kernel::parent::{Found, Parent};
+use crate::kernel::symtab::{BlockId, Order};
+use crate::patch::resolve::Replaced;
+
+/// The original object in the light of the image.
+pub struct Live<'a> {
+    /// The image.
+    pub image: &'a KernelImage<'a>,
+    /// What the original's functions are there.
+    pub matched: ImageMatch<Orig>,
+    /// Why FILE symbols do not tell which file's symbols are the object's, when they do not.
+    pub no_blocks: Option<Error>,
+}
+
+impl Live<'_> {
+    /// Finds `name`, which symbol `id` of the original object has: where the running code
+    /// proves it, there, else as [`Parent::lookup`]. Fails when the proof and the FILE
+    /// symbols contradict each other, and when neither tells local symbols apart.
+    pub fn lookup<'p>(
+        &self,
+        parent: &'p Parent<'_>,
+        object: &Object<'_, Orig>,
+        id: SymbolId<Orig>,
+        name: &str,
+        block: Option<BlockId>,
+    ) -> Result<Option<Found<'p>>> {
+        let plain = parent.lookup(name, block);
+        let table = parent.table();
+        let Some(index) = self.matched.entries[id] else {
+            let Some(error) = &self.no_blocks else { return plain };
+            if object.symbol(id).bind != STB_LOCAL {
+                return plain;
+            }
+            return match *table.locals(name) {
+                [] => plain,
+                [index] => parent.found(index, false).map(Some),
+                _ => Err(error.clone()),
+            };
+        };
+        let Some(entry) = table.entries().get(index as usize).filter(|e| e.name == name) else {
+            return plain;
+        };
+        let global = entry.bind != STB_LOCAL || entry.is_demoted();
+        let proven = parent.found(index, global)?;
+        match plain {
+            Ok(Some(Found { index: Some(other), .. })) if other != index => {
+                let places = [index, other].map(|i| table.entries()[i as usize].addr);
+                Err(Error::broken(
+                    "contradiction",
+                    format!(
+                        "by its code '{name}' is the one at {:#x}, by the FILE symbols the one at {:#x}",
+                        places[0], places[1]
+                    ),
+                )
+                .in_file(table.file())
+                .at_symbol(name)
+                .advise("was the original object built from what runs? klp-diff verify-orig tells"))
+            }
+            _ => Ok(Some(proven)),
+        }
+    }
+
+    /// What is wrong with the original functions that the patch replaces or refers to, one
+    /// sentence each. `strict` makes the first a refusal.
+    pub fn check_original(
+        &self,
+        object: &Object<'_, Orig>,
+        touched: impl Iterator<Item = SymbolId<Orig>>,
+        strict: bool,
+    ) -> Result<Vec<String>> {
+        let mut touched: Vec<SymbolId<Orig>> = touched.collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let mut warnings = Vec::new();
+        for id in touched {
+            let functions = &self.matched.functions;
+            let Ok(at) = functions.binary_search_by_key(&id, |c| c.function) else { continue };
+            let Some(warning) = sentence(object.symbol_name(id), &functions[at]) else { continue };
+            if strict && !matches!(functions[at].outcome, Outcome::Rewritten) {
+                return Err(Error::refused("original-differs", warning)
+                    .in_file(object.file())
+                    .advise("build the original object from the source and with the tools of the running kernel"));
+            }
+            warnings.push(warning);
+        }
+        Ok(warnings)
+    }
+}
+
+/// Says which of the replaced functions the kernel's ftrace does not know: livepatch needs
+/// a site at the entry.
+pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<String> {
+    let unknown = replaced.iter().filter(|r| image.is_traced(r.old_addr) == Some(false));
+    unknown
+        .map(|r| {
+            format!(
+                "'{}' has no ftrace site in the running kernel, so livepatch cannot redirect it",
+                r.name
+            )
+        })
+        .collect()
+}
+
+/// What to say about a function that is not as the object has it.
+fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
+    match &checked.outcome {
+        Outcome::Same | Outcome::Absent => None,
+        Outcome::Differs { at, what } => Some(format!(
+            "Your original build is not the running kernel: '{name}' differs at {at:+#x}: {what}"
+        )),
+        Outcome::Overridden { at, what } => Some(format!(
+            "Your original build is not what runs: weak function '{name}' differs at {at:+#x}, \
+             so another definition of it was linked: {what}"
+        )),
+        Outcome::Rewritten => {
+            Some(format!("'{name}' was rewritten by BOLT; its entry is as in the original build"))
+        }
+    }
+}
+
+/// Fails when redirecting a function would also redirect another one that the linker folded
+/// into it: kernel functions are redirected by address.
+pub fn check_folded(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    parent: &Parent<'_>,
+    image: Option<&KernelImage<'_>>,
+    replaced: &[Replaced],
+) -> Result<()> {
+    // Offsets in a module's text table do not tell which section they are in.
+    if image.is_none() && parent.order() == Order::Table {
+        return Ok(());
+    }
+    let table = parent.table();
+    let entries = table.entries();
+    let patched: IndexSet<u32, foldhash::fast::RandomState> =
+        replaced.iter().filter_map(|r| r.entry).collect();
+    for function in replaced {
+        let Some(index) = function.entry else { continue };
+        let home = |i: u32| image.and_then(|image| image.home(i));
+        let others = table.at_addresses(function.old_addr).iter().copied().filter(|&i| {
+            let entry = &entries[i as usize];
+            i != index && entry.kind == STT_FUNC && entry.size > 0 && home(i) == home(index)
+        });
+        let mut aliases = None;
+        for other in others {
+            let name = entries[other as usize].name;
+            let known = aliases.get_or_insert_with(|| Aliases::of(comparer, function.symbol));
+            if patched.contains(&other) || known.has(name) {
+                continue;
+            }
+            return Err(Error::refused(
+                "folded-function",
+                format!("'{name}' and '{}' are one function in the running kernel", function.name),
+            )
+            .in_file(table.file())
+            .at_symbol(&function.name)
+            .at_offset(function.old_addr)
+            .advise(format!(
+                "the linker folded identical code, so the patch would change '{name}' too: patch both in the same way, or neither"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Names that a function has in both objects.
+struct Aliases<'d> {
+    orig: Vec<&'d str>,
+    patched: Vec<&'d str>,
+}
+
+impl<'d> Aliases<'d> {
+    fn of(comparer: &Comparer<'_, '_, '_, 'd>, id: SymbolId<Patched>) -> Self {
+        let patched = names_at(comparer.patched.layout.object, id);
+        let twin = comparer.twins.orig_symbol(id);
+        let orig = twin.map(|twin| names_at(comparer.orig.layout.object, twin));
+        Aliases { orig: orig.unwrap_or_default(), patched }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.orig.contains(&name) && self.patched.contains(&name)
+    }
+}
+
+fn names_at<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> Vec<&'d str> {
+    let Some(section) = object.section_of(id) else { return Vec::new() };
+    let value = object.symbol(id).value;
+    let members = object.members(section).iter();
+    members.filter(|&&m| object.symbol(m).value == value).map(|&m| object.symbol_name(m)).collect()
+}
+
+/// The block of each symbol of the original object.
+pub type Blocks = IdVec<SymbolId<Orig>, Option<BlockId>>;

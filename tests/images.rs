@@ -1,0 +1,538 @@
+//! Linked images: which symbol a name of the original object is in what runs, whether the
+//! original is what runs, and what the linker did to functions meanwhile.
+//!
+//! The small kernels are our own C, compiled and linked by the tools of this machine; a test
+//! whose tools are missing says `skipped`. Those on real kernels need `KLP_DIFF_DATA`.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use klp_diff::elf::ids::Orig;
+use klp_diff::elf::object::Object;
+use klp_diff::elf::out::OutObject;
+use klp_diff::error::{Error, Result};
+use klp_diff::kernel::image::KernelImage;
+use klp_diff::kernel::image_match::{ImageMatch, Outcome, match_image};
+use klp_diff::kernel::kallsyms;
+use klp_diff::kernel::layout::Layout;
+use klp_diff::kernel::symtab::{Order, ParentTable};
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job, ParentFiles};
+
+const FLAGS: [&str; 12] = [
+    "-O2",
+    "-c",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-pg",
+    "-mfentry",
+    "-fno-pic",
+    "-mcmodel=kernel",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+    "-mno-red-zone",
+];
+
+/// Whether all tools can be run; says which not.
+fn have(tools: &[&str]) -> bool {
+    let missing = tools.iter().find(|tool| {
+        let run = Command::new(tool).arg("--version").stdout(Stdio::null()).status();
+        !run.is_ok_and(|status| status.success())
+    });
+    if let Some(tool) = missing {
+        eprintln!("skipped: {tool} is not installed");
+    }
+    missing.is_none()
+}
+
+fn run_tool(command: &mut Command) {
+    let output = command.output().expect("runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Compiles `text` as `FOLDER/NAME/file.c`: all objects have the same FILE symbol.
+fn compile(folder: &Path, name: &str, text: &str, defines: &[&str]) -> PathBuf {
+    let folder = folder.join(name);
+    std::fs::create_dir_all(&folder).expect("folder");
+    std::fs::write(folder.join("file.c"), text).expect("source");
+    let mut gcc = Command::new("gcc");
+    gcc.current_dir(&folder).args(FLAGS).args(defines).args(["-o", "file.o", "file.c"]);
+    run_tool(&mut gcc);
+    folder.join("file.o")
+}
+
+fn link(linker: &str, folder: &Path, objects: &[PathBuf], options: &[&str]) -> Vec<u8> {
+    let fentry =
+        compile(folder, "fentry", "void __fentry__(void) {}", &["-mno-fentry", "-fno-pic"]);
+    let image = folder.join("vmlinux");
+    let mut ld = Command::new(linker);
+    ld.args(options).args(["-e", "0", "-Ttext=0xffffffff81000000", "-o"]);
+    ld.arg(&image).args(objects).arg(fentry);
+    run_tool(&mut ld);
+    std::fs::read(image).expect("image")
+}
+
+/// Matches one object with an image.
+fn matched(object: &[u8], image: &KernelImage<'_>, table: &ParentTable<'_>) -> Outcomes {
+    let object = Object::<Orig>::parse("orig.o", object).expect("object");
+    let layout = Layout::new(&object).expect("layout");
+    let matched = match_image(&layout, image, table).expect("same machine");
+    Outcomes::new(&object, &matched)
+}
+
+/// Outcome and entry by name.
+struct Outcomes {
+    functions: Vec<(String, Outcome)>,
+    entries: BTreeMap<String, u32>,
+}
+
+impl Outcomes {
+    fn new(object: &Object<'_, Orig>, matched: &ImageMatch<Orig>) -> Self {
+        let name = |id| object.symbol_name(id).to_owned();
+        let functions = matched.functions.iter();
+        let entries = object.symbols().filter_map(|id| Some((name(id), matched.entries[id]?)));
+        Outcomes {
+            functions: functions.map(|c| (name(c.function), c.outcome.clone())).collect(),
+            entries: entries.collect(),
+        }
+    }
+
+    fn of(&self, name: &str) -> &Outcome {
+        let found = self.functions.iter().find(|f| f.0 == name);
+        &found.unwrap_or_else(|| panic!("no function {name}")).1
+    }
+}
+
+fn diff(
+    orig: &[u8],
+    patched: &[u8],
+    image: &KernelImage<'_>,
+    strict: bool,
+) -> (Result<Option<OutObject>>, Report) {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: Some(ParentFiles {
+            name: "vmlinux",
+            symtab: Input { name: "", data: "" },
+            symvers: Input { name: "", data: "" },
+            image: Some(image),
+            strict,
+        }),
+        sizes: StructSizes::new([], true),
+        drop_in: false,
+        klp_arch: false,
+    };
+    let mut report = Report::default();
+    (klp_diff::run(&job, &mut report), report)
+}
+
+/// (old address, sympos) of the first function of an output (spec section 19.4).
+fn first_function(object: &OutObject) -> (u64, u64) {
+    let funcs = object.sections.iter().find(|s| s.name == ".kpatch.funcs").expect("functions");
+    let word =
+        |at: usize| u64::from_le_bytes(*funcs.data[at..].first_chunk::<8>().expect("a whole row"));
+    (word(16), word(32))
+}
+
+/// One of fifty files that only differ in the name of their entry point. The aliases name
+/// what belongs to the file in the linked image.
+fn same_named(n: usize) -> String {
+    format!(
+        "static int counter;\n\
+         static __attribute__((noinline)) int helper(int x)\n\
+         {{\n#ifdef PATCHED\n x += 100;\n#endif\n return x * 3 + counter++; }}\n\
+         extern int true_counter_{n} __attribute__((alias(\"counter\")));\n\
+         int true_helper_{n}(int) __attribute__((alias(\"helper\")));\n\
+         int use_{n}(int x) {{ return helper(x) + helper(x + {n}); }}\n"
+    )
+}
+
+#[test]
+fn fifty_statics_of_one_name_are_told_apart() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let objects: Vec<PathBuf> =
+        (0..50).map(|n| compile(folder.path(), &format!("f{n}"), &same_named(n), &[])).collect();
+    // Hot and unlikely functions are linked in another order than their files.
+    let order: Vec<PathBuf> = (0..50).map(|n| objects[n * 7 % 50].clone()).collect();
+    let data = link("ld", folder.path(), &order, &[]);
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let table = image.table().expect("table");
+    let address = |name: &str| {
+        let [index] = *table.globals(name) else { panic!("no {name}") };
+        table.entries()[index as usize].addr
+    };
+    let mut all: Vec<u64> = (0..50).map(|n| address(&format!("true_helper_{n}"))).collect();
+    all.sort_unstable();
+    for (n, path) in objects.iter().enumerate() {
+        let outcomes = matched(&std::fs::read(path).expect("object"), &image, &table);
+        for (name, truth) in [("helper", "true_helper"), ("counter", "true_counter")] {
+            let entry = outcomes.entries.get(name).unwrap_or_else(|| panic!("{name} of {n}"));
+            let addr = table.entries()[*entry as usize].addr;
+            assert_eq!(addr, address(&format!("{truth}_{n}")), "{name} of {n}");
+        }
+        assert!(outcomes.functions.iter().all(|f| f.1 == Outcome::Same), "{n}");
+    }
+    for n in [0, 17, 49] {
+        let orig = std::fs::read(&objects[n]).expect("object");
+        let patched = compile(folder.path(), "patched", &same_named(n), &["-DPATCHED"]);
+        let patched = std::fs::read(patched).expect("object");
+        let (result, report) = diff(&orig, &patched, &image, true);
+        let output = result.expect("resolved").expect("output");
+        let addr = address(&format!("true_helper_{n}"));
+        let rank = all.binary_search(&addr).expect("is there") as u64 + 1;
+        assert_eq!(first_function(&output), (addr, rank), "{n}");
+        assert_eq!(report.warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn folded_functions_are_refused_but_aliases_are_not() {
+    if !have(&["gcc", "ld.lld-19"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = |name: &str| {
+        format!(
+            "int {name}(int x)\n{{\n#ifdef PATCHED\n x ^= 5;\n#endif\n return x * 7 + 3; }}\n\
+             int {name}_too(int) __attribute__((alias(\"{name}\")));\n"
+        )
+    };
+    let objects: Vec<PathBuf> =
+        ["foo", "bar"].map(|n| compile(folder, n, &source(n), &[])).to_vec();
+    let patched = compile(folder, "patched", &source("foo"), &["-DPATCHED"]);
+    let [orig, patched] = [&objects[0], &patched].map(|p| std::fs::read(p).expect("object"));
+    for fold in ["none", "all"] {
+        let data = link("ld.lld-19", folder, &objects, &[&format!("--icf={fold}")]);
+        let image = KernelImage::parse("vmlinux", &data).expect("image");
+        let (result, _) = diff(&orig, &patched, &image, false);
+        if fold == "none" {
+            assert!(result.expect("only aliases").is_some());
+            continue;
+        }
+        let error = result.map(|_| ()).expect_err("bar is folded into foo");
+        assert_eq!(error.code(), "folded-function");
+        assert!(error.message().starts_with("'bar' and 'foo"), "{error}");
+    }
+}
+
+#[test]
+fn a_weak_function_that_was_overridden_is_no_false_alarm() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let weak = "__attribute__((weak)) int hook(int x) { return x; }\n\
+                int call(int x) { return hook(x) + 1; }\n";
+    let objects = [
+        compile(folder, "weak", weak, &[]),
+        compile(folder, "strong", "int hook(int x) { return x * 11 - 4; }\n", &[]),
+    ];
+    let orig = std::fs::read(&objects[0]).expect("object");
+    let data = link("ld", folder, &objects, &[]);
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let outcomes = matched(&orig, &image, &image.table().expect("table"));
+    assert!(matches!(outcomes.of("hook"), Outcome::Overridden { .. }));
+    assert_eq!(*outcomes.of("call"), Outcome::Same);
+    let data = link("ld", folder, &objects[..1], &[]);
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let outcomes = matched(&orig, &image, &image.table().expect("table"));
+    assert_eq!(*outcomes.of("hook"), Outcome::Same);
+}
+
+#[test]
+fn an_original_that_does_not_run_is_noticed() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = "extern int a, b;\n\
+        const char *text(void) { return TEXT; }\n\
+        int get(void) { return VARIABLE; }\n\
+        int add(int x)\n{\n#ifdef PATCHED\n x += 1;\n#endif\n return x + NUMBER; }\n";
+    let build = |name: &str, defines: &[&str]| {
+        std::fs::read(compile(folder, name, source, defines)).expect("object")
+    };
+    let same = ["-DTEXT=\"one\"", "-DVARIABLE=a", "-DNUMBER=7777"];
+    let running = compile(folder, "running", source, &same);
+    let data = compile(folder, "data", "int a = 1, b = 2;", &[]);
+    let data = link("ld", folder, &[running, data], &[]);
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let table = image.table().expect("table");
+    let differs = |defines: [&str; 3]| -> Vec<(String, String)> {
+        let outcomes = matched(&build("other", &defines), &image, &table);
+        let differing =
+            outcomes.functions.into_iter().filter_map(|(name, outcome)| match outcome {
+                Outcome::Differs { what, .. } => Some((name, what)),
+                _ => None,
+            });
+        differing.collect()
+    };
+    assert_eq!(differs(same), []);
+    let one = |defines, name: &str, what: &str| {
+        let found = differs(defines);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == name && found[0].1.contains(what), "{found:?}");
+    };
+    one(["-DTEXT=\"two\"", same[1], same[2]], "text", "the string \"two\"");
+    one([same[0], "-DVARIABLE=b", same[2]], "get", "refers to 'b' here, but to 'a' there");
+    one([same[0], same[1], "-DNUMBER=7776"], "add", "the object has 60 1e");
+
+    let orig = build("stale", &[same[0], same[1], "-DNUMBER=7776"]);
+    let patched = build("patched", &[same[0], same[1], "-DNUMBER=7776", "-DPATCHED"]);
+    let (result, report) = diff(&orig, &patched, &image, false);
+    assert!(result.expect("a warning only").is_some());
+    let warning = "Your original build is not the running kernel: 'add' differs at +0x";
+    assert!(report.warnings[0].starts_with(warning), "{:?}", report.warnings);
+    let error = diff(&orig, &patched, &image, true).0.map(|_| ()).expect_err("strict");
+    assert_eq!(error.code(), "original-differs");
+}
+
+#[test]
+fn struct_sizes_come_from_btf() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let source = "struct bug_entry { int addr, file; unsigned short line, flags; };\n\
+        struct alt_instr { int a, b; unsigned int c; unsigned char d, e; } __attribute__((packed));\n\
+        struct bug_entry bug; struct alt_instr alternative; int f(void) { return 1; }\n";
+    let path = compile(folder.path(), "btf", source, &["-gbtf"]);
+    let data = std::fs::read(path).expect("object");
+    let image = KernelImage::parse("mod.ko", &data).expect("image");
+    let mut sizes = image.struct_sizes().expect("well-formed");
+    sizes.sort_unstable();
+    if sizes.is_empty() {
+        eprintln!("skipped: this gcc writes no BTF");
+        return;
+    }
+    assert_eq!(sizes, [("ALT_STRUCT_SIZE", 14), ("BUG_STRUCT_SIZE", 12)]);
+    let sizes = StructSizes::new([], true).with_image(sizes);
+    assert_eq!(sizes.required("BUG_STRUCT_SIZE", "__bug_table", 0).expect("known"), 12);
+    assert!(sizes.required("EX_STRUCT_SIZE", "__ex_table", 0).is_err());
+}
+
+/// The reference kernels, unpacked once for all tests of this file.
+struct Kernels {
+    folder: tempfile::TempDir,
+}
+
+impl Kernels {
+    fn unpack() -> Option<Kernels> {
+        let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
+            eprintln!("skipped: KLP_DIFF_DATA is unset");
+            return None;
+        };
+        if !have(&["tar", "xz"]) {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        for archive in ["kernel-lto/boot/vmlinux-images.tar.xz", "kernel-lto/objs-orig.tar.xz"] {
+            let mut tar = Command::new("tar");
+            run_tool(tar.arg("xf").arg(root.join(archive)).arg("-C").arg(folder.path()));
+        }
+        std::fs::copy(root.join("kernel-gcc/boot/vmlinux.xz"), folder.path().join("gcc.xz"))
+            .expect("copies");
+        run_tool(Command::new("xz").arg("-d").arg(folder.path().join("gcc.xz")));
+        Some(Kernels { folder })
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(name)).expect("reads")
+    }
+
+    fn objects(&self) -> Vec<Vec<u8>> {
+        let mut folders = vec![self.folder.path().join("objs")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("folder") {
+                let path = entry.expect("entry").path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        files.sort();
+        files.iter().map(|f| std::fs::read(f).expect("object")).collect()
+    }
+}
+
+/// How many functions of all objects have which outcome.
+fn count(objects: &[Vec<u8>], data: &[u8]) -> BTreeMap<&'static str, usize> {
+    let image = KernelImage::parse("vmlinux", data).expect("image");
+    let table = image.table().expect("table");
+    let mut counts = BTreeMap::new();
+    for object in objects {
+        for (_, outcome) in matched(object, &image, &table).functions {
+            let kind = match outcome {
+                Outcome::Same => "same",
+                Outcome::Differs { .. } => "differs",
+                Outcome::Rewritten => "rewritten",
+                Outcome::Absent => "absent",
+                Outcome::Overridden { .. } => "overridden",
+            };
+            *counts.entry(kind).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+/// Byte offsets in the file of the middle of ten functions, none of them in a field that the
+/// link fills in, and their names.
+fn places(image: &KernelImage<'_>, data: &[u8]) -> Vec<(usize, String)> {
+    let table = image.table().expect("table");
+    let functions = table.entries().iter().enumerate().filter(|(_, e)| {
+        e.kind == 2
+            && e.size > 64
+            && !e.name.starts_with("__cfi_")
+            && table.named(e.name).len() == 1
+    });
+    let all: Vec<(usize, String)> = functions
+        .filter_map(|(i, e)| {
+            let bytes = image.bytes_of(&table, i as u32)?;
+            let at = bytes.as_ptr() as usize - data.as_ptr() as usize;
+            // Any byte will do: also what the link fills in is checked.
+            Some((at + (i * 7919) % e.size as usize, e.name.to_owned()))
+        })
+        .collect();
+    (0..10).map(|i| all[(i * 2 + 1) * all.len() / 21].clone()).collect()
+}
+
+#[test]
+fn the_objects_of_a_kernel_are_what_runs() {
+    let Some(kernels) = Kernels::unpack() else { return };
+    let objects = kernels.objects();
+    assert_eq!(objects.len(), 1450);
+    let mut data = kernels.read("vmlinux");
+    let plain = count(&objects, &data);
+    assert_eq!(plain, BTreeMap::from([("same", 32754), ("overridden", 17)]));
+    let bolted = count(&objects, &kernels.read("vmlinux.bolt"));
+    assert_eq!(bolted.get("differs"), None);
+    assert_eq!(bolted.get("absent"), None);
+    // 2528 functions have other bytes than before BOLT; three of them are weak.
+    assert_eq!(bolted["rewritten"], 2525);
+    assert_eq!(bolted["overridden"], 17 + 3);
+
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let planted = places(&image, &data);
+    for &(at, _) in &planted {
+        data[at] ^= 0x10;
+    }
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let table = image.table().expect("table");
+    let mut found: Vec<String> = Vec::new();
+    for object in &objects {
+        for (name, outcome) in matched(object, &image, &table).functions {
+            if matches!(outcome, Outcome::Differs { .. }) {
+                found.push(name);
+            }
+        }
+    }
+    let mut wanted: Vec<String> = planted.into_iter().map(|p| p.1).collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn positions_are_those_of_kallsyms() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let Some(kernels) = Kernels::unpack() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sympos.py");
+    for (name, least) in [("vmlinux", 90_000), ("vmlinux.bolt", 90_000), ("gcc", 50_000)] {
+        let data = kernels.read(name);
+        let image = KernelImage::parse(name, &data).expect("image");
+        let version = image.version().map(|v| v.to_string());
+        assert_eq!(version.as_deref(), Some("6.12"), "{name}");
+        assert_eq!(image.bolt.is_some(), name == "vmlinux.bolt");
+        let table = image.table().expect("table");
+        let mut list = String::new();
+        let mut count = 0;
+        for (i, entry) in table.entries().iter().enumerate() {
+            if entry.kind == 0 || !kallsyms::lists(entry.name) {
+                continue;
+            }
+            let rank = table.rank(i as u32, Order::Address);
+            count += 1;
+            list +=
+                &format!("{}\t{:x}\t{}\t{}\n", entry.name, entry.addr, rank.position, rank.total);
+        }
+        assert!(count > least, "{name}: only {count} symbols");
+        let mut python = Command::new("python3")
+            .arg(&script)
+            .arg(kernels.folder.path().join(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        python.stdin.take().expect("pipe").write_all(list.as_bytes()).expect("writes");
+        let output = python.wait_with_output().expect("ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        eprintln!("{name}: {}", text.trim());
+        assert!(output.status.success(), "{name}: {text}");
+    }
+}
+
+#[test]
+fn an_image_gives_the_table_that_readelf_prints() {
+    if !have(&["readelf"]) {
+        return;
+    }
+    let Some(kernels) = Kernels::unpack() else { return };
+    let path = kernels.folder.path().join("gcc");
+    let output = Command::new("readelf").args(["-s", "--wide"]).arg(&path).output().expect("runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let text = ParentTable::parse("text", &text).expect("parses");
+    let data = kernels.read("gcc");
+    let image = KernelImage::parse("gcc", &data).expect("image");
+    let table = image.table().expect("table");
+    // The image leaves out absolute symbols, which the kernel does not list.
+    let absolute = image.elf.symbols().iter().filter(|s| s.section == 0xfff1);
+    let absolute: Vec<(&str, u64)> = absolute.map(|s| (s.name, s.value)).collect();
+    let rest: Vec<_> =
+        text.entries().iter().filter(|e| !absolute.contains(&(e.name, e.addr))).collect();
+    assert_eq!(rest.len(), table.entries().len());
+    assert!(rest.iter().zip(table.entries()).all(|(a, b)| **a == *b));
+    let main = text.blocks_named("main.c");
+    assert!(main.len() > 1);
+    assert_eq!(main.len(), table.blocks_named("main.c").len());
+}
+
+#[test]
+fn broken_images_are_errors() {
+    let fails =
+        |data: &[u8]| -> Error { KernelImage::parse("x", data).map(|_| ()).expect_err("broken") };
+    assert_eq!(fails(b"").code(), "malformed-elf");
+    assert_eq!(fails(b"\x7fELF\x02\x01\x01").code(), "malformed-elf");
+    if !have(&["gcc"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let path = compile(folder.path(), "x", "static int v; int f(void) { return v++; }", &[]);
+    let data = std::fs::read(path).expect("object");
+    for cut in (0..data.len()).step_by(7) {
+        assert!(KernelImage::parse("x", &data[..cut]).is_err(), "cut to {cut}");
+    }
+    for at in 0..data.len() {
+        let mut bytes = data.clone();
+        bytes[at] ^= 0xff;
+        if let Ok(image) = KernelImage::parse("x", &bytes)
+            && let Ok(table) = image.table()
+        {
+            let object = Object::<Orig>::parse("o", &data).expect("object");
+            let layout = Layout::new(&object).expect("layout");
+            // Only must not panic.
+            let _ = match_image(&layout, &image, &table);
+        }
+    }
+}
