@@ -25,6 +25,11 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     }
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
+    match (args.orig.is_dir(), args.patched.is_dir()) {
+        (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
+        (false, false) => {}
+        _ => return Err("give two objects or two folders".into()),
+    }
     let mut report = Report::default();
     let result = diff(args, &target, sizes, &mut report);
     print(&report);
@@ -32,7 +37,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
 }
 
 /// Sizes from the environment, overridden by those of the command line.
-fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
+pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     let mut sizes: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
@@ -47,7 +52,7 @@ fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes, String> {
     Ok(StructSizes::new(sizes, true))
 }
 
-fn print(report: &Report) {
+pub(super) fn print(report: &Report) {
     let mut text = String::new();
     for function in &report.functions {
         text += &function.line();
@@ -63,7 +68,7 @@ fn print(report: &Report) {
 }
 
 /// What is patched, and the file that describes it.
-struct Target {
+pub(super) struct Target {
     object: String,
     file: Option<PathBuf>,
 }
@@ -99,54 +104,80 @@ impl Target {
 }
 
 fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
+    let kernel = Kernel::open(args, target)?;
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
-    let parent_file = target.file.as_deref();
-    let parent_file = parent_file.map(Image::open_unpacked).transpose()?;
-    let symvers = args.symvers.as_deref().map(Image::open_any).transpose()?;
-    let shown = |path: &Path| path.display().to_string();
-    let (orig_name, patched_name) = (shown(&args.orig), shown(&args.patched));
-    let parent_name = target.file.as_deref().map(shown).unwrap_or_default();
-    let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
-    let symvers_text = symvers.as_ref().map(|i| i.text()).unwrap_or_default();
-    // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
-    let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
-    let image = parent_file.as_ref().filter(|file| is_elf(file));
-    let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
-    let sizes = match &image {
-        Some(image) => sizes.with_image(image.struct_sizes()?),
-        None => sizes,
-    };
-    let text = match &parent_file {
-        Some(file) if image.is_none() => as_text(&parent_name, file.bytes())?,
-        _ => "",
-    };
-    let parent = parent_file.as_ref().map(|_| ParentFiles {
-        name: &target.object,
-        symtab: Input { name: &parent_name, data: text },
-        symvers: Input { name: &symvers_name, data: &symvers_text },
-        image: image.as_ref(),
-        strict: args.strict,
-    });
-    let job = Job {
-        orig: Input { name: &orig_name, data: orig.bytes() },
-        patched: Input { name: &patched_name, data: patched.bytes() },
-        parent,
-        sizes,
-        drop_in: false,
-        klp_arch: false,
-    };
-    let output = crate::run(&job, report)?;
-    orig.check_unchanged()?;
-    patched.check_unchanged()?;
-    if let Some(file) = &parent_file {
-        file.check_unchanged()?;
-    }
+    let output = kernel.compare(args, [&orig, &patched], &sizes, report)?;
     if let (Some(path), Some(object)) = (&args.output, output) {
-        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*patched_name))?;
         publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+}
+
+/// The files that describe what is patched.
+pub(super) struct Kernel<'t> {
+    target: &'t Target,
+    parent: Option<Image>,
+    symvers: Option<Image>,
+}
+
+impl<'t> Kernel<'t> {
+    /// Opens the files that the command line names.
+    pub(super) fn open(args: &Args, target: &'t Target) -> Result<Self> {
+        Ok(Kernel {
+            target,
+            parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
+            symvers: args.symvers.as_deref().map(Image::open_any).transpose()?,
+        })
+    }
+
+    /// Compares a pair and builds its output, in the flavour asked for.
+    pub(super) fn compare(
+        &self,
+        args: &Args,
+        [orig, patched]: [&Image; 2],
+        sizes: &StructSizes,
+        report: &mut Report,
+    ) -> Result<Option<OutObject>> {
+        let shown = |path: &Path| path.display().to_string();
+        let (orig_name, patched_name) = (shown(orig.path()), shown(patched.path()));
+        let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
+        let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
+        let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
+        // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
+        let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
+        let image = self.parent.as_ref().filter(|file| is_elf(file));
+        let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+        let sizes = match &image {
+            Some(image) => sizes.clone().with_image(image.struct_sizes()?),
+            None => sizes.clone(),
+        };
+        let text = match &self.parent {
+            Some(file) if image.is_none() => as_text(&parent_name, file.bytes())?,
+            _ => "",
+        };
+        let parent = self.parent.as_ref().map(|_| ParentFiles {
+            name: &self.target.object,
+            symtab: Input { name: &parent_name, data: text },
+            symvers: Input { name: &symvers_name, data: &symvers_text },
+            image: image.as_ref(),
+            strict: args.strict,
+        });
+        let job = Job {
+            orig: Input { name: &orig_name, data: orig.bytes() },
+            patched: Input { name: &patched_name, data: patched.bytes() },
+            parent,
+            sizes,
+            drop_in: false,
+            klp_arch: false,
+        };
+        let output = crate::run(&job, report)?;
+        for file in [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten() {
+            file.check_unchanged()?;
+        }
+        let flavored = output.map(|object| in_flavor(object, args.flavor));
+        flavored.transpose().map_err(|e| e.in_file(&*patched_name))
+    }
 }
 
 fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {

@@ -193,7 +193,10 @@ impl Selector<'_, '_, '_, '_> {
     /// Includes part of a section that several things share.
     pub fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
         self.mark_section(section);
-        if !self.selection.parts.entry(section).or_default().insert(start, end.max(start + 1)) {
+        let end = end.max(start.saturating_add(1)).min(self.layout.object.section_size(section));
+        let parts = self.selection.parts.entry(section).or_default();
+        // Nothing is behind the end, but a table may refer to nothing there.
+        if start >= end || !parts.insert(start, end) {
             return;
         }
         let included = Included { section, span: Some((start, end)) };

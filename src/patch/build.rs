@@ -348,8 +348,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             return Ok(target.addend);
         };
         let at = refs.target_offset(&Reloc { addend: target.addend, ..*reloc })?;
-        let to = u64::try_from(at).ok().and_then(|at| moved(moves, at));
-        let Some(to) = to else { return Ok(target.addend) };
+        let to = u64::try_from(at).ok().and_then(|at| {
+            let behind = || moved(moves, at.checked_sub(1)?).map(|to| to + 1);
+            moved(moves, at).or_else(behind)
+        });
+        // What is not in the patch is empty: a replacement of no bytes.
+        let to = to.unwrap_or(0);
         Ok(target.addend.wrapping_add(to as i64).wrapping_sub(at))
     }
 

@@ -18,7 +18,7 @@ use crate::elf::out::{
 };
 use crate::error::{Error, Result};
 
-type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
 /// Choices of the caller.
 #[derive(Clone, Copy, Debug)]
@@ -74,28 +74,29 @@ pub fn convert(
     remove_sections(object, &removed)
 }
 
-fn bad(message: impl Into<String>) -> Error {
+pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::broken("bad-kpatch-table", message)
 }
 
 /// A symbol that is resolved when its object is patched.
 #[derive(Clone)]
-struct Ksym {
-    object: String,
-    name: String,
-    position: u64,
-    bind: u8,
-    kind: u8,
+pub(super) struct Ksym {
+    pub(super) object: String,
+    pub(super) name: String,
+    pub(super) position: u64,
+    pub(super) bind: u8,
+    pub(super) kind: u8,
 }
 
 /// A relocation that is applied when its object is patched.
-struct Krela {
-    section: OutSectionIndex,
-    offset: u64,
-    kind: u32,
-    addend: i64,
-    object: String,
-    symbol: Ksym,
+#[derive(Clone)]
+pub(super) struct Krela {
+    pub(super) section: OutSectionIndex,
+    pub(super) offset: u64,
+    pub(super) kind: u32,
+    pub(super) addend: i64,
+    pub(super) object: String,
+    pub(super) symbol: Ksym,
 }
 
 /// A section that is applied when its object is patched.
@@ -105,15 +106,15 @@ struct Karch {
 }
 
 /// What kpatch's tables say.
-struct Tables {
-    relocations: Vec<Krela>,
+pub(super) struct Tables {
+    pub(super) relocations: Vec<Krela>,
     arch: Vec<Karch>,
     /// The tables themselves; they are no part of the result.
-    sections: Vec<OutSectionIndex>,
+    pub(super) sections: Vec<OutSectionIndex>,
 }
 
 impl Tables {
-    fn read(object: &OutObject) -> Result<Tables> {
+    pub(super) fn read(object: &OutObject) -> Result<Tables> {
         let names = [".kpatch.strings", ".kpatch.symbols", ".kpatch.relocations", ".kpatch.arch"];
         let mut found = [None; 4];
         for (i, section) in object.sections.iter().enumerate() {
@@ -320,7 +321,7 @@ impl<'o> Table<'o> {
 }
 
 /// Where the contents of a moved section are now.
-struct Moved {
+pub(super) struct Moved {
     section: OutSectionIndex,
     offset: u64,
 }
@@ -415,7 +416,7 @@ fn append_relocs(target: &mut OutSection, tables: Vec<OutRelocs>, offset: u64) {
 }
 
 /// Adds the livepatch symbols and relocation tables, each once, in order of first use.
-fn add_klp_relocations(
+pub(super) fn add_klp_relocations(
     object: &mut OutObject,
     relocations: Vec<Krela>,
     moved: &Map<OutSectionIndex, Moved>,
@@ -464,7 +465,7 @@ fn add_klp_relocations(
 }
 
 /// The object without the sections marked in `removed` and the symbols in them.
-fn remove_sections(object: OutObject, removed: &[bool]) -> Result<OutObject> {
+pub(super) fn remove_sections(object: OutObject, removed: &[bool]) -> Result<OutObject> {
     let section_places = renumber(removed.iter().map(|&gone| !gone));
     let symbol_places = renumber(object.symbols.iter().map(|symbol| match symbol.home {
         OutHome::Section(section) => section_places[section].is_some(),
@@ -512,7 +513,7 @@ fn remove_sections(object: OutObject, removed: &[bool]) -> Result<OutObject> {
 }
 
 /// New places of what is kept; `None` for the rest.
-fn renumber(kept: impl Iterator<Item = bool>) -> Vec<Option<usize>> {
+pub(super) fn renumber(kept: impl Iterator<Item = bool>) -> Vec<Option<usize>> {
     let mut next = 0;
     kept.map(|kept| {
         kept.then(|| {

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod convert;
 pub mod live;
+pub mod module;
 mod output;
 pub mod resolve;
 pub mod siblings;

@@ -48,6 +48,12 @@ pub(super) fn text(results: &Results, changes: &Changes, peak_mib: Option<u64>) 
             let _ = writeln!(out, "{} {}: {difference}", word(r.status), r.case);
         }
     }
+    // Where nothing is expected, the reason of a refusal is news.
+    for r in results.cases.iter().filter(|r| r.status == Status::Ok && r.expected == "-") {
+        if let (Some(exit), Some(message)) = (r.exit, &r.message) {
+            let _ = writeln!(out, "{} {}: {message}", verdict(exit), r.case);
+        }
+    }
     for line in &changes.lines {
         let _ = writeln!(out, "CHANGED {line}");
     }

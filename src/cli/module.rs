@@ -1,0 +1,303 @@
+//! `klp-diff module`: from pairs of objects to a livepatch module.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
+
+use clap::Parser;
+
+use super::pair::struct_sizes;
+use super::{Exit, complain, fail, parse, wrong_usage};
+use crate::elf::ids::Patched;
+use crate::elf::image::Image;
+use crate::elf::object::Object;
+use crate::elf::out::OutObject;
+use crate::elf::publish::publish;
+use crate::error::{Error, Result};
+use crate::kernel::symtab::as_text;
+use crate::kernel::tables::StructSizes;
+use crate::patch::module::kbuild::{Tools, build, write_sources};
+use crate::patch::module::link::{Prepare, finish, prepare};
+use crate::patch::module::tree::{KernelTree, exports};
+use crate::patch::module::{check::check, pairs};
+use crate::report::Report;
+use crate::{Input, Job, ParentFiles};
+
+/// Builds a livepatch module from objects before and after a source patch.
+///
+/// Compares the pairs, builds a module from what changed with the kernel's own build system,
+/// and checks that the kernel can load it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "klp-diff module",
+    after_help = "Exit status: 0 module written, 1 a file cannot be read or written, or the build failed, \
+                  2 the change cannot be applied, 3 nothing changed, 64 wrong command line."
+)]
+struct Args {
+    /// Objects: ORIG PATCHED, built from the source without and with the patch; any number of
+    /// such pairs of files, or of folders with the same files
+    #[arg(value_name = "ORIG PATCHED", required = true, num_args = 2..)]
+    pairs: Vec<PathBuf>,
+
+    /// Prepared kernel tree, such as /lib/modules/RELEASE/build
+    #[arg(short, long, value_name = "FOLDER")]
+    kernel: PathBuf,
+
+    /// Module to write
+    #[arg(short, long, value_name = "NAME.ko")]
+    output: PathBuf,
+
+    /// Symbol table of the kernel that runs, or of the module OBJ, as text:
+    /// `readelf -s --wide vmlinux > FILE`; may be repeated
+    #[arg(long, value_name = "[OBJ=]FILE", required = true)]
+    symtab: Vec<String>,
+
+    /// Exported symbols [default: Module.symvers in the kernel tree]
+    #[arg(long, value_name = "FILE")]
+    symvers: Option<PathBuf>,
+
+    /// The objects at PATH (a file, or all below a folder) belong to module NAME; all others
+    /// belong to vmlinux; may be repeated
+    #[arg(long, value_name = "NAME=PATH")]
+    object: Vec<String>,
+
+    /// Name of the module [default: that of the output file]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Replace all older livepatches
+    #[arg(long, overrides_with = "no_replace")]
+    replace: bool,
+
+    /// Leave older livepatches as they are (default)
+    #[arg(long)]
+    no_replace: bool,
+
+    /// Compiler [default: the one that the kernel was built with]
+    #[arg(long)]
+    cc: Option<String>,
+
+    /// Linker
+    #[arg(long)]
+    ld: Option<String>,
+
+    /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
+    /// environment variables of these names count, too
+    #[arg(long = "struct", value_name = "NAME=N")]
+    structs: Vec<String>,
+
+    /// Build in this folder, which must be empty, and keep it
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn main(args: Vec<OsString>) -> Exit {
+    let args = match parse::<Args>(&args) {
+        Ok(args) => args,
+        Err(exit) => return exit,
+    };
+    match Request::new(&args) {
+        Ok(request) => request.run().unwrap_or_else(|error| fail(&error)),
+        Err(usage) => wrong_usage(&usage),
+    }
+}
+
+/// The command line, understood.
+struct Request<'a> {
+    args: &'a Args,
+    name: String,
+    /// Object name and file with its symbols.
+    symtabs: Vec<(String, PathBuf)>,
+    /// Module name and path of its objects.
+    objects: Vec<(String, PathBuf)>,
+    sizes: StructSizes,
+}
+
+impl<'a> Request<'a> {
+    /// The error is a mistake on the command line.
+    fn new(args: &'a Args) -> std::result::Result<Request<'a>, String> {
+        if args.pairs.len() % 2 != 0 {
+            return Err("ORIG and PATCHED come in pairs".to_owned());
+        }
+        let stem = args.output.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let name = args.name.clone().or(stem).unwrap_or_default();
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        // The kernel keeps 55 bytes of a module's name.
+        if name.is_empty() || name.len() > 55 || !name.chars().all(fits) {
+            return Err(format!(
+                "'{name}' cannot be the name of a module: give one of letters, digits, _ and -, \
+                 at most 55, with --name"
+            ));
+        }
+        let symtabs = args.symtab.iter().map(|given| match given.split_once('=') {
+            Some((object, file)) if !object.contains('/') => (module_name(object), file.into()),
+            _ => ("vmlinux".to_owned(), given.into()),
+        });
+        let objects = args.object.iter().map(|given| match given.split_once('=') {
+            Some((name, path)) if !name.is_empty() => Ok((module_name(name), path.into())),
+            _ => Err(format!("--object {given}: expected NAME=PATH")),
+        });
+        Ok(Request {
+            args,
+            name,
+            symtabs: symtabs.collect(),
+            objects: objects.collect::<std::result::Result<_, _>>()?,
+            sizes: struct_sizes(&args.structs)?,
+        })
+    }
+
+    fn run(&self) -> Result<Exit> {
+        let tree = KernelTree::open(&self.args.kernel)?;
+        let default = tree.path().join("Module.symvers");
+        let symvers = Image::open_any(self.args.symvers.as_deref().unwrap_or(&default))?;
+        let parts = self.parts(&symvers, &tree)?;
+        if parts.is_empty() {
+            say("nothing changed");
+            return Ok(Exit::Unchanged);
+        }
+        let tools = Tools {
+            cc: self.args.cc.clone(),
+            ld: self.args.ld.clone(),
+            replace: self.args.replace,
+        };
+        let module = self.build(&tree, &parts, &tools)?;
+        let checked = check(&module, &parts, &tree, &exports(&symvers.text()))?;
+        for note in &checked.notes {
+            complain(&format!("note: {note}"));
+        }
+        if !checked.needs.is_empty() {
+            say(&format!("needs modules: {}", checked.needs.join(", ")));
+        }
+        publish(&self.args.output, &module)?;
+        say(&format!(
+            "wrote {} for {}: {} function(s) replaced, {} livepatch relocation(s)",
+            self.args.output.display(),
+            tree.release(),
+            checked.functions,
+            checked.relocations
+        ));
+        Ok(Exit::Changed)
+    }
+
+    /// Compares all pairs; gives the link inputs of those that changed.
+    fn parts(&self, symvers: &Image, tree: &KernelTree) -> Result<Vec<OutObject>> {
+        let parents = self.parents()?;
+        let symvers_name = symvers.path().display().to_string();
+        let symvers_text = symvers.text();
+        let options =
+            Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+        let mut parts = Vec::new();
+        for pair in pairs::find(&self.args.pairs)? {
+            let object = self.object_of(&pair.path);
+            let (_, symtab) = parents.iter().find(|(name, _)| name == object).ok_or_else(|| {
+                Error::broken("no-parent", format!("the symbols of {object} are not known"))
+                    .in_file(pair.path.display().to_string())
+                    .advise(format!("give them with --symtab {object}=FILE"))
+            })?;
+            let (orig, patched) = (Image::open(&pair.orig)?, Image::open(&pair.patched)?);
+            if orig.bytes() == patched.bytes() {
+                continue;
+            }
+            say(&format!("comparing {}", pair.path.display()));
+            let symtab_name = symtab.path().display().to_string();
+            let (orig_name, patched_name) =
+                (pair.orig.display().to_string(), pair.patched.display().to_string());
+            let job = Job {
+                orig: Input { name: &orig_name, data: orig.bytes() },
+                patched: Input { name: &patched_name, data: patched.bytes() },
+                parent: Some(ParentFiles {
+                    name: object,
+                    symtab: Input {
+                        name: &symtab_name,
+                        data: as_text(&symtab_name, symtab.bytes())?,
+                    },
+                    image: None,
+                    strict: false,
+                    symvers: Input { name: &symvers_name, data: &symvers_text },
+                }),
+                sizes: self.sizes.clone(),
+                drop_in: false,
+                klp_arch: false,
+            };
+            let mut report = Report::default();
+            let result = crate::run(&job, &mut report);
+            super::pair::print(&report);
+            let output = result?;
+            orig.check_unchanged()?;
+            patched.check_unchanged()?;
+            if let Some(output) = output {
+                parts.push(prepare(output, options).map_err(|e| e.in_file(patched_name))?);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Symbols of each object that may be patched.
+    fn parents(&self) -> Result<Vec<(String, Image)>> {
+        self.symtabs.iter().map(|(name, file)| Ok((name.clone(), Image::open_any(file)?))).collect()
+    }
+
+    /// The kernel object that an object file is linked into.
+    fn object_of(&self, path: &Path) -> &str {
+        let parts: Vec<Component<'_>> = path.components().collect();
+        let found = self.objects.iter().find(|(_, place)| {
+            let wanted: Vec<Component<'_>> = place.components().collect();
+            !wanted.is_empty() && parts.windows(wanted.len()).any(|w| w == wanted)
+        });
+        found.map_or("vmlinux", |(name, _)| name)
+    }
+
+    fn build(&self, tree: &KernelTree, parts: &[OutObject], tools: &Tools) -> Result<OutObject> {
+        let temporary;
+        let folder = match &self.args.keep {
+            Some(folder) => empty_folder(folder)?,
+            None => {
+                temporary = tempfile::Builder::new()
+                    .prefix("klp-diff-")
+                    .tempdir()
+                    .map_err(|e| unwritable(&std::env::temp_dir(), &e))?;
+                temporary.path().to_owned()
+            }
+        };
+        let started = Instant::now();
+        say(&format!("building {}.ko for {}", self.name, tree.release()));
+        write_sources(&folder, &self.name, parts, tools)?;
+        let built = build(tree, &folder, &self.name, tools)?;
+        for warning in &built.warnings {
+            complain(warning);
+        }
+        say(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
+        let image = Image::open(&built.path)?;
+        let shown = built.path.display().to_string();
+        let linked = Object::<Patched>::parse(&shown, image.bytes())?;
+        OutObject::from_object(&linked).and_then(finish).map_err(|e| e.in_file(shown))
+    }
+}
+
+/// The name of a module as the kernel writes it.
+fn module_name(given: &str) -> String {
+    given.strip_suffix(".ko").unwrap_or(given).replace('-', "_")
+}
+
+fn empty_folder(folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
+    let mut entries = std::fs::read_dir(folder).map_err(|e| unwritable(folder, &e))?;
+    if entries.next().is_some() {
+        return Err(Error::broken("unwritable", "the folder is not empty")
+            .in_file(folder.display().to_string())
+            .advise("give an empty folder, or one that does not exist yet"));
+    }
+    folder.canonicalize().map_err(|e| unwritable(folder, &e))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::broken("unwritable", format!("cannot use the folder: {error}"))
+        .in_file(path.display().to_string())
+}
+
+/// Prints a line of progress.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,224 @@
+//! Builds the module with the kernel's own Kbuild.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::tree::KernelTree;
+use crate::elf::out::OutObject;
+use crate::elf::publish::publish;
+use crate::error::{Error, Result};
+
+const GLUE: &str = include_str!("glue.c");
+const SCRIPT: &str = include_str!("glue.lds");
+
+/// Lines of a failed command's output that are shown.
+const SHOWN: usize = 20;
+
+/// Choices of the user.
+#[derive(Clone, Debug, Default)]
+pub struct Tools {
+    /// Compiler; found when it is not given.
+    pub cc: Option<String>,
+    /// Linker.
+    pub ld: Option<String>,
+    /// The module replaces all older livepatches.
+    pub replace: bool,
+}
+
+/// What the kernel's build said.
+#[derive(Debug)]
+pub struct Built {
+    /// The linked module.
+    pub path: PathBuf,
+    /// Warnings that may matter.
+    pub warnings: Vec<String>,
+}
+
+/// Writes the sources of module `name` to `folder`: objects to link, glue, Kbuild file.
+///
+/// `folder` must be empty, and its path free of blanks, which Kbuild does not take.
+pub fn write_sources(
+    folder: &Path,
+    name: &str,
+    objects: &[OutObject],
+    tools: &Tools,
+) -> Result<()> {
+    let put = |file: &str, text: &str| {
+        let path = folder.join(file);
+        std::fs::write(&path, text).map_err(|e| {
+            Error::broken("unwritable", format!("cannot write: {e}"))
+                .in_file(path.display().to_string())
+        })
+    };
+    let mut parts = String::from("klp-glue.o");
+    for (i, object) in objects.iter().enumerate() {
+        let part = format!("klp-part{i}.o");
+        publish(&folder.join(&part), object)?;
+        // modpost looks for the record of each member's build.
+        put(&format!(".{part}.cmd"), "")?;
+        parts += &format!(" {part}");
+    }
+    put("klp-glue.c", GLUE)?;
+    put("klp-glue.lds", SCRIPT)?;
+    put(
+        "Kbuild",
+        &format!(
+            "obj-m := {name}.o\n{name}-y := {parts}\nldflags-y += -T $(src)/klp-glue.lds\n\
+             ccflags-y += -DKLP_GLUE_REPLACE={}\n",
+            u8::from(tools.replace)
+        ),
+    )
+}
+
+/// Runs the kernel's build in `folder`, which [`write_sources`] filled.
+pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Result<Built> {
+    let mut command = Command::new("make");
+    command.arg("-C").arg(tree.path()).arg(format!("M={}", folder.display()));
+    // Undefined symbols are those of the running kernel; what else is missing is found later.
+    command.args(["KBUILD_MODPOST_WARN=1", "modules"]);
+    command.args(compiler_arguments(tree, tools)?);
+    if let Some(ld) = &tools.ld {
+        command.arg(format!("LD={ld}"));
+    }
+    for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KBUILD_OUTPUT", "O", "M"] {
+        command.env_remove(variable);
+    }
+    let (success, log) = run(&mut command)?;
+    if !success {
+        return Err(failed("the kernel's build of the module failed", &log));
+    }
+    let path = folder.join(format!("{name}.ko"));
+    if !path.is_file() {
+        return Err(failed("the kernel's build made no module", &log));
+    }
+    let mut warnings = Vec::new();
+    for line in log.lines() {
+        if line.contains("unannotated intra-function call") {
+            return Err(failed("objtool did not understand the module", &log)
+                .advise("its tables would be missing, and the module would crash the kernel"));
+        }
+        let lower = line.to_ascii_lowercase();
+        // The tables of livepatch relocations are not loaded; modpost wonders about that.
+        let expected = line.starts_with("WARNING: modpost:")
+            && (line.ends_with("undefined!") || line.contains("(.kpatch."));
+        if lower.contains("warning") && !expected {
+            warnings.push(line.trim().to_owned());
+        }
+    }
+    Ok(Built { path, warnings })
+}
+
+/// Runs a command; gives whether it succeeded, and all that it printed.
+fn run(command: &mut Command) -> Result<(bool, String)> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|e| {
+        Error::broken("no-tool", format!("cannot run {program}: {e}"))
+            .advise(format!("install {program}"))
+    })?;
+    let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
+    log += &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), log))
+}
+
+fn failed(what: &str, log: &str) -> Error {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines.iter().skip(lines.len().saturating_sub(SHOWN));
+    Error::broken("build-failed", what).with_details(last.map(|l| format!("  | {l}")).collect())
+}
+
+/// Arguments of make that choose the compiler: the given one, or the one of the kernel.
+fn compiler_arguments(tree: &KernelTree, tools: &Tools) -> Result<Vec<String>> {
+    let Some((clang, version)) = tree.compiler() else {
+        return Ok(tools.cc.iter().map(|cc| format!("CC={cc}")).collect());
+    };
+    if let Some(cc) = &tools.cc {
+        return Ok(arguments(clang, cc));
+    }
+    let base = if clang { "clang" } else { "gcc" };
+    let cross = std::env::var("CROSS_COMPILE").unwrap_or_default();
+    let cross = if clang { "" } else { &cross };
+    let candidates = [format!("{cross}{base}"), format!("{cross}{base}-{}", version[0])];
+    for candidate in &candidates {
+        if version_of(candidate) == Some(version) {
+            return Ok(arguments(clang, candidate));
+        }
+    }
+    let [major, minor, patch] = version;
+    Err(Error::broken(
+        "compiler-differs",
+        format!("the kernel was built with {base} {major}.{minor}.{patch}, which is not here"),
+    )
+    .in_file(tree.path().display().to_string())
+    .advise("install that compiler, or choose another one with --cc at your own risk"))
+}
+
+fn arguments(clang: bool, cc: &str) -> Vec<String> {
+    if !clang {
+        return vec![format!("CC={cc}")];
+    }
+    // LLVM= chooses all tools: a suffix such as -19, or the folder they are in.
+    let (folder, file) = cc.rsplit_once('/').map_or(("", cc), |(folder, file)| (folder, file));
+    let suffix = file.strip_prefix("clang").unwrap_or("");
+    let llvm = match (folder, suffix) {
+        ("", "") => "1".to_owned(),
+        ("", suffix) => suffix.to_owned(),
+        (folder, "") => format!("{folder}/"),
+        _ => return vec!["LLVM=1".to_owned(), format!("CC={cc}")],
+    };
+    vec![format!("LLVM={llvm}")]
+}
+
+/// Version that a compiler reports; `None` when it does not run or says nothing like one.
+fn version_of(compiler: &str) -> Option<[u32; 3]> {
+    let (success, log) = run(Command::new(compiler).arg("--version")).ok()?;
+    if success { version_in(log.lines().next()?) } else { None }
+}
+
+/// The last word of a line that is a version of three numbers.
+fn version_in(line: &str) -> Option<[u32; 3]> {
+    line.split_ascii_whitespace().rev().find_map(|word| {
+        let mut parts = word.splitn(3, '.');
+        let mut next = || {
+            let part = parts.next()?;
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part.get(..end)?.parse().ok()
+        };
+        Some([next()?, next()?, next()?])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_compilers_print_them() {
+        let version = |line| version_in(line);
+        assert_eq!(version("gcc (Debian 12.2.0-14+deb12u1) 12.2.0"), Some([12, 2, 0]));
+        assert_eq!(version("Debian clang version 19.1.7 (3~deb12u1)"), Some([19, 1, 7]));
+        assert_eq!(version("clang version 16.0.6"), Some([16, 0, 6]));
+        assert_eq!(version("tcc 0.9"), None);
+    }
+
+    #[test]
+    fn clang_brings_all_its_tools() {
+        assert_eq!(arguments(false, "gcc-12"), ["CC=gcc-12"]);
+        assert_eq!(arguments(true, "clang"), ["LLVM=1"]);
+        assert_eq!(arguments(true, "clang-19"), ["LLVM=-19"]);
+        assert_eq!(arguments(true, "/opt/llvm/bin/clang"), ["LLVM=/opt/llvm/bin/"]);
+    }
+
+    #[test]
+    fn failures_show_the_last_lines() {
+        let log: String = (0..50).map(|i| format!("line {i}\n")).collect();
+        let error = failed("it failed", &log);
+        assert_eq!(error.details().len(), SHOWN);
+        assert_eq!(error.details()[SHOWN - 1], "  | line 49");
+        let (success, log) =
+            run(Command::new("sh").args(["-c", "echo no >&2; exit 3"])).expect("runs");
+        assert!(!success);
+        assert_eq!(log, "no\n");
+        let error = run(&mut Command::new("/nonexistent/tool")).expect_err("not there");
+        assert!(error.message().contains("/nonexistent/tool"), "{error}");
+    }
+}
