@@ -5,7 +5,7 @@ use std::path::Path;
 use super::case::{Case, Symtab};
 use super::results::FunctionRecord;
 use crate::elf::abi;
-use crate::elf::ids::Patched;
+use crate::elf::ids::{IdVec, Patched, SectionId};
 use crate::elf::image::Image;
 use crate::elf::object::{Home, Object};
 use crate::elf::verify::verify;
@@ -86,7 +86,7 @@ fn attempt(
         Symtab::None | Symtab::OfOrig => None,
     };
     let of_orig = match &case.symtab {
-        Symtab::OfOrig => Some(symbols(&orig_name, orig.bytes())?),
+        Symtab::OfOrig => Some(symbols(&orig_name, orig.bytes(), !drop_in)?),
         Symtab::None | Symtab::File(_) => None,
     };
     let lossy;
@@ -145,9 +145,17 @@ pub(super) fn read(name: &str, bytes: Vec<u8>) -> Result<Output> {
     Ok(Output { lines, functions, bytes })
 }
 
-/// The symbols of an object, as `readelf -s --wide` prints them.
-pub(super) fn symbols(name: &str, bytes: &[u8]) -> Result<String> {
+/// The symbols of an object, as `readelf -s --wide` prints them. With `placed`, each
+/// section gets addresses of its own, as in a linked kernel: two functions at one address
+/// would be one function there.
+pub(super) fn symbols(name: &str, bytes: &[u8], placed: bool) -> Result<String> {
     let object = Object::<Patched>::parse(name, bytes)?;
+    let mut bases: IdVec<SectionId<Patched>, u64> = IdVec::filled(0, object.sections().len() + 1);
+    let mut next: u64 = 0x1000;
+    for id in object.sections().filter(|_| placed) {
+        bases[id] = next;
+        next = next.saturating_add(object.section(id).size).saturating_add(31) & !15;
+    }
     let mut text = String::from("\nSymbol table '.symtab' contains ");
     text += &format!(
         "{} entries:\n   Num:    Value          Size Type    Bind   Vis      Ndx Name\n",
@@ -184,10 +192,15 @@ pub(super) fn symbols(name: &str, bytes: &[u8]) -> Result<String> {
             Home::Common => "COM".to_owned(),
             Home::Reserved(index) => format!("RSV[{index:#x}]"),
         };
+        let base = match symbol.home {
+            Home::Section(section) => bases[section],
+            _ => 0,
+        };
+        let address = symbol.value.wrapping_add(base);
         let shown = if symbol.kind == abi::STT_SECTION { "" } else { symbol.name };
         text += &format!(
             "{number:6}: {:016x} {:5} {kind:<7} {bind:<6} {visibility:<8} {home:>4} {shown}\n",
-            symbol.value, symbol.size,
+            address, symbol.size,
         );
     }
     if text.contains('\0') {

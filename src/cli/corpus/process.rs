@@ -49,7 +49,7 @@ impl Other<'_> {
             Symtab::File(path) => path.clone(),
             Symtab::OfOrig => {
                 let name = orig.display().to_string();
-                let text = symbols(&name, Image::open(orig)?.bytes())?;
+                let text = symbols(&name, Image::open(orig)?.bytes(), false)?;
                 let path = folder.join("parent.symtab");
                 std::fs::write(&path, text).map_err(|e| unwritable(&path, &e))?;
                 path
