@@ -5,6 +5,7 @@
 //! README.md.
 
 mod args;
+mod corpus;
 mod dump;
 mod module;
 mod pair;
@@ -46,8 +47,12 @@ impl From<&Error> for Exit {
 
 /// Words that, given first, ask for something else than comparing a pair. They get all
 /// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 3] =
-    [("dump", dump::main), ("module", module::main), ("verify-orig", verify_orig::main)];
+const VERBS: [(&str, Verb); 4] = [
+    ("corpus", corpus::main),
+    ("dump", dump::main),
+    ("module", module::main),
+    ("verify-orig", verify_orig::main),
+];
 
 /// Runs a verb with its arguments.
 type Verb = fn(Vec<OsString>) -> Exit;

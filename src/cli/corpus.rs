@@ -1,0 +1,278 @@
+//! `klp-diff corpus`: runs many cases and says whether anything changed for the worse.
+
+mod baseline;
+mod build;
+mod case;
+mod compilers;
+mod file;
+mod find;
+mod judge;
+mod ours;
+mod process;
+mod results;
+mod schedule;
+mod show;
+mod source;
+mod words;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use self::baseline::Changes;
+use self::judge::Judge;
+use self::process::Other;
+use self::results::{Record, Results, Shard, Status};
+use self::schedule::Limits;
+use super::{Exit, complain, parse};
+use crate::error::{Error, Result};
+
+/// Runs corpora of cases: pairs of objects, and what must come of them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "klp-diff corpus",
+    after_help = "Exit status: 0 everything is as expected; 1 something differs; 2 error, or interrupted; 64 wrong command line."
+)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs every case below the folders
+    Run(RunArgs),
+    /// Puts the results of the shards of one run together
+    Merge(MergeArgs),
+    /// Compiles sources with every compiler installed, into a folder to run
+    Build(BuildArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// Write the results as JSON; - is standard output, which then has nothing else
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the results as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Say what changed since the run that wrote this file
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Write a file for --baseline, unless the run is interrupted
+    #[arg(long, value_name = "FILE")]
+    save_baseline: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Folders with cases
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
+
+    /// Cases at once [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// Memory for all cases that run at once
+    #[arg(long, value_name = "MiB", default_value_t = 1024)]
+    mem_limit: u64,
+
+    /// Also run this create-diff-object on every case and compare
+    #[arg(long, value_name = "BINARY")]
+    against: Option<PathBuf>,
+
+    /// Seconds after which another program is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    time_limit: u64,
+
+    /// Run the Ith of N equal parts of the cases
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct MergeArgs {
+    /// Results of all shards, as --json or --save-baseline wrote them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct BuildArgs {
+    /// Folders with sources
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
+
+    /// Folder to make; an earlier build there is replaced
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+
+    /// Compilations at once [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Runs the verb.
+pub(super) fn main(args: Vec<OsString>) -> Exit {
+    let result = match parse::<Args>(&args) {
+        Ok(Args { verb: Verb::Run(args) }) => run(&args),
+        Ok(Args { verb: Verb::Merge(args) }) => merge(&args),
+        Ok(Args { verb: Verb::Build(args) }) => build(&args),
+        Err(exit) => return exit,
+    };
+    result.unwrap_or_else(|error| {
+        complain(&error.to_string());
+        Exit::Refused
+    })
+}
+
+fn run(args: &RunArgs) -> Result<Exit> {
+    let stop = interrupts()?;
+    let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
+    let against = args.against.as_deref().map(process::program).transpose()?;
+    let found = find::find(&args.folders)?;
+    let total = found.cases.len() + found.broken.len();
+    let mut names: Vec<String> = found.cases.iter().map(|c| c.name.clone()).collect();
+    names.extend(found.broken.iter().map(|(name, _)| name.clone()));
+    names.sort_unstable();
+    let ours = |name: &str| {
+        args.shard.is_none_or(|shard| {
+            names
+                .binary_search_by(|n| n.as_str().cmp(name))
+                .is_ok_and(|i| i % shard.count == shard.index - 1)
+        })
+    };
+    let broken = found.broken.into_iter().filter(|(name, _)| ours(name)).map(|(name, error)| {
+        Record::unrun(&name, "-".to_owned(), Status::Error, error.to_string())
+    });
+    let broken: Vec<Record> = broken.collect();
+    let mut cases = found.cases;
+    cases.retain(|case| ours(&case.name));
+    let judge = Judge {
+        other: Other {
+            program: against.as_deref().unwrap_or(Path::new("")),
+            time_limit: Duration::from_secs(args.time_limit),
+            stop: &stop,
+        },
+        against: against.is_some(),
+    };
+    let limits = Limits { jobs: jobs(args.jobs), memory_mib: args.mem_limit };
+    let mut records = schedule::run(&cases, limits, &judge, &stop)?;
+    records.extend(broken);
+    let results = Results::new(args.shard, total, records, found.notes);
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let changes = before.map(|before| baseline::compare(&before, &results, &all));
+    report(&results, &changes.unwrap_or_default(), &args.report, peak_mib())
+}
+
+fn merge(args: &MergeArgs) -> Result<Exit> {
+    let load = |path: &PathBuf| Ok((path.display().to_string(), Results::load(path)?));
+    let results = Results::merge(args.files.iter().map(load).collect::<Result<_>>()?)?;
+    let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
+    let all: Vec<&str> = results.cases.iter().map(|r| r.case.as_str()).collect();
+    let changes = before.map(|before| baseline::compare(&before, &results, &all));
+    report(&results, &changes.unwrap_or_default(), &args.report, None)
+}
+
+fn build(args: &BuildArgs) -> Result<Exit> {
+    let stop = interrupts()?;
+    let found = find::find(&args.folders)?;
+    let record = build::build(found, &args.output, jobs(args.jobs), &stop)?;
+    let mut text = String::new();
+    for (compiler, counts) in &record.compilers {
+        text += &format!(
+            "{compiler}: {} built, {} of no use to it, {} failed\n",
+            counts.built, counts.useless, counts.failed
+        );
+    }
+    for note in &record.notes {
+        text += &format!("{note}\n");
+    }
+    for failure in &record.failures {
+        text += &format!("FAILED {failure}\n");
+    }
+    print(&text);
+    Ok(if record.failures.is_empty() { Exit::Changed } else { Exit::Refused })
+}
+
+/// Writes and prints everything, and says how to exit.
+fn report(
+    results: &Results,
+    changes: &Changes,
+    args: &ReportArgs,
+    peak_mib: Option<u64>,
+) -> Result<Exit> {
+    let interrupted = results.count(Status::NotRun) > 0;
+    if let Some(path) = &args.json {
+        results.save(path)?;
+    }
+    if let Some(path) = &args.junit {
+        results::save(path, show::junit(results, changes).as_bytes())?;
+    }
+    let text = show::text(results, changes, peak_mib);
+    if args.json.as_deref() == Some(Path::new("-")) {
+        complain(text.trim_end());
+    } else {
+        print(&text);
+    }
+    if let Some(path) = &args.save_baseline {
+        if interrupted {
+            complain(&format!("{}: not written, the run was interrupted", path.display()));
+        } else {
+            results.save(path)?;
+        }
+    }
+    Ok(if interrupted || results.count(Status::Error) > 0 {
+        Exit::Refused
+    } else if results.count(Status::Differs) > 0 || !changes.lines.is_empty() {
+        Exit::Broken
+    } else {
+        Exit::Changed
+    })
+}
+
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn jobs(given: Option<usize>) -> usize {
+    given
+        .filter(|&n| n > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+fn interrupts() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal finds the flag unset.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|e| Error::broken("signals", format!("cannot watch for Ctrl-C: {e}")))?;
+    }
+    stop.store(false, Ordering::Relaxed);
+    Ok(stop)
+}
+
+/// The most memory this process had, in MiB.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib.div_ceil(1024))
+}

@@ -1,0 +1,305 @@
+//! Finds the cases below a folder. Each layout is one function.
+//!
+//! | a folder with | holds |
+//! |---|---|
+//! | `index.json` | the cases the index lists: `ARCH/CASE.ORIG.o` and so on, with goldens |
+//! | `case.toml` | one case of our own layout |
+//! | `*.ORIG.o` | kpatch's unit tests |
+//! | `orig/` and `patched/` | one case per object that both have |
+//! | `*.c` with a `//#` header | one case per compiler and variant |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::build::{RECORD, missing};
+use super::case::{Case, Exits, Expected, Objects, Symtab};
+use super::compilers::COMPILERS;
+use super::file;
+use super::source::{Header, unreadable};
+use crate::error::{Error, Result};
+
+/// What was found below the folders.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Sorted by name.
+    pub cases: Vec<Case>,
+    /// Cases that cannot be understood: name and error.
+    pub broken: Vec<(String, Error)>,
+    /// Remarks, such as objects without a counterpart.
+    pub notes: Vec<String>,
+}
+
+/// Finds all cases below `folders`. Fails when a folder cannot be read or has no case, and
+/// when two cases have the same name.
+pub(super) fn find(folders: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
+    for folder in folders {
+        let before = found.cases.len() + found.broken.len();
+        let path = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut walk = Walk { found: &mut found, above: Vec::new() };
+        walk.folder(&path, &format!("{name}/"))?;
+        if found.cases.len() + found.broken.len() == before {
+            return Err(Error::broken("corpus", "there is no case below this folder")
+                .in_file(folder.display().to_string())
+                .advise("docs/corpus.md describes the layouts that are known"));
+        }
+    }
+    found.cases.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut names: Vec<&str> = found.broken.iter().map(|(name, _)| name.as_str()).collect();
+    names.extend(found.cases.iter().map(|c| c.name.as_str()));
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
+        return Err(Error::broken("corpus", format!("two cases are called {}", pair[0]))
+            .advise("give folders of different names, or the folder that holds them all"));
+    }
+    Ok(found)
+}
+
+struct Walk<'f> {
+    found: &'f mut Found,
+    /// Folders on the way here, so that a link to one of them does not lead in circles.
+    above: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
+        let real = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
+        if self.above.contains(&real) {
+            return Ok(());
+        }
+        let entries = list(folder)?;
+        let has = |name: &str| entries.binary_search_by(|e| e.as_str().cmp(name)).is_ok();
+        if has("index.json") {
+            return self.index(folder, prefix);
+        }
+        if has("case.toml") {
+            let name = prefix.trim_end_matches('/');
+            self.keep(name, |_| file::read(folder, name));
+            return Ok(());
+        }
+        if has("orig") && has("patched") {
+            return self.pair(folder, prefix, has("env"));
+        }
+        if has(RECORD) {
+            self.found.notes.extend(super::build::notes(&folder.join(RECORD))?);
+        }
+        self.kpatch(folder, prefix, &entries);
+        self.sources(folder, prefix, &entries);
+        self.above.push(real);
+        for entry in &entries {
+            let path = folder.join(entry);
+            if path.is_dir() {
+                self.folder(&path, &format!("{prefix}{entry}/"))?;
+            }
+        }
+        self.above.pop();
+        Ok(())
+    }
+
+    /// Adds a case, or the reason why it is none.
+    fn keep(&mut self, name: &str, make: impl FnOnce(&mut Found) -> Result<Case>) {
+        match make(self.found) {
+            Ok(case) => self.found.cases.push(case),
+            Err(error) => self.found.broken.push((name.to_owned(), error)),
+        }
+    }
+
+    fn index(&mut self, folder: &Path, prefix: &str) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Entry {
+            arch: String,
+            case: String,
+            exit: u8,
+            functions: Option<usize>,
+            #[serde(default)]
+            env: BTreeMap<String, String>,
+        }
+        let path = folder.join("index.json");
+        let text = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
+        let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| {
+            Error::broken("case", format!("not a list of cases: {e}"))
+                .in_file(path.display().to_string())
+        })?;
+        for Entry { arch, case, exit, functions, env } in entries {
+            let folder = folder.join(&arch);
+            let name = format!("{prefix}{arch}/{case}");
+            self.keep(&name.clone(), |_| {
+                let base = drop_in(&folder, &case, name, Exits::Is(exit))?;
+                let golden = folder.join(format!("{case}.golden"));
+                let golden = (exit == 0 && golden.is_file()).then_some(golden);
+                let functions = functions.filter(|_| exit == 0);
+                let expected = Expected { functions, golden, ..base.expected };
+                Ok(Case { env: [base.env, env].into_iter().flatten().collect(), expected, ..base })
+            });
+        }
+        Ok(())
+    }
+
+    fn kpatch(&mut self, folder: &Path, prefix: &str, entries: &[String]) {
+        for stem in entries.iter().filter_map(|e| e.strip_suffix(".ORIG.o")) {
+            let name = format!("{prefix}{stem}");
+            self.keep(&name.clone(), |_| {
+                let fails = folder.join(format!("{stem}.PATCHED.FAIL.o")).is_file();
+                drop_in(folder, stem, name, if fails { Exits::Failure } else { Exits::Is(0) })
+            });
+        }
+        let lone = |e: &&String| e.ends_with(".PATCHED.o") || e.ends_with(".PATCHED.FAIL.o");
+        for entry in entries.iter().filter(lone) {
+            let stem = entry.trim_end_matches(".o").trim_end_matches(".FAIL");
+            let orig = format!("{}.ORIG.o", stem.trim_end_matches(".PATCHED"));
+            if entries.binary_search(&orig).is_err() {
+                self.found.notes.push(format!("{prefix}{entry}: no case, there is no {orig}"));
+            }
+        }
+    }
+
+    fn pair(&mut self, folder: &Path, prefix: &str, has_env: bool) -> Result<()> {
+        let (orig, patched) = (folder.join("orig"), folder.join("patched"));
+        let env = if has_env { environment(&folder.join("env"))? } else { BTreeMap::new() };
+        let (before, after) = (objects(&orig)?, objects(&patched)?);
+        for path in after.union(&before) {
+            let shown = path.display();
+            if !before.contains(path) || !after.contains(path) {
+                let only = if after.contains(path) { "patched" } else { "orig" };
+                self.found.notes.push(format!("{prefix}{shown}: no case, it is in {only} alone"));
+                continue;
+            }
+            self.found.cases.push(Case {
+                name: format!("{prefix}{}", path.with_extension("").display()),
+                objects: Objects::Built { orig: orig.join(path), patched: patched.join(path) },
+                parent: "vmlinux".to_owned(),
+                symtab: Symtab::None,
+                symvers: None,
+                module: "corpus".to_owned(),
+                env: [sizes_of_environment(), env.clone()].into_iter().flatten().collect(),
+                drop_in: false,
+                klp_arch: false,
+                test: None,
+                expected: Expected::exit(Exits::Unknown),
+            });
+        }
+        Ok(())
+    }
+
+    fn sources(&mut self, folder: &Path, prefix: &str, entries: &[String]) {
+        let mut headers = Vec::new();
+        for entry in entries.iter().filter(|e| e.ends_with(".c")) {
+            let path = folder.join(entry);
+            let header = std::fs::read_to_string(&path)
+                .map_err(|e| unreadable(&path, &e))
+                .and_then(|text| Header::parse(&path, &text));
+            match header {
+                Ok(Some(header)) => headers.push((path, header)),
+                Ok(None) => {}
+                Err(error) => self.found.broken.push((format!("{prefix}{entry}"), error)),
+            }
+        }
+        if headers.is_empty() {
+            return;
+        }
+        for compiler in &COMPILERS {
+            let mut cases = Vec::new();
+            for (path, header) in &headers {
+                match header.cases(path, prefix, compiler) {
+                    Ok(more) => cases.extend(more),
+                    Err(error) => {
+                        let name = format!("{prefix}{}/{}", compiler.name, path.display());
+                        self.found.broken.push((name, error));
+                    }
+                }
+            }
+            match missing(compiler, cases.len()) {
+                None => self.found.cases.extend(cases),
+                Some(note) => self.found.notes.push(note),
+            }
+        }
+    }
+}
+
+/// A case of kpatch's form: `STEM.ORIG.o` and what else has that stem.
+fn drop_in(folder: &Path, stem: &str, name: String, exit: Exits) -> Result<Case> {
+    let file = |extension: &str| folder.join(format!("{stem}.{extension}"));
+    let given = |extension: &str| Some(file(extension)).filter(|path| path.is_file());
+    let orig = given("ORIG.o");
+    let patched = given("PATCHED.o").or_else(|| given("PATCHED.FAIL.o"));
+    let (Some(orig), Some(patched)) = (orig, patched) else {
+        return Err(Error::broken("case", format!("{stem}.ORIG.o or {stem}.PATCHED.o is missing"))
+            .in_file(folder.display().to_string()));
+    };
+    let env = given("env").map(|path| environment(&path)).transpose()?.unwrap_or_default();
+    Ok(Case {
+        name,
+        objects: Objects::Built { orig, patched },
+        parent: "vmlinux".to_owned(),
+        symtab: given("symtab").map_or(Symtab::OfOrig, Symtab::File),
+        symvers: given("symvers"),
+        module: format!("test_{stem}"),
+        env: [sizes_of_environment(), env].into_iter().flatten().collect(),
+        drop_in: true,
+        klp_arch: false,
+        test: given("test"),
+        expected: Expected::exit(exit),
+    })
+}
+
+/// Names in a folder, sorted. What starts with a dot is nobody's case.
+fn list(folder: &Path) -> Result<Vec<String>> {
+    let fail = |e: std::io::Error| unreadable(folder, &e);
+    let mut names = Vec::new();
+    for entry in folder.read_dir().map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let name = name.into_string().map_err(|name| {
+            Error::broken("corpus", "a file's name is not UTF-8")
+                .in_file(folder.join(name).display().to_string())
+        })?;
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Paths of the objects below `root`, relative to it.
+fn objects(root: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for name in list(&root.join(&folder))? {
+            let path = folder.join(&name);
+            let whole = root.join(&path);
+            if whole.is_dir() && !whole.is_symlink() {
+                folders.push(path);
+            } else if name.ends_with(".o") {
+                found.insert(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `NAME=VALUE` words of a file, as in `env $(cat FILE)`; `#` starts a comment.
+fn environment(path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+    let words =
+        text.lines().map(|l| l.split('#').next().unwrap_or(l)).flat_map(str::split_whitespace);
+    words
+        .filter(|&word| word != "export")
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(Error::broken("case", format!("'{word}' is not NAME=VALUE"))
+                .in_file(path.display().to_string())),
+        })
+        .collect()
+}
+
+/// Sizes of structs that the caller set; a case's own win.
+fn sizes_of_environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
+        .collect()
+}
