@@ -1,6 +1,6 @@
 //! Command line of `klp-diff`: verbs, exit statuses and where things are printed.
 //!
-//! The first word may be a verb of [`VERBS`]; anything else is a pair to compare. Checklist
+//! The first word may be a verb of `VERBS`; anything else is a pair to compare. Checklist
 //! for a new verb: a module with `main(args) -> Exit`, a row in the table, a line in
 //! README.md.
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// back and compared with the model, and only then get their name; on any error `path` is
 /// untouched and nothing else is left behind. A symbolic link is followed. Fails with
 /// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
-/// codes of [`write`] and [`verify`].
+/// codes of [`write`](fn@write) and [`verify`].
 pub fn publish(path: &Path, object: &OutObject) -> Result<()> {
     let shown = path.display().to_string();
     publish_inner(path, object).map_err(|e| e.in_file(shown))

@@ -5,7 +5,7 @@
 //! the same thing; it never says that they do: several things may share a normal form, and
 //! `diff::correlate` settles that by evidence.
 //!
-//! Checklist for a new habit: a rule in [`pieces`] with its reason, a line in the tests
+//! Checklist for a new habit: a rule in `pieces` with its reason, a line in the tests
 //! here, and a pair of objects that shows it.
 
 use std::hash::{Hash, Hasher};
@@ -184,7 +184,7 @@ pub fn is_debug_section(section: &str) -> bool {
 const SPECIAL_STATICS: [&str; 8] =
     ["__key", "__warned", "__func__", "__FUNCTION__", "_rs", "CSWTCH", "_entry", "_entry_ptr"];
 
-/// Whether a LOCAL OBJECT with this name is one of the [`SPECIAL_STATICS`].
+/// Whether a LOCAL OBJECT with this name is one of the `SPECIAL_STATICS`.
 pub fn is_special_static_name(name: &str) -> bool {
     if !name.contains('.') {
         return false;

@@ -96,7 +96,7 @@ fn attempt(
             Some(Input { name, data: &*lossy })
         }
         (Some((name, image)), _) => Some(Input { name, data: as_text(name, image.bytes())? }),
-        (None, Some(text)) => Some(Input { name: &*orig_name, data: &**text }),
+        (None, Some(text)) => Some(Input { name: &orig_name, data: &**text }),
         (None, None) => None,
     };
     let job = Job {
@@ -135,7 +135,7 @@ pub(super) fn read(name: &str, bytes: Vec<u8>) -> Result<Output> {
         .filter(|&id| {
             let symbol = object.symbol(id);
             let code = matches!(symbol.home, Home::Section(s)
-                if object.section(s).flags & u64::from(abi::SHF_EXECINSTR) != 0);
+                if object.section(s).flags & abi::SHF_EXECINSTR != 0);
             let shown = ![abi::STT_SECTION, abi::STT_FILE].contains(&symbol.kind);
             // Mapping symbols of aarch64.
             let special = symbol.name.starts_with('$');
