@@ -31,9 +31,6 @@ pub struct Entity<S> {
     pub symbol: Option<SymbolId<S>>,
 }
 
-/// An entity in its section: position in the list of `Layout::entity`.
-pub type EntityIndex = u32;
-
 /// What the kernel's conventions say about one object. Borrows the object.
 pub struct Layout<'o, 'd, S> {
     /// The object.

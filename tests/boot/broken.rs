@@ -169,8 +169,6 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             image: None,
             strict: false,
             symvers: Input { name: "symvers", data: &symvers },
-            image: None,
-            strict: false,
         }),
         sizes: StructSizes::new(lab.env.clone(), true),
         drop_in: false,
