@@ -5,6 +5,7 @@
 //! stays as it is keeps the running kernel's variable, whose value no patch can set anew.
 //! That its initialiser changed is no difference of the function, but it is never dropped.
 
+use bumpalo::Bump;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -143,7 +144,7 @@ fn by_name<S: Side>(
             && is_single(id)
             && !names::is_ubsan(object.section_name(section))
         {
-            let name = names::normal(object.symbol_name(id));
+            let name = names::normal(object.symbol_name(id), &Bump::new()).to_owned();
             found.entry(name).or_default().push(content(object, id, section));
         }
     }
@@ -155,11 +156,13 @@ fn by_name<S: Side>(
 fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<String>> {
     let object = layout.object;
     let mut found = BTreeSet::new();
+    let mut arena = Bump::new();
     for base in object.sections() {
         if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
             continue;
         }
         let refs = Refs::new(layout, base);
+        arena.reset();
         for reloc in object.relocs(base).iter() {
             let target = object.section_of(reloc.symbol);
             if target.is_some_and(|t| object.section_flags(t) & abi::SHF_WRITE != 0) {
@@ -169,7 +172,7 @@ fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<Stri
                     && layout.owner(target.unwrap_or(base)).is_none();
                 let local = layout.is_special_static(symbol) || layout.is_static_local(symbol);
                 if local && !anchor {
-                    found.insert(names::normal(object.symbol_name(symbol)));
+                    found.insert(names::normal(object.symbol_name(symbol), &arena).to_owned());
                 }
             }
         }

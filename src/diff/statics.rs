@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use bumpalo::Bump;
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
@@ -25,10 +26,10 @@ pub struct Statics<'a, 'o, 'd> {
 
 /// Patched variables that a family of sections refers to.
 #[derive(Default)]
-struct Candidates {
+struct Candidates<'n> {
     all: IndexSet<SymbolId<Patched>, RandomState>,
     /// By normal name and size, in order of use.
-    by_name: IndexMap<(String, u64), VecDeque<SymbolId<Patched>>, RandomState>,
+    by_name: IndexMap<(&'n str, u64), VecDeque<SymbolId<Patched>>, RandomState>,
 }
 
 /// Pairs static locals in `twins`; returns a warning about one that could not be.
@@ -56,13 +57,15 @@ pub fn borrow_names(
     patched: &Layout<'_, '_, Patched>,
     twins: &mut Twins,
 ) {
+    let arena = Bump::new();
     type Namesakes = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
-    let mut by_name: IndexMap<String, Namesakes, RandomState> = IndexMap::default();
+    let mut by_name: IndexMap<&str, Namesakes, RandomState> = IndexMap::default();
     for id in in_section_order(orig) {
-        by_name.entry(names::normal(orig.object.symbol_name(id))).or_default().0.push(id);
+        by_name.entry(names::normal(orig.object.symbol_name(id), &arena)).or_default().0.push(id);
     }
     for id in in_section_order(patched) {
-        if let Some(group) = by_name.get_mut(&names::normal(patched.object.symbol_name(id))) {
+        if let Some(group) = by_name.get_mut(names::normal(patched.object.symbol_name(id), &arena))
+        {
             group.1.push(id);
         }
     }
@@ -137,7 +140,11 @@ impl Statics<'_, '_, '_> {
     }
 
     /// Variables that `section` and the functions split from its owner refer to.
-    fn candidates(&self, section: SectionId<Patched>) -> Result<Candidates> {
+    fn candidates<'n>(
+        &'n self,
+        section: SectionId<Patched>,
+        arena: &'n Bump,
+    ) -> Result<Candidates<'n>> {
         let object = self.patched.object;
         let mut candidates = Candidates::default();
         let mut family = vec![section];
@@ -155,7 +162,7 @@ impl Statics<'_, '_, '_> {
         }
         for &symbol in &candidates.all {
             let view = object.symbol(symbol);
-            let key = (names::normal(view.name), view.size);
+            let key = (names::normal(view.name, arena), view.size);
             candidates.by_name.entry(key).or_default().push_back(symbol);
         }
         Ok(candidates)
@@ -172,13 +179,15 @@ impl Statics<'_, '_, '_> {
         if missing.is_empty() {
             return Ok(());
         }
+        let arena = Bump::new();
         let mut candidates = match self.counterpart(user, twins) {
-            Some(counterpart) => self.candidates(counterpart)?,
+            Some(counterpart) => self.candidates(counterpart, &arena)?,
             None => Candidates::default(),
         };
         for variable in missing {
             let symbol = self.orig.object.symbol(variable);
-            let named = candidates.by_name.get_mut(&(names::normal(symbol.name), symbol.size));
+            let named =
+                candidates.by_name.get_mut(&(names::normal(symbol.name, &arena), symbol.size));
             let free = named.and_then(|queue| {
                 std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
             });
@@ -256,7 +265,8 @@ impl Statics<'_, '_, '_> {
                 None => Ok(()),
             };
         };
-        let candidates = self.candidates(counterpart)?;
+        let arena = Bump::new();
+        let candidates = self.candidates(counterpart, &arena)?;
         for &variable in variables {
             let Some(twin) = twins.patched_symbol(variable) else {
                 return Err(self.removed(user, variable));

@@ -10,6 +10,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use bumpalo::Bump;
+
 use crate::elf::abi;
 
 /// Calls `emit` with the parts of `name` that are not noise, in order.
@@ -120,11 +122,11 @@ pub fn hash_normal(name: &str, state: &mut impl Hasher) {
     0xffu8.hash(state);
 }
 
-/// The normal form as text. For reports and small sets; comparing needs no allocation.
-pub fn normal(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    pieces(name, &mut |piece| text.push_str(piece));
-    text.replace('\0', ".#")
+/// The normal form as text, in `arena` unless the name is its own normal form.
+pub fn normal<'a>(name: &'a str, arena: &'a Bump) -> &'a str {
+    let mut text = bumpalo::collections::String::new_in(arena);
+    pieces(name, &mut |piece| text.push_str(if piece == "\0" { ".#" } else { piece }));
+    if text == name { name } else { text.into_bump_str() }
 }
 
 /// Whether two names have the same normal form.
@@ -301,7 +303,8 @@ mod tests {
             (".initcall1.init..kmod_wq__618_7408_init", ".initcall1.init..kmod_wq__619_7412_init"),
         ] {
             assert!(same(a, b), "{a} {b}");
-            assert_eq!(normal(a), normal(b));
+            let arena = Bump::new();
+            assert_eq!(normal(a, &arena), normal(b, &arena));
         }
     }
 

@@ -130,6 +130,9 @@ fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
     }
 }
 
+/// Linked kernels have their code above this; offsets in sections are below.
+const LOWEST_ADDRESS: u64 = 1 << 20;
+
 /// Fails when redirecting a function would also redirect another one that the linker folded
 /// into it: kernel functions are redirected by address.
 pub fn check_folded(
@@ -138,8 +141,10 @@ pub fn check_folded(
     image: Option<&KernelImage<'_>>,
     replaced: &[Replaced],
 ) -> Result<()> {
-    // Offsets in a module's text table do not tell which section they are in.
-    if image.is_none() && parent.order() == Order::Table {
+    // Offsets in the text table of a module, or of an object that was not linked, do not tell
+    // which section they are in.
+    let linked = |r: &Replaced| r.old_addr >= LOWEST_ADDRESS;
+    if image.is_none() && (parent.order() == Order::Table || !replaced.iter().all(linked)) {
         return Ok(());
     }
     let table = parent.table();
