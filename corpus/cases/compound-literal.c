@@ -1,4 +1,5 @@
 //# what: a value in a compound literal, which is data without a name
+//# machines: x86_64
 //# changed: set_north
 #include "kernel.h"
 

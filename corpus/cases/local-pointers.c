@@ -1,4 +1,5 @@
 //# what: a local array of strings is data without a name in clang, and the strings are behind pointers
+//# machines: x86_64
 //# changed: colour_name
 #include "kernel.h"
 

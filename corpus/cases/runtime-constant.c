@@ -1,4 +1,5 @@
 //# what: the changed function holds a shift that the kernel writes into its code at boot, but not into a module's
+//# machines: x86_64
 //# exit: 2
 #include "kernel.h"
 

@@ -1,4 +1,5 @@
 //# what: thread-local data, which a kernel module cannot have, is refused when a changed function brings it
+//# machines: x86_64
 //# changed: next_ticket
 //# flags: -ftls-model=local-exec
 #include "kernel.h"

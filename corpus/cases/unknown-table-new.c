@@ -1,4 +1,5 @@
 //# what: the patch brings the first row of a table that nobody here knows
+//# machines: x86_64
 //# exit: 2
 #include "kernel.h"
 
