@@ -67,7 +67,25 @@ enum Found {
     Usage,
 }
 
+/// Prints; a reader that went away is no reason to fail.
+pub fn say(mut stream: impl std::io::Write, text: &str) {
+    let _ = stream.write_all(text.as_bytes());
+}
+
 impl Command {
+    /// Parses the arguments of the process. On a mistake, or a request for help, prints what
+    /// there is to say; the error is the exit status.
+    pub fn arguments(&self) -> Result<Parsed, std::process::ExitCode> {
+        let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+        self.parse(std::env::args_os(), posix).map_err(|stop| {
+            match stop.status {
+                0 => say(std::io::stdout(), &stop.text),
+                _ => say(std::io::stderr(), &stop.text),
+            }
+            std::process::ExitCode::from(stop.status)
+        })
+    }
+
     /// Reads a command line, the program's name included.
     ///
     /// With `posix` (POSIXLY_CORRECT in the environment) the first positional ends the options.

@@ -2,7 +2,6 @@
 //! wording of the C tool around the library.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ use klp_diff::error::{Class, Error, Result};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, ParentFiles, run};
-use kpatch_compat::argp::{Command, Flag, Parsed};
+use kpatch_compat::argp::{Command, Flag, Parsed, say};
 
 const COMMAND: Command = Command {
     doc: "create-diff-object - make an object with the functions that a patch changed",
@@ -38,17 +37,9 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
-    let parsed = match COMMAND.parse(std::env::args_os(), posix) {
+    let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
-        Err(stop) if stop.status == 0 => {
-            say(std::io::stdout(), &stop.text);
-            return ExitCode::SUCCESS;
-        }
-        Err(stop) => {
-            say(std::io::stderr(), &stop.text);
-            return ExitCode::from(stop.status);
-        }
+        Err(exit) => return exit,
     };
     let child = parsed.positionals.first().map(child_name).unwrap_or_default();
     let mut report = Report::default();
@@ -73,11 +64,6 @@ fn child_name(path: &OsString) -> String {
         Some((_, rest)) => rest.to_owned(),
         None => path.into_owned(),
     }
-}
-
-/// Prints; a reader that went away is no reason to fail.
-fn say(mut stream: impl Write, text: &str) {
-    let _ = stream.write_all(text.as_bytes());
 }
 
 fn show(report: &Report, child: &str) {

@@ -247,7 +247,9 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let mut candidates = Vec::new();
         for &(section, index, reloc) in entries {
             let target = Refs::new(self.layout(), section).resolve(&reloc)?;
-            if !flagged.contains(&(section, reloc.offset)) || !self.may_move(section, &reloc) {
+            // Of several relocations at one place only one with a symbol can move.
+            let moves = flagged.contains(&(section, reloc.offset)) && reloc.symbol.index() != 0;
+            if !moves {
                 used.insert(target.symbol);
                 continue;
             }
@@ -259,11 +261,6 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         }
         resolution.stripped = candidates.into_iter().filter(|s| !used.contains(s)).collect();
         Ok(resolution)
-    }
-
-    /// Of several relocations at one place only the one with a symbol can become a klp relocation.
-    fn may_move(&self, _section: SectionId<Patched>, reloc: &Reloc<Patched>) -> bool {
-        reloc.symbol.index() != 0
     }
 
     fn klp_reloc(

@@ -12,7 +12,7 @@ use klp_diff::elf::out::{OutHome, OutObject};
 use klp_diff::elf::publish::publish;
 use klp_diff::error::{Error, Result};
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
-use kpatch_compat::argp::{Command, Flag, Parsed};
+use kpatch_compat::argp::{Command, Flag, Parsed, say};
 
 const COMMAND: Command = Command {
     doc: "create-klp-module - turn a kpatch module into a livepatch module",
@@ -24,17 +24,9 @@ const COMMAND: Command = Command {
 };
 
 fn main() -> ExitCode {
-    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
-    let parsed = match COMMAND.parse(std::env::args_os(), posix) {
+    let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
-        Err(stop) if stop.status == 0 => {
-            say(std::io::stdout(), &stop.text);
-            return ExitCode::SUCCESS;
-        }
-        Err(stop) => {
-            say(std::io::stderr(), &stop.text);
-            return ExitCode::from(stop.status);
-        }
+        Err(exit) => return exit,
     };
     match run(&parsed) {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,11 +35,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints; a reader that went away is no reason to fail.
-fn say(mut stream: impl std::io::Write, text: &str) {
-    let _ = stream.write_all(text.as_bytes());
 }
 
 fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
