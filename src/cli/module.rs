@@ -263,7 +263,7 @@ impl<'a> Request<'a> {
             };
             let mut report = Report::default();
             let result = crate::run(&job, &mut report);
-            super::pair::print(&report, false);
+            super::output::print(&report, false);
             let output = result?;
             orig.check_unchanged()?;
             patched.check_unchanged()?;

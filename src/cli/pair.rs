@@ -1,10 +1,10 @@
 //! `klp-diff ORIG.o PATCHED.o`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::verify_orig::ImageArg;
-use super::{Args, Exit, Flavor, complain, fail};
+use super::output::{self, print};
+use super::{Args, Exit, Flavor, fail};
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
@@ -14,7 +14,7 @@ use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
-use crate::report::json::Document;
+use crate::report::json;
 use crate::{Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
@@ -37,47 +37,19 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     };
     let mut result = diff(args, &target, sizes, &mut report);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
-        result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
-            .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));
+        result = Err(output::nothing_changed());
     }
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    print(&report, to_stdout);
+    print(&report, output::text_to_stderr(args));
     if args.explain_noise {
-        for noise in &report.ignored {
-            complain(&format!(
-                "noise: section {}: {} bytes differ: {} ({})",
-                noise.section, noise.bytes, noise.rule, noise.reason
-            ));
-        }
+        output::explain_noise(&report);
     }
     let exit = match &result {
         Ok(exit) => *exit,
         Err(error) => fail(error),
     };
-    match &args.json {
-        Some(path) => Ok(json(args, path, &report, result.err().as_ref(), exit)),
-        None => Ok(exit),
-    }
-}
-
-/// Writes the report for programs; that it cannot be written is an error of its own.
-fn json(args: &Args, path: &Path, report: &Report, error: Option<&Error>, exit: Exit) -> Exit {
     let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
-    let document = Document::new(&orig, &patched, report, error, exit as i32);
-    let written = document.text().and_then(|text| {
-        let done = match path == Path::new("-") {
-            true => std::io::stdout().write_all(text.as_bytes()),
-            false => std::fs::write(path, text),
-        };
-        done.map_err(|e| {
-            Error::broken("unwritable", format!("cannot write the report: {e}"))
-                .in_file(path.display().to_string())
-        })
-    });
-    match written {
-        Ok(()) => exit,
-        Err(error) => fail(&error),
-    }
+    let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
+    Ok(output::write_json(args, vec![object], exit))
 }
 
 /// Sizes from the environment, overridden by those of the command line.
@@ -94,27 +66,6 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
         sizes.push((name.to_owned(), size.to_owned()));
     }
     Ok(StructSizes::new(sizes, true))
-}
-
-pub(super) fn print(report: &Report, to_stderr: bool) {
-    let mut text = String::new();
-    for function in &report.functions {
-        text += &function.line();
-        text.push('\n');
-        if let Some(reason) = function.reasons.first() {
-            text += &format!("  {reason}\n");
-        }
-    }
-    let _ = if to_stderr {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    for line in
-        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
-    {
-        complain(line);
-    }
 }
 
 /// What is patched, and the file that describes it.
