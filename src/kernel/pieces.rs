@@ -20,9 +20,12 @@ pub struct Pieces<S> {
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+pub(super) fn holds_nameless<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    name: &str,
+) -> bool {
     let object = layout.object;
-    let name = object.section_name(section);
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
         // Code that the exception table leads to.
