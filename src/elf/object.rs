@@ -263,12 +263,13 @@ impl<'d, S: Side> Object<'d, S> {
         }
         self.livepatch.sort_unstable();
         let this = &*self;
-        let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
+        // The first error counts, on any number of threads.
+        let unsorted: Vec<Result<(SectionId<S>, Vec<u32>)>> = tables
             .par_iter()
             .with_min_len(256)
-            .map(|&id| this.check_relocations(id))
-            .collect::<Result<_>>()?;
-        self.unsorted = unsorted.into_iter().flatten().collect();
+            .filter_map(|&id| this.check_relocations(id).transpose())
+            .collect();
+        self.unsorted = unsorted.into_iter().collect::<Result<_>>()?;
         Ok(())
     }
 
@@ -385,6 +386,16 @@ impl<'d, S: Side> Object<'d, S> {
     /// sh_type of section `id`.
     pub fn section_kind(&self, id: SectionId<S>) -> u32 {
         self.shdrs[id.index()].sh_type.get(self.endian).0
+    }
+
+    /// sh_entsize of section `id`.
+    pub fn section_entsize(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_entsize.get(self.endian)
+    }
+
+    /// sh_addralign of section `id`.
+    pub fn section_align(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_addralign.get(self.endian)
     }
 
     /// [`Section::is_text`] of section `id`.

@@ -423,22 +423,22 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Start (prefix included) and end of the entity that `id` would open.
     fn cut_point(&self, id: SymbolId<S>) -> Option<(u64, u64, SymbolId<S>)> {
-        let symbol = self.object.symbol(id);
+        let (value, size) = (self.object.symbol_value(id), self.object.symbol_size(id));
         let section = self.object.section_of(id)?;
-        let named = match symbol.kind {
+        let named = match self.object.symbol_kind(id) {
             abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
-            abi::STT_NOTYPE => symbol.size > 0,
+            abi::STT_NOTYPE => size > 0,
             _ => false,
         };
         if !named
             || self.is_label(id)
             || self.is_prefix(id)
-            || symbol.value >= self.object.section_size(section).max(1)
+            || value >= self.object.section_size(section).max(1)
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol_value(p));
-        Some((start, symbol.value.saturating_add(symbol.size), id))
+        let start = self.prefix_of(id).map_or(value, |p| self.object.symbol_value(p));
+        Some((start, value.saturating_add(size), id))
     }
 
     /// What section `id` is.
@@ -632,7 +632,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// numbered, so they would only make equal things look different; in string sections
     /// they do no harm, since strings are compared by content.
     pub(super) fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
-        let symbol = self.object.symbol(id);
         if self.is_mapping(id) {
             return None;
         }
@@ -643,6 +642,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 return None;
             }
         }
-        Some((symbol.value, symbol.value.saturating_add(symbol.size)))
+        let (value, size) = (self.object.symbol_value(id), self.object.symbol_size(id));
+        Some((value, value.saturating_add(size)))
     }
 }
