@@ -260,6 +260,7 @@ impl<'a> Request<'a> {
                 sizes: sizes.clone(),
                 drop_in: false,
                 klp_arch: false,
+                among: Default::default(),
             };
             let mut report = Report::default();
             let result = crate::run(&job, &mut report);

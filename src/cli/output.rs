@@ -40,6 +40,11 @@ pub(super) fn print(report: &Report, to_stderr: bool) {
     }
 }
 
+/// Whether it is needed what was judged noise.
+pub(super) fn explains_noise(args: &Args) -> bool {
+    args.json.is_some() || args.explain_noise || args.expect_change
+}
+
 /// Says which differing bytes were judged noise.
 pub(super) fn explain_noise(report: &Report) {
     for noise in &report.ignored {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::verify_orig::ImageArg;
 use super::output::{self, print};
+use super::verify_orig::ImageArg;
 use super::{Args, Exit, Flavor, fail};
+use crate::diff::check::BootCode;
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
@@ -15,7 +16,7 @@ use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::report::Report;
 use crate::report::json;
-use crate::{Input, Job, ParentFiles};
+use crate::{Among, Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
@@ -31,10 +32,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
-    let mut report = Report {
-        explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
-        ..Report::default()
-    };
+    let mut report = Report { explain_noise: output::explains_noise(args), ..Report::default() };
     let mut result = diff(args, &target, sizes, &mut report);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
@@ -108,8 +106,15 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let kernel = Kernel::open(args, target)?;
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
-    let output = kernel.compare(args, [&orig, &patched], &sizes, report)?;
+    let names = [&orig, &patched].map(|i| i.path().display().to_string());
+    let boot = if args.strict { BootCode::Refuse } else { BootCode::AsLinked };
+    let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
+    let output = kernel.compare(args, inputs, &sizes, Among { boot, peers: None }, report)?;
+    for file in [&orig, &patched] {
+        file.check_unchanged()?;
+    }
     if let (Some(path), Some(object)) = (&args.output, output) {
+        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*names[1]))?;
         publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
@@ -132,16 +137,16 @@ impl<'t> Kernel<'t> {
         })
     }
 
-    /// Compares a pair and builds its output, in the flavour asked for.
+    /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
     pub(super) fn compare(
         &self,
         args: &Args,
-        [orig, patched]: [&Image; 2],
+        [orig, patched]: [(&str, &[u8]); 2],
         sizes: &StructSizes,
+        among: Among<'_>,
         report: &mut Report,
     ) -> Result<Option<OutObject>> {
         let shown = |path: &Path| path.display().to_string();
-        let (orig_name, patched_name) = (shown(orig.path()), shown(patched.path()));
         let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
         let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
         let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
@@ -165,33 +170,38 @@ impl<'t> Kernel<'t> {
             strict: args.strict,
         });
         let job = Job {
-            orig: Input { name: &orig_name, data: orig.bytes() },
-            patched: Input { name: &patched_name, data: patched.bytes() },
+            orig: Input { name: orig.0, data: orig.1 },
+            patched: Input { name: patched.0, data: patched.1 },
             parent,
             sizes,
             drop_in: false,
             klp_arch: false,
+            among,
         };
         let output = crate::run(&job, report)?;
-        for file in [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten() {
+        if let Some(file) = &self.parent {
             file.check_unchanged()?;
         }
-        let flavored = output.map(|object| in_flavor(object, args.flavor));
-        flavored.transpose().map_err(|e| e.in_file(&*patched_name))
+        Ok(output)
     }
 }
 
-fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+/// An output in the form asked for.
+pub(super) fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
     match flavor {
         Flavor::Kpatch => Ok(object),
         Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
     }
 }
 
+/// Whether `-o` names a folder.
+pub(super) fn is_folder(output: &Path) -> bool {
+    output.is_dir() || output.to_string_lossy().ends_with('/')
+}
+
 /// `-o FOLDER` keeps the object's name.
 fn output_path(output: &Path, patched: &Path) -> Result<PathBuf> {
-    let folder = output.is_dir() || output.to_string_lossy().ends_with('/');
-    if !folder {
+    if !is_folder(output) {
         return Ok(output.to_owned());
     }
     std::fs::create_dir_all(output).map_err(|e| {

@@ -117,10 +117,8 @@ impl Linker {
         if section.kind == abi::SHT_NOTE && section.data == target.data {
             return Ok((home, 0));
         }
-        let start = target
-            .size
-            .checked_next_multiple_of(section.align.max(1))
-            .ok_or_else(inconsistent)?;
+        let start =
+            target.size.checked_next_multiple_of(section.align.max(1)).ok_or_else(inconsistent)?;
         target.size = start.checked_add(section.size).ok_or_else(inconsistent)?;
         target.align = target.align.max(section.align);
         if target.entsize != section.entsize {
