@@ -22,6 +22,7 @@ use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check};
 use elf::ids::{Orig, Patched};
@@ -199,6 +200,9 @@ fn judge(
         report.functions.push(function(comparer, id, changed, because)?);
     }
     report.effect = selection.effect;
+    if !job.drop_in {
+        check_unsettled(comparer, &selection)?;
+    }
     report.warnings.extend(check::check_boot_only(comparer, &selection)?);
     check::check_sections(comparer, verdicts, &statuses, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
