@@ -23,6 +23,7 @@ use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
+use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check};
 use elf::ids::{Orig, Patched, SymbolId};
@@ -219,6 +220,9 @@ fn judge(
     let because = |id| check::included_because(comparer, &selection, id);
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
+    if !job.drop_in {
+        check_unsettled(comparer, &selection)?;
+    }
     report.warnings.extend(check::check_boot_only(comparer, &selection)?);
     check::check_sections(comparer, verdicts, &statuses, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;

@@ -15,6 +15,7 @@ pub mod names;
 pub mod noise;
 pub mod parent;
 pub mod pieces;
+mod prefixes;
 mod readelf;
 pub mod refs;
 pub mod relative;
