@@ -298,5 +298,6 @@ fn find_original<'a>(
     };
     let matched = match_image(orig, image, &table)?;
     let live = Live { image, matched, no_blocks };
-    Ok((Parent::new(files.name, table, symvers), (blocks, Some(live))))
+    let parent = Parent::new(files.name, table, symvers).with_neighbours(&image.neighbours);
+    Ok((parent, (blocks, Some(live))))
 }

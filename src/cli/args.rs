@@ -37,7 +37,7 @@ pub struct Args {
     pub symtab: Option<PathBuf>,
 
     /// Linked kernel (vmlinux) or module (NAME.ko) that runs, also compressed or of a debug package: instead of
-    /// --symtab; may be repeated, the one of --object counts
+    /// --symtab; may be repeated: that of --object is patched, the others tell what it refers to
     #[arg(long, value_name = "[OBJ=]FILE")]
     pub image: Vec<String>,
 

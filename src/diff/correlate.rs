@@ -202,14 +202,16 @@ fn pair_symbols(
 }
 
 /// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
-/// Undefined symbols have none but their name.
+/// Undefined symbols have nothing but their full name.
 fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     let object = layout.object;
     let symbol = object.symbol(id);
     let mut state = FixedState::default().build_hasher();
     state.write_u64(symbol.size);
+    // Of what is imported the name is all there is: other files' `.str.1.llvm.7` and
+    // `.str.4.llvm.9` have the same normal form, but nothing else in common.
     let Home::Section(section) = symbol.home else {
-        names::hash_normal(symbol.name, &mut state);
+        state.write(symbol.name.as_bytes());
         return state.finish();
     };
     let bundled = layout.is_bundled(id);
