@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod btf;
+mod children;
 mod classes;
 mod cover;
 pub mod image;
