@@ -12,6 +12,7 @@ mod output;
 mod pair;
 mod tree;
 mod verify_orig;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Args, Exit, complain, fail};
 use crate::error::Error;
-use crate::report::Report;
+use crate::report::{FunctionStatus, Report};
 use crate::report::json::{Document, Object};
 
 /// Whether the report for programs takes standard output.
@@ -37,6 +37,26 @@ pub(super) fn print(report: &Report, to_stderr: bool) {
         report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
     {
         complain(line);
+    }
+}
+
+/// Says how many functions changed because the patch says so, and how many because the
+/// optimiser did.
+pub(super) fn summary<'r>(reports: impl Iterator<Item = &'r Report>) {
+    let functions = reports.flat_map(|r| &r.functions);
+    let mut counts = [0_usize; 3];
+    for function in functions {
+        let kind = match function.status {
+            FunctionStatus::New => 2,
+            FunctionStatus::Changed => usize::from(function.is_reinlined()),
+        };
+        counts[kind] += 1;
+    }
+    let [edited, reinlined, new] = counts;
+    if edited + reinlined + new > 0 {
+        complain(&format!(
+            "{edited} function(s) changed by the patch, {reinlined} re-inlined by the optimiser, {new} new"
+        ));
     }
 }
 

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+use rayon::prelude::*;
+
 use super::output::{self, print};
 use super::verify_orig::ImageArg;
+use super::wait::{Bar, use_threads};
 use super::{Args, Exit, Flavor, fail};
 use crate::diff::check::BootCode;
 use crate::elf::image::Image;
@@ -27,13 +32,16 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     }
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
+    use_threads(args.jobs);
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
     let mut report = Report { explain_noise: output::explains_noise(args), ..Report::default() };
+    let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
+    drop(bar);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
     }
@@ -70,6 +78,8 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
 pub(super) struct Target {
     object: String,
     file: Option<PathBuf>,
+    /// Images of other objects of the same kernel.
+    others: Vec<ImageArg>,
 }
 
 impl Target {
@@ -86,18 +96,21 @@ impl Target {
         };
         if args.symtab.is_some() {
             return match images.first() {
-                None => Ok(Target { object, file: args.symtab.clone() }),
+                None => Ok(Target { object, file: args.symtab.clone(), others: Vec::new() }),
                 Some(_) => Err("--symtab and --image exclude each other".into()),
             };
         }
-        let named = !images.is_empty();
-        images.retain(|image| image.object == object);
-        match images.len() {
-            0 if named => {
-                Err(format!("no --image is that of --object {object}: write {object}=FILE"))
+        let mut seen: IndexSet<&str, RandomState> = IndexSet::default();
+        if let Some(twice) = images.iter().find(|image| !seen.insert(&image.object)) {
+            return Err(format!("several --image are that of {}", twice.object));
+        }
+        match images.iter().position(|image| image.object == object) {
+            Some(at) => {
+                let file = Some(images.swap_remove(at).path);
+                Ok(Target { object, file, others: images })
             }
-            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path) }),
-            _ => Err(format!("several --image are that of {object}")),
+            None if images.is_empty() => Ok(Target { object, file: None, others: images }),
+            None => Err(format!("no --image is that of --object {object}: write {object}=FILE")),
         }
     }
 }
@@ -124,6 +137,7 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
 pub(super) struct Kernel<'t> {
     target: &'t Target,
     parent: Option<Image>,
+    others: Vec<Image>,
     symvers: Option<Image>,
 }
 
@@ -133,6 +147,11 @@ impl<'t> Kernel<'t> {
         Ok(Kernel {
             target,
             parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
+            others: target
+                .others
+                .par_iter()
+                .map(|other| Image::open_unpacked(&other.path))
+                .collect::<Result<_>>()?,
             symvers: args.symvers.as_deref().map(Image::open_any).transpose()?,
         })
     }
@@ -150,10 +169,7 @@ impl<'t> Kernel<'t> {
         let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
         let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
         let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
-        // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
-        let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
-        let image = self.parent.as_ref().filter(|file| is_elf(file));
-        let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+        let image = self.image(args)?;
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -179,10 +195,52 @@ impl<'t> Kernel<'t> {
             among,
         };
         let output = crate::run(&job, report)?;
-        if let Some(file) = &self.parent {
+        for file in self.parent.iter().chain(&self.others) {
             file.check_unchanged()?;
         }
         Ok(output)
+    }
+}
+
+impl<'t> Kernel<'t> {
+    /// The same, when the files are not to be looked at.
+    pub(super) fn unknown(&self) -> Self {
+        Kernel { target: self.target, parent: None, others: Vec::new(), symvers: None }
+    }
+
+    /// Whether there is something to build an output against.
+    pub(super) fn is_known(&self) -> bool {
+        self.parent.is_some()
+    }
+
+    /// `sizes`, and those that the image tells.
+    pub(super) fn sizes(&self, args: &Args, sizes: &StructSizes) -> Result<StructSizes> {
+        Ok(match self.image(args)? {
+            Some(image) => sizes.clone().with_image(image.struct_sizes()?),
+            None => sizes.clone(),
+        })
+    }
+
+    fn image(&self, args: &Args) -> Result<Option<KernelImage<'_>>> {
+        // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
+        let is_elf = |file: &&Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
+        let Some(file) = self.parent.as_ref().filter(is_elf) else { return Ok(None) };
+        let image = KernelImage::parse(&file.path().display().to_string(), file.bytes())?;
+        self.with_others(image).map(Some)
+    }
+
+    /// Adds the other images.
+    fn with_others<'i>(&'i self, mut image: KernelImage<'i>) -> Result<KernelImage<'i>> {
+        let files: Vec<(&ImageArg, &Image)> = self.target.others.iter().zip(&self.others).collect();
+        let parse = |&(arg, file): &(&'i ImageArg, &'i Image)| {
+            let shown = arg.path.display().to_string();
+            KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
+        };
+        let others: Vec<_> = files.par_iter().map(parse).collect::<Result<_>>()?;
+        for (arg, other) in &others {
+            image.add_neighbour(&arg.object, other)?;
+        }
+        Ok(image)
     }
 }
 

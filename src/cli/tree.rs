@@ -8,9 +8,10 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use super::output::{
-    explain_noise, explains_noise, nothing_changed, print, say, text_to_stderr, write_json,
+    explain_noise, explains_noise, nothing_changed, print, say, summary, text_to_stderr, write_json,
 };
 use super::pair::{Kernel, Target, in_flavor, is_folder};
+use super::wait::{Bar, Count};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::Among;
 use crate::diff::check::BootCode;
@@ -56,6 +57,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     for outcome in &outcomes {
         exit = worst(exit, show(args, outcome, to_stderr));
     }
+    summary(outcomes.iter().map(|o| &o.report));
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
@@ -80,31 +82,25 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
 
 fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let kernel = Kernel::open(args, target)?;
+    let sizes = &kernel.sizes(args, sizes)?;
     let (orig, patched) = rayon::join(|| members(&args.orig), || members(&args.patched));
     let (orig, patched) = (orig?, patched?);
     let units = changed_units(&orig, &patched)?;
-    let bar = progress(units.len() as u64);
-    let one = |unit: &Unit, peers: Option<&Peers>| {
-        let outcome = Folders { args, kernel: &kernel, sizes, orig: &orig, patched: &patched }
-            .compare(unit, peers);
-        bar.inc(1);
-        outcome
-    };
+    let done = Count::default();
+    let bar = Bar::count(units.len() as u64, "pairs", &done);
+    let folders = Folders { args, kernel: &kernel, sizes, orig: &orig, patched: &patched };
     let mut found: Vec<(Unit, Outcome)> = units
         .into_par_iter()
         .map(|unit| {
-            let outcome = one(&unit, None);
+            let outcome = folders.compare(&unit, Against::Nothing);
+            done.inc();
             (unit, outcome)
         })
         .collect();
-    // An object may refer to what was local to another one in the running kernel.
-    let peers: Peers = found.iter().flat_map(|(_, o)| o.report.offers.iter().cloned()).collect();
-    found.par_iter_mut().for_each(|(unit, outcome)| {
-        if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
-            *outcome = one(unit, Some(&peers));
-        }
-    });
-    bar.finish_and_clear();
+    drop(bar);
+    if kernel.is_known() {
+        folders.build(&mut found);
+    }
     let mut outcomes: Vec<Outcome> = found.into_iter().map(|(_, outcome)| outcome).collect();
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(outcomes)
@@ -119,8 +115,43 @@ struct Folders<'a> {
     patched: &'a [Member],
 }
 
+/// What a comparison is to know of the kernel.
+#[derive(Clone, Copy)]
+enum Against<'a> {
+    /// Nothing: it is to say what changed, and that quickly.
+    Nothing,
+    /// The kernel that runs, and where in it the symbols of the other objects are.
+    Kernel(&'a Peers),
+}
+
 impl Folders<'_> {
-    fn compare(&self, unit: &Unit, peers: Option<&Peers>) -> Outcome {
+    /// Builds the outputs of what changed.
+    fn build(&self, found: &mut [(Unit, Outcome)]) {
+        let none = Peers::default();
+        found
+            .par_iter_mut()
+            .filter(|(_, o)| o.result.is_ok() && o.report.is_changed())
+            .for_each(|(unit, outcome)| *outcome = self.compare(unit, Against::Kernel(&none)));
+        if found.iter().all(|(_, o)| o.report.needs.is_empty()) {
+            return;
+        }
+        // An object may refer to what was local to another one, which may not have changed.
+        let offers: Vec<Vec<(String, u32)>> = found
+            .par_iter()
+            .map(|(unit, outcome)| match outcome.report.is_changed() {
+                true => outcome.report.offers.clone(),
+                false => self.compare(unit, Against::Kernel(&none)).report.offers,
+            })
+            .collect();
+        let peers: Peers = offers.into_iter().flatten().collect();
+        found.par_iter_mut().for_each(|(unit, outcome)| {
+            if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
+                *outcome = self.compare(unit, Against::Kernel(&peers));
+            }
+        });
+    }
+
+    fn compare(&self, unit: &Unit, against: Against<'_>) -> Outcome {
         let shown = |members: &[Member], picked: &[usize]| {
             let paths = picked.iter().map(|&i| members[i].image.path().display().to_string());
             paths.collect::<Vec<String>>().join(" + ")
@@ -136,14 +167,14 @@ impl Folders<'_> {
             report: Report { explain_noise: explains_noise(self.args), ..Report::default() },
             result: Ok(None),
         };
-        outcome.result = self.inner(unit, peers, &mut outcome);
+        outcome.result = self.inner(unit, against, &mut outcome);
         outcome
     }
 
     fn inner(
         &self,
         unit: &Unit,
-        peers: Option<&Peers>,
+        against: Against<'_>,
         outcome: &mut Outcome,
     ) -> Result<Option<OutObject>> {
         let report = &mut outcome.report;
@@ -170,7 +201,11 @@ impl Folders<'_> {
         };
         let patched = bytes::<Patched>(self.patched, &unit.patched)?;
         let boot = if self.args.strict { BootCode::Refuse } else { BootCode::Warn };
-        let output = self.kernel.compare(
+        let (kernel, peers) = match against {
+            Against::Nothing => (&self.kernel.unknown(), None),
+            Against::Kernel(peers) => (self.kernel, Some(peers)),
+        };
+        let output = kernel.compare(
             self.args,
             [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
             self.sizes,
@@ -402,11 +437,4 @@ fn is_relocatable(bytes: &[u8]) -> bool {
         _ => return false,
     };
     bytes.starts_with(b"\x7fELF") && kind == abi::ET_REL
-}
-
-/// A bar on terminals, for work that takes longer than a second.
-fn progress(pairs: u64) -> indicatif::ProgressBar {
-    let bar = indicatif::ProgressBar::new(pairs);
-    bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(2));
-    bar
 }

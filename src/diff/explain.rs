@@ -26,6 +26,10 @@ impl Comparer<'_, '_, '_, '_> {
             }
         }
         reasons.sort_by_key(|r| rank(&r.kind));
+        if !reasons.is_empty() {
+            // It explains the others.
+            reasons.splice(0..0, self.inlining(id)?);
+        }
         Ok(reasons)
     }
 

@@ -4,8 +4,8 @@
 //! them, so they are compared by content. Where one ends is not written down either; the
 //! next place that anything refers to is the best bound there is.
 
+use super::classes::Traits;
 use super::layout::{Class, Layout};
-use super::names;
 use super::refs::Refs;
 use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
@@ -20,11 +20,7 @@ pub struct Pieces<S> {
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    name: &str,
-) -> bool {
+pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
@@ -33,9 +29,8 @@ pub(super) fn holds_nameless<S: Side>(
         _ => false,
     };
     data && layout.owner(section).is_none()
-        && (name.starts_with(".altinstr_")
-            || name.starts_with(".rodata")
-            || names::is_clang_unnamed(name)
+        && (layout.traits[section].has(Traits::CONSTANTS)
+            || layout.traits[section].has(Traits::UNNAMED)
             || object.members(section).is_empty()
                 && object.section_flags(section) & abi::SHF_WRITE == 0)
 }

@@ -56,7 +56,7 @@ pub struct FunctionEntry {
 /// One difference.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasonEntry {
-    /// `code`, `data`, `size`, `string`, `constant`, `relocation`, or the name of a table.
+    /// `re-inlined`, `code`, `data`, `size`, `string`, `constant`, `relocation`, or the name of a table.
     pub kind: String,
     /// Bytes from the start of the function.
     pub offset: Option<u64>,

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use crate::diff::account::NoiseFound;
+use crate::diff::inlining::REINLINED;
 use crate::diff::select::Effect;
 use crate::diff::verdict::Reason;
 use crate::error::Error;
 
 pub mod canon;
 pub mod json;
+pub mod progress;
 mod sha1;
 
 /// Whether a function changed or is new.
@@ -59,6 +61,8 @@ pub struct Report {
     pub offers: Vec<(String, u32)>,
     /// Differences that were judged noise, by rule.
     pub ignored: Vec<NoiseFound>,
+    /// How far the run is; others may watch it.
+    pub progress: progress::Progress,
 }
 
 /// A variable or constant that is not as in the original.
@@ -88,6 +92,11 @@ impl fmt::Display for Reason {
 }
 
 impl Function {
+    /// Whether it changed because the optimiser inlined other callees than before.
+    pub fn is_reinlined(&self) -> bool {
+        self.reasons.first().is_some_and(|r| r.kind == REINLINED)
+    }
+
     /// The line that tells of it.
     pub fn line(&self) -> String {
         let status = match self.status {

@@ -1,0 +1,342 @@
+//! Folders of objects: what is paired with what, one report, one output.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
+     -fno-asynchronous-unwind-tables -std=gnu11";
+
+/// Two folders that are compared.
+struct Builds {
+    folder: tempfile::TempDir,
+}
+
+impl Builds {
+    /// `None` without the compiler.
+    fn new() -> Option<Builds> {
+        if Command::new("gcc-12").arg("--version").output().is_err() {
+            eprintln!("skipped: gcc-12 is not installed");
+            return None;
+        }
+        Some(Builds { folder: tempfile::tempdir().unwrap() })
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// Compiles `source`, called `file` by its FILE symbol, into `object`.
+    fn compile(&self, object: &str, file: &str, source: &str) {
+        let input = self.path("source").join(file);
+        let output = self.path(object);
+        for path in [&input, &output] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        std::fs::write(&input, source).unwrap();
+        let mut command = Command::new("gcc-12");
+        command.args(FLAGS.split_whitespace()).arg("-c").arg("-o").args([&output, &input]);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn run(&self, options: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_klp-diff"))
+            .args([self.path("a"), self.path("b")])
+            .args(options)
+            .args(["--struct", "BUG_STRUCT_SIZE=12", "--struct", "EX_STRUCT_SIZE=12"])
+            .args(["--struct", "JUMP_STRUCT_SIZE=16", "--struct", "ALT_STRUCT_SIZE=14"])
+            .output()
+            .unwrap()
+    }
+
+    /// Exit status and standard output.
+    fn told(&self, options: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(options);
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn json(&self, options: &[&str], exit: i32) -> Value {
+        let options: Vec<&str> = options.iter().copied().chain(["--json", "-"]).collect();
+        let (code, text) = self.told(&options);
+        assert_eq!(code, Some(exit));
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["exit"], exit);
+        document
+    }
+
+    /// A symbol table of the kernel: FILE blocks with functions of ascending addresses.
+    fn symtab(&self, files: &[(&str, &[(&str, &str)])]) -> String {
+        let mut lines = vec!["Num: Value Size Type Bind Vis Ndx Name".to_owned()];
+        let mut globals = Vec::new();
+        let mut address = 0xffff_ffff_8100_0000_u64;
+        for (file, symbols) in files {
+            lines.push(format!("0: 0000000000000000 0 FILE LOCAL DEFAULT ABS {file}"));
+            for (name, bind) in *symbols {
+                address += 64;
+                let line = format!("0: {address:016x} 16 FUNC {bind} DEFAULT 1 {name}");
+                if *bind == "LOCAL" { lines.push(line) } else { globals.push(line) }
+            }
+        }
+        lines.extend(globals);
+        let lines: Vec<String> = lines
+            .into_iter()
+            .enumerate()
+            .map(|(i, l)| if i == 0 { l } else { l.replacen("0:", &format!("{i}:"), 1) })
+            .collect();
+        let path = self.path("symtab");
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path.display().to_string()
+    }
+}
+
+fn names(output: &str) -> Vec<&str> {
+    output.lines().filter(|l| !l.starts_with(' ')).collect()
+}
+
+const ONE: &str = "int one(int x) { return x * 3; }\nint uno(int x) { return x - 7; }\n";
+const TWO: &str = "int two(int x) { return x + 5; }\n";
+
+#[test]
+fn renumbered_objects_are_found_by_what_they_define() {
+    let Some(builds) = Builds::new() else { return };
+    builds.compile("a/o1", "core.c", ONE);
+    builds.compile("a/o2", "core.c", TWO);
+    builds.compile("b/o1", "first.c", "int first(int x) { return x; }\n");
+    builds.compile("b/o2", "core.c", &ONE.replace("x * 3", "x * 11"));
+    builds.compile("b/o3", "core.c", TWO);
+    let (code, text) = builds.told(&[]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        names(&text),
+        ["o1:", "new function: first", "o2:", "changed function: one"],
+        "{text}"
+    );
+}
+
+#[test]
+fn objects_that_nothing_tells_apart_are_refused_with_the_candidates() {
+    let Some(builds) = Builds::new() else { return };
+    for (object, number) in [("a/o1", 1), ("a/o2", 2), ("b/o3", 3), ("b/o4", 4)] {
+        builds.compile(object, "core.c", &format!("int same(int x) {{ return x * {number}1; }}\n"));
+    }
+    let document = builds.json(&[], 2);
+    let refusals = document["objects"][0]["refusals"].as_array().unwrap();
+    let texts: Vec<&str> = refusals.iter().map(|r| r["message"].as_str().unwrap()).collect();
+    assert!(
+        texts[0].starts_with("candidate: o1") && texts[1].starts_with("candidate: o2"),
+        "{texts:?}"
+    );
+    assert_eq!(refusals[0]["code"], "ambiguous-object");
+}
+
+#[test]
+fn a_function_that_moved_is_compared_with_itself() {
+    let Some(builds) = Builds::new() else { return };
+    builds.compile("a/one.o", "one.c", ONE);
+    builds.compile("a/two.o", "two.c", TWO);
+    builds.compile("b/one.o", "one.c", "int one(int x) { return x * 3; }\n");
+    let moved = |body: &str| format!("{TWO}int uno(int x) {{ return {body}; }}\n");
+    builds.compile("b/two.o", "two.c", &moved("x - 7"));
+    let (code, text) = builds.told(&[]);
+    assert_eq!((code, names(&text)), (Some(3), vec![]), "moved only");
+    builds.compile("b/two.o", "two.c", &moved("x - 8"));
+    let (code, text) = builds.told(&[]);
+    assert_eq!((code, names(&text)), (Some(0), vec!["one.o:", "changed function: uno"]));
+}
+
+#[test]
+fn a_removed_object_is_told_and_is_no_change() {
+    let Some(builds) = Builds::new() else { return };
+    builds.compile("a/one.o", "one.c", ONE);
+    builds.compile("a/two.o", "two.c", TWO);
+    builds.compile("b/one.o", "one.c", ONE);
+    let document = builds.json(&[], 3);
+    let object = &document["objects"][0];
+    assert_eq!(
+        (object["patched"].as_str(), object["verdict"].as_str()),
+        (Some(""), Some("unchanged"))
+    );
+    assert_eq!(object["functions"][0]["name"], "two");
+    assert_eq!(object["functions"][0]["status"], "removed");
+    assert_eq!(object["warnings"][0]["code"], "removed-object");
+}
+
+#[test]
+fn the_worst_object_says_how_to_exit_and_all_are_reported() {
+    let Some(builds) = Builds::new() else { return };
+    for side in ["a", "b"] {
+        let (number, value) = if side == "a" { (3, 1) } else { (4, 2) };
+        builds.compile(&format!("{side}/one.o"), "one.c", &ONE.replace('3', &number.to_string()));
+        let two =
+            format!("int live = {value};\nint two(int x) {{ return live + x * {number}; }}\n");
+        builds.compile(&format!("{side}/two.o"), "two.c", &two);
+        builds.compile(&format!("{side}/three.o"), "three.c", "int three(void) { return 3; }\n");
+    }
+    let document = builds.json(&[], 2);
+    let told: Vec<_> = document["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| {
+            let of = |name: &str| o[name].as_str().unwrap().to_owned();
+            let path = PathBuf::from(of("patched"));
+            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (file, of("verdict"), o["functions"][0]["name"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let row = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+    assert_eq!(told, [row("one.o", "changed", "one"), row("two.o", "refused", "two")]);
+}
+
+#[test]
+fn expected_changes_and_noise_are_told_for_folders() {
+    let Some(builds) = Builds::new() else { return };
+    builds.compile("a/one.o", "one.c", ONE);
+    builds.compile(
+        "b/one.o",
+        "one.c",
+        &format!("{ONE}asm(\".section .comment; .ascii \\\"x\\\"; .text\");\n"),
+    );
+    assert_eq!(builds.told(&[]).0, Some(3));
+    let document = builds.json(&["--expect-change"], 2);
+    let last = document["objects"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["refusals"][0]["code"], "nothing-changed");
+    assert_eq!(document["objects"][0]["ignored"][0]["rule"], "comment");
+    let output = builds.run(&["--explain-noise"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("noise: section .comment: "), "{said}");
+}
+
+#[test]
+fn boot_code_is_a_warning_unless_strict() {
+    let Some(builds) = Builds::new() else { return };
+    for (side, number) in [("a", 3), ("b", 4)] {
+        let source = format!(
+            "__attribute__((section(\".init.text\"))) int setup(int x) {{ return x * {number}; }}\n{}",
+            ONE.replace('3', &number.to_string())
+        );
+        builds.compile(&format!("{side}/one.o"), "one.c", &source);
+    }
+    let document = builds.json(&[], 0);
+    let object = &document["objects"][0];
+    assert_eq!(object["warnings"][0]["code"], "boot-only");
+    assert_eq!(object["functions"].as_array().unwrap().len(), 1, "{object}");
+    assert_eq!(builds.told(&["--strict"]).0, Some(2));
+    let pair = [builds.path("a/one.o"), builds.path("b/one.o")];
+    let single = Command::new(env!("CARGO_BIN_EXE_klp-diff")).args(pair).output().unwrap();
+    assert_eq!(single.status.code(), Some(2), "a pair by itself");
+}
+
+/// Two objects of which the second calls a new function of the first.
+fn calls_across(builds: &Builds) -> String {
+    builds.compile("a/one.o", "one.c", ONE);
+    builds.compile("a/sub/two.o", "two.c", TWO);
+    builds.compile("b/one.o", "one.c", &format!("{ONE}int fresh(int x) {{ return x ^ 77; }}\n"));
+    builds.compile(
+        "b/sub/two.o",
+        "two.c",
+        "int fresh(int);\nint two(int x) { return fresh(x) + 5; }\n",
+    );
+    let globals: &[(&str, &str)] = &[("one", "GLOBAL"), ("uno", "GLOBAL")];
+    builds.symtab(&[("one.c", globals), ("two.c", &[("two", "GLOBAL")])])
+}
+
+fn undefined(object: &Path) -> Vec<String> {
+    let output = Command::new("nm").arg("-u").arg(object).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter_map(|l| l.split_whitespace().nth(1)).map(str::to_owned).collect()
+}
+
+#[test]
+fn one_file_holds_all_that_changed_and_resolves_inside() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = calls_across(&builds);
+    let file = builds.path("all.o");
+    let out = file.display().to_string();
+    let (code, text) = builds.told(&["--symtab", &symtab, "-o", &out]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!undefined(&file).contains(&"fresh".to_owned()), "{:?}", undefined(&file));
+    let dump =
+        Command::new(env!("CARGO_BIN_EXE_klp-diff")).arg("dump").arg(&file).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert_eq!(dump.matches("func name=str:\"two\"").count(), 1, "{dump}");
+}
+
+#[test]
+fn a_folder_gets_one_file_for_each_changed_object() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = calls_across(&builds);
+    let out = format!("{}/", builds.path("out").display());
+    assert_eq!(builds.told(&["--symtab", &symtab, "-o", &out]).0, Some(0));
+    assert_eq!(undefined(&builds.path("out/sub/two.o")).contains(&"fresh".to_owned()), true);
+    assert!(builds.path("out/one.o").is_file());
+}
+
+#[test]
+fn what_nobody_defines_is_refused() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = calls_across(&builds);
+    builds.compile("b/one.o", "one.c", ONE);
+    let file = builds.path("all.o");
+    let out = file.display().to_string();
+    let document = builds.json(&["--symtab", &symtab, "-o", &out], 2);
+    let last = document["objects"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["refusals"][0]["code"], "unresolved-symbol");
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_became_visible_has_its_old_name_in_the_kernel() {
+    let Some(builds) = Builds::new() else { return };
+    let local = "static __attribute__((noinline)) int helper(int x) { return x * 9; }\n";
+    let user = "int one(int x) { return helper(x) + 1; }\n";
+    builds.compile("a/one.o", "one.c", &format!("{local}{user}"));
+    builds.compile("a/two.o", "two.c", TWO);
+    let hidden = "int helper(int) __asm__(\"helper.llvm.123\");\n";
+    let shown = local.replace("static ", "__attribute__((visibility(\"hidden\"))) ");
+    builds.compile("b/one.o", "one.c", &format!("{hidden}{shown}{user}"));
+    builds.compile(
+        "b/two.o",
+        "two.c",
+        &format!("{hidden}int two(int x) {{ return helper(x); }}\n"),
+    );
+    let one: &[(&str, &str)] = &[("helper", "LOCAL"), ("one", "GLOBAL")];
+    let symtab = builds.symtab(&[("one.c", one), ("two.c", &[("two", "GLOBAL")])]);
+    let file = builds.path("all.o");
+    let out = file.display().to_string();
+    let (code, text) = builds.told(&["--symtab", &symtab, "-o", &out]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(names(&text), ["two.o:", "changed function: two"]);
+    let dump =
+        Command::new(env!("CARGO_BIN_EXE_klp-diff")).arg("dump").arg(&file).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert!(dump.contains("\"helper\"") && !dump.contains("helper.llvm"), "{dump}");
+}
+
+#[test]
+fn what_the_optimiser_did_is_told_from_what_the_patch_says() {
+    let Some(builds) = Builds::new() else { return };
+    let source = |attribute: &str, number: u32| {
+        format!(
+            "int mark(int); extern int level;
+             static __attribute__(({attribute})) int helper(int x) {{ return mark(x + level) * 3; }}
+             int user(int x) {{ return helper(x) + helper(x * 2) + 1; }}
+             __attribute__((used)) static int (*keep)(int) = helper;
+             int edited(int x) {{ return x - {number}; }}\n"
+        )
+    };
+    builds.compile("a/one.o", "one.c", &source("noinline", 4));
+    builds.compile("b/one.o", "one.c", &source("always_inline", 5));
+    let output = builds.run(&[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let after = text.split_once("changed function: user\n").unwrap().1;
+    assert!(after.starts_with("  re-inlined: calls helper -> helper is inlined\n"), "{text}");
+    let after = text.split_once("changed function: edited\n").unwrap().1;
+    assert!(after.starts_with("  code at "), "{text}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = "1 function(s) changed by the patch, 1 re-inlined by the optimiser, 0 new";
+    assert!(said.contains(line), "{said}");
+}
