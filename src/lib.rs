@@ -16,7 +16,7 @@ pub mod patch;
 pub mod report;
 
 use diff::compare::{Comparer, Half};
-use diff::correlate::correlate;
+use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
@@ -107,6 +107,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 
     let mut twins = correlate(&orig, &patched);
     let uncorrelated = correlate_statics(&orig, &patched, &mut twins)?;
+    correlate_rows(&orig, &patched, &mut twins);
     report
         .warnings
         .extend(uncorrelated.map(|w| error::Error::refused("static-local-uncorrelated", w)));

@@ -17,6 +17,7 @@ use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
@@ -55,6 +56,25 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
     });
     pair_sections(orig, patched, &mut twins);
     twins
+}
+
+/// Pairs the static locals that nothing refers to, such as parameters and strings of
+/// tracepoints that a function defines: their section finds them, so their users say nothing.
+pub fn correlate_rows(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &mut Twins,
+) {
+    fn is_row<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+        let section = layout.object.section_of(id);
+        layout.is_static_local(id)
+            && section.is_some_and(|s| !is_plain(layout.object.section_name(s)))
+    }
+    let (o, p) = (
+        symbol_keys(orig, true, |l, id| is_row(l, id) && twins.patched_symbol(id).is_none()),
+        symbol_keys(patched, true, |l, id| is_row(l, id) && twins.orig_symbol(id).is_none()),
+    );
+    merge(&o, &p, |o, p| pair_symbols(orig, patched, twins, o, p));
 }
 
 /// Sorted keys of the symbols that take part. With `scoped`, local symbols of different

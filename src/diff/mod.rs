@@ -16,6 +16,7 @@ pub mod spans;
 pub mod states;
 pub mod statics;
 pub mod status;
+mod strays;
 pub mod toc;
 pub mod twins;
 pub mod verdict;

@@ -73,6 +73,28 @@ pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
         || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
 }
 
+/// Sections that compilers make of variables, and those for data that is needed at boot only:
+/// what nothing refers to in them, nothing finds. All others have a meaning of their own.
+pub fn is_plain(section: &str) -> bool {
+    const PLAIN: [&str; 12] = [
+        ".data",
+        ".bss",
+        ".rodata",
+        ".sdata",
+        ".sbss",
+        ".tdata",
+        ".tbss",
+        ".init.data",
+        ".init.rodata",
+        ".exit.data",
+        ".meminit.data",
+        ".ref.data",
+    ];
+    PLAIN.iter().any(|p| {
+        section.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
 /// Sections that references keep naming: what is in them has no better name.
 pub(super) fn keeps_section_symbol(name: &str) -> bool {
     names::is_ubsan(name)

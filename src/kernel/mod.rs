@@ -2,7 +2,7 @@
 
 pub mod blocks;
 pub mod btf;
-mod classes;
+pub mod classes;
 mod cover;
 pub mod image;
 pub mod image_match;
