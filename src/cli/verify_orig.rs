@@ -96,6 +96,7 @@ struct Counts {
     functions: u64,
     same: u64,
     rewritten: u64,
+    relaid: u64,
     absent: u64,
     overridden: u64,
     unclear: u64,
@@ -109,6 +110,7 @@ impl Counts {
         self.functions += other.functions;
         self.same += other.same;
         self.rewritten += other.rewritten;
+        self.relaid += other.relaid;
         self.absent += other.absent;
         self.differ += other.differ;
         self.unchecked += other.unchecked;
@@ -222,6 +224,7 @@ fn summary(objects: usize, total: &Counts) -> String {
         functions,
         same,
         rewritten,
+        relaid,
         absent,
         overridden,
         unclear,
@@ -230,8 +233,13 @@ fn summary(objects: usize, total: &Counts) -> String {
         untraced,
     } = *total;
     let mut text = format!("{objects} objects, {functions} functions: {same} as in the image");
+    if rewritten + relaid > 0 {
+        text += &format!(
+            ", {} rewritten by BOLT ({rewritten} with other bytes, {relaid} with the same)",
+            rewritten + relaid
+        );
+    }
     for (count, what) in [
-        (rewritten, "rewritten by BOLT"),
         (overridden, "weak and overridden"),
         (unclear, "weak and perhaps overridden"),
         (absent, "not in the image"),
@@ -348,6 +356,10 @@ fn describe(
             Outcome::Rewritten => {
                 counts.rewritten += 1;
                 finding.notes.push(format!("'{name}' was rewritten by BOLT"));
+            }
+            Outcome::Relaid => {
+                counts.relaid += 1;
+                finding.notes.push(format!("'{name}' was rewritten by BOLT, with the same bytes"));
             }
             Outcome::Absent => {
                 counts.absent += 1;

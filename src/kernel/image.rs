@@ -13,7 +13,7 @@ use crate::elf::abi::{
 use crate::elf::linked::{Linked, LinkedSymbol};
 use crate::error::{Error, Result};
 use crate::kernel::btf;
-use crate::kernel::kallsyms::{Matching, Version, is_promoted};
+use crate::kernel::kallsyms::{Evidence, Matching, PROMOTED, Version, is_promoted};
 use crate::kernel::readelf::{Block, Entry, Rows, bad};
 use crate::kernel::symtab::ParentTable;
 
@@ -36,6 +36,9 @@ pub struct KernelImage<'d> {
 /// be patched from before the start, and markers of branch targets may open them.
 const SITE_BEFORE: u64 = 16;
 const SITE_BEHIND: u64 = 16;
+
+/// The FILE symbol of what full LTO generates.
+const LTO_FILE: &str = "ld-temp.o";
 
 /// The section in which BOLT leaves its command line.
 const BOLT_NOTE: &str = ".note.bolt_info";
@@ -117,8 +120,26 @@ impl<'d> KernelImage<'d> {
 
     /// How livepatch compares names in this kernel.
     pub fn matching(&self) -> Matching {
-        let promoted = self.elf.symbols().iter().any(|s| is_promoted(s.name));
-        Matching::of(self.version(), promoted)
+        let symbols = self.elf.symbols();
+        // Full LTO leaves one FILE symbol of the linker instead of promoted names.
+        let lto = |s: &LinkedSymbol<'_>| {
+            is_promoted(s.name) || (s.kind == STT_FILE && s.name == LTO_FILE)
+        };
+        let mut evidence = Evidence {
+            version: self.version(),
+            lto: symbols.iter().any(lto),
+            matches: false,
+            names_suffix: false,
+        };
+        if evidence.lto {
+            evidence.matches = symbols.iter().any(|s| s.name == "kallsyms_on_each_match_symbol");
+            let text = format!("{PROMOTED}\0");
+            let constants = self.elf.sections().iter().filter(|s| s.name.starts_with(".rodata"));
+            evidence.names_suffix = constants
+                .into_iter()
+                .any(|s| memchr::memmem::find(s.data, text.as_bytes()).is_some());
+        }
+        Matching::of(&evidence)
     }
 
     /// The symbols, indexed: the same table that the output of readelf gives.

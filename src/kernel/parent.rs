@@ -157,9 +157,9 @@ impl<'t> Parent<'t> {
         .in_file(self.table.file())
         .at_symbol(name)
         .advise(format!(
-            "LTO kernels 5.12 to 6.5 compare names with or without what follows the first dot, \
-                 and the kernel has several symbols that would become '{compared}': patch a kernel \
-                 from 6.6 on, or change a function whose name has no such namesake"
+            "LTO kernels 6.2 to 6.10 compare names without what follows the first dot or '.llvm.', \
+                 and the image does not tell its version: '{compared}' could be several symbols; \
+                 give the vmlinux file, which has a banner"
         ))
     }
 
@@ -309,6 +309,15 @@ mod tests {
         assert_eq!(found("foo.llvm.2"), ("foo".to_owned(), 0x10, 1, 3));
         assert_eq!(found("foo"), ("foo".to_owned(), 0x20, 2, 3));
         assert_eq!(found("bar.cold"), ("bar.cold".to_owned(), 0x60, 1, 1));
+        let dot = parent(Matching::CutAtDot);
+        let found = |name| {
+            let found = dot.lookup(name, None).expect("settled").expect("found");
+            let rank = found.rank.expect("own");
+            (found.name.to_owned(), found.addr, rank.position, rank.total)
+        };
+        assert_eq!(found("foo"), ("foo".to_owned(), 0x20, 2, 3));
+        assert_eq!(found("bar"), ("bar".to_owned(), 0x50, 1, 2));
+        assert_eq!(found("bar.cold"), ("bar".to_owned(), 0x60, 2, 2));
         let unsettled = parent(Matching::Unsettled);
         for name in ["foo", "foo.llvm.1", "bar", "bar.cold"] {
             let error = unsettled.lookup(name, None).expect_err("depends on the release");

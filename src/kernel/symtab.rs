@@ -293,6 +293,14 @@ impl<'t> ParentTable<'t> {
         order.windows(2).filter(|pair| reaches(pair)).map(|pair| (pair[0], pair[1])).collect()
     }
 
+    /// Address of the first function behind `addr`.
+    pub fn next_function(&self, addr: u64) -> Option<u64> {
+        let order = self.by_address();
+        let from = order.partition_point(|&i| self.entries[i as usize].addr <= addr);
+        let mut behind = order[from..].iter().map(|&i| &self.entries[i as usize]);
+        behind.find(|entry| entry.kind == STT_FUNC).map(|entry| entry.addr)
+    }
+
     /// Indexes of all symbols called `name`, by address.
     pub fn named(&self, name: &str) -> &[u32] {
         &self.by_addr[self.group(name)]
