@@ -5,6 +5,7 @@ pub mod account;
 pub mod check;
 pub mod compare;
 mod compare_rows;
+mod content;
 pub mod correlate;
 mod explain;
 pub mod identity;
