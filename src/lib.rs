@@ -16,7 +16,7 @@ pub mod patch;
 pub mod report;
 
 use diff::compare::{Comparer, Half};
-use diff::correlate::correlate;
+use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
@@ -265,8 +265,9 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
-    let mut twins = correlate(orig, patched);
+    let (mut twins, files) = correlate(orig, patched);
     let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
     }

@@ -3,7 +3,7 @@
 pub mod blocks;
 pub mod btf;
 mod children;
-mod classes;
+pub mod classes;
 mod cover;
 pub mod image;
 pub mod image_match;
