@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
+use diff::check::BootCode;
 use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
@@ -40,7 +41,7 @@ use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
-use patch::resolve::{Resolver, Sympos, Target};
+use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::siblings::check_sibling_calls;
 use rayon::prelude::*;
 use report::progress::Step;
@@ -84,6 +85,17 @@ pub struct Job<'a> {
     pub drop_in: bool,
     /// kpatch's `--klp-arch`.
     pub klp_arch: bool,
+    /// What else is known of the patch that the pair is part of.
+    pub among: Among<'a>,
+}
+
+/// What a pair has to do with the rest of a patch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Among<'a> {
+    /// What to do about changed code that only runs at boot.
+    pub boot: BootCode,
+    /// Where the other objects' symbols are.
+    pub peers: Option<&'a Peers>,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -128,6 +140,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         live,
         sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
         klp_arch: job.klp_arch,
+        peers: job.among.peers,
     });
 
     let (twins, uncorrelated) = pairing?;
@@ -157,6 +170,12 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         report.functions = functions(&comparer, differing, because)?;
     }
     let (statuses, selection) = selected?;
+    if !job.drop_in
+        && let Some(target) = &target
+    {
+        let resolver = Resolver { comparer: &comparer, statuses: &statuses, target };
+        report.offers = resolver.offers();
+    }
     if selection.effect.is_empty() {
         return Ok(None);
     }
@@ -172,6 +191,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;
+    report.needs = resolver.unknown(&selection, &entries)?;
     if !job.drop_in {
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
@@ -201,7 +221,7 @@ fn judge(
 ) -> Result<(Statuses, Selection)> {
     let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
-    check::check_entries(comparer, &statuses)?;
+    check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
     let selection = select(
         comparer,
@@ -223,7 +243,7 @@ fn judge(
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
     }
-    report.warnings.extend(check::check_boot_only(comparer, &selection)?);
+    report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
     check::check_sections(comparer, verdicts, &statuses, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;

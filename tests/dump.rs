@@ -35,6 +35,7 @@ fn output_of_a_synthetic_pair() {
         sizes: StructSizes::new(sizes, true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     let mut report = Report::default();
     let output = run(&job, &mut report).unwrap().unwrap();

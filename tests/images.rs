@@ -126,6 +126,7 @@ fn diff(
         sizes: StructSizes::new([], true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     let mut report = Report::default();
     (klp_diff::run(&job, &mut report), report)

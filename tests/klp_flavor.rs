@@ -41,6 +41,7 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
         sizes: StructSizes::new(case.env.clone(), false),
         drop_in: true,
         klp_arch: false,
+        among: Default::default(),
     };
     run(&job, &mut Report::default()).unwrap_or_else(|e| panic!("{}: {e}", case.case))
 }

@@ -203,6 +203,7 @@ impl Pair {
             sizes: StructSizes::new(sizes, false),
             drop_in: true,
             klp_arch: self.klp_arch,
+            among: Default::default(),
         };
         let Some(output) = run(&job, &mut Report::default())? else { return Ok(Vec::new()) };
         let bytes = write(&output)?;

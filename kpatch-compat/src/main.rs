@@ -135,6 +135,7 @@ fn diff(
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         drop_in: true,
         klp_arch: *klp_arch,
+        among: Default::default(),
     };
     let object = run(&job, report)?;
     if *debug {

@@ -267,12 +267,13 @@ impl<'a> Request<'a> {
                 sizes: sizes.clone(),
                 drop_in: false,
                 klp_arch: false,
+                among: Default::default(),
             };
             let mut report = Report::default();
             let bar = Bar::steps(&report.progress);
             let result = crate::run(&job, &mut report);
             drop(bar);
-            super::pair::print(&report, false);
+            super::output::print(&report, false);
             let output = result?;
             orig.check_unchanged()?;
             patched.check_unchanged()?;

@@ -173,6 +173,7 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
         sizes: StructSizes::new(lab.env.clone(), true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     Ok(klp_diff::run(&job, &mut Report::default())?.ok_or("nothing changed")?)
 }

@@ -112,6 +112,7 @@ fn attempt(
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),
         drop_in,
         klp_arch: case.klp_arch,
+        among: Default::default(),
     };
     let object = crate::run(&job, report)?;
     orig.check_unchanged()?;
