@@ -13,6 +13,7 @@ use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json::Document;
 use crate::{Input, Job, ParentFiles};
@@ -121,6 +122,8 @@ pub(super) fn print(report: &Report, to_stderr: bool) {
 pub(super) struct Target {
     object: String,
     file: Option<PathBuf>,
+    /// The kernel, when a module of it is patched.
+    kernel: Option<PathBuf>,
 }
 
 impl Target {
@@ -137,17 +140,19 @@ impl Target {
         };
         if args.symtab.is_some() {
             return match images.first() {
-                None => Ok(Target { object, file: args.symtab.clone() }),
+                None => Ok(Target { object, file: args.symtab.clone(), kernel: None }),
                 Some(_) => Err("--symtab and --image exclude each other".into()),
             };
         }
         let named = !images.is_empty();
+        let vmlinux = |image: &&ImageArg| object != "vmlinux" && image.object == "vmlinux";
+        let kernel = images.iter().find(vmlinux).map(|image| image.path.clone());
         images.retain(|image| image.object == object);
         match images.len() {
             0 if named => {
                 Err(format!("no --image is that of --object {object}: write {object}=FILE"))
             }
-            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path) }),
+            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path), kernel }),
             _ => Err(format!("several --image are that of {object}")),
         }
     }
@@ -168,6 +173,7 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
 pub(super) struct Kernel<'t> {
     target: &'t Target,
     parent: Option<Image>,
+    kernel: Option<Image>,
     symvers: Option<Image>,
 }
 
@@ -177,6 +183,7 @@ impl<'t> Kernel<'t> {
         Ok(Kernel {
             target,
             parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
+            kernel: target.kernel.as_deref().map(Image::open_unpacked).transpose()?,
             symvers: args.symvers.as_deref().map(Image::open_any).transpose()?,
         })
     }
@@ -198,6 +205,12 @@ impl<'t> Kernel<'t> {
         let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
         let image = self.parent.as_ref().filter(|file| is_elf(file));
         let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+        let kernel = self
+            .kernel
+            .as_ref()
+            .filter(|file| is_elf(file))
+            .map(|file| KernelImage::parse(&file.path().display().to_string(), file.bytes()));
+        let kernel = kernel.transpose()?;
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -212,6 +225,7 @@ impl<'t> Kernel<'t> {
             symvers: Input { name: &symvers_name, data: &symvers_text },
             image: image.as_ref(),
             strict: args.strict,
+            pointers: Pointers { allowed: &args.allow_sealed, kernel: kernel.as_ref() },
         });
         let job = Job {
             orig: Input { name: &orig_name, data: orig.bytes() },
@@ -222,7 +236,10 @@ impl<'t> Kernel<'t> {
             klp_arch: false,
         };
         let output = crate::run(&job, report)?;
-        for file in [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten() {
+        for file in [Some(orig), Some(patched), self.parent.as_ref(), self.kernel.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             file.check_unchanged()?;
         }
         let flavored = output.map(|object| in_flavor(object, args.flavor));

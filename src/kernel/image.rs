@@ -134,8 +134,7 @@ impl<'d> KernelImage<'d> {
         if evidence.lto {
             evidence.matches = symbols.iter().any(|s| s.name == "kallsyms_on_each_match_symbol");
             let text = format!("{PROMOTED}\0");
-            let constants =
-                self.elf.sections().iter().filter(|s| s.name.starts_with(".rodata"));
+            let constants = self.elf.sections().iter().filter(|s| s.name.starts_with(".rodata"));
             evidence.names_suffix = constants
                 .into_iter()
                 .any(|s| memchr::memmem::find(s.data, text.as_bytes()).is_some());
