@@ -42,6 +42,7 @@ use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
+use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
 use rayon::prelude::*;
 use report::progress::Step;
@@ -69,6 +70,8 @@ pub struct ParentFiles<'a> {
     pub strict: bool,
     /// Module.symvers; may be empty.
     pub symvers: Input<'a, &'a str>,
+    /// What pointers to the kernel's functions are checked against beside the image.
+    pub pointers: Pointers<'a>,
 }
 
 /// One pair of objects to compare.
@@ -206,6 +209,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
             report.warnings.extend(untraced(live.image, &replaced).into_iter().map(warn));
         }
         check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
+        let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
+        check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }

@@ -122,6 +122,7 @@ fn diff(
             symvers: Input { name: "", data: "" },
             image: Some(image),
             strict,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new([], true),
         drop_in: false,

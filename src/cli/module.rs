@@ -24,6 +24,7 @@ use crate::patch::module::kbuild::{Tools, build, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
 use crate::patch::module::{check::check, pairs};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::{Input, Job, ParentFiles};
 
@@ -64,6 +65,11 @@ struct Args {
     /// Refuse to patch functions that are not in the images as ORIG has them
     #[arg(long, requires = "image")]
     strict: bool,
+
+    /// Let the patch take the address of FUNC although the running kernel cannot call it
+    /// through a pointer; may be repeated
+    #[arg(long, value_name = "FUNC", requires = "image")]
+    allow_sealed: Vec<String>,
 
     /// Exported symbols [default: Module.symvers in the kernel tree]
     #[arg(long, value_name = "FILE")]
@@ -232,6 +238,8 @@ impl<'a> Request<'a> {
         let symvers_text = symvers.text();
         let options =
             Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+        let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
+        let kernel = kernel.and_then(|(_, image)| image.as_ref());
         let mut parts = Vec::new();
         for pair in pairs::find(&self.args.pairs)? {
             let object = self.object_of(&pair.path);
@@ -262,6 +270,10 @@ impl<'a> Request<'a> {
                     },
                     image: image.as_ref(),
                     strict: self.args.strict,
+                    pointers: Pointers {
+                        allowed: &self.args.allow_sealed,
+                        kernel: kernel.filter(|_| object != "vmlinux"),
+                    },
                     symvers: Input { name: &symvers_name, data: &symvers_text },
                 }),
                 sizes: sizes.clone(),

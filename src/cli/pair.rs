@@ -19,6 +19,7 @@ use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json;
 use crate::{Among, Input, Job, ParentFiles};
@@ -173,7 +174,9 @@ impl<'t> Kernel<'t> {
         let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
         let image = self.parent.as_ref().filter(|file| is_elf(file));
         let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
-        let image = image.map(|image| self.with_others(image)).transpose()?;
+        let others = self.parse_others()?;
+        let image = image.map(|image| with_others(image, &others)).transpose()?;
+        let kernel = others.iter().find(|(arg, _)| arg.object == "vmlinux").map(|(_, image)| image);
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -188,6 +191,7 @@ impl<'t> Kernel<'t> {
             symvers: Input { name: &symvers_name, data: &symvers_text },
             image: image.as_ref(),
             strict: args.strict,
+            pointers: Pointers { allowed: &args.allow_sealed, kernel },
         });
         let job = Job {
             orig: Input { name: orig.0, data: orig.1 },
@@ -204,22 +208,26 @@ impl<'t> Kernel<'t> {
         }
         Ok(output)
     }
-}
 
-impl<'t> Kernel<'t> {
-    /// Adds the other images.
-    fn with_others<'i>(&'i self, mut image: KernelImage<'i>) -> Result<KernelImage<'i>> {
+    fn parse_others<'s>(&'s self) -> Result<Vec<(&'s ImageArg, KernelImage<'s>)>> {
         let files: Vec<(&ImageArg, &Image)> = self.target.others.iter().zip(&self.others).collect();
-        let parse = |&(arg, file): &(&'i ImageArg, &'i Image)| {
+        let parse = |&(arg, file): &(&'s ImageArg, &'s Image)| {
             let shown = arg.path.display().to_string();
             KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
         };
-        let others: Vec<_> = files.par_iter().map(parse).collect::<Result<_>>()?;
-        for (arg, other) in &others {
-            image.add_neighbour(&arg.object, other)?;
-        }
-        Ok(image)
+        files.par_iter().map(parse).collect()
     }
+}
+
+/// Adds the other images.
+fn with_others<'i>(
+    mut image: KernelImage<'i>,
+    others: &[(&ImageArg, KernelImage<'i>)],
+) -> Result<KernelImage<'i>> {
+    for (arg, other) in others {
+        image.add_neighbour(&arg.object, other)?;
+    }
+    Ok(image)
 }
 
 /// An output in the form asked for.

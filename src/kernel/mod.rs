@@ -9,6 +9,7 @@ pub mod image;
 pub mod image_match;
 mod image_place;
 pub mod kallsyms;
+pub mod landing;
 pub mod layout;
 pub mod lines;
 pub mod macros;

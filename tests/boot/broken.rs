@@ -168,6 +168,7 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             symtab: Input { name: "symtab", data: as_text("symtab", &symtab)? },
             image: None,
             strict: false,
+            pointers: Default::default(),
             symvers: Input { name: "symvers", data: &symvers },
         }),
         sizes: StructSizes::new(lab.env.clone(), true),
