@@ -97,15 +97,16 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 )
             })
             .collect();
-        let mut found: Vec<(SectionId<Patched>, Vec<Verdict>)> = sections
+        // The first error counts, on any number of threads.
+        let found: Vec<Result<(SectionId<Patched>, Vec<Verdict>)>> = sections
             .into_par_iter()
             .with_min_len(64)
             .map(|s| Ok((s, self.section(s)?)))
             .filter(|r: &Result<(_, Vec<Verdict>)>| {
                 r.as_ref().map_or(true, |(_, v)| v.iter().any(|v| !v.is_same()))
             })
-            .collect::<Result<_>>()?;
-        found.shrink_to_fit();
+            .collect();
+        let found = found.into_iter().collect::<Result<_>>()?;
         Ok(Verdicts::new(object.section_count(), found))
     }
 
@@ -226,23 +227,23 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
             return;
         }
-        let o = self.orig.layout.object.section(spans.o);
-        let p = self.patched.layout.object.section(spans.p);
-        let text = o.is_text();
+        let (o, p) = (orig.object, patched.object);
+        let (o_data, p_data) = (o.contents(spans.o), p.contents(spans.p));
+        let text = o.is_text(spans.o);
         let filler = |b: u8| if text { matches!(b, 0x90 | 0xcc | 0) } else { b == 0 };
         let kept = |data: &[u8], start: u64, end: u64, relocated: u64| {
             let bytes = data.get(start as usize..end as usize).unwrap_or(&[]);
             let filled = bytes.iter().rposition(|&b| !filler(b)).map_or(0, |last| last as u64 + 1);
             (start + filled).max(relocated)
         };
-        if o.kind != abi::SHT_NOBITS && p.kind != abi::SHT_NOBITS {
+        let stored = o.section_kind(spans.o) != abi::SHT_NOBITS
+            && p.section_kind(spans.p) != abi::SHT_NOBITS;
+        if stored {
             // A field that is still to be relocated holds zeros, but is no filler.
-            let o_relocated =
-                self.orig.layout.object.relocs(spans.o).end(spans.o_start, spans.o_end);
-            let p_relocated =
-                self.patched.layout.object.relocs(spans.p).end(spans.p_start, spans.p_end);
-            spans.o_end = kept(o.data, spans.o_start, spans.o_end, o_relocated);
-            spans.p_end = kept(p.data, spans.p_start, spans.p_end, p_relocated);
+            let o_relocated = o.relocs(spans.o).end(spans.o_start, spans.o_end);
+            let p_relocated = p.relocs(spans.p).end(spans.p_start, spans.p_end);
+            spans.o_end = kept(o_data, spans.o_start, spans.o_end, o_relocated);
+            spans.p_end = kept(p_data, spans.p_start, spans.p_end, p_relocated);
         } else if spans.o_end - spans.o_start != spans.p_end - spans.p_start {
             // Zeros: the symbols' sizes say what matters, and are compared with the symbols.
             let length = (spans.o_end - spans.o_start).min(spans.p_end - spans.p_start);
@@ -252,19 +253,22 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     }
 
     fn bytes(&self, spans: &Spans, relocs_same: bool, sink: &mut Sink<'_>) -> Result<bool> {
-        let o = self.orig.layout.object.section(spans.o);
-        let p = self.patched.layout.object.section(spans.p);
+        let (o, p) = (self.orig.layout.object, self.patched.layout.object);
+        let is_text = p.is_text(spans.p);
         let (o_size, p_size) = (spans.o_end - spans.o_start, spans.p_end - spans.p_start);
-        let equal_kind = (o.kind == abi::SHT_NOBITS) == (p.kind == abi::SHT_NOBITS);
-        if o.kind == abi::SHT_NOBITS && p.kind == abi::SHT_NOBITS && o_size == p_size {
+        let o_empty = o.section_kind(spans.o) == abi::SHT_NOBITS;
+        let p_empty = p.section_kind(spans.p) == abi::SHT_NOBITS;
+        let equal_kind = o_empty == p_empty;
+        if o_empty && p_empty && o_size == p_size {
             return Ok(true);
         }
-        let a = o.data.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
-        let b = p.data.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
+        let (o_data, p_data) = (o.contents(spans.o), p.contents(spans.p));
+        let a = o_data.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
+        let b = p_data.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
         if o_size == p_size && equal_kind && a == b {
             return Ok(true);
         }
-        if p.is_text()
+        if is_text
             && o_size == p_size
             && relocs_same
             && equal_kind
@@ -274,7 +278,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
         if let Some(first) = first {
-            sink.note(|| self.difference(p.is_text(), a, b, first));
+            sink.note(|| self.difference(is_text, a, b, first));
         }
         if o_size != p_size {
             sink.note(|| Reason {
@@ -531,22 +535,25 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
-        let (orig, patched) =
-            (self.orig.layout.object.section(o), self.patched.layout.object.section(p));
-        if o_at > orig.size || p_at > patched.size {
-            return Ok(o_at == p_at && orig.size == patched.size);
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (o_size, p_size) = (orig.section_size(o), patched.section_size(p));
+        if o_at > o_size || p_at > p_size {
+            return Ok(o_at == p_at && o_size == p_size);
         }
         let o_end = self.orig.pieces.end(self.orig.layout, o, o_at);
         let p_end = self.patched.pieces.end(self.patched.layout, p, p_at);
-        if orig.kind == abi::SHT_NOBITS || patched.kind == abi::SHT_NOBITS {
-            return Ok(orig.kind == patched.kind && o_end - o_at == p_end - p_at);
+        let kinds = (orig.section_kind(o), patched.section_kind(p));
+        if kinds.0 == abi::SHT_NOBITS || kinds.1 == abi::SHT_NOBITS {
+            return Ok(kinds.0 == kinds.1 && o_end - o_at == p_end - p_at);
         }
         let length = (o_end - o_at).min(p_end - p_at);
         let padded = |data: &[u8], from: u64, to: u64| {
             let rest = data.get(from as usize..to as usize);
             rest.is_some_and(|rest| rest.iter().all(|&b| b == 0 || b == 0x90))
         };
-        if !padded(orig.data, o_at + length, o_end) || !padded(patched.data, p_at + length, p_end) {
+        if !padded(orig.contents(o), o_at + length, o_end)
+            || !padded(patched.contents(p), p_at + length, p_end)
+        {
             return Ok(false);
         }
         open.push(place);

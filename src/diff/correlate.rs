@@ -40,11 +40,13 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
     merge(&o, &p, |o, p| pair_symbols(orig, patched, &mut twins, o, p));
     drop((o, p));
     // A static function made global, or back, is in another scope but still unique.
-    let (o, p) = (
-        symbol_keys(orig, false, |l, id| {
-            !l.is_static_local(id) && twins.patched_symbol(id).is_none()
-        }),
-        symbol_keys(patched, false, |_, id| twins.orig_symbol(id).is_none()),
+    let (o, p) = rayon::join(
+        || {
+            symbol_keys(orig, false, |l, id| {
+                !l.is_static_local(id) && twins.patched_symbol(id).is_none()
+            })
+        },
+        || symbol_keys(patched, false, |_, id| twins.orig_symbol(id).is_none()),
     );
     merge(&o, &p, |o, p| {
         if let ([o], [p]) = (o, p)
@@ -62,44 +64,56 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
 fn symbol_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
     scoped: bool,
-    takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool,
+    takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
 ) -> Vec<Key<SymbolId<S>>> {
     let object = layout.object;
     let hasher = FixedState::default();
-    let mut keys = Vec::new();
-    let mut file = 0;
-    let mut seen: indexmap::IndexMap<&str, u64, foldhash::fast::RandomState> = Default::default();
-    for id in object.symbols().skip(1) {
+    let files = if scoped { file_scopes(layout) } else { Vec::new() };
+    let key = |id: SymbolId<S>| {
         let kind = object.symbol_kind(id);
-        if kind == abi::STT_SECTION {
-            continue;
-        }
-        let name = object.symbol_name(id);
-        if kind == abi::STT_FILE && scoped {
-            let occurrence = seen.entry(name).or_insert(0);
-            *occurrence += 1;
-            file = hasher.hash_one((name, *occurrence));
-        }
-        if names::is_ubsan(name)
+        if kind == abi::STT_SECTION
+            || !takes_part(layout, id)
             || layout.is_label(id)
             || layout.is_mapping(id)
-            || layout.is_label(id)
-            || !takes_part(layout, id)
             || layout.is_special_static(id)
         {
-            continue;
+            return None;
+        }
+        let name = object.symbol_name(id);
+        if names::is_ubsan(name) {
+            return None;
         }
         let mut state = hasher.build_hasher();
         if scoped {
+            let file = || files[..files.partition_point(|f| f.0 <= id)].last().map_or(0, |f| f.1);
             let local = object.symbol_bind(id) == abi::STB_LOCAL;
-            state.write_u64(if local { file } else { 1 });
+            state.write_u64(if local { file() } else { 1 });
         }
         state.write_u8(kind);
         names::hash_normal(name, &mut state);
-        keys.push(Key { hash: state.finish(), id });
-    }
+        Some(Key { hash: state.finish(), id })
+    };
+    let symbols = (1..object.symbol_count()).into_par_iter().with_min_len(1024);
+    let mut keys: Vec<_> = symbols.filter_map(|i| key(SymbolId::new(i))).collect();
     keys.par_sort_unstable();
     keys
+}
+
+/// The FILE symbols in order, each with a hash of its name and of how many of that name
+/// precede it: the scope of the local symbols behind it.
+fn file_scopes<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SymbolId<S>, u64)> {
+    let object = layout.object;
+    let hasher = FixedState::default();
+    let mut seen: indexmap::IndexMap<&str, u64, foldhash::fast::RandomState> = Default::default();
+    let files = object.symbols().skip(1).filter(|&id| object.symbol_kind(id) == abi::STT_FILE);
+    files
+        .map(|id| {
+            let name = object.symbol_name(id);
+            let occurrence = seen.entry(name).or_insert(0);
+            *occurrence += 1;
+            (id, hasher.hash_one((name, *occurrence)))
+        })
+        .collect()
 }
 
 /// Calls `found` for each hash that both sorted lists have, with the entries of both.
@@ -188,14 +202,16 @@ fn pair_symbols(
 }
 
 /// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
-/// Undefined symbols have none but their name.
+/// Undefined symbols have nothing but their full name.
 fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     let object = layout.object;
     let symbol = object.symbol(id);
     let mut state = FixedState::default().build_hasher();
     state.write_u64(symbol.size);
+    // Of what is imported the name is all there is: other files' `.str.1.llvm.7` and
+    // `.str.4.llvm.9` have the same normal form, but nothing else in common.
     let Home::Section(section) = symbol.home else {
-        names::hash_normal(symbol.name, &mut state);
+        state.write(symbol.name.as_bytes());
         return state.finish();
     };
     let bundled = layout.is_bundled(id);

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bumpalo::Bump;
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use super::twins::Twins;
 use crate::elf::abi;
@@ -43,11 +44,19 @@ pub fn correlate_statics(
     for (user, variables) in &users {
         statics.pair(*user, variables, twins)?;
     }
-    for (user, variables) in &users {
-        statics.verify(*user, variables, twins)?;
-    }
+    let twins = &*twins;
+    let verified: Vec<Result<()>> = users
+        .par_iter()
+        .with_min_len(SECTIONS_PER_TASK)
+        .map(|(user, variables)| statics.verify(*user, variables, twins))
+        .filter(Result::is_err)
+        .collect();
+    verified.into_iter().collect::<Result<()>>()?;
     statics.uncorrelated(twins)
 }
+
+/// Sections that are not worth a task of their own.
+const SECTIONS_PER_TASK: usize = 64;
 
 /// Names that the C tool gives to new static locals: it pairs variables in order first, and
 /// keeps the name when it later finds that the pair was none (spec section 27.11). Harmless,
@@ -95,29 +104,32 @@ impl Statics<'_, '_, '_> {
     /// The original sections that refer to static locals, with the variables in order of
     /// first use.
     fn users(&self) -> Result<Vec<User>> {
-        let object = self.orig.object;
-        let mut users = Vec::new();
-        for section in object.sections() {
-            let class = self.orig.class(section);
-            if object.rela_section(section).is_none()
-                || matches!(class, Class::Debug | Class::Noise(_))
-                || object.section_name(section) == ".toc"
-            {
-                continue;
-            }
-            let mut seen: IndexMap<SymbolId<Orig>, (), RandomState> = IndexMap::default();
-            for_each_target(self.orig, section, |symbol| {
-                if self.orig.is_static_local(symbol) && object.section_of(symbol) != Some(section) {
-                    seen.insert(symbol, ());
-                }
-            })?;
-            if !seen.is_empty() {
-                users.push((section, seen.into_keys().collect()));
-            }
-        }
+        let sections = referring(self.orig);
+        let users: Vec<Result<User>> = sections
+            .into_par_iter()
+            .with_min_len(SECTIONS_PER_TASK)
+            .map(|section| Ok((section, self.variables_of(section)?)))
+            .filter(|user| user.as_ref().map_or(true, |(_, variables)| !variables.is_empty()))
+            .collect();
+        let mut users: Vec<User> = users.into_iter().collect::<Result<_>>()?;
         // Code first: a table that names the same variables says less about them.
         users.sort_by_key(|(section, _)| !matches!(self.orig.class(*section), Class::Text));
         Ok(users)
+    }
+
+    /// The static locals elsewhere that a section refers to, in order of first use.
+    fn variables_of(&self, section: SectionId<Orig>) -> Result<Vec<SymbolId<Orig>>> {
+        let object = self.orig.object;
+        if object.section_name(section) == ".toc" {
+            return Ok(Vec::new());
+        }
+        let mut seen: IndexSet<SymbolId<Orig>, RandomState> = IndexSet::default();
+        for_each_target(self.orig, section, Wanted::Statics, |symbol| {
+            if self.orig.is_static_local(symbol) && object.section_of(symbol) != Some(section) {
+                seen.insert(symbol);
+            }
+        })?;
+        Ok(seen.into_iter().collect())
     }
 
     /// The patched section that does the job of `section`: its twin, or that of the nearest
@@ -151,7 +163,7 @@ impl Statics<'_, '_, '_> {
         let mut next = 0;
         while let Some(&section) = family.get(next) {
             next += 1;
-            for_each_target(self.patched, section, |symbol| {
+            for_each_target(self.patched, section, Wanted::Data, |symbol| {
                 if object.symbol_kind(symbol) == abi::STT_OBJECT {
                     candidates.all.insert(symbol);
                 }
@@ -290,25 +302,27 @@ impl Statics<'_, '_, '_> {
     /// The warning about the first patched static local without a twin.
     fn uncorrelated(&self, twins: &Twins) -> Result<Option<String>> {
         let object = self.patched.object;
-        let mut first = None;
-        for section in object.sections() {
-            if first.is_some() {
-                break;
-            }
-            if object.rela_section(section).is_none()
-                || matches!(self.patched.class(section), Class::Debug | Class::Noise(_))
-            {
-                continue;
-            }
-            for_each_target(self.patched, section, |symbol| {
-                if first.is_none()
-                    && self.patched.is_static_local(symbol)
-                    && twins.orig_symbol(symbol).is_none()
-                {
+        let is_new = |symbol: SymbolId<Patched>| {
+            self.patched.is_static_local(symbol) && twins.orig_symbol(symbol).is_none()
+        };
+        if !object.symbols().any(is_new) {
+            return Ok(None);
+        }
+        let first_in = |section: SectionId<Patched>| {
+            let mut first = None;
+            for_each_target(self.patched, section, Wanted::Statics, |symbol| {
+                if first.is_none() && is_new(symbol) {
                     first = Some((symbol, section));
                 }
             })?;
-        }
+            Ok(first)
+        };
+        let sections = referring(self.patched);
+        let first = sections
+            .into_par_iter()
+            .with_min_len(SECTIONS_PER_TASK)
+            .find_map_first(|section| first_in(section).transpose())
+            .transpose()?;
         Ok(first.map(|(symbol, section)| {
             let user = self.patched.owner(section).map_or(object.section_name(section), |o| object.symbol_name(o));
             format!(
@@ -319,18 +333,40 @@ impl Statics<'_, '_, '_> {
     }
 }
 
+/// The sections with relocations that count.
+fn referring<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SectionId<S>> {
+    let object = layout.object;
+    let counts = |&s: &SectionId<S>| {
+        object.rela_section(s).is_some()
+            && !matches!(layout.class(s), Class::Debug | Class::Noise(_))
+    };
+    object.sections().filter(counts).collect()
+}
+
+/// Which references are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those to data and strings.
+    Data,
+    /// Those to sections that hold static locals.
+    Statics,
+}
+
 /// Calls `found` with the symbol each relocation of a section means, TOC slots followed.
 fn for_each_target<S: Side>(
     layout: &Layout<'_, '_, S>,
     section: SectionId<S>,
+    wanted: Wanted,
     mut found: impl FnMut(SymbolId<S>),
 ) -> Result<()> {
     let object = layout.object;
+    let through_toc = layout.arch.toc_relocs.is_some();
     let refs = Refs::new(layout, section);
     for reloc in object.relocs(section).iter() {
         // Only data can be a static local: spare the decoding for calls.
         if let Some(target) = object.section_of(reloc.symbol)
-            && !matches!(layout.class(target), Class::Data | Class::Strings)
+            && (!matches!(layout.class(target), Class::Data | Class::Strings)
+                || wanted == Wanted::Statics && !through_toc && !layout.holds_statics(target))
         {
             continue;
         }

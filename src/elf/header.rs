@@ -45,6 +45,11 @@ pub(super) fn cstr(table: &str, offset: usize) -> Option<&str> {
     rest.get(..memchr(0, rest.as_bytes())?)
 }
 
+/// Whether [`cstr`] finds a string at `offset` of a table that ends with NUL.
+pub(super) fn holds(table: &str, offset: usize) -> bool {
+    offset < table.len() && table.is_char_boundary(offset)
+}
+
 pub(super) fn string_table<'d>(
     shdr: &SectionHeader64<Endianness>,
     endian: Endianness,

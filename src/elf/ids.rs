@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+use rayon::prelude::*;
+
 /// Marker for the object built from the unpatched source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Orig {}
@@ -69,6 +71,9 @@ id!(
     "sym"
 );
 
+/// Rows that are not worth a task of their own.
+const ROWS_PER_TASK: usize = 2048;
+
 /// A vector addressed by a typed id: the shape of every side table.
 #[derive(Clone, Debug)]
 pub struct IdVec<I, T> {
@@ -88,6 +93,15 @@ impl<I: Id, T> IdVec<I, T> {
         T: Clone,
     {
         Self::from_vec(vec![value; len])
+    }
+
+    /// A table of `len` rows, each made from its id, in parallel.
+    pub fn from_fn(len: usize, row: impl Fn(I) -> T + Sync + Send) -> Self
+    where
+        T: Send,
+    {
+        let rows = (0..len).into_par_iter().with_min_len(ROWS_PER_TASK);
+        Self::from_vec(rows.map(|i| row(I::new(i))).collect())
     }
 
     /// Number of rows.

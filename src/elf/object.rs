@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 pub use super::header::Header;
-use super::header::{bad, cstr, read_header, read_shndx, string_table};
+use super::header::{bad, cstr, holds, read_header, read_shndx, string_table};
 use super::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
@@ -125,7 +125,7 @@ impl<'d, S: Side> Object<'d, S> {
         let section_names = string_table(names_header, endian, data, "section names")?;
         for (i, shdr) in shdrs.iter().enumerate() {
             let name = shdr.sh_name.get(endian) as usize;
-            if cstr(section_names, name).is_none() {
+            if !holds(section_names, name) {
                 return Err(bad(format!("section {i} has a name outside the name table")));
             }
             if shdr.data(endian, data).is_err() {
@@ -181,7 +181,7 @@ impl<'d, S: Side> Object<'d, S> {
         for id in self.symbols() {
             let raw = &self.syms[id.index()];
             let at = |e: Error| e.at_symbol(format!("#{}", id.index()));
-            if cstr(self.symbol_names, raw.st_name.get(self.endian) as usize).is_none() {
+            if !holds(self.symbol_names, raw.st_name.get(self.endian) as usize) {
                 return Err(at(bad("a symbol's name lies outside the name table")));
             }
             let index = raw.st_shndx.get(self.endian).0;
@@ -223,21 +223,21 @@ impl<'d, S: Side> Object<'d, S> {
     fn index_relocations(&mut self) -> Result<()> {
         let mut tables = Vec::new();
         for id in self.sections() {
+            let kind = self.section_kind(id);
+            if kind != abi::SHT_RELA && kind != abi::SHT_REL {
+                continue;
+            }
             let section = self.section(id);
-            match section.kind {
-                abi::SHT_RELA => {}
-                abi::SHT_REL => {
-                    let base = SectionId::<S>::new(section.info as usize);
-                    if section.info as usize >= self.shdrs.len() {
-                        return Err(bad("sh_info names no section").in_section(section.name));
-                    }
-                    if self.section(base).flags & abi::SHF_ALLOC != 0 {
-                        return Err(bad("relocations without addends (SHT_REL) are not supported")
-                            .in_section(section.name));
-                    }
-                    continue;
+            if kind == abi::SHT_REL {
+                let base = SectionId::<S>::new(section.info as usize);
+                if section.info as usize >= self.shdrs.len() {
+                    return Err(bad("sh_info names no section").in_section(section.name));
                 }
-                _ => continue,
+                if self.section(base).flags & abi::SHF_ALLOC != 0 {
+                    return Err(bad("relocations without addends (SHT_REL) are not supported")
+                        .in_section(section.name));
+                }
+                continue;
             }
             let base = section.info as usize;
             if base == 0 || base >= self.shdrs.len() {
@@ -263,18 +263,21 @@ impl<'d, S: Side> Object<'d, S> {
         }
         self.livepatch.sort_unstable();
         let this = &*self;
-        let unsorted: Vec<Option<(SectionId<S>, Vec<u32>)>> = tables
+        // The first error counts, on any number of threads.
+        let unsorted: Vec<Result<(SectionId<S>, Vec<u32>)>> = tables
             .par_iter()
             .with_min_len(256)
-            .map(|&id| this.check_relocations(id))
-            .collect::<Result<_>>()?;
-        self.unsorted = unsorted.into_iter().flatten().collect();
+            .filter_map(|&id| this.check_relocations(id).transpose())
+            .collect();
+        self.unsorted = unsorted.into_iter().collect::<Result<_>>()?;
         Ok(())
     }
 
     /// Checks one relocation section; returns the order by offset when the file has another.
     fn check_relocations(&self, id: SectionId<S>) -> Result<Option<(SectionId<S>, Vec<u32>)>> {
-        let base = self.section(SectionId::<S>::new(self.section(id).info as usize));
+        let base = SectionId::<S>::new(self.shdrs[id.index()].sh_info.get(self.endian) as usize);
+        let size = self.section_size(base);
+        let emptied = size == 0 && self.section_kind(base) == abi::SHT_NOBITS;
         let raw = self.raw_relocs(id);
         let mut sorted = true;
         let mut last = 0;
@@ -286,8 +289,9 @@ impl<'d, S: Side> Object<'d, S> {
                     .in_section(self.section(id).name)
                     .at_offset(offset));
             }
-            if offset >= base.size && !(base.size == 0 && base.kind == abi::SHT_NOBITS) {
-                return Err(bad(format!("a relocation lies behind the end of {}", base.name))
+            if offset >= size && !emptied {
+                let base = self.section_name(base);
+                return Err(bad(format!("a relocation lies behind the end of {base}"))
                     .in_section(self.section(id).name)
                     .at_offset(offset));
             }
@@ -382,6 +386,22 @@ impl<'d, S: Side> Object<'d, S> {
     /// sh_type of section `id`.
     pub fn section_kind(&self, id: SectionId<S>) -> u32 {
         self.shdrs[id.index()].sh_type.get(self.endian).0
+    }
+
+    /// sh_entsize of section `id`.
+    pub fn section_entsize(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_entsize.get(self.endian)
+    }
+
+    /// sh_addralign of section `id`.
+    pub fn section_align(&self, id: SectionId<S>) -> u64 {
+        self.shdrs[id.index()].sh_addralign.get(self.endian)
+    }
+
+    /// [`Section::is_text`] of section `id`.
+    pub fn is_text(&self, id: SectionId<S>) -> bool {
+        self.section_kind(id) == abi::SHT_PROGBITS
+            && self.section_flags(id) & abi::SHF_EXECINSTR != 0
     }
 
     /// sh_flags of section `id`.

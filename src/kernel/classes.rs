@@ -3,7 +3,8 @@
 use super::{names, noise, tables};
 use crate::arch::Arch;
 use crate::elf::abi;
-use crate::elf::object::Section;
+use crate::elf::ids::{SectionId, Side};
+use crate::elf::object::Object;
 
 /// What a section is to the differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,46 @@ pub enum Class {
     Noise(&'static noise::Rule),
 }
 
+/// A [`Class`] in one byte: there is one for each section of both objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packed(u8);
+
+/// Codes from here on are positions in the list of tables, and in that of noise rules.
+const TABLE: u8 = 0x40;
+const NOISE: u8 = 0x80;
+
+impl Packed {
+    pub fn new(class: Class) -> Packed {
+        Packed(match class {
+            Class::Meta => 0,
+            Class::Relocations => 1,
+            Class::Group => 2,
+            Class::Text => 3,
+            Class::Data => 4,
+            Class::Strings => 5,
+            Class::Debug => 6,
+            Class::Unwind => 7,
+            Class::Table(index) => TABLE | index,
+            Class::Noise(rule) => NOISE | noise::index(rule),
+        })
+    }
+
+    pub fn class(self) -> Class {
+        match self.0 {
+            1 => Class::Relocations,
+            2 => Class::Group,
+            3 => Class::Text,
+            4 => Class::Data,
+            5 => Class::Strings,
+            6 => Class::Debug,
+            7 => Class::Unwind,
+            code if code & NOISE != 0 => Class::Noise(noise::at(code & !NOISE)),
+            code if code & TABLE != 0 => Class::Table(code & !TABLE),
+            _ => Class::Meta,
+        }
+    }
+}
+
 /// Sections that are looked up by name.
 pub(super) fn is_looked_up(name: &str) -> bool {
     name.starts_with(".kpatch.")
@@ -39,8 +80,16 @@ pub(super) fn is_looked_up(name: &str) -> bool {
         || tables::NOT_WITH_KLP_ARCH.contains(&name)
 }
 
-pub(super) fn classify(section: &Section<'_>, arch: &Arch) -> Class {
-    match section.kind {
+/// Names with which the sections of functions and variables begin, and no others. Most
+/// sections of an object are such, and need not be looked up in the lists.
+const ORDINARY: [&str; 4] = [".text", ".rodata", ".data", ".bss"];
+
+pub(super) fn is_ordinary(section: &str) -> bool {
+    ORDINARY.iter().any(|p| section.starts_with(p))
+}
+
+pub(super) fn classify<S: Side>(object: &Object<'_, S>, id: SectionId<S>, arch: &Arch) -> Class {
+    match object.section_kind(id) {
         abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => {
             return Class::Meta;
         }
@@ -48,17 +97,24 @@ pub(super) fn classify(section: &Section<'_>, arch: &Arch) -> Class {
         abi::SHT_GROUP => return Class::Group,
         _ => {}
     }
-    if let Some(rule) = noise::rule(section.name, arch) {
-        Class::Noise(rule)
-    } else if names::is_debug_section(section.name) {
-        Class::Debug
-    } else if let Some(table) = tables::find(section.name, arch) {
-        Class::Table(table as u8)
-    } else if section.name.starts_with(".orc_") {
-        Class::Unwind
-    } else if section.is_text() {
+    let name = object.section_name(id);
+    if !is_ordinary(name) {
+        if let Some(rule) = noise::rule(name, arch) {
+            return Class::Noise(rule);
+        }
+        if names::is_debug_section(name) {
+            return Class::Debug;
+        }
+        if let Some(table) = tables::find(name, arch) {
+            return Class::Table(table as u8);
+        }
+        if name.starts_with(".orc_") {
+            return Class::Unwind;
+        }
+    }
+    if object.is_text(id) {
         Class::Text
-    } else if section.flags & abi::SHF_STRINGS != 0 {
+    } else if object.section_flags(id) & abi::SHF_STRINGS != 0 {
         Class::Strings
     } else {
         Class::Data
@@ -81,4 +137,40 @@ pub(super) fn keeps_section_symbol(name: &str) -> bool {
             ".toc" | ".fixup" | ".altinstr_replacement" | ".altinstr_aux" | ".text..refcount"
         )
         || name.starts_with("__ftr_alt_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_loses_nothing() {
+        let plain = [
+            Class::Meta,
+            Class::Relocations,
+            Class::Group,
+            Class::Text,
+            Class::Data,
+            Class::Strings,
+            Class::Debug,
+            Class::Unwind,
+        ];
+        let tables = (0..tables::TABLES.len() as u8).map(Class::Table);
+        let rules = (0..noise::patterns().count() as u8).map(|i| Class::Noise(noise::at(i)));
+        for class in plain.into_iter().chain(tables).chain(rules) {
+            assert_eq!(Packed::new(class).class(), class);
+        }
+    }
+
+    /// Otherwise a rule or table would not be found.
+    #[test]
+    fn ordinary_names_are_in_no_list() {
+        let tables = tables::TABLES.iter().map(|t| t.section);
+        let rules = noise::patterns();
+        let looked_up = tables::NOT_WITH_KLP_ARCH.into_iter().chain([tables::REPLACEMENTS, ".toc"]);
+        for name in tables.chain(rules).chain(looked_up) {
+            assert!(!is_ordinary(name), "{name}");
+            assert!(!ORDINARY.iter().any(|o| o.starts_with(name)), "{name}");
+        }
+    }
 }

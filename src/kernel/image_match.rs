@@ -31,6 +31,8 @@ pub enum Outcome {
     },
     /// BOLT changed its body; its entry is as it was.
     Rewritten,
+    /// BOLT wrote it anew, with the same bytes and references: only what pads it is BOLT's.
+    Relaid,
     /// The image has no symbol of that name.
     Absent,
     /// A weak function that is something else there, so that another definition was linked
@@ -241,7 +243,9 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
         self.unchecked += u64::from(seen.unchecked);
         match seen.difference {
             None => {
-                self.finish(id, Outcome::Same, Some(index));
+                let relaid = self.piece(id).is_some_and(|p| self.comparison.is_relaid(&p, index));
+                let outcome = if relaid { Outcome::Relaid } else { Outcome::Same };
+                self.finish(id, outcome, Some(index));
                 for (symbol, addr) in seen.implied {
                     self.imply(symbol, addr);
                 }

@@ -50,6 +50,12 @@ pub(super) struct Comparison<'a, 'o, 'd, 't, S> {
 const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
 const NOP2: [u8; 2] = [0x66, 0x90];
 
+/// What the linker fills gaps of code with.
+const INT3: u8 = 0xcc;
+/// The NOP of one byte, and how longer ones start.
+const NOP: u8 = 0x90;
+const LONG_NOP: [u8; 2] = [0x66, 0x0f];
+
 /// Calls that objtool turns into NOPs.
 fn becomes_nop(callee: &str) -> bool {
     callee == "__fentry__" || callee.starts_with("__sanitizer_cov_")
@@ -129,6 +135,31 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
             seen.difference = Some((size.min(entry.size) as i64, what));
         }
         seen
+    }
+
+    /// Whether BOLT filled the room behind a function that is otherwise as in the object.
+    ///
+    /// BOLT pads what it writes with long NOPs. The compiler's padding is in the object, and
+    /// behind the end of a section the linker of an x86 kernel fills with INT3. A function
+    /// that fills its room leaves no trace.
+    pub fn is_relaid(&self, piece: &Piece<S>, index: u32) -> bool {
+        let (image, layout) = (self.image, self.layout);
+        if image.bolt.is_none() || image.arch.machine != abi::EM_X86_64 {
+            return false;
+        }
+        let Some(&entry) = self.table.entries().get(index as usize) else { return false };
+        let Some(end) = entry.addr.checked_add(piece.end - piece.value) else { return false };
+        let room = self.table.next_function(entry.addr).and_then(|next| next.checked_sub(end));
+        let there = image.bytes_at(index, end).unwrap_or(&[]);
+        let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(0);
+        let ours = layout.object.section(piece.section).data.get(piece.end as usize..);
+        let ours = ours.unwrap_or(&[]);
+        let expected = ours.iter().copied().chain(std::iter::repeat(INT3));
+        let padding = there.iter().copied().take(room).zip(expected);
+        // The next function's prefix may be NOPs of one byte, but not without the alignment.
+        padding.into_iter().find(|(there, ours)| there != ours).is_some_and(|(there, ours)| {
+            LONG_NOP.contains(&there) || (there == NOP && ours == INT3 && room == 1)
+        })
     }
 
     /// A load from the GOT becomes an address in a linked kernel (psABI, "Optimize

@@ -26,7 +26,7 @@ pub fn lists(name: &str) -> bool {
 }
 
 /// What clang appends to a local symbol that another file of the link refers to.
-const PROMOTED: &str = ".llvm.";
+pub(super) const PROMOTED: &str = ".llvm.";
 
 /// Whether ThinLTO made the symbol visible to other files.
 pub fn is_promoted(name: &str) -> bool {
@@ -56,31 +56,46 @@ impl fmt::Display for Version {
     }
 }
 
+/// What an image says about how its kernel compares names. The releases backported the
+/// changes, so the code that is there tells more than the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The version, when it is known.
+    pub version: Option<Version>,
+    /// The kernel was linked with LTO: only then names are cut.
+    pub lto: bool,
+    /// It has `kallsyms_on_each_match_symbol`, which came with livepatch's use of it in 6.2.
+    /// Before, livepatch walked over all names and compared them whole.
+    pub matches: bool,
+    /// Its code has the text `.llvm.`: what is behind is cut (6.5 to 6.10, and stable releases
+    /// of 6.4). Without, 6.2 to 6.4 cut behind the first dot, and 6.11 and later nothing.
+    pub names_suffix: bool,
+}
+
 /// How livepatch compares the name it looks for with those of kallsyms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
     /// As they are.
     Exact,
     /// Behind a `.llvm.` suffix is cut: `foo` finds `foo.llvm.1`, and nothing else does.
-    /// Kernels 6.6 to 6.10 with CONFIG_LTO_CLANG.
     CutPromoted,
-    /// 5.12 to 6.5 with CONFIG_LTO_CLANG compared as they are, without anything behind the
-    /// first dot, or without `.llvm.`, depending on the stable release: only names for which
-    /// this makes no difference are safe.
+    /// All from the first dot on is cut: `foo` finds `foo`, `foo.llvm.1` and `foo.cold`.
+    CutAtDot,
+    /// Unknown: only names for which it makes no difference are safe.
     Unsettled,
 }
 
 impl Matching {
-    /// `promoted`: the image has symbols with `.llvm.` suffixes, so it was linked with LTO.
-    /// An unknown version of such a kernel is unsettled.
-    pub fn of(version: Option<Version>, promoted: bool) -> Matching {
+    /// What follows from the evidence.
+    pub fn of(evidence: &Evidence) -> Matching {
         let at = |major, minor| Version { major, minor };
-        match version {
-            _ if !promoted => Matching::Exact,
-            None => Matching::Unsettled,
-            Some(v) if v < at(5, 12) || v >= at(6, 11) => Matching::Exact,
-            Some(v) if v >= at(6, 6) => Matching::CutPromoted,
-            Some(_) => Matching::Unsettled,
+        match *evidence {
+            Evidence { lto: false, .. } | Evidence { matches: false, .. } => Matching::Exact,
+            Evidence { names_suffix: true, .. } => Matching::CutPromoted,
+            Evidence { version: None, .. } => Matching::Unsettled,
+            Evidence { version: Some(v), .. } if v < at(6, 5) => Matching::CutAtDot,
+            // A release of 6.5 to 6.10 without the text has what 6.11 has: 6.10.7 is one.
+            Evidence { .. } => Matching::Exact,
         }
     }
 
@@ -89,8 +104,8 @@ impl Matching {
         let cut = match self {
             Matching::Exact => None,
             Matching::CutPromoted => name.find(PROMOTED),
-            // The shortest that any of them compares.
-            Matching::Unsettled => name.find('.'),
+            // Unsettled: the shortest that any of them compares.
+            Matching::CutAtDot | Matching::Unsettled => name.find('.'),
         };
         cut.map_or(name, |at| &name[..at])
     }
@@ -124,18 +139,27 @@ mod tests {
     }
 
     #[test]
-    fn cutting_depends_on_the_version() {
-        let of = |major, minor| Matching::of(Some(Version { major, minor }), true);
-        assert_eq!(of(5, 11), Matching::Exact);
-        assert_eq!(of(5, 12), Matching::Unsettled);
-        assert_eq!(of(6, 5), Matching::Unsettled);
-        assert_eq!(of(6, 6), Matching::CutPromoted);
-        assert_eq!(of(6, 10), Matching::CutPromoted);
-        assert_eq!(of(6, 11), Matching::Exact);
-        assert_eq!(Matching::of(None, true), Matching::Unsettled);
-        assert_eq!(Matching::of(None, false), Matching::Exact);
+    fn cutting_depends_on_the_kernel() {
+        let of = |version: Option<(u32, u32)>, lto, matches, names_suffix| {
+            let version = version.map(|(major, minor)| Version { major, minor });
+            Matching::of(&Evidence { version, lto, matches, names_suffix })
+        };
+        // Up to 6.1 livepatch walks over all names; without LTO none is cut.
+        assert_eq!(of(Some((5, 15)), true, false, false), Matching::Exact);
+        assert_eq!(of(Some((6, 1)), true, false, true), Matching::Exact);
+        assert_eq!(of(Some((6, 3)), false, true, false), Matching::Exact);
+        assert_eq!(of(Some((6, 2)), true, true, false), Matching::CutAtDot);
+        assert_eq!(of(Some((6, 4)), true, true, false), Matching::CutAtDot);
+        assert_eq!(of(Some((6, 4)), true, true, true), Matching::CutPromoted);
+        assert_eq!(of(Some((6, 6)), true, true, true), Matching::CutPromoted);
+        assert_eq!(of(Some((6, 10)), true, true, true), Matching::CutPromoted);
+        assert_eq!(of(Some((6, 10)), true, true, false), Matching::Exact);
+        assert_eq!(of(Some((6, 12)), true, true, false), Matching::Exact);
+        assert_eq!(of(None, true, true, false), Matching::Unsettled);
+        assert_eq!(of(None, true, true, true), Matching::CutPromoted);
         assert_eq!(Matching::CutPromoted.compared("foo.isra.0.llvm.12"), "foo.isra.0");
         assert_eq!(Matching::CutPromoted.compared("foo.cold"), "foo.cold");
+        assert_eq!(Matching::CutAtDot.compared("foo.isra.0.llvm.12"), "foo");
         assert_eq!(Matching::Unsettled.compared("foo.isra.0.llvm.12"), "foo");
         assert_eq!(Matching::Exact.compared("foo.llvm.12"), "foo.llvm.12");
     }

@@ -5,16 +5,18 @@
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
 use indexmap::IndexMap;
+use rayon::prelude::*;
 
-use super::classes::{classify, is_looked_up, keeps_section_symbol};
+use super::classes::{Packed, classify, is_looked_up, is_ordinary, keeps_section_symbol};
 use super::cover::Cover;
 use super::names::{self, ChildKind};
+use super::roles::Roles;
 use super::{pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
 use crate::elf::abi;
-use crate::elf::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, IdVec, SectionId, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 
@@ -37,21 +39,21 @@ pub struct Layout<'o, 'd, S> {
     pub object: &'o Object<'d, S>,
     /// Its machine.
     pub arch: &'static Arch,
-    class: IdVec<SectionId<S>, Class>,
+    class: IdVec<SectionId<S>, Packed>,
     owner: IdVec<SectionId<S>, SymbolId<S>>,
-    /// Sections that references keep naming, and sections of nameless data.
-    keeps: IdVec<SectionId<S>, bool>,
-    nameless: IdVec<SectionId<S>, bool>,
+    /// What else is known of a section: [`KEEPS`], [`NAMELESS`], [`STATICS`].
+    traits: IdVec<SectionId<S>, u8>,
+    pub(super) roles: IdVec<SymbolId<S>, Roles>,
     /// (function, prefix), sorted.
     prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
-    /// Prefix symbols, sorted.
-    prefix_symbols: Vec<SymbolId<S>>,
     /// (child, parent), sorted.
     parents: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// (parent, child), sorted.
     children: Vec<(SymbolId<S>, SymbolId<S>)>,
-    /// Cut points: for each section the starts and symbols of its entities.
-    entities: Csr<SectionId<S>, (u32, SymbolId<S>)>,
+    /// Cut points of the sections that no symbol owns: starts and symbols of the entities.
+    cuts: Vec<(u32, SymbolId<S>)>,
+    /// Where in `cuts` those of a section are.
+    cut_sections: IndexMap<SectionId<S>, (u32, u32), foldhash::fast::RandomState>,
     /// Sections with entries in `__patchable_function_entries`, sorted.
     pub(super) patchable: Vec<SectionId<S>>,
     /// Which symbol covers which bytes, for sections with many symbols.
@@ -60,6 +62,13 @@ pub struct Layout<'o, 'd, S> {
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
+
+/// References keep naming the section.
+const KEEPS: u8 = 1;
+/// References into the section can only be understood by content.
+const NAMELESS: u8 = 2;
+/// There are static local variables in the section.
+const STATICS: u8 = 4;
 
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
@@ -80,32 +89,40 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             )
             .advise("the klp flavour is final: give the objects that the compiler made"));
         }
-        let mut class = IdVec::filled(Class::Meta, object.section_count());
+        let sections = object.section_count();
+        let class = IdVec::from_fn(sections, |id| Packed::new(classify(object, id, arch)));
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();
         for id in object.sections() {
-            class[id] = classify(&object.section(id), arch);
-            if object.section_name(id) == tables::REPLACEMENTS {
+            let class = class[id].class();
+            if matches!(class, Class::Meta | Class::Relocations) {
+                continue;
+            }
+            let name = object.section_name(id);
+            if is_ordinary(name) && class != Class::Group {
+                continue;
+            }
+            if name == tables::REPLACEMENTS {
                 replacements.push(id);
             }
-            if matches!(class[id], Class::Table(_) | Class::Group | Class::Noise(_))
-                || is_looked_up(object.section_name(id))
+            if matches!(class, Class::Table(_) | Class::Group | Class::Noise(_))
+                || is_looked_up(name)
             {
-                named_sections.entry(object.section_name(id)).or_insert(id);
+                named_sections.entry(name).or_insert(id);
             }
         }
         let mut layout = Layout {
             object,
             arch,
             class,
-            owner: IdVec::filled(SymbolId::new(0), object.section_count()),
-            keeps: IdVec::filled(false, object.section_count()),
-            nameless: IdVec::filled(false, object.section_count()),
+            owner: IdVec::filled(SymbolId::new(0), sections),
+            traits: IdVec::filled(0, sections),
+            roles: IdVec::filled(Roles::default(), 0),
             prefixes: Vec::new(),
-            prefix_symbols: Vec::new(),
             parents: Vec::new(),
             children: Vec::new(),
-            entities: Csr::build(0, std::iter::empty),
+            cuts: Vec::new(),
+            cut_sections: IndexMap::default(),
             patchable: Vec::new(),
             covers: IndexMap::default(),
             replacements,
@@ -113,11 +130,19 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             named_sections,
         };
         layout.find_patchable();
-        layout.find_prefixes()?;
+        let prefixes = layout.find_prefixes()?;
         layout.find_owners()?;
-        for id in object.sections() {
-            layout.keeps[id] = keeps_section_symbol(object.section_name(id));
-            layout.nameless[id] = pieces::holds_nameless(&layout, id);
+        layout.traits = IdVec::from_fn(sections, |id| layout.judge_section(id));
+        layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id));
+        for prefix in prefixes {
+            layout.roles[prefix].set_prefix();
+        }
+        for id in object.symbols() {
+            if layout.is_static_local(id)
+                && let Some(section) = object.section_of(id)
+            {
+                layout.traits[section] |= STATICS;
+            }
         }
         layout.find_children()?;
         layout.index_covers();
@@ -141,9 +166,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Links each prefix symbol with the functions that start where it, and the NOPs that
     /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
-    fn find_prefixes(&mut self) -> Result<()> {
+    ///
+    /// Returns the prefix symbols.
+    fn find_prefixes(&mut self) -> Result<Vec<SymbolId<S>>> {
         if self.arch.prefix_symbols.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let object = self.object;
         let mut found = Vec::new();
@@ -155,7 +182,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 found.push((section, prefix));
             }
         }
-        self.prefix_symbols = found.iter().map(|&(_, prefix)| prefix).collect();
         found.sort_unstable();
         for group in found.chunk_by(|a, b| a.0 == b.0) {
             self.link_prefixes(group[0].0, group)?;
@@ -163,7 +189,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
         // counts: `prefix_of` takes the last.
         self.prefixes.sort_unstable();
-        Ok(())
+        Ok(found.into_iter().map(|(_, prefix)| prefix).collect())
     }
 
     fn link_prefixes(
@@ -175,10 +201,17 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let mut functions: Vec<(u64, SymbolId<S>)> = object
             .members(section)
             .iter()
-            .filter(|&&m| object.symbol_kind(m) == abi::STT_FUNC && !self.is_prefix(m))
+            .filter(|&&m| {
+                object.symbol_kind(m) == abi::STT_FUNC
+                    && found.binary_search(&(section, m)).is_err()
+            })
             .map(|&m| (object.symbol_value(m), m))
             .collect();
         functions.sort_unstable();
+        let start = |&(_, prefix): &(_, SymbolId<S>)| object.symbol(prefix);
+        let mut starts: Vec<(u64, &str)> =
+            found.iter().map(start).map(|prefix| (prefix.value, prefix.name)).collect();
+        starts.sort_unstable();
         for &(_, prefix) in found {
             let symbol = object.symbol(prefix);
             let end = symbol.value.saturating_add(symbol.size);
@@ -192,6 +225,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 .at_offset(end)
                 .advise(why)
             };
+            // objtool's `__pfx___cfi_f` is the filler before `__cfi_f`.
+            let inner = self.arch.prefixed(symbol.name).filter(|i| self.arch.prefixed(i).is_some());
+            if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
+                continue;
+            }
             let next = &functions[functions.partition_point(|f| f.0 < end)..];
             let Some(&(start, _)) = next.first() else {
                 return Err(fail("a prefix symbol must be followed by its function"));
@@ -211,16 +249,16 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     fn find_owners(&mut self) -> Result<()> {
         let object = self.object;
         let mut contested = Vec::new();
-        for id in object.symbols() {
+        let owns = IdVec::from_fn(object.symbol_count(), |id: SymbolId<S>| {
             let kind = object.symbol_kind(id);
-            if kind != abi::STT_FUNC && kind != abi::STT_OBJECT {
-                continue;
-            }
+            matches!(kind, abi::STT_FUNC | abi::STT_OBJECT)
+                && object.section_of(id).is_some_and(|section| {
+                    let name = object.symbol_name(id);
+                    names::owns_section(kind, name, object.section_name(section))
+                })
+        });
+        for (id, _) in owns.iter().filter(|(_, owns)| **owns) {
             let Some(section) = object.section_of(id) else { continue };
-            let name = object.symbol_name(id);
-            if !names::owns_section(kind, name, object.section_name(section)) {
-                continue;
-            }
             let rival = self.owner[section];
             if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
                 contested.push(section);
@@ -263,7 +301,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             return 0;
         }
         let data = self.object.contents(section);
-        if let Some(prefix) = self.prefix_of(id) {
+        if let Some(prefix) = self.first_prefix(id) {
             let prefix = self.object.symbol(prefix);
             let lead = data.get(..prefix.value as usize);
             if lead.is_some_and(|l| is_padding(self.arch, l)) {
@@ -290,7 +328,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         if found.is_empty() {
             return Ok(());
         }
-        for id in object.symbols() {
+        let candidates: Vec<SymbolId<S>> = (0..object.symbol_count())
+            .into_par_iter()
+            .with_min_len(2048)
+            .map(SymbolId::new)
+            .filter(|&id| wanted.contains_key(object.symbol_name(id)))
+            .collect();
+        for id in candidates {
             if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
                 *slot = Some(id);
             }
@@ -313,23 +357,17 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     fn index_covers(&mut self) {
-        for section in self.object.sections() {
-            if self.object.members(section).len() > FEW_SYMBOLS {
-                let cover = Cover::new(self, section);
-                self.covers.insert(section, cover);
-            }
-        }
+        let many = |s: &SectionId<S>| self.object.members(*s).len() > FEW_SYMBOLS;
+        let sections: Vec<SectionId<S>> = self.object.sections().filter(many).collect();
+        let covers: Vec<(SectionId<S>, Cover<S>)> =
+            sections.into_par_iter().map(|s| (s, Cover::new(self, s))).collect();
+        self.covers = covers.into_iter().collect();
     }
 
     fn cut_entities(&mut self) -> Result<()> {
         let object = self.object;
-        let mut cuts: Vec<(SectionId<S>, u32, SymbolId<S>)> =
-            Vec::with_capacity(object.section_count());
-        let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
-        for section in object.sections() {
-            if !matches!(self.class[section], Class::Text | Class::Data | Class::Strings) {
-                continue;
-            }
+        let mut shared = Vec::new();
+        for section in object.sections().filter(|&s| self.is_cut(s)) {
             if u32::try_from(object.section_size(section)).is_err() {
                 return Err(Error::broken(
                     "section-too-large",
@@ -337,13 +375,38 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 )
                 .in_section(object.section_name(section)));
             }
-            let owner = self.owner[section];
-            if owner.index() != 0 {
-                cuts.push((section, 0, owner));
-                continue;
+            if self.owner[section].index() == 0 {
+                shared.push(section);
             }
+        }
+        let tasks = shared.par_chunks(64);
+        let found: Vec<Vec<(SectionId<S>, u32, SymbolId<S>)>> =
+            tasks.map(|sections| self.cuts_of(sections)).collect();
+        let total: usize = found.iter().map(Vec::len).sum();
+        self.cuts.reserve_exact(total);
+        self.cut_sections.reserve(shared.len());
+        for cuts in found {
+            for cuts in cuts.chunk_by(|a, b| a.0 == b.0) {
+                let range = (self.cuts.len() as u32, (self.cuts.len() + cuts.len()) as u32);
+                self.cut_sections.insert(cuts[0].0, range);
+                self.cuts.extend(cuts.iter().map(|&(_, at, symbol)| (at, symbol)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a section consists of entities.
+    fn is_cut(&self, section: SectionId<S>) -> bool {
+        matches!(self.class(section), Class::Text | Class::Data | Class::Strings)
+    }
+
+    fn cuts_of(&self, sections: &[SectionId<S>]) -> Vec<(SectionId<S>, u32, SymbolId<S>)> {
+        let mut cuts = Vec::new();
+        let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
+        for &section in sections {
             points.clear();
-            points.extend(object.members(section).iter().filter_map(|&m| self.cut_point(m)));
+            let members = self.object.members(section).iter();
+            points.extend(members.filter_map(|&m| self.cut_point(m)));
             points.sort_unstable();
             let mut covered = 0;
             if points.first().is_none_or(|p| p.0 > 0) {
@@ -357,34 +420,39 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 covered = covered.max(end).max(start + 1);
             }
         }
-        self.entities =
-            Csr::build(object.section_count(), || cuts.iter().map(|&(s, at, sym)| (s, (at, sym))));
-        Ok(())
+        cuts
+    }
+
+    /// The cut points of a section that no symbol owns.
+    fn cuts(&self, section: SectionId<S>) -> &[(u32, SymbolId<S>)] {
+        self.cut_sections
+            .get(&section)
+            .map_or(&[], |&(from, to)| &self.cuts[from as usize..to as usize])
     }
 
     /// Start (prefix included) and end of the entity that `id` would open.
     fn cut_point(&self, id: SymbolId<S>) -> Option<(u64, u64, SymbolId<S>)> {
-        let symbol = self.object.symbol(id);
+        let (value, size) = (self.object.symbol_value(id), self.object.symbol_size(id));
         let section = self.object.section_of(id)?;
-        let named = match symbol.kind {
+        let named = match self.object.symbol_kind(id) {
             abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
-            abi::STT_NOTYPE => symbol.size > 0,
+            abi::STT_NOTYPE => size > 0,
             _ => false,
         };
         if !named
             || self.is_label(id)
             || self.is_prefix(id)
-            || symbol.value >= self.object.section_size(section).max(1)
+            || value >= self.object.section_size(section).max(1)
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(symbol.value, |p| self.object.symbol_value(p));
-        Some((start, symbol.value.saturating_add(symbol.size), id))
+        let start = self.first_prefix(id).map_or(value, |p| self.object.symbol_value(p));
+        Some((start, value.saturating_add(size), id))
     }
 
     /// What section `id` is.
     pub fn class(&self, id: SectionId<S>) -> Class {
-        self.class[id]
+        self.class[id].class()
     }
 
     /// The first section called `name`, for tables, groups, noise and sections of the
@@ -420,9 +488,16 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
     }
 
+    /// Of `__cfi_f` and `__pfx_f` the one that lies first: there the function begins.
+    fn first_prefix(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
+        let from = self.prefixes.partition_point(|p| p.0 < function);
+        let prefixes = self.prefixes[from..].iter().take_while(|p| p.0 == function);
+        prefixes.map(|p| p.1).min_by_key(|&p| self.object.symbol_value(p))
+    }
+
     /// Whether `id` is a prefix symbol.
     pub fn is_prefix(&self, id: SymbolId<S>) -> bool {
-        self.prefix_symbols.binary_search(&id).is_ok()
+        self.roles[id].is_prefix()
     }
 
     /// The function that `child` was split from.
@@ -448,12 +523,19 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Number of entities of a section.
     pub fn entity_count(&self, section: SectionId<S>) -> usize {
-        self.entities.get(section).len()
+        match self.owner(section) {
+            Some(_) => usize::from(self.is_cut(section)),
+            None => self.cuts(section).len(),
+        }
     }
 
     /// Entity `index` of a section.
     pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
-        let cuts = self.entities.get(section);
+        if let Some(owner) = self.owner(section) {
+            let end = self.object.section_size(section);
+            return Entity { section, start: 0, end, symbol: Some(owner) };
+        }
+        let cuts = self.cuts(section);
         let (start, symbol) = cuts[index];
         let end = cuts
             .get(index + 1)
@@ -468,7 +550,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Whether a section is a pool of strings or constants, only some of which have names.
     pub fn is_pool(&self, section: SectionId<S>) -> bool {
-        self.class[section] == Class::Strings || self.nameless[section]
+        self.class(section) == Class::Strings || self.is_nameless(section)
     }
 
     /// Where the symbol that opens the entity at `start` ends.
@@ -480,7 +562,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Index of the entity that holds byte `offset` of a section.
     pub fn entity_at(&self, section: SectionId<S>, offset: u64) -> Option<usize> {
-        let cuts = self.entities.get(section);
+        if self.owner(section).is_some() {
+            return self.is_cut(section).then_some(0);
+        }
+        let cuts = self.cuts(section);
         cuts.partition_point(|c| u64::from(c.0) <= offset).checked_sub(1)
     }
 
@@ -523,12 +608,26 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Whether references to a section keep naming it: nothing in it has a better name.
     pub fn keeps_section_symbol(&self, section: SectionId<S>) -> bool {
-        self.keeps[section]
+        self.traits[section] & KEEPS != 0
     }
 
     /// Whether references into a section can only be understood by content.
     pub fn is_nameless(&self, section: SectionId<S>) -> bool {
-        self.nameless[section]
+        self.traits[section] & NAMELESS != 0
+    }
+
+    /// Whether static local variables live in a section.
+    pub fn holds_statics(&self, section: SectionId<S>) -> bool {
+        self.traits[section] & STATICS != 0
+    }
+
+    fn judge_section(&self, id: SectionId<S>) -> u8 {
+        if matches!(self.class(id), Class::Meta | Class::Relocations) {
+            return 0;
+        }
+        let name = self.object.section_name(id);
+        let keeps = if keeps_section_symbol(name) { KEEPS } else { 0 };
+        keeps | if pieces::holds_nameless(self, id, name) { NAMELESS } else { 0 }
     }
 
     /// The first symbol, in symbol order, that ends where the section ends.
@@ -549,45 +648,17 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// numbered, so they would only make equal things look different; in string sections
     /// they do no harm, since strings are compared by content.
     pub(super) fn span(&self, id: SymbolId<S>) -> Option<(u64, u64)> {
-        let symbol = self.object.symbol(id);
         if self.is_mapping(id) {
             return None;
         }
         if self.is_label(id) {
             let in_strings =
-                self.object.section_of(id).is_some_and(|s| self.class[s] == Class::Strings);
+                self.object.section_of(id).is_some_and(|s| self.class(s) == Class::Strings);
             if self.arch.local_labels || !in_strings {
                 return None;
             }
         }
-        Some((symbol.value, symbol.value.saturating_add(symbol.size)))
-    }
-
-    /// Whether `id` only labels a place: an assembler label (where labels are not resolved at
-    /// assembly time, any local symbol without a type is one), or the compiler's name for a
-    /// string literal.
-    pub fn is_label(&self, id: SymbolId<S>) -> bool {
-        let Some(section) = self.object.section_of(id) else { return false };
-        match self.object.symbol_kind(id) {
-            abi::STT_NOTYPE => {
-                self.object.symbol_bind(id) == abi::STB_LOCAL
-                    && (self.arch.local_labels || self.object.symbol_name(id).starts_with(".L"))
-            }
-            abi::STT_OBJECT => {
-                self.class[section] == Class::Strings
-                    && names::is_string_name(self.object.symbol_name(id))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether `id` only marks code or data (`$x`, `$d`).
-    pub fn is_mapping(&self, id: SymbolId<S>) -> bool {
-        self.arch.mapping_symbols && {
-            let symbol = self.object.symbol(id);
-            symbol.kind == abi::STT_NOTYPE
-                && symbol.bind == abi::STB_LOCAL
-                && symbol.name.starts_with('$')
-        }
+        let (value, size) = (self.object.symbol_value(id), self.object.symbol_size(id));
+        Some((value, value.saturating_add(size)))
     }
 }

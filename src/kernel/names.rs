@@ -11,6 +11,7 @@
 use std::hash::{Hash, Hasher};
 
 use bumpalo::Bump;
+use memchr::{memchr, memchr_iter};
 
 use crate::elf::abi;
 
@@ -27,22 +28,29 @@ use crate::elf::abi;
 /// Names that contain `.str1.` are kept as they are: there the number is an alignment.
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
     // Most names have neither a counter nor one of the macros' prefixes.
-    if !name.contains('.') && !name.starts_with("__") {
+    let dotted = memchr(b'.', name.as_bytes()).is_some();
+    if !dotted && !name.starts_with("__") {
         return emit(name);
     }
-    if name.contains(".str1.") {
+    if dotted && find(name, ".str1.", 0).is_some() {
         return emit(name);
     }
     let (head, name) = initcall(name);
     if let Some(head) = head {
         emit(head);
     }
-    let name = match name.find("__UNIQUE_ID_") {
+    let name = match find(name, "__UNIQUE_ID_", 2) {
         Some(at) if at == 0 || name[at..].starts_with("__UNIQUE_ID_ddebug") => {
             without_number(without_counter(name))
         }
         _ => name,
     };
+    if !dotted {
+        if !name.is_empty() {
+            emit(name);
+        }
+        return;
+    }
     let mut rest = name;
     let mut pending_mark = false;
     while let Some((before, after)) = split_counter(rest) {
@@ -63,11 +71,20 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
     }
 }
 
+/// The first place of `needle` in `name`: where its byte `rare` is rare, this is many times
+/// faster than `str::find`.
+fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
+    let bytes = name.as_bytes();
+    memchr_iter(needle.as_bytes()[rare], bytes)
+        .filter_map(|at| at.checked_sub(rare))
+        .find(|&at| bytes[at..].starts_with(needle.as_bytes()))
+}
+
 /// Splits at the first `.` that is followed by digits up to the end or the next `.`.
 fn split_counter(name: &str) -> Option<(&str, &str)> {
     let bytes = name.as_bytes();
     let mut from = 0;
-    while let Some(dot) = bytes[from..].iter().position(|&b| b == b'.').map(|i| i + from) {
+    while let Some(dot) = memchr(b'.', &bytes[from..]).map(|i| i + from) {
         let digits = bytes[dot + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
         if digits > 0 && matches!(bytes.get(dot + 1 + digits), None | Some(b'.')) {
             return Some((&name[..dot], &name[dot + 1 + digits..]));
@@ -94,7 +111,7 @@ fn without_number(name: &str) -> &str {
 /// Splits `...kmod_MODULE__COUNTER_LINE_REST` into what precedes the counter and what
 /// follows the line (include/linux/init.h, `__initcall_id`).
 fn initcall(name: &str) -> (Option<&str>, &str) {
-    let Some(kmod) = name.find("kmod_") else { return (None, name) };
+    let Some(kmod) = find(name, "kmod_", 0) else { return (None, name) };
     if !(name.contains("init") || name.contains("__addressable_")) {
         return (None, name);
     }
@@ -158,7 +175,7 @@ pub fn is_ubsan(name: &str) -> bool {
         ".rela.data..Lubsan_data",
         ".rela.data.rel.local..Lubsan_data",
     ];
-    PREFIXES.iter().any(|p| name.starts_with(p))
+    name.starts_with('.') && PREFIXES.iter().any(|p| name.starts_with(p))
 }
 
 /// clang's sections for data without a name of its own.
@@ -186,17 +203,20 @@ pub fn is_debug_section(section: &str) -> bool {
 const SPECIAL_STATICS: [&str; 8] =
     ["__key", "__warned", "__func__", "__FUNCTION__", "_rs", "CSWTCH", "_entry", "_entry_ptr"];
 
-/// Whether a LOCAL OBJECT with this name is one of the `SPECIAL_STATICS`.
+/// Whether a LOCAL OBJECT with this name is one of the `SPECIAL_STATICS`: its part up to the
+/// first dot is one of them, or another part begins with one.
 pub fn is_special_static_name(name: &str) -> bool {
-    if !name.contains('.') {
-        return false;
+    let bytes = name.as_bytes();
+    let Some(first) = memchr(b'.', bytes) else { return false };
+    if SPECIAL_STATICS.contains(&&name[..first]) {
+        return true;
     }
-    let named = |v: &str| {
-        name.strip_prefix(v).is_some_and(|r| r.starts_with('.'))
-            || name.match_indices(v).any(|(at, _)| name[..at].ends_with('.'))
-    };
-    let may_be = name.contains("_") || name.contains("CSWTCH");
-    may_be && (SPECIAL_STATICS.iter().any(|v| named(v)) || name.contains(".__already_done."))
+    memchr_iter(b'.', bytes).any(|dot| {
+        let part = &name[dot + 1..];
+        part.starts_with(['_', 'C'])
+            && (SPECIAL_STATICS.iter().any(|v| part.starts_with(v))
+                || part.starts_with("__already_done."))
+    })
 }
 
 /// Sections whose objects are special statics whatever their name.
@@ -212,10 +232,10 @@ pub fn is_once_section(section: &str) -> bool {
 /// Name of the function that a split-off part belongs to: `f` of `f.cold`,
 /// `f.part.0` of `f.part.0.cold`, `f` of `f.part.0`.
 pub fn parent_function(name: &str) -> Option<(&str, ChildKind)> {
-    if let Some(at) = name.find(".cold") {
+    if let Some(at) = find(name, ".cold", 0) {
         return Some((&name[..at], ChildKind::Cold));
     }
-    name.find(".part.").map(|at| (&name[..at], ChildKind::Part))
+    find(name, ".part.", 0).map(|at| (&name[..at], ChildKind::Part))
 }
 
 /// How a function was split.
@@ -277,6 +297,7 @@ pub fn owns_section(kind: u8, name: &str, section: &str) -> bool {
         return true;
     }
     kind == abi::STT_FUNC
+        && section.starts_with(".text.unlikely.")
         && name.contains(".cold")
         && section.strip_prefix(".text.unlikely.").is_some_and(|x| name.starts_with(x))
 }

@@ -92,6 +92,24 @@ static ROWS: [Row; 19] = [
     row(Match::Name(".deps"), "deps", "a list of file names"),
 ];
 
+/// Position of a rule in the list.
+pub(super) fn index(rule: &'static Rule) -> u8 {
+    ROWS.iter().position(|row| std::ptr::eq(&row.rule, rule)).unwrap_or(0) as u8
+}
+
+/// The rule at a position of the list.
+pub(super) fn at(index: u8) -> &'static Rule {
+    &ROWS[usize::from(index) % ROWS.len()].rule
+}
+
+/// The names and prefixes of all rules.
+#[cfg(test)]
+pub(super) fn patterns() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| match row.section {
+        Match::Name(name) | Match::Prefix(name) => name,
+    })
+}
+
 /// The rule by which `section` does not count, if any.
 pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
     ROWS.iter()

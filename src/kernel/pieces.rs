@@ -10,7 +10,7 @@ use super::refs::Refs;
 use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
 use crate::elf::ids::{Csr, SectionId, Side};
-use crate::elf::object::{Home, Section};
+use crate::elf::object::{Home, Object};
 use crate::error::Result;
 
 /// The referenced offsets of each section whose data has no names, ascending.
@@ -20,9 +20,12 @@ pub struct Pieces<S> {
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+pub(super) fn holds_nameless<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    name: &str,
+) -> bool {
     let object = layout.object;
-    let name = object.section_name(section);
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
         // Code that the exception table leads to.
@@ -38,8 +41,8 @@ pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: Secti
 }
 
 /// Constants of one size: where a piece ends follows from where it is.
-fn is_pool(section: &Section<'_>) -> bool {
-    section.flags & abi::SHF_MERGE != 0 && section.entsize > 0
+fn is_pool<S: Side>(object: &Object<'_, S>, section: SectionId<S>) -> bool {
+    object.section_flags(section) & abi::SHF_MERGE != 0 && object.section_entsize(section) > 0
 }
 
 impl<S: Side> Pieces<S> {
@@ -56,7 +59,7 @@ impl<S: Side> Pieces<S> {
             let refs = Refs::new(layout, base);
             for reloc in object.relocs(base).iter() {
                 let Home::Section(target) = object.home(reloc.symbol) else { continue };
-                if !layout.is_nameless(target) || is_pool(&object.section(target)) {
+                if !layout.is_nameless(target) || is_pool(object, target) {
                     continue;
                 }
                 let value = object.symbol_value(reloc.symbol) as i64;
@@ -73,15 +76,14 @@ impl<S: Side> Pieces<S> {
 
     /// End of the piece of `section` that byte `at` is in.
     pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
-        let header = layout.object.section(section);
-        if is_pool(&header) {
-            return (at / header.entsize)
-                .saturating_add(1)
-                .saturating_mul(header.entsize)
-                .min(header.size);
+        let object = layout.object;
+        let size = object.section_size(section);
+        if is_pool(object, section) {
+            let entsize = object.section_entsize(section);
+            return (at / entsize).saturating_add(1).saturating_mul(entsize).min(size);
         }
         let starts = self.starts.get(section);
         let next = starts.partition_point(|&s| u64::from(s) <= at);
-        starts.get(next).map_or(header.size, |&s| u64::from(s).min(header.size))
+        starts.get(next).map_or(size, |&s| u64::from(s).min(size))
     }
 }

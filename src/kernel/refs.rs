@@ -50,7 +50,7 @@ fn is_relative(class: RelocClass) -> bool {
 impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// A resolver for the relocations of `base`.
     pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
-        let is_text = layout.object.section(base).is_text();
+        let is_text = layout.object.is_text(base);
         Refs { layout, base, is_text, decoded: Cell::new((0, 0)) }
     }
 
@@ -92,10 +92,10 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         let entity = self.layout.entity_at(self.base, at);
         let function = entity.map_or(0, |i| self.layout.entity(self.base, i).start);
         let from = if end <= at { end.max(function) } else { function };
-        let section = self.layout.object.section(self.base);
-        let found = (self.layout.arch.instruction_at)(section.data, from as usize, at as usize);
+        let data = self.layout.object.contents(self.base);
+        let found = (self.layout.arch.instruction_at)(data, from as usize, at as usize);
         let (start, end) = found.map_err(|offset| {
-            let name = section.name;
+            let name = self.layout.object.section_name(self.base);
             Error::broken(
                 "undecodable",
                 format!("can't decode instruction in section {name} at offset {offset:#x}"),
@@ -194,11 +194,11 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     }
 
     fn symbol_at(&self, reloc: &Reloc<S>, target: SectionId<S>) -> Result<Option<SymbolId<S>>> {
-        let section = self.layout.object.section(target);
+        let object = self.layout.object;
         // A loop over an array is bounded by the array's end, which no symbol covers.
         let end_of_data = self.is_text
-            && !section.is_text()
-            && reloc.addend == section.size as i64
+            && !object.is_text(target)
+            && reloc.addend == object.section_size(target) as i64
             && self.layout.arch.reloc(reloc.kind).is_ok_and(|k| k.class == RelocClass::Absolute);
         if end_of_data && let Some(symbol) = self.layout.last_symbol(target) {
             return Ok(Some(symbol));

@@ -32,8 +32,8 @@ pub fn target_offset<S: Side>(
     if in_table == plain {
         return Ok(plain);
     }
-    let data = object.section(target).data;
-    let value = object.symbol(reloc.symbol).value as i64;
+    let data = object.contents(target);
+    let value = object.symbol_value(reloc.symbol) as i64;
     let starts = |addend: i64| {
         let at = usize::try_from(value.wrapping_add(addend)).unwrap_or(usize::MAX);
         at < data.len() && (at == 0 || data[at - 1] == 0)

@@ -1,7 +1,7 @@
 //! What part a symbol plays: a traceable function, a static local, one of the macros'
 //! variables.
 
-use super::layout::Layout;
+use super::layout::{Class, Layout};
 use super::names;
 use crate::arch::{EntryReloc, FunctionView};
 use crate::elf::abi;
@@ -65,36 +65,98 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
     /// Whether `id` is a variable the kernel's macros define once per use (spec section
     /// 10.1). A section symbol is judged by the owner of its section.
     pub fn is_special_static(&self, id: SymbolId<S>) -> bool {
-        let symbol = self.object.symbol(id);
-        let Home::Section(section) = symbol.home else { return false };
-        let section_name = self.object.section_name(section);
-        if symbol.kind == abi::STT_SECTION {
-            return names::is_special_static_section(section_name)
-                || names::is_clang_unnamed(section_name)
-                || self.owner(section).is_some_and(|owner| self.is_special_static(owner));
-        }
-        if names::is_clang_unnamed(section_name) {
-            return true;
-        }
-        if symbol.kind != abi::STT_OBJECT {
-            return false;
-        }
-        names::is_special_static_section(section_name)
-            || symbol.bind == abi::STB_LOCAL
-                && (names::is_once_section(section_name)
-                    || names::is_special_static_name(symbol.name))
+        self.roles[id].has(SPECIAL)
     }
 
     /// Whether `id` is a static local variable that keeps state (spec section 10.2).
     pub fn is_static_local(&self, id: SymbolId<S>) -> bool {
-        if self.object.symbol_kind(id) != abi::STT_OBJECT {
-            return false;
+        self.roles[id].has(STATIC)
+    }
+
+    /// Whether `id` only labels a place: an assembler label (where labels are not resolved at
+    /// assembly time, any local symbol without a type is one), or the compiler's name for a
+    /// string literal.
+    pub fn is_label(&self, id: SymbolId<S>) -> bool {
+        self.roles[id].has(LABEL)
+    }
+
+    /// Whether `id` only marks code or data (`$x`, `$d`).
+    pub fn is_mapping(&self, id: SymbolId<S>) -> bool {
+        self.roles[id].has(MAPPING)
+    }
+
+    /// All of these for one symbol, prefixes aside. The owners of sections are known.
+    pub(super) fn judge_symbol(&self, id: SymbolId<S>) -> Roles {
+        let object = self.object;
+        let (kind, home) = (object.symbol_kind(id), object.home(id));
+        let local = object.symbol_bind(id) == abi::STB_LOCAL;
+        let mut roles = 0;
+        if kind == abi::STT_NOTYPE {
+            let in_section = matches!(home, Home::Section(_));
+            let name = object.symbol_name(id);
+            if local && in_section && (self.arch.local_labels || name.starts_with(".L")) {
+                roles |= LABEL;
+            }
+            if local && self.arch.mapping_symbols && name.starts_with('$') {
+                roles |= MAPPING;
+            }
         }
-        let symbol = self.object.symbol(id);
-        symbol.bind == abi::STB_LOCAL
-            && matches!(symbol.home, Home::Section(_))
-            && symbol.name.contains('.')
-            && !symbol.name.starts_with(".L")
-            && !self.is_special_static(id)
+        let Home::Section(section) = home else { return Roles(roles) };
+        if self.judge_special(id, section) {
+            roles |= SPECIAL;
+        }
+        if kind == abi::STT_OBJECT {
+            let name = object.symbol_name(id);
+            if self.class(section) == Class::Strings && names::is_string_name(name) {
+                roles |= LABEL;
+            }
+            if local && roles & SPECIAL == 0 && name.contains('.') && !name.starts_with(".L") {
+                roles |= STATIC;
+            }
+        }
+        Roles(roles)
+    }
+
+    fn judge_special(&self, id: SymbolId<S>, section: SectionId<S>) -> bool {
+        let object = self.object;
+        let kind = object.symbol_kind(id);
+        let section_name = object.section_name(section);
+        if names::is_clang_unnamed(section_name) {
+            return true;
+        }
+        if kind == abi::STT_SECTION {
+            let owner = self.owner(section).filter(|&o| object.symbol_kind(o) != abi::STT_SECTION);
+            return names::is_special_static_section(section_name)
+                || owner.is_some_and(|owner| self.judge_special(owner, section));
+        }
+        kind == abi::STT_OBJECT
+            && (names::is_special_static_section(section_name)
+                || object.symbol_bind(id) == abi::STB_LOCAL
+                    && (names::is_once_section(section_name)
+                        || names::is_special_static_name(object.symbol_name(id))))
+    }
+}
+
+/// The parts a symbol plays, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Roles(u8);
+
+const LABEL: u8 = 1;
+const MAPPING: u8 = 2;
+const PREFIX: u8 = 4;
+const SPECIAL: u8 = 8;
+const STATIC: u8 = 16;
+
+impl Roles {
+    fn has(self, role: u8) -> bool {
+        self.0 & role != 0
+    }
+
+    pub(super) fn set_prefix(&mut self) {
+        self.0 |= PREFIX;
+    }
+
+    pub(super) fn is_prefix(self) -> bool {
+        self.has(PREFIX)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::layout::{Class, Layout};
 use super::tables::{EXCEPTION_TABLE, RowSize, StructSizes, TABLES, Table};
-use crate::elf::ids::{SectionId, Side};
+use crate::elf::ids::{Csr, SectionId, Side};
 use crate::elf::object::Reloc;
 use crate::error::{Error, Result};
 
@@ -33,10 +33,8 @@ pub type TableNumber = u32;
 
 /// One row: the code it describes and where to find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row<S> {
-    /// Section of the code.
-    pub code: SectionId<S>,
-    /// Offset in that section.
+pub struct Row {
+    /// Offset of the code in its section.
     pub at: u64,
     /// Position in [`Rows::tables`].
     pub table: TableNumber,
@@ -48,7 +46,7 @@ pub struct Row<S> {
 pub struct Rows<S> {
     /// The tables that are present, in the order of [`TABLES`].
     pub tables: Vec<TableRows<S>>,
-    rows: Vec<Row<S>>,
+    rows: Csr<SectionId<S>, Row>,
     /// (section of code, table, row) for every section of code that a row mentions, sorted.
     mentions: Vec<(SectionId<S>, TableNumber, u32)>,
     /// Rows that count but whose code field leads to no code, in order.
@@ -136,7 +134,7 @@ impl<S: Side> Rows<S> {
             collect(layout, table, index as TableNumber, &mut rows, &mut mentions);
             if table.table.verdict {
                 let size = object.section_size(table.section);
-                let mut owned = rows[first..].iter().map(|r: &Row<S>| r.row).peekable();
+                let mut owned = rows[first..].iter().map(|(_, r): &(_, Row)| r.row).peekable();
                 orphans.extend(
                     (0..table.natural_len(size) as u32)
                         .filter(|&row| owned.next_if_eq(&row).is_none())
@@ -147,6 +145,8 @@ impl<S: Side> Rows<S> {
         rows.sort_unstable();
         mentions.sort_unstable();
         mentions.dedup();
+        mentions.shrink_to_fit();
+        let rows = Csr::build(object.section_count(), || rows.iter().copied());
         Ok(Rows { tables, rows, mentions, orphans })
     }
 
@@ -157,10 +157,11 @@ impl<S: Side> Rows<S> {
     }
 
     /// The rows that describe bytes `start..end` of a section, by table and code offset.
-    pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row<S>] {
-        let from = self.rows.partition_point(|r| (r.code, r.at) < (code, start));
-        let count = self.rows[from..].partition_point(|r| (r.code, r.at) < (code, end));
-        &self.rows[from..from + count]
+    pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row] {
+        let rows = self.rows.get(code);
+        let from = rows.partition_point(|r| r.at < start);
+        let count = rows[from..].partition_point(|r| r.at < end);
+        &rows[from..from + count]
     }
 }
 
@@ -168,7 +169,7 @@ fn collect<S: Side>(
     layout: &Layout<'_, '_, S>,
     table: &TableRows<S>,
     index: TableNumber,
-    rows: &mut Vec<Row<S>>,
+    rows: &mut Vec<(SectionId<S>, Row)>,
     mentions: &mut Vec<(SectionId<S>, TableNumber, u32)>,
 ) {
     let object = layout.object;
@@ -187,7 +188,7 @@ fn collect<S: Side>(
         let Some((code, at)) = code_place(layout, &reloc) else { continue };
         let is_code = matches!(layout.class(code), Class::Text);
         if is_code && reloc.offset == table.natural_span(real, size).0 + table.table.code {
-            rows.push(Row { code, at, table: index, row: real as u32 });
+            rows.push((code, Row { at, table: index, row: real as u32 }));
         }
         if is_code && last != Some(code) {
             mentions.push((code, index, given as u32));

@@ -116,7 +116,7 @@ pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<String> {
 /// What to say about a function that is not as the object has it.
 fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
     match &checked.outcome {
-        Outcome::Same | Outcome::Absent => None,
+        Outcome::Same | Outcome::Relaid | Outcome::Absent => None,
         Outcome::Differs { at, what } => Some(format!(
             "Your original build is not the running kernel: '{name}' differs at {at:+#x}: {what}"
         )),

@@ -53,6 +53,18 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
     }
 }
 
+/// Writes a pair that got a wrong answer as `orig.o` and `patched.o` into the folder that
+/// `MUTATE_KEEP` names; later pairs replace earlier ones.
+pub fn keep(orig: &[u8], patched: &[u8]) {
+    let Some(folder) = std::env::var_os("MUTATE_KEEP") else { return };
+    for (name, bytes) in [("orig.o", orig), ("patched.o", patched)] {
+        let path = std::path::Path::new(&folder).join(name);
+        if let Err(error) = std::fs::write(&path, bytes) {
+            eprintln!("{}: {error}", path.display());
+        }
+    }
+}
+
 /// How an answer compares with what the mutation reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -230,6 +242,9 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
                 };
                 let unpatchable = change::has_unpatchable(&map, &mutation.reach.must);
                 let outcome = judge(&mutation.reach, unpatchable, &answer);
+                if matches!(outcome, Outcome::Missed | Outcome::FalseAlarm) {
+                    keep(&subject.bytes, &mutation.bytes);
+                }
                 tally.add(mutation.class, outcome, || {
                     format!(
                         "{}: {}: wanted {:?}, got {answer:?}",
