@@ -220,7 +220,7 @@ fn judge(
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     report.warnings.extend(check::check_boot_only(comparer, &selection)?);
-    check::check_sections(comparer, verdicts, &statuses, &selection)?;
+    check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;
     Ok((statuses, selection))

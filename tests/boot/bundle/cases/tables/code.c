@@ -2,7 +2,9 @@
 #include <linux/jump_label.h>
 #include <linux/printk.h>
 #include <linux/uaccess.h>
+#include <linux/static_call.h>
 #include <asm/alternative.h>
+#include "kpatch-macros.h"
 
 static DEFINE_STATIC_KEY_FALSE(case_off);
 static DEFINE_STATIC_KEY_TRUE(case_on);
@@ -45,10 +47,19 @@ static noinline void case_tables(struct seq_file *m)
 	alternative("ud2", "nop", X86_FEATURE_ALWAYS);
 	alternative("nop", "ud2", X86_FEATURE_IA64);
 
-	/* A static call; its key is the kernel's. */
+	/* A static call whose key is the kernel's, and the same without rewriting code. */
 	cond_resched();
+	KPATCH_STATIC_CALL(cond_resched)();
+	KPATCH_PRINTK("klp case printk\n");
 	pr_debug("klp case debug\n");
 	WARN_ONCE(1, "klp case warning\n");
 	seq_printf(m, "klp keys %d %d exception %d\n", before, after, case_exception());
 }
+
+static int case_before(patch_object *obj)
+{
+	KPATCH_PRINTK("klp case pre_patch %s\n", obj->name ? obj->name : "vmlinux");
+	return 0;
+}
+KPATCH_PRE_PATCH_CALLBACK(case_before);
 

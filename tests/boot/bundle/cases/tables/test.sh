@@ -12,6 +12,8 @@ LATE() {
 }
 UNLOADED() { ! grep -q '^klp ' /proc/uptime; }
 DMESG_END='klp case debug
+klp case printk
+klp case pre_patch vmlinux
 klp case warning
 WARNING: CPU: .* at .*fs/proc/uptime.c:[0-9]+ case_tables
 uptime_proc_show\+.*\[livepatch_tables\]'
