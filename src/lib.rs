@@ -16,13 +16,14 @@ pub mod patch;
 pub mod report;
 
 use diff::compare::{Comparer, Half};
-use diff::correlate::correlate;
+use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
+use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check};
 use elf::ids::{Orig, Patched, SymbolId};
@@ -219,6 +220,9 @@ fn judge(
     let because = |id| check::included_because(comparer, &selection, id);
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
+    if !job.drop_in {
+        check_unsettled(comparer, &selection)?;
+    }
     report.warnings.extend(check::check_boot_only(comparer, &selection)?);
     check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
@@ -261,8 +265,9 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
-    let mut twins = correlate(orig, patched);
+    let (mut twins, files) = correlate(orig, patched);
     let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
     }
