@@ -249,7 +249,7 @@ fn judge(
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
-    check::check_sections(comparer, verdicts, &statuses, &selection)?;
+    check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;
     Ok((statuses, selection))

@@ -4,6 +4,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::compare::Comparer;
+use super::ignore::Ignored;
 use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
@@ -107,6 +108,7 @@ pub fn check_sections(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
+    ignored: &Ignored,
     selection: &Selection,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
@@ -115,8 +117,11 @@ pub fn check_sections(
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
+        if ignored.sections.contains(&id) {
+            continue;
+        }
         if statuses.is_shared(layout, id) {
-            check_shared(comparer, verdicts, selection, id, &mut details);
+            check_shared(comparer, verdicts, ignored, selection, id, &mut details);
             continue;
         }
         let name = object.section_name(id);
@@ -194,6 +199,7 @@ pub(super) fn finding(
 fn check_shared(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    ignored: &Ignored,
     selection: &Selection,
     section: SectionId<Patched>,
     details: &mut Vec<Finding>,
@@ -224,6 +230,9 @@ fn check_shared(
             }
             continue;
         };
+        if ignored.functions.contains(&symbol) {
+            continue;
+        }
         let symbol_name = comparer.output_name(symbol);
         let included = selection.has(section, entity.start);
         if included && writable && !COPYABLE_DATA.contains(&name) {
