@@ -4,6 +4,8 @@ pub mod blocks;
 pub mod btf;
 mod classes;
 mod cover;
+pub mod dwarf;
+mod fields;
 pub mod image;
 pub mod image_match;
 mod image_place;

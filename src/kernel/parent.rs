@@ -131,6 +131,8 @@ impl<'t> Parent<'t> {
         }
         let mut homes = others().filter(|n| n.global(name) != Ok(None));
         match (homes.next(), homes.next()) {
+            // A label of the linker script or of assembly, such as `.TOC.`: the linker knows.
+            (Some(home), None) if home.is_label(name) => Ok(None),
             (Some(home), None) if home.object == "vmlinux" && home.exports(name).is_some() => {
                 Err(Error::refused(
                     "not-exported",
@@ -159,7 +161,10 @@ impl<'t> Parent<'t> {
             Ok(None) if exported && table.named(name).is_empty() => {
                 return Err(Error::broken(
                     "contradiction",
-                    format!("'{name}' should be exported by {}, which does not have it", home.object),
+                    format!(
+                        "'{name}' should be exported by {}, which does not have it",
+                        home.object
+                    ),
                 )
                 .in_file(table.file())
                 .at_symbol(name)
