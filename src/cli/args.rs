@@ -66,6 +66,11 @@ pub struct Args {
     #[arg(long)]
     pub explain_noise: bool,
 
+    /// Threads to use; the result is the same on any number of them [default: one for each
+    /// processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+
     /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
     /// environment variables of these names count, too
     #[arg(long = "struct", value_name = "NAME=N")]

@@ -8,6 +8,7 @@ use indexmap::IndexSet;
 use rayon::prelude::*;
 
 use super::verify_orig::ImageArg;
+use super::wait::{Bar, use_threads};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
@@ -30,6 +31,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     }
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
+    use_threads(args.jobs);
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
         (false, false) => {}
@@ -39,7 +41,9 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
         ..Report::default()
     };
+    let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
+    drop(bar);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
             .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));

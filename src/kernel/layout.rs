@@ -208,6 +208,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .map(|&m| (object.symbol_value(m), m))
             .collect();
         functions.sort_unstable();
+        let start = |&(_, prefix): &(_, SymbolId<S>)| object.symbol(prefix);
+        let mut starts: Vec<(u64, &str)> =
+            found.iter().map(start).map(|prefix| (prefix.value, prefix.name)).collect();
+        starts.sort_unstable();
         for &(_, prefix) in found {
             let symbol = object.symbol(prefix);
             let end = symbol.value.saturating_add(symbol.size);
@@ -221,6 +225,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 .at_offset(end)
                 .advise(why)
             };
+            // objtool's `__pfx___cfi_f` is the filler before `__cfi_f`.
+            let inner = self.arch.prefixed(symbol.name).filter(|i| self.arch.prefixed(i).is_some());
+            if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
+                continue;
+            }
             let next = &functions[functions.partition_point(|f| f.0 < end)..];
             let Some(&(start, _)) = next.first() else {
                 return Err(fail("a prefix symbol must be followed by its function"));
@@ -292,7 +301,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             return 0;
         }
         let data = self.object.contents(section);
-        if let Some(prefix) = self.prefix_of(id) {
+        if let Some(prefix) = self.first_prefix(id) {
             let prefix = self.object.symbol(prefix);
             let lead = data.get(..prefix.value as usize);
             if lead.is_some_and(|l| is_padding(self.arch, l)) {
@@ -437,7 +446,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(value, |p| self.object.symbol_value(p));
+        let start = self.first_prefix(id).map_or(value, |p| self.object.symbol_value(p));
         Some((start, value.saturating_add(size), id))
     }
 
@@ -477,6 +486,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
         let behind = self.prefixes.partition_point(|p| p.0 <= function);
         self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
+    }
+
+    /// Of `__cfi_f` and `__pfx_f` the one that lies first: there the function begins.
+    fn first_prefix(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
+        let from = self.prefixes.partition_point(|p| p.0 < function);
+        let prefixes = self.prefixes[from..].iter().take_while(|p| p.0 == function);
+        prefixes.map(|p| p.1).min_by_key(|&p| self.object.symbol_value(p))
     }
 
     /// Whether `id` is a prefix symbol.

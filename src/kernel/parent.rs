@@ -83,17 +83,10 @@ impl<'t> Parent<'t> {
         if name.is_empty() {
             return Ok(None);
         }
-        let locals = match block {
-            Some(block) => self.table.locals_in_block(name, block),
-            // A table that knows no files tells by the name alone, where that is possible.
-            None if !self.table.knows_files() => self.table.locals(name),
-            None => &[],
-        };
-        let steps = [
-            ("local", locals),
-            ("global", self.table.globals(name)),
-            ("global", self.table.demoted(name)),
-        ];
+        let [locals, globals, demoted] = self.table.candidates(name, block);
+        // A table that knows no files tells by the name alone, where that is possible.
+        let locals = if block.is_none() && self.table.knows_files() { &[] } else { locals };
+        let steps = [("local", locals), ("global", globals), ("global", demoted)];
         for (bind, indexes) in steps {
             match *indexes {
                 [] => {}
