@@ -5,6 +5,8 @@ pub mod btf;
 mod children;
 pub mod classes;
 mod cover;
+pub mod dwarf;
+mod fields;
 pub mod image;
 pub mod image_match;
 mod image_place;
