@@ -17,7 +17,7 @@ pub mod report;
 
 use diff::check::BootCode;
 use diff::compare::{Comparer, Half};
-use diff::correlate::correlate;
+use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
@@ -42,6 +42,7 @@ use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
+use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
 use rayon::prelude::*;
 use report::progress::Step;
@@ -69,6 +70,8 @@ pub struct ParentFiles<'a> {
     pub strict: bool,
     /// Module.symvers; may be empty.
     pub symvers: Input<'a, &'a str>,
+    /// What pointers to the kernel's functions are checked against beside the image.
+    pub pointers: Pointers<'a>,
 }
 
 /// One pair of objects to compare.
@@ -206,6 +209,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
             report.warnings.extend(untraced(live.image, &replaced).into_iter().map(warn));
         }
         check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
+        let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
+        check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }
@@ -244,7 +249,7 @@ fn judge(
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
-    check::check_sections(comparer, verdicts, &statuses, &selection)?;
+    check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;
     Ok((statuses, selection))
@@ -285,8 +290,9 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
-    let mut twins = correlate(orig, patched);
+    let (mut twins, files) = correlate(orig, patched);
     let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
     }

@@ -30,6 +30,7 @@ fn output_of_a_synthetic_pair() {
             symtab: Input { name: "vmlinux.symtab", data: &symtab },
             image: None,
             strict: false,
+            pointers: Default::default(),
             symvers: Input { name: "Module.symvers", data: "" },
         }),
         sizes: StructSizes::new(sizes, true),

@@ -240,7 +240,8 @@ fn calls_across(builds: &Builds) -> String {
         "two.c",
         "int fresh(int);\nint two(int x) { return fresh(x) + 5; }\n",
     );
-    let globals: &[(&str, &str)] = &[("one", "GLOBAL"), ("uno", "GLOBAL")];
+    let globals: &[(&str, &str)] =
+        &[("one", "GLOBAL"), ("uno", "GLOBAL"), ("__fentry__", "GLOBAL")];
     builds.symtab(&[("one.c", globals), ("two.c", &[("two", "GLOBAL")])])
 }
 
@@ -271,7 +272,7 @@ fn a_folder_gets_one_file_for_each_changed_object() {
     let symtab = calls_across(&builds);
     let out = format!("{}/", builds.path("out").display());
     assert_eq!(builds.told(&["--symtab", &symtab, "-o", &out]).0, Some(0));
-    assert_eq!(undefined(&builds.path("out/sub/two.o")).contains(&"fresh".to_owned()), true);
+    assert!(undefined(&builds.path("out/sub/two.o")).contains(&"fresh".to_owned()));
     assert!(builds.path("out/one.o").is_file());
 }
 
@@ -303,13 +304,13 @@ fn what_became_visible_has_its_old_name_in_the_kernel() {
         "two.c",
         &format!("{hidden}int two(int x) {{ return helper(x); }}\n"),
     );
-    let one: &[(&str, &str)] = &[("helper", "LOCAL"), ("one", "GLOBAL")];
+    let one: &[(&str, &str)] = &[("helper", "LOCAL"), ("one", "GLOBAL"), ("__fentry__", "GLOBAL")];
     let symtab = builds.symtab(&[("one.c", one), ("two.c", &[("two", "GLOBAL")])]);
     let file = builds.path("all.o");
     let out = file.display().to_string();
     let (code, text) = builds.told(&["--symtab", &symtab, "-o", &out]);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!(names(&text), ["two.o:", "changed function: two"]);
+    assert!(text.contains("two.o:\nchanged function: two\n"), "{text}");
     let dump =
         Command::new(env!("CARGO_BIN_EXE_klp-diff")).arg("dump").arg(&file).output().unwrap();
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();

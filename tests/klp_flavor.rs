@@ -37,6 +37,7 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             symvers: Input { name: "symvers", data: "" },
             image: None,
             strict: false,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new(case.env.clone(), false),
         drop_in: true,

@@ -36,7 +36,9 @@ fn kernel(symtab: &str) -> BTreeMap<String, Vec<Symbol>> {
 /// The text between `before` and `after`.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
     let rest = text.split_once(before).map(|s| s.1);
-    rest.and_then(|r| r.split_once(after)).map(|s| s.0).unwrap_or_else(|| panic!("{before} in {text}"))
+    rest.and_then(|r| r.split_once(after))
+        .map(|s| s.0)
+        .unwrap_or_else(|| panic!("{before} in {text}"))
 }
 
 /// Names of the local functions and variables of an object, with the file they are from.

@@ -199,6 +199,7 @@ impl Pair {
                 symvers: Input { name: "symvers", data: self.symvers },
                 image: None,
                 strict: false,
+                pointers: Default::default(),
             }),
             sizes: StructSizes::new(sizes, false),
             drop_in: true,

@@ -131,6 +131,7 @@ fn diff(
             symvers: Input { name: &names[3], data: &symvers_text },
             image: None,
             strict: false,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         drop_in: true,

@@ -47,6 +47,11 @@ pub struct Args {
     #[arg(long)]
     pub strict: bool,
 
+    /// Let the patch take the address of FUNC although the running kernel cannot call it
+    /// through a pointer; may be repeated
+    #[arg(long, value_name = "FUNC", requires = "image")]
+    pub allow_sealed: Vec<String>,
+
     /// Exported symbols: the Module.symvers of the kernel build
     #[arg(long, value_name = "FILE")]
     pub symvers: Option<PathBuf>,

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Args, Exit, complain, fail};
 use crate::error::Error;
-use crate::report::{FunctionStatus, Report};
 use crate::report::json::{Document, Object};
+use crate::report::{FunctionStatus, Report};
 
 /// Whether the report for programs takes standard output.
 pub(super) fn text_to_stderr(args: &Args) -> bool {

@@ -19,6 +19,7 @@ use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json;
 use crate::{Among, Input, Job, ParentFiles};
@@ -169,7 +170,9 @@ impl<'t> Kernel<'t> {
         let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
         let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
         let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
-        let image = self.image(args)?;
+        let others = self.parse_others()?;
+        let image = self.image(args, &others)?;
+        let kernel = others.iter().find(|(arg, _)| arg.object == "vmlinux").map(|(_, image)| image);
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -184,6 +187,7 @@ impl<'t> Kernel<'t> {
             symvers: Input { name: &symvers_name, data: &symvers_text },
             image: image.as_ref(),
             strict: args.strict,
+            pointers: Pointers { allowed: &args.allow_sealed, kernel },
         });
         let job = Job {
             orig: Input { name: orig.0, data: orig.1 },
@@ -200,9 +204,7 @@ impl<'t> Kernel<'t> {
         }
         Ok(output)
     }
-}
 
-impl<'t> Kernel<'t> {
     /// The same, when the files are not to be looked at.
     pub(super) fn unknown(&self) -> Self {
         Kernel { target: self.target, parent: None, others: Vec::new(), symvers: None }
@@ -215,33 +217,43 @@ impl<'t> Kernel<'t> {
 
     /// `sizes`, and those that the image tells.
     pub(super) fn sizes(&self, args: &Args, sizes: &StructSizes) -> Result<StructSizes> {
-        Ok(match self.image(args)? {
+        Ok(match self.image(args, &[])? {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
         })
     }
 
-    fn image(&self, args: &Args) -> Result<Option<KernelImage<'_>>> {
+    fn image<'s>(
+        &'s self,
+        args: &Args,
+        others: &[(&ImageArg, KernelImage<'s>)],
+    ) -> Result<Option<KernelImage<'s>>> {
         // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
         let is_elf = |file: &&Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
         let Some(file) = self.parent.as_ref().filter(is_elf) else { return Ok(None) };
         let image = KernelImage::parse(&file.path().display().to_string(), file.bytes())?;
-        self.with_others(image).map(Some)
+        with_others(image, others).map(Some)
     }
 
-    /// Adds the other images.
-    fn with_others<'i>(&'i self, mut image: KernelImage<'i>) -> Result<KernelImage<'i>> {
+    fn parse_others<'s>(&'s self) -> Result<Vec<(&'s ImageArg, KernelImage<'s>)>> {
         let files: Vec<(&ImageArg, &Image)> = self.target.others.iter().zip(&self.others).collect();
-        let parse = |&(arg, file): &(&'i ImageArg, &'i Image)| {
+        let parse = |&(arg, file): &(&'s ImageArg, &'s Image)| {
             let shown = arg.path.display().to_string();
             KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
         };
-        let others: Vec<_> = files.par_iter().map(parse).collect::<Result<_>>()?;
-        for (arg, other) in &others {
-            image.add_neighbour(&arg.object, other)?;
-        }
-        Ok(image)
+        files.par_iter().map(parse).collect()
     }
+}
+
+/// Adds the other images.
+fn with_others<'i>(
+    mut image: KernelImage<'i>,
+    others: &[(&ImageArg, KernelImage<'i>)],
+) -> Result<KernelImage<'i>> {
+    for (arg, other) in others {
+        image.add_neighbour(&arg.object, other)?;
+    }
+    Ok(image)
 }
 
 /// An output in the form asked for.

@@ -87,7 +87,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     let (orig, patched) = (orig?, patched?);
     let units = changed_units(&orig, &patched)?;
     let done = Count::default();
-    let bar = Bar::count(units.len() as u64, "pairs", &done);
+    let bar = Bar::count(units.len() as u64, "objects", &done);
     let folders = Folders { args, kernel: &kernel, sizes, orig: &orig, patched: &patched };
     let mut found: Vec<(Unit, Outcome)> = units
         .into_par_iter()

@@ -4,13 +4,14 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::compare::Comparer;
+use super::ignore::Ignored;
 use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 
@@ -52,9 +53,11 @@ pub fn check_entries(
         }
         let hookable = comparer.twins.orig_symbol(id).is_some_and(|twin| orig.has_profiling(twin));
         if !hookable {
-            details.push(format!(
-                "function {} doesn't have patchable function entry, unable to patch",
-                object.symbol_name(id)
+            let name = object.symbol_name(id);
+            details.push(finding(
+                comparer,
+                id,
+                format!("function {name} doesn't have patchable function entry, unable to patch"),
             ));
         }
     }
@@ -62,7 +65,7 @@ pub fn check_entries(
         return Ok(());
     }
     Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
-        .with_details(details)
+        .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
 
@@ -78,20 +81,24 @@ pub fn check_boot_only(
     selection: &Selection,
     boot: BootCode,
 ) -> Result<Vec<Error>> {
-    let names = selection.boot_only.iter().map(|&id| comparer.output_name(id));
-    let lines: Vec<String> = names
-        .map(|name| format!("function {name} changed, but it has run and is gone: it only runs while the kernel boots"))
-        .collect();
+    let line = |&id: &SymbolId<Patched>| {
+        let name = comparer.output_name(id);
+        let text = format!(
+            "function {name} changed, but it has run and is gone: it only runs while the kernel boots"
+        );
+        finding(comparer, id, text)
+    };
+    let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
     let warn = match boot {
         BootCode::AsLinked => comparer.patched.layout.is_linked(),
         BootCode::Warn => true,
         BootCode::Refuse => false,
     };
     if lines.is_empty() || warn {
-        return Ok(lines.into_iter().map(|line| Error::refused("boot-only", line)).collect());
+        return Ok(lines.into_iter().map(|line| Error::warning("boot-only", line)).collect());
     }
     Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
-        .with_details(lines)
+        .with_findings(lines)
         .advise("a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback"))
 }
 
@@ -101,6 +108,7 @@ pub fn check_sections(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
+    ignored: &Ignored,
     selection: &Selection,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
@@ -109,8 +117,11 @@ pub fn check_sections(
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
+        if ignored.sections.contains(&id) {
+            continue;
+        }
         if statuses.is_shared(layout, id) {
-            check_shared(comparer, verdicts, selection, id, &mut details);
+            check_shared(comparer, verdicts, ignored, selection, id, &mut details);
             continue;
         }
         let name = object.section_name(id);
@@ -122,17 +133,26 @@ pub fn check_sections(
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
         if layout.class(id) == Class::Group {
             if statuses.sections[id] == Status::New {
-                details.push("new/changed group sections are not supported".to_owned());
+                details.push(Finding::in_section(
+                    name,
+                    "new/changed group sections are not supported",
+                ));
             }
             continue;
         }
         for (name, status) in parts {
             let Some(name) = name else { continue };
             if status == Status::Changed && !included {
-                details.push(format!("changed section {name} not selected for inclusion"));
+                details.push(Finding::in_section(
+                    name,
+                    format!("changed section {name} not selected for inclusion"),
+                ));
             }
             if status != Status::Same && is_grouped(comparer, id) {
-                details.push(format!("changed section {name} is part of a section group"));
+                details.push(Finding::in_section(
+                    name,
+                    format!("changed section {name} is part of a section group"),
+                ));
             }
         }
         let data = name.starts_with(".data") || name.starts_with(".bss");
@@ -141,28 +161,48 @@ pub fn check_sections(
             && data
             && !COPYABLE_DATA.contains(&name)
         {
-            details.push(format!("data section {name} selected for inclusion"));
+            details.push(Finding::in_section(
+                name,
+                format!("data section {name} selected for inclusion"),
+            ));
         }
     }
     for id in unused_changes(comparer, statuses, selection)? {
         let name = object.section_name(id);
-        details.push(format!("changed section {name} is used by code that is not in the patch"));
+        details.push(Finding::in_section(
+            name,
+            format!("changed section {name} is used by code that is not in the patch"),
+        ));
     }
     if details.is_empty() {
         return Ok(());
     }
     Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
-        .with_details(details)
+        .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
+}
+
+/// A finding about a symbol, with its place.
+pub(super) fn finding(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    text: String,
+) -> Finding {
+    let object = comparer.patched.layout.object;
+    let section = object.section_of(id).map_or("", |s| object.section_name(s));
+    Finding::in_section(section, text)
+        .at_symbol(comparer.output_name(id))
+        .at_offset(object.symbol_value(id))
 }
 
 /// Finds the changes in a shared section that the patch does not carry, or cannot.
 fn check_shared(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    ignored: &Ignored,
     selection: &Selection,
     section: SectionId<Patched>,
-    details: &mut Vec<String>,
+    details: &mut Vec<Finding>,
 ) {
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -180,18 +220,28 @@ fn check_shared(
         let entity = layout.entity(section, index);
         let Some(symbol) = entity.symbol else {
             if !layout.is_nameless(section) && layout.class(section) != Class::Strings {
-                details.push(format!("changed section {name} not selected for inclusion"));
+                details.push(
+                    Finding::in_section(
+                        name,
+                        format!("changed section {name} not selected for inclusion"),
+                    )
+                    .at_offset(entity.start),
+                );
             }
             continue;
         };
+        if ignored.functions.contains(&symbol) {
+            continue;
+        }
         let symbol_name = comparer.output_name(symbol);
         let included = selection.has(section, entity.start);
         if included && writable && !COPYABLE_DATA.contains(&name) {
-            details.push(format!("data {symbol_name} in section {name} selected for inclusion"));
+            let text = format!("data {symbol_name} in section {name} selected for inclusion");
+            details.push(finding(comparer, symbol, text));
         } else if !included && !selection.boot_only.contains(&symbol) {
-            details.push(format!(
-                "changed {symbol_name} in section {name} not selected for inclusion"
-            ));
+            let text =
+                format!("changed {symbol_name} in section {name} not selected for inclusion");
+            details.push(finding(comparer, symbol, text));
         }
     }
 }

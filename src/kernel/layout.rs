@@ -312,7 +312,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let section = self.object.section_of(id)?;
         let named = match self.object.symbol_kind(id) {
             abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
-            abi::STT_NOTYPE => size > 0,
+            // What assembly defines has a name, but often no size.
+            abi::STT_NOTYPE => {
+                size > 0 || self.class(section) == Class::Data && !self.is_mapping(id)
+            }
             _ => false,
         };
         if !named

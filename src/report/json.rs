@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{FunctionStatus, Report};
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, Place};
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -196,14 +196,24 @@ fn function(function: &super::Function) -> FunctionEntry {
 fn refusals(error: &Error) -> Vec<Note> {
     let advice = error.advice().map(|a| format!(": {a}")).unwrap_or_default();
     let whole = || note(error, format!("{}{advice}", error.message()));
-    if error.class() == Class::Broken || error.details().is_empty() {
+    let placed = error.detail_place(0).is_some();
+    if error.details().is_empty() || error.class() == Class::Broken && !placed {
         return vec![whole()];
     }
-    error.details().iter().map(|d| note(error, format!("{d}{advice}"))).collect()
+    let found = error.details().iter().enumerate();
+    found
+        .map(|(i, text)| {
+            let place = error.detail_place(i).unwrap_or(error.place());
+            note_at(error, place, format!("{text}{advice}"))
+        })
+        .collect()
 }
 
 fn note(error: &Error, message: String) -> Note {
-    let place = error.place();
+    note_at(error, error.place(), message)
+}
+
+fn note_at(error: &Error, place: &Place, message: String) -> Note {
     Note {
         code: error.code().to_owned(),
         section: place.section.clone(),

@@ -107,6 +107,7 @@ fn attempt(
             symtab,
             image: None,
             strict: false,
+            pointers: Default::default(),
             symvers: Input { name: &symvers_name, data: &symvers_text },
         }),
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),
