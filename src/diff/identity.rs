@@ -131,8 +131,10 @@ const ARTIFICIAL: [&str; 2] = ["<artificial>", "ld-temp.o"];
 /// the file is the same one, and one side has no counterpart or is made by the linker.
 fn moves(units: &[Unit], orig: &[Identity], patched: &[Identity]) -> Vec<(usize, usize)> {
     let file = |of: &Identity, global: bool| (!global).then(|| of.files.clone());
-    let mut gone: IndexMap<(Option<Vec<String>>, &str), (usize, bool), RandomState> =
-        IndexMap::default();
+    /// Where a name went from: its unit, and whether local names may move from there. By its
+    /// files, for what only its own object sees, and its name.
+    type Gone<'i> = IndexMap<(Option<Vec<String>>, &'i str), (usize, bool), RandomState>;
+    let mut gone = Gone::default();
     let sides = |unit: &Unit| {
         (unit.orig.first().map(|&i| &orig[i]), unit.patched.first().map(|&i| &patched[i]))
     };

@@ -39,7 +39,7 @@ impl Comparer<'_, '_, '_, '_> {
             let moved = |&&r: &&SymbolId<_>| {
                 self.twins.patched_symbol(r).is_some_and(|now| patched.contains(&now))
             };
-            if !own.is_empty() && own.iter().all(|r| moved(r)) {
+            if !own.is_empty() && own.iter().all(moved) {
                 let name = self.output_name(now);
                 reasons.push(reason(format!("calls {name}"), format!("{name} is inlined")));
             }
@@ -54,7 +54,7 @@ impl Comparer<'_, '_, '_, '_> {
             let moved = |&&r: &&SymbolId<_>| {
                 self.twins.orig_symbol(r).is_some_and(|then| orig.contains(&then))
             };
-            if !own.is_empty() && own.iter().all(|r| moved(r)) {
+            if !own.is_empty() && own.iter().all(moved) {
                 let name = self.output_name(callee);
                 reasons.push(reason(format!("{name} is inlined"), format!("calls {name}")));
             }
