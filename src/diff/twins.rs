@@ -1,7 +1,7 @@
 //! Which things of the original and of the patched object are the same thing.
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 
@@ -11,8 +11,9 @@ use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 pub struct Twins {
     symbols: Relation<SymbolId<Orig>, SymbolId<Patched>>,
     sections: Relation<SectionId<Orig>, SectionId<Patched>>,
-    /// Pairs that several candidates competed for and only their order decided.
-    pub by_order: Vec<SymbolId<Patched>>,
+    /// Patched symbols whose pairing, or lack of one, no evidence supports: others have the
+    /// same name, and they may be any of them.
+    pub unsettled: IndexSet<SymbolId<Patched>, RandomState>,
     /// New static locals that the drop-in calls by another's name (spec section 27.11).
     pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
 }
@@ -49,7 +50,7 @@ impl Twins {
         Twins {
             symbols: Relation::new(symbols.0, symbols.1),
             sections: Relation::new(sections.0, sections.1),
-            by_order: Vec::new(),
+            unsettled: IndexSet::default(),
             borrowed_names: IndexMap::default(),
         }
     }

@@ -72,6 +72,11 @@ impl Packed {
     }
 }
 
+/// Sections of constants, or of alternative instructions.
+fn holds_constants(name: &str) -> bool {
+    name.starts_with(".rodata") || name.starts_with(".altinstr_") || names::is_ubsan(name)
+}
+
 /// Sections that are looked up by name.
 pub(super) fn is_looked_up(name: &str) -> bool {
     name.starts_with(".kpatch.")
@@ -128,7 +133,7 @@ impl Traits {
             (Self::UNNAMED, &names::is_clang_unnamed),
             (Self::SPECIAL, &names::is_special_static_section),
             (Self::ONCE, &names::is_once_section),
-            (Self::CONSTANTS, &|n| n.starts_with(".rodata") || n.starts_with(".altinstr_")),
+            (Self::CONSTANTS, &holds_constants),
             (Self::LISTED, &|n| !is_ordinary(n)),
         ];
         for (bit, test) in tests {
@@ -188,6 +193,28 @@ pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
     bytes.is_empty()
         || uniform(0)
         || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
+}
+
+/// Sections that compilers make of variables, and those for data that is needed at boot only:
+/// what nothing refers to in them, nothing finds. All others have a meaning of their own.
+pub fn is_plain(section: &str) -> bool {
+    const PLAIN: [&str; 12] = [
+        ".data",
+        ".bss",
+        ".rodata",
+        ".sdata",
+        ".sbss",
+        ".tdata",
+        ".tbss",
+        ".init.data",
+        ".init.rodata",
+        ".exit.data",
+        ".meminit.data",
+        ".ref.data",
+    ];
+    PLAIN.iter().any(|p| {
+        section.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// Sections that references keep naming: what is in them has no better name.

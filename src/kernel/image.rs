@@ -169,7 +169,9 @@ impl<'d> KernelImage<'d> {
             let other = other.elf.file();
             return Err(Error::broken(
                 "other-release",
-                format!("the images are of different kernels: this one of {ours}, {other} of {theirs}"),
+                format!(
+                    "the images are of different kernels: this one of {ours}, {other} of {theirs}"
+                ),
             )
             .in_file(self.elf.file())
             .advise("give the vmlinux and the modules of one build"));
@@ -196,8 +198,7 @@ impl<'d> KernelImage<'d> {
         if evidence.lto {
             evidence.matches = symbols.iter().any(|s| s.name == "kallsyms_on_each_match_symbol");
             let text = format!("{PROMOTED}\0");
-            let constants =
-                self.elf.sections().iter().filter(|s| s.name.starts_with(".rodata"));
+            let constants = self.elf.sections().iter().filter(|s| s.name.starts_with(".rodata"));
             evidence.names_suffix = constants
                 .into_iter()
                 .any(|s| memchr::memmem::find(s.data, text.as_bytes()).is_some());

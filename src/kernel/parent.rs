@@ -152,7 +152,10 @@ impl<'t> Parent<'t> {
             Ok(None) if exported && table.named(name).is_empty() => {
                 return Err(Error::broken(
                     "contradiction",
-                    format!("'{name}' should be exported by {}, which does not have it", home.object),
+                    format!(
+                        "'{name}' should be exported by {}, which does not have it",
+                        home.object
+                    ),
                 )
                 .in_file(table.file())
                 .at_symbol(name)
