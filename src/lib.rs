@@ -159,8 +159,9 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
-    report.removed = check::removed_functions(&comparer);
-    let data = check::data(&comparer, &verdicts);
+    let (removed, data) =
+        rayon::join(|| check::removed_functions(&comparer), || check::data(&comparer, &verdicts));
+    report.removed = removed;
     report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.explain_noise {
         report.ignored = account::noise(&comparer, &verdicts);
@@ -249,10 +250,29 @@ fn judge(
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
-    check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
-    account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
-    account::check_states(comparer, &selection, &mut report.warnings)?;
+    let (sections, (accounts, states)) = rayon::join(
+        || check::check_sections(comparer, verdicts, &statuses, ignored, &selection),
+        || {
+            rayon::join(
+                || warned(|w| account::check(comparer, verdicts, &selection, job.drop_in, w)),
+                || warned(|w| account::check_states(comparer, &selection, w)),
+            )
+        },
+    );
+    // The first error counts, and what comes behind it is not told.
+    sections?;
+    for (warnings, result) in [accounts, states] {
+        report.warnings.extend(warnings);
+        result?;
+    }
     Ok((statuses, selection))
+}
+
+/// What a check warns of, and whether it passed.
+fn warned(check: impl FnOnce(&mut Vec<Error>) -> Result<()>) -> (Vec<Error>, Result<()>) {
+    let mut warnings = Vec::new();
+    let result = check(&mut warnings);
+    (warnings, result)
 }
 
 /// Describes the functions listed, `true` for changed ones, each with why it is there.

@@ -79,8 +79,8 @@ fn watch(total: u64, done: &Receiver<()>, look: &dyn Fn() -> (u64, &'static str)
     }
     loop {
         let (position, what) = look();
-        bar.set_message(what);
         bar.set_position(position);
+        bar.set_message(what);
         bar.tick();
         if !more(TICK) {
             break;
