@@ -224,6 +224,7 @@ impl Arch {
     }
 
     /// The relocation type with number `kind`.
+    #[inline]
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
         self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
             Error::broken("unknown-relocation", format!("unhandled rela type {kind}")).advise(

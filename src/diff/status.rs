@@ -94,12 +94,13 @@ impl Statuses {
             self.relocs[id] = Status::New;
             return Ok(());
         };
-        let (o, p) = (comparer.orig.layout.object.section(twin), layout.object.section(id));
-        let header = o.kind == p.kind
-            && o.flags == p.flags
-            && o.entsize == p.entsize
-            && (o.align == p.align || p.is_text());
+        let (orig, patched) = (comparer.orig.layout.object, layout.object);
+        let header = orig.section_kind(twin) == patched.section_kind(id)
+            && orig.section_flags(twin) == patched.section_flags(id)
+            && orig.section_entsize(twin) == patched.section_entsize(id)
+            && (orig.section_align(twin) == patched.section_align(id) || patched.is_text(id));
         if !header {
+            let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
                 "section-header-differs",
                 format!("{} section header details differ from {}", o.name, p.name),
@@ -111,7 +112,8 @@ impl Statuses {
             )));
         }
         // Descriptors of debug messages hold line numbers; `diff::states` compares the rest.
-        if self.is_shared(layout, id) || names::is_special_static_section(p.name) {
+        if self.is_shared(layout, id) || names::is_special_static_section(patched.section_name(id))
+        {
             return Ok(());
         }
         let verdict = named_verdict(comparer, verdicts, id);

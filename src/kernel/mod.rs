@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod btf;
+mod children;
 pub mod classes;
 mod cover;
 pub mod image;
@@ -15,6 +16,7 @@ pub mod names;
 pub mod noise;
 pub mod parent;
 pub mod pieces;
+mod prefixes;
 mod readelf;
 pub mod refs;
 pub mod relative;

@@ -5,6 +5,7 @@
 //! next place that anything refers to is the best bound there is, unless one function refers
 //! to both: it may read one thing in parts that another function reads as a whole.
 
+use super::classes::Traits;
 use super::layout::{Class, Layout};
 use super::names;
 use super::refs::Refs;
@@ -30,11 +31,7 @@ type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, usize)>);
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    name: &str,
-) -> bool {
+pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
@@ -42,13 +39,14 @@ pub(super) fn holds_nameless<S: Side>(
         Class::Table(index) => return TABLES[usize::from(index)].row == RowSize::ByExceptionTable,
         _ => false,
     };
-    data && layout.owner(section).is_none()
-        && (name.starts_with(".altinstr_")
-            || name.starts_with(".rodata")
-            || names::is_clang_unnamed(name)
-            || names::is_ubsan(name)
-            || object.members(section).is_empty()
-                && object.section_flags(section) & abi::SHF_WRITE == 0)
+    let writable = object.section_flags(section) & abi::SHF_WRITE != 0;
+    let constants = layout.traits[section].has(Traits::CONSTANTS);
+    // Where labels have types, what UBSAN prints has a name, which is only a number.
+    let is_numbered = || constants && writable && names::is_ubsan(object.section_name(section));
+    data && (layout.owner(section).is_none() || is_numbered())
+        && (constants
+            || layout.traits[section].has(Traits::UNNAMED)
+            || object.members(section).is_empty() && !writable)
 }
 
 /// Constants of one size: where a piece ends follows from where it is.

@@ -307,7 +307,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             return None;
         }
         let mut reach = self.map.byte(section, old.offset);
-        if self.are_interchangeable(section, &old, &new) {
+        if class != "type" && self.are_interchangeable(section, &old, &new) {
             reach = Reach { may: reach.must, noise: true, ..Reach::default() };
         }
         self.neighbours(section, [&old, &new], &mut reach);

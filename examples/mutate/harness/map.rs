@@ -317,6 +317,14 @@ impl<'o, 'd> Map<'o, 'd> {
             // Behind the only variable of its section.
             return Reach { unknown: true, ..Reach::default() };
         }
+        let variables = object
+            .members(section)
+            .iter()
+            .any(|&m| object.symbol_kind(m) == abi::STT_OBJECT && object.symbol(m).size > 0);
+        if named.is_none() && variables && header.flags & abi::SHF_WRITE != 0 {
+            // Filler between variables.
+            return Reach { unknown: true, ..Reach::default() };
+        }
         let (reaching, mut reach): (Vec<&Use>, Reach) = if header.flags & abi::SHF_STRINGS != 0 {
             let whole = |u: &&Use| {
                 let before = header.data.get(u.target as usize..at as usize);
