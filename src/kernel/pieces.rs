@@ -26,6 +26,10 @@ pub struct Pieces<S> {
 /// In so many parts at most a function reads one nameless thing.
 pub const MAX_PARTS: usize = 64;
 
+/// A place that is read: its section, and its offset with whether one reader of it also reads
+/// the place before.
+type Start<S> = (SectionId<S>, (u32, bool));
+
 /// A reference to nameless data: section and offset, and the entity it is in.
 type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, usize)>);
 
@@ -122,7 +126,7 @@ impl<S: Side> Pieces<S> {
 
 /// The places that are read, each with whether one reader of it also reads the place before,
 /// and the sections that have a single reader. `reads` is sorted.
-fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<(SectionId<S>, (u32, bool))>, Vec<SectionId<S>>) {
+fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<Start<S>>, Vec<SectionId<S>>) {
     let (mut starts, mut whole) = (Vec::new(), Vec::new());
     for of_section in reads.chunk_by(|a, b| a.0 == b.0) {
         let first = of_section[0].2;
