@@ -4,6 +4,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::compare::Comparer;
+use super::ignore::Ignored;
 use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
@@ -12,13 +13,32 @@ use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Class;
+use crate::kernel::names;
 
 /// Data sections that may be copied into a patch although they changed: once-only flags and
 /// counters of branches.
 const COPYABLE_DATA: [&str; 4] = [".data.unlikely", ".data..unlikely", ".data.once", ".data..once"];
 
-/// Fails unless ftrace can redirect every changed function.
-pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> Result<()> {
+/// What to do about changed code that only runs while the kernel boots. The optimiser changes
+/// such code along with other code, so in an object of many files it is only worth a warning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BootCode {
+    /// Refuse it in objects of one file, warn in linked ones.
+    #[default]
+    AsLinked,
+    /// Warn and go on.
+    Warn,
+    /// Refuse it.
+    Refuse,
+}
+
+/// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
+/// left to [`check_boot_only`].
+pub fn check_entries(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+    boot: BootCode,
+) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let object = patched.object;
     let mut details = Vec::new();
@@ -26,6 +46,7 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         if object.symbol_kind(id) != abi::STT_FUNC
             || statuses.symbols[id] != Status::Changed
             || patched.is_prefix(id)
+            || boot == BootCode::Warn && is_boot_code(comparer, id)
             || patched.parent(id).is_some_and(|p| statuses.symbols[p] == Status::Changed)
         {
             continue;
@@ -48,12 +69,17 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
 
-/// Fails when functions changed that only run while the kernel boots. In a linked object,
-/// which holds many files, the optimiser changes such functions along with others: that is
-/// only worth the warnings that are returned.
+fn is_boot_code(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> bool {
+    let object = comparer.patched.layout.object;
+    object.section_of(id).is_some_and(|s| names::is_init_section(object.section_name(s)))
+}
+
+/// Fails when functions changed that only run while the kernel boots, or returns warnings
+/// about them, as `boot` says.
 pub fn check_boot_only(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
+    boot: BootCode,
 ) -> Result<Vec<Error>> {
     let line = |&id: &SymbolId<Patched>| {
         let name = comparer.output_name(id);
@@ -63,7 +89,12 @@ pub fn check_boot_only(
         finding(comparer, id, text)
     };
     let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
-    if lines.is_empty() || comparer.patched.layout.is_linked() {
+    let warn = match boot {
+        BootCode::AsLinked => comparer.patched.layout.is_linked(),
+        BootCode::Warn => true,
+        BootCode::Refuse => false,
+    };
+    if lines.is_empty() || warn {
         return Ok(lines.into_iter().map(|line| Error::warning("boot-only", line)).collect());
     }
     Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
@@ -77,17 +108,26 @@ pub fn check_sections(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
+    ignored: &Ignored,
     selection: &Selection,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut details = Vec::new();
+    let boot: IndexSet<SectionId<Patched>, RandomState> =
+        selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
+        if ignored.sections.contains(&id) {
+            continue;
+        }
         if statuses.is_shared(layout, id) {
-            check_shared(comparer, verdicts, selection, id, &mut details);
+            check_shared(comparer, verdicts, ignored, selection, id, &mut details);
             continue;
         }
         let name = object.section_name(id);
+        if boot.contains(&id) {
+            continue;
+        }
         let included = selection.sections[id];
         let rela = object.rela_section(id).map(|r| object.section_name(r));
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
@@ -159,6 +199,7 @@ pub(super) fn finding(
 fn check_shared(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    ignored: &Ignored,
     selection: &Selection,
     section: SectionId<Patched>,
     details: &mut Vec<Finding>,
@@ -189,6 +230,9 @@ fn check_shared(
             }
             continue;
         };
+        if ignored.functions.contains(&symbol) {
+            continue;
+        }
         let symbol_name = comparer.output_name(symbol);
         let included = selection.has(section, entity.start);
         if included && writable && !COPYABLE_DATA.contains(&name) {

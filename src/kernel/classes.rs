@@ -72,6 +72,11 @@ impl Packed {
     }
 }
 
+/// Sections of constants, or of alternative instructions.
+fn holds_constants(name: &str) -> bool {
+    name.starts_with(".rodata") || name.starts_with(".altinstr_") || names::is_ubsan(name)
+}
+
 /// Sections that are looked up by name.
 pub(super) fn is_looked_up(name: &str) -> bool {
     name.starts_with(".kpatch.")
@@ -129,9 +134,7 @@ impl Traits {
             (Self::UNNAMED, &names::is_clang_unnamed),
             (Self::SPECIAL, &names::is_special_static_section),
             (Self::ONCE, &names::is_once_section),
-            (Self::CONSTANTS, &|n| {
-                n.starts_with(".rodata") || n.starts_with(".altinstr_") || names::is_ubsan(n)
-            }),
+            (Self::CONSTANTS, &holds_constants),
             (Self::LISTED, &|n| !is_ordinary(n)),
         ];
         for (bit, test) in tests {
