@@ -155,6 +155,53 @@ fn refusals_have_codes_and_functions() {
 }
 
 #[test]
+fn refusals_and_warnings_have_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(objects) = pair("row-new", folder.path()) else { return };
+    let refusal = &document(&objects, &[], 2)["objects"][0]["refusals"][0];
+    assert_eq!(refusal["section"], "step_table", "{refusal}");
+    assert_eq!(refusal["symbol"], "step_row", "{refusal}");
+    assert_eq!(refusal["offset"], 0, "{refusal}");
+    let Some(objects) = pair("export-and-change", folder.path()) else { return };
+    let warning = &document(&objects, &[], 0)["objects"][0]["warnings"][0];
+    assert_eq!(warning["code"], "export-changed", "{warning}");
+    assert_eq!(warning["section"], ".export_symbol", "{warning}");
+    let Some(objects) = pair("ratelimit-and-change", folder.path()) else { return };
+    let warning = &document(&objects, &[], 0)["objects"][0]["warnings"][0];
+    assert_eq!(warning["code"], "live-state-initialiser", "{warning}");
+    assert!(warning["symbol"].is_string() && warning["offset"].is_u64(), "{warning}");
+}
+
+#[test]
+fn the_drop_in_refuses_what_nothing_explains() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = [
+        ("unknown-table", "unexplained-change"),
+        ("unknown-table-new", "unexplained-change"),
+        ("row-new", "unexplained-change"),
+        ("row-removed", "unexplained-change"),
+        ("initcall-new", "unexplained-change"),
+        ("assembly-code", "unexplained-change"),
+        ("ratelimit-alone", "live-state-initialiser"),
+    ];
+    for (case, code) in refused {
+        let Some([orig, patched]) = pair(case, folder.path()) else { return };
+        let (orig, patched) = (std::fs::read(orig).unwrap(), std::fs::read(patched).unwrap());
+        let job = klp_diff::Job {
+            orig: klp_diff::Input { name: "orig.o", data: &orig },
+            patched: klp_diff::Input { name: "patched.o", data: &patched },
+            parent: None,
+            sizes: klp_diff::kernel::tables::StructSizes::new(Vec::new(), false),
+            drop_in: true,
+            klp_arch: false,
+        };
+        let error = klp_diff::run(&job, &mut klp_diff::report::Report::default()).unwrap_err();
+        assert_eq!(error.code(), code, "{case}: {error}");
+        assert_eq!(error.class(), klp_diff::error::Class::Refused, "{case}: {error}");
+    }
+}
+
+#[test]
 fn a_broken_file_is_a_refusal_with_exit_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.o");

@@ -436,6 +436,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             if is_section_symbol(patched, b.symbol)
                 || patched.is_label(b.symbol)
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
+                || names::is_ubsan(patched.object.section_name(p_section))
             {
                 return self.same_piece((o_section, o_at), (p_section, p_at), open);
             }

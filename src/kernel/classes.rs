@@ -111,7 +111,8 @@ impl Traits {
     pub const SPECIAL: u8 = 16;
     /// Local objects in the section are special statics.
     pub const ONCE: u8 = 32;
-    /// Its name says that the section holds constants or alternative instructions.
+    /// Its name says that the section holds constants, alternative instructions, or what
+    /// UBSAN prints.
     pub const CONSTANTS: u8 = 64;
     /// Its name is none of [`ORDINARY`].
     pub const LISTED: u8 = 128;

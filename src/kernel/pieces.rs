@@ -7,6 +7,7 @@
 
 use super::classes::Traits;
 use super::layout::{Class, Layout};
+use super::names;
 use super::refs::Refs;
 use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
@@ -25,6 +26,10 @@ pub struct Pieces<S> {
 /// In so many parts at most a function reads one nameless thing.
 pub const MAX_PARTS: usize = 64;
 
+/// A place that is read: its section, and its offset with whether one reader of it also reads
+/// the place before.
+type Start<S> = (SectionId<S>, (u32, bool));
+
 /// A reference to nameless data: section and offset, and the entity it is in.
 type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, usize)>);
 
@@ -38,11 +43,14 @@ pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: Secti
         Class::Table(index) => return TABLES[usize::from(index)].row == RowSize::ByExceptionTable,
         _ => false,
     };
-    data && layout.owner(section).is_none()
-        && (layout.traits[section].has(Traits::CONSTANTS)
+    let writable = object.section_flags(section) & abi::SHF_WRITE != 0;
+    let constants = layout.traits[section].has(Traits::CONSTANTS);
+    // Where labels have types, what UBSAN prints has a name, which is only a number.
+    let is_numbered = || constants && writable && names::is_ubsan(object.section_name(section));
+    data && (layout.owner(section).is_none() || is_numbered())
+        && (constants
             || layout.traits[section].has(Traits::UNNAMED)
-            || object.members(section).is_empty()
-                && object.section_flags(section) & abi::SHF_WRITE == 0)
+            || object.members(section).is_empty() && !writable)
 }
 
 /// Constants of one size: where a piece ends follows from where it is.
@@ -118,7 +126,7 @@ impl<S: Side> Pieces<S> {
 
 /// The places that are read, each with whether one reader of it also reads the place before,
 /// and the sections that have a single reader. `reads` is sorted.
-fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<(SectionId<S>, (u32, bool))>, Vec<SectionId<S>>) {
+fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<Start<S>>, Vec<SectionId<S>>) {
     let (mut starts, mut whole) = (Vec::new(), Vec::new());
     for of_section in reads.chunk_by(|a, b| a.0 == b.0) {
         let first = of_section[0].2;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use klp_diff::elf::abi;
-use klp_diff::elf::ids::Id;
+use klp_diff::elf::ids::{Id, SymbolId};
 use klp_diff::elf::object::{Object, Reloc};
 use klp_diff::kernel::layout::Class;
 use klp_diff::kernel::names;
@@ -19,6 +19,8 @@ pub struct Mutation {
     pub bytes: Vec<u8>,
     pub text: String,
     pub reach: Reach,
+    /// The table that a row was changed in.
+    pub table: Option<&'static str>,
 }
 
 pub const CLASSES: [&str; 16] = [
@@ -183,6 +185,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             bytes: self.flipped(section, at, value),
             text: format!("{}: {old:02x} -> {value:02x}", self.show(section, at)),
             reach: self.map.byte(section, at),
+            table: None,
         })
     }
 
@@ -304,12 +307,25 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             return None;
         }
         let mut reach = self.map.byte(section, old.offset);
-        if class == "sibling target" && self.is_noise_sibling(&old) {
+        if class != "type" && self.are_interchangeable(section, &old, &new) {
             reach = Reach { may: reach.must, noise: true, ..Reach::default() };
         }
         self.neighbours(section, [&old, &new], &mut reach);
         let text = format!("{}: {}", self.show(section, old.offset), self.both(&old, &new));
-        Some(Mutation { class, bytes: self.with_reloc(section, &old, &new)?, text, reach })
+        reach.state = [&old, &new].iter().any(|r| self.is_state(section, r));
+        Some(Mutation {
+            class,
+            bytes: self.with_reloc(section, &old, &new)?,
+            text,
+            reach,
+            table: None,
+        })
+    }
+
+    /// Whether a reference leads to a static variable of a function.
+    fn is_state(&self, section: Section, reloc: &Reloc<P>) -> bool {
+        let refs = Refs::new(self.map.layout, section);
+        refs.resolve(reloc).is_ok_and(|r| self.map.layout.is_static_local(r.symbol))
     }
 
     /// Where nameless data ends is known only from references: neighbours may be named.
@@ -325,9 +341,15 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         }
     }
 
-    /// Variables whose copies are interchangeable by design, but for their content.
-    fn is_noise_sibling(&self, old: &Reloc<P>) -> bool {
-        self.map.layout.is_special_static(old.symbol)
+    /// Variables that macros define once per use: the copies are interchangeable by design,
+    /// but for their content.
+    fn are_interchangeable(&self, section: Section, old: &Reloc<P>, new: &Reloc<P>) -> bool {
+        let refs = Refs::new(self.map.layout, section);
+        let (Ok(a), Ok(b)) = (refs.resolve(old), refs.resolve(new)) else { return false };
+        let name = |r: SymbolId<P>| self.object().symbol_name(r);
+        self.map.layout.is_special_static(a.symbol)
+            && self.map.layout.is_special_static(b.symbol)
+            && names::same(name(a.symbol), name(b.symbol))
     }
 
     fn both(&self, old: &Reloc<P>, new: &Reloc<P>) -> String {
@@ -415,7 +437,8 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             old.offset,
             self.both(&old, &new)
         );
-        Some(Mutation { class, bytes: self.with_reloc(section, &old, &new)?, text, reach })
+        let bytes = self.with_reloc(section, &old, &new)?;
+        Some(Mutation { class, bytes, text, reach, table: Some(kind.section) })
     }
 
     fn string(&self, random: &mut Random) -> Option<Mutation> {
@@ -436,6 +459,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             bytes: self.flipped(section, at, value),
             text: format!("{}: {old:02x} -> {value:02x}", self.show(section, at)),
             reach,
+            table: None,
         })
     }
 
@@ -496,6 +520,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             bytes: self.flipped(section, at, value),
             text: format!("{}: {old:02x} -> {value:02x}", self.show(section, at)),
             reach,
+            table: self.map.row_kind(section).map(|(kind, _)| kind.section),
         })
     }
 
@@ -527,6 +552,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
             bytes: self.with_reloc(section, &old, &new)?,
             text,
             reach,
+            table: None,
         })
     }
 }

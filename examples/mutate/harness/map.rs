@@ -27,7 +27,7 @@ const fn kind(section: &'static str, size: &'static str, code: u64) -> RowKind {
 }
 
 /// From the kernel's headers; `=N` is a fixed size.
-pub static ROWS: [RowKind; 15] = [
+pub static ROWS: [RowKind; 18] = [
     RowKind {
         section: "__bug_table",
         size: "BUG_STRUCT_SIZE",
@@ -47,7 +47,10 @@ pub static ROWS: [RowKind; 15] = [
     kind("__lwsync_fixup", "=8", 0),
     kind("__barrier_nospec_fixup", "=8", 0),
     kind(".s390_return_mem", "=4", 0),
+    kind(".s390_return_reg", "=4", 0),
     kind(".s390_indirect_branches", "=4", 0),
+    kind(".s390_indirect_call", "=4", 0),
+    kind(".s390_indirect_jump", "=4", 0),
 ];
 
 /// Tables that follow from the code or are made anew, and so never count by themselves.
@@ -79,6 +82,9 @@ pub struct Reach {
     pub unknown: bool,
     /// By design it says nothing.
     pub noise: bool,
+    /// Refusing is right as well: a function uses another's static variable, which no compiler
+    /// writes, and the state of the variable cannot be followed.
+    pub state: bool,
 }
 
 impl Reach {
@@ -92,6 +98,7 @@ impl Reach {
         self.loud |= other.loud;
         self.unknown |= other.unknown;
         self.noise |= other.noise;
+        self.state |= other.state;
     }
 }
 
@@ -276,10 +283,14 @@ impl<'o, 'd> Map<'o, 'd> {
         if header.flags & abi::SHF_ALLOC == 0
             || matches!(self.layout.class(section), Class::Noise(_) | Class::Debug)
             || FOLLOWS.contains(&header.name)
-            // What UBSAN prints about a failed check, lines among it.
-            || header.name.contains("Lubsan")
+            // Line and column of a failed check.
+            || header.name.contains("Lubsan_data") && (8..16).contains(&at)
         {
             return Reach { noise: true, ..Reach::default() };
+        }
+        if header.name.contains("Lubsan_data") && (24..32).contains(&at) {
+            // Line and column of an attribute, or something else.
+            return Reach { unknown: true, ..Reach::default() };
         }
         if let Some(function) = self.function(section, at) {
             return Reach::of(function);
@@ -304,6 +315,14 @@ impl<'o, 'd> Map<'o, 'd> {
         let owned = self.layout.owner(section).map(|o| object.symbol(o));
         if named.is_none() && owned.is_some_and(|o| o.value + o.size <= at) {
             // Behind the only variable of its section.
+            return Reach { unknown: true, ..Reach::default() };
+        }
+        let variables = object
+            .members(section)
+            .iter()
+            .any(|&m| object.symbol_kind(m) == abi::STT_OBJECT && object.symbol(m).size > 0);
+        if named.is_none() && variables && header.flags & abi::SHF_WRITE != 0 {
+            // Filler between variables.
             return Reach { unknown: true, ..Reach::default() };
         }
         let (reaching, mut reach): (Vec<&Use>, Reach) = if header.flags & abi::SHF_STRINGS != 0 {

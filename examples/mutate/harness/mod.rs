@@ -9,6 +9,7 @@ pub mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use klp_diff::elf::abi;
 use klp_diff::error::Class as ErrorClass;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
@@ -107,7 +108,7 @@ pub fn judge(reach: &Reach, unpatchable: bool, answer: &Answer) -> Outcome {
         Answer::Refused(_) | Answer::Broken(_) => {
             if reach.must.is_empty() && !reach.loud && !reach.unknown {
                 Outcome::FalseAlarm
-            } else if reach.loud || reach.unknown || unpatchable {
+            } else if reach.loud || reach.unknown || reach.state || unpatchable {
                 Outcome::RightlyRefused
             } else {
                 Outcome::Refused
@@ -120,6 +121,8 @@ pub fn judge(reach: &Reach, unpatchable: bool, answer: &Answer) -> Outcome {
 #[derive(Default)]
 pub struct Tally {
     pub counts: BTreeMap<&'static str, BTreeMap<Outcome, usize>>,
+    /// The same of mutated rows, by table; they are counted by class as well.
+    pub tables: BTreeMap<&'static str, BTreeMap<Outcome, usize>>,
     pub bad: Vec<String>,
     pub objects: usize,
 }
@@ -147,7 +150,7 @@ impl Tally {
             "{:24}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
             "class", "reported", "refused", "rightly", "missed", "alarms", "quiet"
         );
-        for (class, counts) in &self.counts {
+        for (class, counts) in self.counts.iter().chain(&self.tables) {
             let cells: String =
                 columns.iter().map(|c| format!("{:>10}", counts.get(c).unwrap_or(&0))).collect();
             println!("{class:24}{cells}");
@@ -241,10 +244,17 @@ pub fn run_all(subjects: &[subjects::Subject], count: usize, seed: u64, tally: &
                     }
                     other => other,
                 };
-                let unpatchable = change::has_unpatchable(&map, &mutation.reach.must);
+                // Objects for ppc64 that were not compiled for kpatch cannot be patched.
+                let sibling_call = object.header().machine == abi::EM_PPC64
+                    && matches!(&answer, Answer::Broken(text) if text.starts_with("sibling-call"));
+                let unpatchable =
+                    sibling_call || change::has_unpatchable(&map, &mutation.reach.must);
                 let outcome = judge(&mutation.reach, unpatchable, &answer);
                 if matches!(outcome, Outcome::Missed | Outcome::FalseAlarm) {
                     keep(&subject.bytes, &mutation.bytes);
+                }
+                if let Some(table) = mutation.table {
+                    *tally.tables.entry(table).or_default().entry(outcome).or_default() += 1;
                 }
                 tally.add(mutation.class, outcome, || {
                     format!(
