@@ -22,10 +22,11 @@ use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
+use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check};
-use elf::ids::{Orig, Patched};
+use elf::ids::{Orig, Patched, SymbolId};
 use elf::object::Object;
 use elf::out::OutObject;
 use error::{Error, Result};
@@ -41,6 +42,8 @@ use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Resolver, Sympos, Target};
 use patch::siblings::check_sibling_calls;
+use rayon::prelude::*;
+use report::progress::Step;
 use report::{Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
@@ -87,17 +90,38 @@ pub struct Job<'a> {
 /// when the run then fails. `Ok(None)` means that there is nothing to write: nothing
 /// changed (the report is empty), or no parent was given.
 pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
-    let (orig, patched) = rayon::join(
-        || Object::<Orig>::parse(job.orig.name, job.orig.data),
-        || Object::<Patched>::parse(job.patched.name, job.patched.data),
+    report.progress.enter(Step::Read);
+    let ((orig, patched), table) = rayon::join(
+        || {
+            rayon::join(
+                || Object::<Orig>::parse(job.orig.name, job.orig.data),
+                || Object::<Patched>::parse(job.patched.name, job.patched.data),
+            )
+        },
+        || job.parent.map(|files| read_table(&files)),
     );
     let (orig, patched) = (orig?, patched?);
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
-    let target = job.parent.map(|files| read_parent(job, &files, &orig)).transpose()?;
+    report.progress.enter(Step::Correlate);
+    // None of these needs another's result.
+    let (halves, (pairing, target)) = rayon::join(
+        || rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes)),
+        || {
+            rayon::join(
+                || pair_up(job, &orig, &patched),
+                || {
+                    let known = job.parent.zip(table);
+                    known
+                        .map(|(files, table)| find_original(job, &files, table?, &orig))
+                        .transpose()
+                },
+            )
+        },
+    );
     let (parent, found) =
-        target.map_or((None, None), |(parent, found)| (Some(parent), Some(found)));
+        target?.map_or((None, None), |(parent, found)| (Some(parent), Some(found)));
     let target = parent.as_ref().zip(found).map(|(parent, (blocks, live))| Target {
         parent,
         blocks,
@@ -106,23 +130,19 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         klp_arch: job.klp_arch,
     });
 
-    let mut twins = correlate(&orig, &patched);
-    let uncorrelated = correlate_statics(&orig, &patched, &mut twins)?;
+    let (twins, uncorrelated) = pairing?;
     report
         .warnings
         .extend(uncorrelated.map(|w| error::Error::refused("static-local-uncorrelated", w)));
-    if job.drop_in {
-        borrow_names(&orig, &patched, &mut twins);
-    }
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
 
-    let (orig, patched) =
-        rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes));
-    let (orig, patched) = (orig?, patched?);
+    let (orig, patched) = (halves.0?, halves.1?);
+    report.progress.enter(Step::Compare);
     let comparer =
         Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
+    report.progress.enter(Step::Select);
     report.removed = check::removed_functions(&comparer);
     let data = check::data(&comparer, &verdicts);
     report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
@@ -132,15 +152,16 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 
     let selected = judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report);
     if report.functions.is_empty() && selected.is_err() {
-        for (id, changed) in check::differing_functions(&comparer, &verdicts) {
-            report.functions.push(function(&comparer, id, changed, Vec::new())?);
-        }
+        let differing = check::differing_functions(&comparer, &verdicts);
+        let because = |_| Vec::new();
+        report.functions = functions(&comparer, differing, because)?;
     }
     let (statuses, selection) = selected?;
     if selection.effect.is_empty() {
         return Ok(None);
     }
 
+    report.progress.enter(Step::Build);
     check_sibling_calls(&comparer, &statuses)?;
 
     let resolver =
@@ -195,10 +216,9 @@ fn judge(
     )?;
 
     report.messages.extend(selection.messages.iter().cloned());
-    for (id, changed) in check::functions(comparer, &statuses, &selection) {
-        let because = check::included_because(comparer, &selection, id);
-        report.functions.push(function(comparer, id, changed, because)?);
-    }
+    let listed = check::functions(comparer, &statuses, &selection);
+    let because = |id| check::included_because(comparer, &selection, id);
+    report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
@@ -210,9 +230,22 @@ fn judge(
     Ok((statuses, selection))
 }
 
+/// Describes the functions listed, `true` for changed ones, each with why it is there.
+fn functions(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    listed: Vec<(SymbolId<Patched>, bool)>,
+    because: impl Fn(SymbolId<Patched>) -> Vec<(String, String)> + Sync,
+) -> Result<Vec<Function>> {
+    let told: Vec<Result<Function>> = listed
+        .into_par_iter()
+        .map(|(id, changed)| function(comparer, id, changed, because(id)))
+        .collect();
+    told.into_iter().collect()
+}
+
 fn function(
     comparer: &Comparer<'_, '_, '_, '_>,
-    id: elf::ids::SymbolId<elf::ids::Patched>,
+    id: SymbolId<Patched>,
     changed: bool,
     included_because: Vec<(String, String)>,
 ) -> Result<Function> {
@@ -226,25 +259,49 @@ fn function(
 
 type Known<'a> = (Parent<'a>, (Blocks, Option<Live<'a>>));
 
-fn read_parent<'a>(
+/// Pairs the symbols and sections of both objects; also a warning about a static local.
+fn pair_up(
+    job: &Job<'_>,
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+) -> Result<(Twins, Option<String>)> {
+    let mut twins = correlate(orig, patched);
+    let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    if job.drop_in {
+        borrow_names(orig, patched, &mut twins);
+    }
+    Ok((twins, uncorrelated))
+}
+
+/// Reads what describes the parent.
+fn read_table<'a>(files: &ParentFiles<'a>) -> Result<(ParentTable<'a>, Symvers<'a>)> {
+    let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
+    let table = match files.image {
+        Some(image) => image.table()?,
+        None => ParentTable::parse(files.symtab.name, files.symtab.data)?,
+    };
+    Ok((table, symvers))
+}
+
+/// Finds the original object in the parent.
+fn find_original<'a>(
     job: &Job<'_>,
     files: &ParentFiles<'a>,
+    (table, symvers): (ParentTable<'a>, Symvers<'a>),
     orig: &Layout<'_, '_, Orig>,
 ) -> Result<Known<'a>> {
-    let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
     let named = |e: error::Error| e.in_file(job.orig.name);
+    let matched = match_blocks(orig.object, &table);
     let Some(image) = files.image else {
-        let table = ParentTable::parse(files.symtab.name, files.symtab.data)?;
-        let blocks = match_blocks(orig.object, &table).map_err(named)?;
-        return Ok((Parent::new(files.name, table, symvers), (blocks, None)));
+        return Ok((Parent::new(files.name, table, symvers), (matched.map_err(named)?, None)));
     };
-    let table = image.table()?;
-    let (blocks, no_blocks) = match match_blocks(orig.object, &table) {
+    let (blocks, no_blocks) = match matched {
         Ok(blocks) => (blocks, None),
         // The code may tell what the FILE symbols do not.
         Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
     };
     let matched = match_image(orig, image, &table)?;
     let live = Live { image, matched, no_blocks };
-    Ok((Parent::new(files.name, table, symvers), (blocks, Some(live))))
+    let parent = Parent::new(files.name, table, symvers).with_neighbours(&image.neighbours);
+    Ok((parent, (blocks, Some(live))))
 }

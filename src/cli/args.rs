@@ -37,7 +37,7 @@ pub struct Args {
     pub symtab: Option<PathBuf>,
 
     /// Linked kernel (vmlinux) or module (NAME.ko) that runs, also compressed or of a debug package: instead of
-    /// --symtab; may be repeated, the one of --object counts
+    /// --symtab; may be repeated: that of --object is patched, the others tell what it refers to
     #[arg(long, value_name = "[OBJ=]FILE")]
     pub image: Vec<String>,
 
@@ -65,6 +65,11 @@ pub struct Args {
     /// Say which differing bytes were judged noise, and by which rule
     #[arg(long)]
     pub explain_noise: bool,
+
+    /// Threads to use; the result is the same on any number of them [default: one for each
+    /// processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
 
     /// Size of a kernel struct in bytes, such as BUG_STRUCT_SIZE=12; may be repeated. The
     /// environment variables of these names count, too

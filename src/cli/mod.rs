@@ -11,6 +11,7 @@ mod module;
 mod pair;
 mod tree;
 mod verify_orig;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -9,6 +9,7 @@ use clap::Parser;
 
 use super::pair::struct_sizes;
 use super::verify_orig::ImageArg;
+use super::wait::{Bar, use_threads};
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
@@ -98,6 +99,11 @@ struct Args {
     #[arg(long = "struct", value_name = "NAME=N")]
     structs: Vec<String>,
 
+    /// Threads to use; the result is the same on any number of them [default: one for each
+    /// processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+
     /// Build in this folder, which must be empty, and keep it
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -109,6 +115,7 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
+    use_threads(args.jobs);
     match Request::new(&args) {
         Ok(request) => request.run().unwrap_or_else(|error| fail(&error)),
         Err(usage) => wrong_usage(&usage),
@@ -262,7 +269,9 @@ impl<'a> Request<'a> {
                 klp_arch: false,
             };
             let mut report = Report::default();
+            let bar = Bar::steps(&report.progress);
             let result = crate::run(&job, &mut report);
+            drop(bar);
             super::pair::print(&report, false);
             let output = result?;
             orig.check_unchanged()?;

@@ -3,7 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+use rayon::prelude::*;
+
 use super::verify_orig::ImageArg;
+use super::wait::{Bar, use_threads};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
@@ -26,6 +31,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     }
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
+    use_threads(args.jobs);
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
         (false, false) => {}
@@ -35,7 +41,9 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
         ..Report::default()
     };
+    let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
+    drop(bar);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
             .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));
@@ -121,6 +129,8 @@ pub(super) fn print(report: &Report, to_stderr: bool) {
 pub(super) struct Target {
     object: String,
     file: Option<PathBuf>,
+    /// Images of other objects of the same kernel.
+    others: Vec<ImageArg>,
 }
 
 impl Target {
@@ -137,18 +147,23 @@ impl Target {
         };
         if args.symtab.is_some() {
             return match images.first() {
-                None => Ok(Target { object, file: args.symtab.clone() }),
+                None => {
+                    Ok(Target { object, file: args.symtab.clone(), others: Vec::new() })
+                },
                 Some(_) => Err("--symtab and --image exclude each other".into()),
             };
         }
-        let named = !images.is_empty();
-        images.retain(|image| image.object == object);
-        match images.len() {
-            0 if named => {
-                Err(format!("no --image is that of --object {object}: write {object}=FILE"))
+        let mut seen: IndexSet<&str, RandomState> = IndexSet::default();
+        if let Some(twice) = images.iter().find(|image| !seen.insert(&image.object)) {
+            return Err(format!("several --image are that of {}", twice.object));
+        }
+        match images.iter().position(|image| image.object == object) {
+            Some(at) => {
+                let file = Some(images.swap_remove(at).path);
+                Ok(Target { object, file, others: images })
             }
-            0 | 1 => Ok(Target { object, file: images.pop().map(|image| image.path) }),
-            _ => Err(format!("several --image are that of {object}")),
+            None if images.is_empty() => Ok(Target { object, file: None, others: images }),
+            None => Err(format!("no --image is that of --object {object}: write {object}=FILE")),
         }
     }
 }
@@ -168,6 +183,7 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
 pub(super) struct Kernel<'t> {
     target: &'t Target,
     parent: Option<Image>,
+    others: Vec<Image>,
     symvers: Option<Image>,
 }
 
@@ -177,6 +193,11 @@ impl<'t> Kernel<'t> {
         Ok(Kernel {
             target,
             parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
+            others: target
+                .others
+                .par_iter()
+                .map(|other| Image::open_unpacked(&other.path))
+                .collect::<Result<_>>()?,
             symvers: args.symvers.as_deref().map(Image::open_any).transpose()?,
         })
     }
@@ -198,6 +219,7 @@ impl<'t> Kernel<'t> {
         let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
         let image = self.parent.as_ref().filter(|file| is_elf(file));
         let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
+        let image = image.map(|image| self.with_others(image)).transpose()?;
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -222,11 +244,28 @@ impl<'t> Kernel<'t> {
             klp_arch: false,
         };
         let output = crate::run(&job, report)?;
-        for file in [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten() {
+        let files = [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten();
+        for file in files.chain(&self.others) {
             file.check_unchanged()?;
         }
         let flavored = output.map(|object| in_flavor(object, args.flavor));
         flavored.transpose().map_err(|e| e.in_file(&*patched_name))
+    }
+}
+
+impl<'t> Kernel<'t> {
+    /// Adds the other images.
+    fn with_others<'i>(&'i self, mut image: KernelImage<'i>) -> Result<KernelImage<'i>> {
+        let files: Vec<(&ImageArg, &Image)> = self.target.others.iter().zip(&self.others).collect();
+        let parse = |&(arg, file): &(&'i ImageArg, &'i Image)| {
+            let shown = arg.path.display().to_string();
+            KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
+        };
+        let others: Vec<_> = files.par_iter().map(parse).collect::<Result<_>>()?;
+        for (arg, other) in &others {
+            image.add_neighbour(&arg.object, other)?;
+        }
+        Ok(image)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::pair::{Kernel, Target};
+use super::wait::{Bar, Count};
 use super::{Args, Exit, complain, fail};
 use crate::diff::identity::{Identity, pair};
 use crate::elf::abi;
@@ -45,18 +46,19 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Exit> {
     let (orig, patched) = rayon::join(|| members(&args.orig), || members(&args.patched));
     let (orig, patched) = (orig?, patched?);
     let (pairs, added, removed) = changed_pairs(&orig, &patched)?;
-    let bar = progress(pairs.len() as u64);
+    let done = Count::default();
+    let bar = Bar::count(pairs.len() as u64, "pairs", &done);
     let mut outcomes: Vec<Outcome> = pairs
         .par_iter()
         .map(|&(o, p)| {
             let mut report = Report::default();
             let images = [&orig[o].image, &patched[p].image];
             let result = kernel.compare(args, images, sizes, &mut report);
-            bar.inc(1);
+            done.inc();
             Outcome { path: patched[p].path.clone(), report, result }
         })
         .collect();
-    bar.finish_and_clear();
+    drop(bar);
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
     for member in removed {
         complain(&format!("removed object: {}", orig[member].path));
@@ -205,13 +207,6 @@ fn is_relocatable(bytes: &[u8]) -> bool {
         _ => return false,
     };
     bytes.starts_with(b"\x7fELF") && kind == abi::ET_REL
-}
-
-/// A bar on terminals, for work that takes longer than a second.
-fn progress(pairs: u64) -> indicatif::ProgressBar {
-    let bar = indicatif::ProgressBar::new(pairs);
-    bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(2));
-    bar
 }
 
 /// Prints a line of the result.

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
+use super::wait::{Bar, Count, use_threads};
 use super::{Exit, fail, parse, wrong_usage};
 use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::Orig;
@@ -38,6 +39,11 @@ struct Args {
     /// Also name the functions that the image does not have and those that BOLT rewrote
     #[arg(short, long)]
     verbose: bool,
+
+    /// Threads to use; the result is the same on any number of them [default: one for each
+    /// processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 
     /// Objects of the original build; a folder stands for all .o files below it
     #[arg(value_name = "ORIG", required = true)]
@@ -79,6 +85,7 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
+    use_threads(args.jobs);
     let images: std::result::Result<Vec<ImageArg>, String> =
         args.image.iter().map(|text| ImageArg::parse(text)).collect();
     match images {
@@ -155,8 +162,17 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         loaded.push((image, table));
     }
     let originals = objects(&args.originals)?;
-    let findings: Vec<Result<Finding>> =
-        originals.par_iter().map(|path| look_at(path, &loaded)).collect();
+    let done = Count::default();
+    let bar = Bar::count(originals.len() as u64, "objects", &done);
+    let findings: Vec<Result<Finding>> = originals
+        .par_iter()
+        .map(|path| {
+            let finding = look_at(path, &loaded);
+            done.inc();
+            finding
+        })
+        .collect();
+    drop(bar);
     let strong: IndexSet<&str, RandomState> =
         findings.iter().flatten().flat_map(|f| f.strong.iter().map(String::as_str)).collect();
     let mut total = Counts::default();

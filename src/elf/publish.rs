@@ -1,9 +1,11 @@
 //! Writing an object to disk so that either the whole checked file is there, or nothing.
 
 use std::fs::Permissions;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
 
 use super::out::OutObject;
 use super::verify::verify;
@@ -44,11 +46,12 @@ fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
         })?;
     file.write_all(&bytes)
         .map_err(|e| unwritable("cannot write", &e).advise("is the disk full?"))?;
-    let mut stored = Vec::with_capacity(bytes.len());
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut stored))
-        .map_err(|e| unwritable("cannot read back", &e))?;
+    drop(bytes);
+    // SAFETY: the map is private and read-only, and nobody else knows the file's name.
+    let stored =
+        unsafe { Mmap::map(file.as_file()) }.map_err(|e| unwritable("cannot read back", &e))?;
     verify(object, &stored)?;
+    drop(stored);
     file.persist(&target).map_err(|e| unwritable("cannot replace the file", &e.error))?;
     Ok(())
 }

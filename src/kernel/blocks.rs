@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
 use crate::elf::ids::{Id, IdVec, Side, SymbolId};
@@ -119,63 +120,79 @@ pub fn match_blocks<'d, S: Side>(
     if !table.knows_files() {
         return Ok(result);
     }
-    let mut matcher = Matcher { table, prints: IndexMap::default() };
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();
-    for (i, &file) in files.iter().enumerate() {
-        let end = files.get(i + 1).map_or(object.symbol_count(), |next| next.index());
-        let members = || (file.index() + 1..end).map(SymbolId::new);
-        let symbols = members().map(|id| object.symbol(id));
-        let locals = Locals(
-            symbols
+    let prints = prints(table, files.iter().map(|&file| object.symbol_name(file)));
+    let found: Vec<Result<BlockId>> = (0..files.len())
+        .into_par_iter()
+        .map(|i| {
+            let symbols = members(object, &files, i).map(|id| object.symbol(id));
+            let locals = symbols
                 .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
-                .map(|s| (s.kind, s.name))
-                .collect(),
-        );
-        let block = matcher
-            .find(object.symbol_name(file), &locals)
-            .map_err(|e| e.in_file(object.file()))?;
-        for id in members() {
+                .map(|s| (s.kind, s.name));
+            find(table, &prints, object.symbol_name(files[i]), &Locals(locals.collect()))
+        })
+        .collect();
+    for (i, block) in found.into_iter().enumerate() {
+        let block = block.map_err(|e| e.in_file(object.file()))?;
+        for id in members(object, &files, i) {
             result[id] = Some(block);
         }
     }
     Ok(result)
 }
 
-type Prints = IndexMap<u64, Vec<BlockId>, RandomState>;
-
-struct Matcher<'p, 't, 'd> {
-    table: &'p ParentTable<'t>,
-    /// Blocks of each FILE name asked for, by fingerprint.
-    prints: IndexMap<&'d str, Prints, RandomState>,
+/// The symbols behind FILE symbol `i` up to the next one.
+fn members<S: Side>(
+    object: &Object<'_, S>,
+    files: &[SymbolId<S>],
+    i: usize,
+) -> impl Iterator<Item = SymbolId<S>> + use<S> {
+    let end = files.get(i + 1).map_or(object.symbol_count(), |next| next.index());
+    (files[i].index() + 1..end).map(SymbolId::new)
 }
 
-impl<'d> Matcher<'_, '_, 'd> {
-    fn find(&mut self, file: &'d str, locals: &Locals<'_>) -> Result<BlockId> {
-        let table = self.table;
-        let prints = self.prints.entry(file).or_insert_with(|| {
-            let mut prints = Prints::default();
-            for &block in table.blocks_named(file) {
-                let print = Locals::of_block(table.block_entries(block)).fingerprint();
-                prints.entry(print).or_default().push(block);
-            }
-            prints
-        });
-        let alike = prints.get(&locals.fingerprint()).map_or(&[][..], Vec::as_slice);
-        let mut fitting = alike.iter().copied().filter(|&block| {
-            let parent = Locals::of_block(table.block_entries(block));
-            locals.lacks(&parent).next().is_none() && locals.misses(&parent).next().is_none()
-        });
-        let Some(block) = fitting.next() else {
-            return Err(not_found(file, locals, table));
-        };
-        if locals.required().next().is_some()
-            && let Some(other) = fitting.next()
-        {
-            return Err(two_found(file, [block, other], table));
-        }
-        Ok(block)
+/// The parent's blocks by name and fingerprint.
+type Prints<'d> = IndexMap<(&'d str, u64), Vec<BlockId>, RandomState>;
+
+/// The blocks of all `files`.
+fn prints<'d>(table: &ParentTable<'_>, files: impl Iterator<Item = &'d str>) -> Prints<'d> {
+    let files: IndexSet<&str, RandomState> = files.collect();
+    let blocks: Vec<(&str, BlockId)> = files
+        .iter()
+        .flat_map(|&file| table.blocks_named(file).iter().map(move |&block| (file, block)))
+        .collect();
+    let prints: Vec<u64> = blocks
+        .par_iter()
+        .map(|&(_, block)| Locals::of_block(table.block_entries(block)).fingerprint())
+        .collect();
+    let mut found = Prints::default();
+    for ((file, block), print) in blocks.into_iter().zip(prints) {
+        found.entry((file, print)).or_default().push(block);
     }
+    found
+}
+
+fn find(
+    table: &ParentTable<'_>,
+    prints: &Prints<'_>,
+    file: &str,
+    locals: &Locals<'_>,
+) -> Result<BlockId> {
+    let alike = prints.get(&(file, locals.fingerprint())).map_or(&[][..], Vec::as_slice);
+    let mut fitting = alike.iter().copied().filter(|&block| {
+        let parent = Locals::of_block(table.block_entries(block));
+        locals.lacks(&parent).next().is_none() && locals.misses(&parent).next().is_none()
+    });
+    let Some(block) = fitting.next() else {
+        return Err(not_found(file, locals, table));
+    };
+    if locals.required().next().is_some()
+        && let Some(other) = fitting.next()
+    {
+        return Err(two_found(file, [block, other], table));
+    }
+    Ok(block)
 }
 
 /// How many candidates an error lists.

@@ -27,9 +27,42 @@ pub struct KernelImage<'d> {
     pub banner: Option<&'d str>,
     /// What BOLT was told to do, when it rewrote the image.
     pub bolt: Option<String>,
+    /// Other images of the same kernel: vmlinux beside the module that is patched, and so on.
+    pub neighbours: Vec<Neighbour<'d>>,
     /// The section of each entry of [`KernelImage::table`].
     homes: Vec<u32>,
     sites: OnceLock<Vec<u64>>,
+}
+
+/// Another image of the kernel: references that the patched object does not resolve may lead
+/// there.
+#[derive(Debug)]
+pub struct Neighbour<'d> {
+    /// `vmlinux` or a module's name.
+    pub object: String,
+    /// Its symbols.
+    pub table: ParentTable<'d>,
+    /// Whether its table has the entries that exports leave.
+    knows_exports: bool,
+}
+
+/// What the entry of an exported symbol is called, before its name.
+const EXPORT: &str = "__ksymtab_";
+
+impl Neighbour<'_> {
+    /// Whether it exports `name`; `None` when its table does not tell.
+    pub fn exports(&self, name: &str) -> Option<bool> {
+        self.knows_exports.then(|| !self.table.named(&format!("{EXPORT}{name}")).is_empty())
+    }
+
+    /// The one symbol `name` that is visible beyond its file; `Err` has how many there are.
+    pub fn global(&self, name: &str) -> std::result::Result<Option<u32>, usize> {
+        match (self.table.globals(name), self.table.demoted(name)) {
+            (&[index], _) | (&[], &[index]) => Ok(Some(index)),
+            (&[], &[]) => Ok(None),
+            (several, demoted) => Err(several.len().max(demoted.len())),
+        }
+    }
 }
 
 /// How far before a function's start an ftrace site may lie, and how far behind: entries may
@@ -53,6 +86,7 @@ impl<'d> KernelImage<'d> {
             arch,
             banner: None,
             bolt: None,
+            neighbours: Vec::new(),
             homes: Vec::new(),
             sites: OnceLock::new(),
         };
@@ -75,15 +109,16 @@ impl<'d> KernelImage<'d> {
 
     /// The kernel's version, from its banner, or a module's from `vermagic=`.
     pub fn version(&self) -> Option<Version> {
-        let text = match self.banner {
-            Some(banner) => banner.strip_prefix("Linux version ")?,
-            None => {
-                let info = self.elf.section_named(".modinfo")?.data;
-                let entry = info.split(|&b| b == 0).find_map(|e| e.strip_prefix(b"vermagic="))?;
-                std::str::from_utf8(entry).ok()?
-            }
-        };
-        Version::parse(text)
+        Version::parse(self.version_text()?)
+    }
+
+    fn version_text(&self) -> Option<&'d str> {
+        if let Some(banner) = self.banner {
+            return banner.strip_prefix("Linux version ");
+        }
+        let info = self.elf.section_named(".modinfo")?.data;
+        let entry = info.split(|&b| b == 0).find_map(|e| e.strip_prefix(b"vermagic="))?;
+        std::str::from_utf8(entry).ok()
     }
 
     /// Sizes of the structs that tables consist of, from the image's BTF; none without it.
@@ -116,6 +151,33 @@ impl<'d> KernelImage<'d> {
         sites.sort_unstable();
         // Where the link leaves them to relocations, zeros are stored.
         if sites.iter().any(|&s| self.elf.section_at(s).is_none()) { Vec::new() } else { sites }
+    }
+
+    /// The release as the kernel's and its modules' files name it, such as `6.12.117-lab`.
+    pub fn release(&self) -> Option<&'d str> {
+        self.version_text()?.split_ascii_whitespace().next()
+    }
+
+    /// Adds another image of the same kernel, which is `object`.
+    ///
+    /// Fails when the two are of different machines or releases.
+    pub fn add_neighbour(&mut self, object: &str, other: &KernelImage<'d>) -> Result<()> {
+        other.check_machine(self.arch)?;
+        if let (Some(ours), Some(theirs)) = (self.release(), other.release())
+            && ours != theirs
+        {
+            let other = other.elf.file();
+            return Err(Error::broken(
+                "other-release",
+                format!("the images are of different kernels: this one of {ours}, {other} of {theirs}"),
+            )
+            .in_file(self.elf.file())
+            .advise("give the vmlinux and the modules of one build"));
+        }
+        let table = other.table()?;
+        let knows_exports = table.entries().iter().any(|e| e.name.starts_with(EXPORT));
+        self.neighbours.push(Neighbour { object: object.to_owned(), table, knows_exports });
+        Ok(())
     }
 
     /// How livepatch compares names in this kernel.

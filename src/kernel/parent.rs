@@ -3,6 +3,7 @@
 
 use crate::elf::abi::STB_LOCAL;
 use crate::error::{Error, Result};
+use crate::kernel::image::Neighbour;
 use crate::kernel::kallsyms::Matching;
 use crate::kernel::symtab::{BlockId, Entry, Order, ParentTable, Rank};
 use crate::kernel::symvers::Symvers;
@@ -13,6 +14,7 @@ pub struct Parent<'t> {
     name: String,
     table: ParentTable<'t>,
     symvers: Symvers<'t>,
+    neighbours: &'t [Neighbour<'t>],
 }
 
 /// Where a name lives at run time.
@@ -44,7 +46,13 @@ pub struct Found<'a> {
 impl<'t> Parent<'t> {
     /// The parent called `name`: `vmlinux` or a module's name.
     pub fn new(name: &str, table: ParentTable<'t>, symvers: Symvers<'t>) -> Self {
-        Parent { name: name.to_owned(), table, symvers }
+        Parent { name: name.to_owned(), table, symvers, neighbours: &[] }
+    }
+
+    /// The same, with other images of the kernel: what they export need not be in
+    /// Module.symvers.
+    pub fn with_neighbours(self, neighbours: &'t [Neighbour<'t>]) -> Self {
+        Parent { neighbours, ..self }
     }
 
     /// `vmlinux` or the module's name.
@@ -65,7 +73,7 @@ impl<'t> Parent<'t> {
     /// How the kernel counts symbols of one name in this parent: kallsyms sorts the
     /// kernel's own by address, a module's are walked in the order of its table.
     pub fn order(&self) -> Order {
-        if self.name == "vmlinux" { Order::Address } else { Order::Table }
+        order_of(&self.name)
     }
 
     /// Finds `name` among the LOCAL symbols of `block`, then among the parent's globals
@@ -75,35 +83,113 @@ impl<'t> Parent<'t> {
         if name.is_empty() {
             return Ok(None);
         }
-        let locals = match block {
-            Some(block) => self.table.locals_in_block(name, block),
-            // A table that knows no files tells by the name alone, where that is possible.
-            None if !self.table.knows_files() => self.table.locals(name),
-            None => &[],
-        };
-        let steps = [
-            ("local", locals),
-            ("global", self.table.globals(name)),
-            ("global", self.table.demoted(name)),
-        ];
+        let [locals, globals, demoted] = self.table.candidates(name, block);
+        // A table that knows no files tells by the name alone, where that is possible.
+        let locals = if block.is_none() && self.table.knows_files() { &[] } else { locals };
+        let steps = [("local", locals), ("global", globals), ("global", demoted)];
         for (bind, indexes) in steps {
             match *indexes {
                 [] => {}
                 [index] => return self.found(index, bind == "global").map(Some),
-                ref more => return Err(self.duplicate(bind, name, more)),
+                ref more => return Err(duplicate(&self.table, bind, name, more)),
             }
         }
-        Ok(self.symvers.get(name)?.map(|export| Found {
-            name: export.name,
-            object: Some(export.object),
-            addr: 0,
-            size: 0,
+        self.elsewhere(name)
+    }
+
+    /// Finds `name` among what other objects export, and then among the visible symbols of
+    /// the other modules.
+    fn elsewhere(&self, name: &str) -> Result<Option<Found<'_>>> {
+        let export = self.symvers.get(name)?;
+        let others = || self.neighbours.iter().filter(|n| n.object != self.name);
+        if let Some(export) = export {
+            let home = others().find(|n| n.object == export.object);
+            return match home {
+                Some(home) => self.in_neighbour(home, name, true).map(|found| {
+                    // Its position is known only where its symbol is.
+                    Some(found.unwrap_or_else(|| exported(export.name, export.object)))
+                }),
+                None => Ok(Some(exported(export.name, export.object))),
+            };
+        }
+        let mut exporters = others().filter(|n| n.exports(name) == Some(true));
+        match (exporters.next(), exporters.next()) {
+            (Some(home), None) => return self.in_neighbour(home, name, true),
+            (Some(first), Some(second)) => return Err(self.ambiguous(name, first, second)),
+            (None, _) => {}
+        }
+        if self.name == "vmlinux" {
+            // The kernel cannot refer to what a module keeps to itself.
+            return Ok(None);
+        }
+        let mut homes = others().filter(|n| n.global(name) != Ok(None));
+        match (homes.next(), homes.next()) {
+            (Some(home), None) if home.object == "vmlinux" && home.exports(name).is_some() => {
+                Err(Error::refused(
+                    "not-exported",
+                    format!("vmlinux does not export '{name}', and a patch of a module cannot refer to it"),
+                )
+                .in_file(home.table.file())
+                .at_symbol(name)
+                .advise("livepatch lets a module's patch use vmlinux symbols only as exports: call something that is exported"))
+            }
+            (Some(home), None) => self.in_neighbour(home, name, false),
+            (Some(first), Some(second)) => Err(self.ambiguous(name, first, second)),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The visible symbol `name` of another image.
+    fn in_neighbour<'n>(
+        &self,
+        home: &'n Neighbour<'_>,
+        name: &str,
+        exported: bool,
+    ) -> Result<Option<Found<'n>>> {
+        let table = &home.table;
+        let index = match home.global(name) {
+            Ok(Some(index)) => index,
+            Ok(None) if exported && table.named(name).is_empty() => {
+                return Err(Error::broken(
+                    "contradiction",
+                    format!("'{name}' should be exported by {}, which does not have it", home.object),
+                )
+                .in_file(table.file())
+                .at_symbol(name)
+                .advise("are Module.symvers and all images of one build?"));
+            }
+            Ok(None) => return Ok(None),
+            Err(_) => return Err(duplicate(table, "global", name, table.globals(name))),
+        };
+        let order = order_of(&home.object);
+        let Entry { name, addr, size, .. } = table.entries()[index as usize];
+        let matching = table.matching();
+        let rank = match order {
+            Order::Address if matching != Matching::Exact => table.compared_rank(index),
+            _ => table.rank(index, order),
+        };
+        let compared = if order == Order::Address { matching.compared(name) } else { name };
+        Ok(Some(Found {
+            name: compared,
+            object: Some(&home.object),
+            addr,
+            size,
             sympos: 0,
             global: true,
-            exported: true,
-            rank: None,
+            exported,
+            rank: Some(rank),
             index: None,
         }))
+    }
+
+    fn ambiguous(&self, name: &str, first: &Neighbour<'_>, second: &Neighbour<'_>) -> Error {
+        Error::broken(
+            "duplicate-symbol",
+            format!("'{name}' is in {} and in {}", first.object, second.object),
+        )
+        .in_file(first.table.file())
+        .at_symbol(name)
+        .advise(format!("it is unknown which one '{}' means: give Module.symvers", self.name))
     }
 
     /// How many defined symbols of any binding are called `name`, and how many of them lie
@@ -162,20 +248,40 @@ impl<'t> Parent<'t> {
                  give the vmlinux file, which has a banner"
         ))
     }
+}
 
-    fn duplicate(&self, bind: &str, name: &str, indexes: &[u32]) -> Error {
-        let entries = self.table.entries();
-        let places: Vec<String> =
-            indexes.iter().take(5).map(|&i| format!("{:#x}", entries[i as usize].addr)).collect();
-        Error::broken("duplicate-symbol", format!("duplicate {bind} symbol found for {name}"))
-            .in_file(self.table.file())
-            .at_symbol(name)
-            .advise(format!(
-                "the parent has {} of them, at {}; it is unknown which one is meant",
-                indexes.len(),
-                places.join(", ")
-            ))
+/// See [`Parent::order`].
+fn order_of(object: &str) -> Order {
+    if object == "vmlinux" { Order::Address } else { Order::Table }
+}
+
+/// What Module.symvers alone says of a symbol.
+fn exported<'a>(name: &'a str, object: &'a str) -> Found<'a> {
+    Found {
+        name,
+        object: Some(object),
+        addr: 0,
+        size: 0,
+        sympos: 0,
+        global: true,
+        exported: true,
+        rank: None,
+        index: None,
     }
+}
+
+fn duplicate(table: &ParentTable<'_>, bind: &str, name: &str, indexes: &[u32]) -> Error {
+    let entries = table.entries();
+    let places: Vec<String> =
+        indexes.iter().take(5).map(|&i| format!("{:#x}", entries[i as usize].addr)).collect();
+    Error::broken("duplicate-symbol", format!("duplicate {bind} symbol found for {name}"))
+        .in_file(table.file())
+        .at_symbol(name)
+        .advise(format!(
+            "the parent has {} of them, at {}; it is unknown which one is meant",
+            indexes.len(),
+            places.join(", ")
+        ))
 }
 
 #[cfg(test)]

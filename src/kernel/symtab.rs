@@ -84,9 +84,11 @@ pub struct ParentTable<'t> {
     blocks: IdVec<BlockId, Block<'t>>,
     /// Blocks by name, then by position.
     blocks_by_name: Vec<BlockId>,
-    /// Hash of each row's name, ascending: the search key of `by_name` and `by_addr`.
-    hashes: Vec<u64>,
-    /// Entries by (hash, name, [`Class`], position): a group of equal names is one range.
+    /// How far the hash of a name is shifted to tell its bucket.
+    shift: u32,
+    /// Where each bucket starts in `by_name` and `by_addr`, and where the last one ends.
+    starts: Vec<u32>,
+    /// Entries by (bucket, name, [`Class`], position): a group of equal names is one range.
     by_name: Vec<u32>,
     /// The same groups, each by (address, position).
     by_addr: Vec<u32>,
@@ -137,21 +139,19 @@ impl<'t> ParentTable<'t> {
         let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
         blocks_by_name.sort_by_key(|b| blocks[b.index()].name);
 
-        let hasher = FixedState::default();
-        let mut keys: Vec<(u64, u32)> = entries
-            .par_iter()
-            .enumerate()
-            .map(|(i, e)| (hasher.hash_one(e.name), i as u32))
-            .collect();
+        let (shift, starts, mut by_name) = buckets(&entries);
         let entry = |i: u32| &entries[i as usize];
-        keys.par_sort_unstable_by(|&(ha, a), &(hb, b)| {
-            let (ea, eb) = (entry(a), entry(b));
-            ha.cmp(&hb)
-                .then_with(|| ea.name.cmp(eb.name))
-                .then_with(|| Class::of(ea).cmp(&Class::of(eb)))
-                .then(a.cmp(&b))
-        });
-        let (hashes, by_name): (Vec<u64>, Vec<u32>) = keys.into_iter().unzip();
+        for bucket in starts.windows(2) {
+            let bucket = &mut by_name[bucket[0] as usize..bucket[1] as usize];
+            if bucket.len() > 1 {
+                bucket.sort_unstable_by(|&a, &b| {
+                    let (ea, eb) = (entry(a), entry(b));
+                    (ea.name.cmp(eb.name))
+                        .then_with(|| Class::of(ea).cmp(&Class::of(eb)))
+                        .then(a.cmp(&b))
+                });
+            }
+        }
         let mut by_addr = by_name.clone();
         let mut locals = Vec::with_capacity(by_addr.len());
         for group in by_addr.chunk_by_mut(|&a, &b| entry(a).name == entry(b).name) {
@@ -167,7 +167,8 @@ impl<'t> ParentTable<'t> {
             entries,
             blocks: IdVec::from_vec(blocks),
             blocks_by_name,
-            hashes,
+            shift,
+            starts,
             by_name,
             by_addr,
             locals,
@@ -262,11 +263,7 @@ impl<'t> ParentTable<'t> {
     /// Indexes of the LOCAL symbols called `name` that belong to the file of `block`, in
     /// table order.
     pub fn locals_in_block(&self, name: &str, block: BlockId) -> &[u32] {
-        let Block { first, end, .. } = self.blocks[block];
-        let locals = self.of_class(name, Class::Local);
-        let from = locals.partition_point(|&i| i < first);
-        let tail = &locals[from..];
-        &tail[..tail.partition_point(|&i| i < end)]
+        self.within(self.of_class(name, Class::Local), block)
     }
 
     /// All entries by (address, position).
@@ -385,11 +382,10 @@ impl<'t> ParentTable<'t> {
 
     /// The range of `by_name` and `by_addr` that holds the symbols called `name`.
     fn group(&self, name: &str) -> Range<usize> {
-        let hash = FixedState::default().hash_one(name);
-        let from = self.hashes.partition_point(|&h| h < hash);
-        let equal = self.hashes[from..].partition_point(|&h| h == hash);
-        // Names with equal hashes are rare, but an attacker can make many.
-        let rows = &self.by_name[from..from + equal];
+        let bucket = bucket_of(name, self.shift);
+        let (from, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
+        let rows = &self.by_name[from..end];
+        // Few names share a bucket, but an attacker can make many, and copies are equal.
         let cmp = |i: &u32| self.entries[*i as usize].name.cmp(name);
         let start = rows.partition_point(|i| cmp(i) == Ordering::Less);
         let len = rows[start..].partition_point(|i| cmp(i) == Ordering::Equal);
@@ -398,12 +394,67 @@ impl<'t> ParentTable<'t> {
 
     /// The symbols called `name` of one class, in table order.
     fn of_class(&self, name: &str, class: Class) -> &[u32] {
-        let group = &self.by_name[self.group(name)];
+        self.in_group(&self.by_name[self.group(name)], class)
+    }
+
+    fn in_group<'g>(&self, group: &'g [u32], class: Class) -> &'g [u32] {
         let of = |i: &u32| Class::of(&self.entries[*i as usize]);
         let from = group.partition_point(|i| of(i) < class);
         let tail = &group[from..];
         &tail[..tail.partition_point(|i| of(i) == class)]
     }
+
+    /// All symbols called `name` as [`ParentTable::locals_in_block`] (or, without a block,
+    /// [`ParentTable::locals`]), [`ParentTable::globals`] and [`ParentTable::demoted`].
+    pub(super) fn candidates(&self, name: &str, block: Option<BlockId>) -> [&[u32]; 3] {
+        let group = &self.by_name[self.group(name)];
+        let mut locals = self.in_group(group, Class::Local);
+        if let Some(block) = block {
+            locals = self.within(locals, block);
+        }
+        [locals, self.in_group(group, Class::Global), self.in_group(group, Class::Demoted)]
+    }
+
+    /// Those of some indexes in table order that belong to `block`.
+    fn within<'g>(&self, indexes: &'g [u32], block: BlockId) -> &'g [u32] {
+        let Block { first, end, .. } = self.blocks[block];
+        let tail = &indexes[indexes.partition_point(|&i| i < first)..];
+        &tail[..tail.partition_point(|&i| i < end)]
+    }
+}
+
+/// Names in a bucket, on average, at least.
+const PER_BUCKET: usize = 1;
+
+fn bucket_of(name: &str, shift: u32) -> usize {
+    // One more bit than a shift may remove, for tables of one bucket.
+    ((FixedState::default().hash_one(name) >> 1) >> shift) as usize
+}
+
+/// Sorts the entries by the hashes of their names, as far as their number asks for: the
+/// shift that gives the bucket of a hash, where each bucket starts, and its entries in order.
+fn buckets(entries: &[Entry<'_>]) -> (u32, Vec<u32>, Vec<u32>) {
+    let bits = (entries.len() / PER_BUCKET).max(1).ilog2();
+    let shift = 63 - bits;
+    let bucket: Vec<u32> =
+        entries.par_iter().with_min_len(4096).map(|e| bucket_of(e.name, shift) as u32).collect();
+    let mut starts = vec![0u32; (1 << bits) + 1];
+    for &b in &bucket {
+        starts[b as usize + 1] += 1;
+    }
+    for i in 1..starts.len() {
+        starts[i] += starts[i - 1];
+    }
+    // Filled from the end, so that each start ends up where its bucket starts.
+    let mut sorted = vec![0u32; entries.len()];
+    for (i, &b) in bucket.iter().enumerate().rev() {
+        let end = &mut starts[b as usize + 1];
+        *end -= 1;
+        sorted[*end as usize] = i as u32;
+    }
+    starts.remove(0);
+    starts.push(entries.len() as u32);
+    (shift, starts, sorted)
 }
 
 #[cfg(test)]

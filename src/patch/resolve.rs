@@ -230,12 +230,12 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let object = self.layout().object;
         let mut flagged: IndexSet<(SectionId<Patched>, u64), RandomState> = IndexSet::default();
         let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
-        for &(section, _, reloc) in entries {
-            if self.needs_klp(selection, section, &reloc, &mut decided)?
-                && let Effective::Reloc(base, effective) =
-                    Refs::new(self.layout(), section).effective(&reloc)?
-            {
-                flagged.insert((base, effective.offset));
+        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
+            let refs = Refs::new(self.layout(), chunk[0].0);
+            for (_, _, reloc) in chunk {
+                if let Some(place) = self.needs_klp(selection, &refs, reloc, &mut decided)? {
+                    flagged.insert(place);
+                }
             }
         }
         let mut resolution = Resolution {
@@ -245,18 +245,24 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         };
         let mut used: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
         let mut candidates = Vec::new();
-        for &(section, index, reloc) in entries {
-            let target = Refs::new(self.layout(), section).resolve(&reloc)?;
-            // Of several relocations at one place only one with a symbol can move.
-            let moves = flagged.contains(&(section, reloc.offset)) && reloc.symbol.index() != 0;
-            if !moves {
-                used.insert(target.symbol);
-                continue;
-            }
-            resolution.klp.push(self.klp_reloc(section, &reloc, target.symbol, target.addend)?);
-            resolution.moved.insert((section, index));
-            if !selection.has_symbol(object, target.symbol) {
-                candidates.push(target.symbol);
+        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
+            let refs = Refs::new(self.layout(), chunk[0].0);
+            for &(section, index, reloc) in chunk {
+                let target = refs.resolve(&reloc)?;
+                // Of several relocations at one place only one with a symbol can move.
+                let moves = reloc.symbol.index() != 0
+                    && !flagged.is_empty()
+                    && flagged.contains(&(section, reloc.offset));
+                if !moves {
+                    used.insert(target.symbol);
+                    continue;
+                }
+                let klp = self.klp_reloc(section, &reloc, target.symbol, target.addend)?;
+                resolution.klp.push(klp);
+                resolution.moved.insert((section, index));
+                if !selection.has_symbol(object, target.symbol) {
+                    candidates.push(target.symbol);
+                }
             }
         }
         resolution.stripped = candidates.into_iter().filter(|s| !used.contains(s)).collect();
@@ -306,44 +312,54 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         })
     }
 
+    /// Where the field is that livepatch must relocate for `reloc`, if it must: its section
+    /// and offset, which are those of a TOC slot when the reference goes through one.
     fn needs_klp(
         &self,
         selection: &Selection,
-        section: SectionId<Patched>,
+        refs: &Refs<'_, '_, '_, Patched>,
         reloc: &Reloc<Patched>,
         decided: &mut IndexMap<SymbolId<Patched>, bool, RandomState>,
-    ) -> Result<bool> {
+    ) -> Result<Option<(SectionId<Patched>, u64)>> {
         let layout = self.layout();
         let object = layout.object;
         let arch = layout.arch;
+        let section = refs.base();
         if layout.class(section) == Class::Debug
             || (arch.never_klp)(reloc.kind, object.section_name(section))
         {
-            return Ok(false);
+            return Ok(None);
         }
-        let refs = Refs::new(layout, section);
-        let Effective::Reloc(base, effective) = refs.effective(reloc)? else { return Ok(false) };
-        let target = Refs::new(layout, base).resolve(&effective)?;
+        let Effective::Reloc(base, effective) = refs.effective(reloc)? else { return Ok(None) };
+        let target = if base == section {
+            refs.resolve(&effective)?
+        } else {
+            Refs::new(layout, base).resolve(&effective)?
+        };
         let symbol = object.symbol(target.symbol);
         if target.symbol.index() == 0
             || SHADOW.contains(&symbol.name)
             || arch.never_klp_symbol.is_some_and(|p| symbol.name.starts_with(p))
         {
-            return Ok(false);
+            return Ok(None);
         }
-        if selection.has_symbol(object, target.symbol) {
-            return Ok(symbol.kind == abi::STT_FUNC
+        let needed = if selection.has_symbol(object, target.symbol) {
+            symbol.kind == abi::STT_FUNC
                 && layout.parent(target.symbol).is_none()
                 && (arch.is_function_pointer)(reloc.kind, target.addend)
                 && self.statuses.symbols[target.symbol] != Status::New
-                && !self.name(target.symbol).contains('.'));
-        }
-        if let Some(&known) = decided.get(&target.symbol) {
-            return Ok(known);
-        }
-        let needed = self.lives_elsewhere(target.symbol)?;
-        decided.insert(target.symbol, needed);
-        Ok(needed)
+                && !self.name(target.symbol).contains('.')
+        } else {
+            match decided.get(&target.symbol) {
+                Some(&known) => known,
+                None => {
+                    let needed = self.lives_elsewhere(target.symbol)?;
+                    decided.insert(target.symbol, needed);
+                    needed
+                }
+            }
+        };
+        Ok(needed.then_some((base, effective.offset)))
     }
 
     /// Whether only livepatch can find a symbol that is not in the patch.

@@ -9,6 +9,7 @@ use crate::error::Error;
 
 pub mod canon;
 pub mod json;
+pub mod progress;
 mod sha1;
 
 /// Whether a function changed or is new.
@@ -53,6 +54,8 @@ pub struct Report {
     pub explain_noise: bool,
     /// Differences that were judged noise, by rule.
     pub ignored: Vec<NoiseFound>,
+    /// How far the run is; others may watch it.
+    pub progress: progress::Progress,
 }
 
 /// A variable or constant that is not as in the original.
