@@ -18,6 +18,7 @@ pub mod report;
 use diff::compare::{Comparer, Half};
 use diff::correlate::correlate;
 use diff::ignore::Ignored;
+use diff::instrumented::check_instrumented;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
@@ -221,6 +222,7 @@ fn judge(
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
+        check_instrumented(comparer, verdicts)?;
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection)?);

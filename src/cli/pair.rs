@@ -147,9 +147,7 @@ impl Target {
         };
         if args.symtab.is_some() {
             return match images.first() {
-                None => {
-                    Ok(Target { object, file: args.symtab.clone(), others: Vec::new() })
-                },
+                None => Ok(Target { object, file: args.symtab.clone(), others: Vec::new() }),
                 Some(_) => Err("--symtab and --image exclude each other".into()),
             };
         }

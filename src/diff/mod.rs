@@ -10,6 +10,7 @@ mod explain;
 mod files;
 pub mod identity;
 pub mod ignore;
+pub mod instrumented;
 mod lines;
 mod referrers;
 pub mod select;

@@ -8,7 +8,7 @@ use super::ignore::Ignored;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
-use crate::elf::object::Home;
+use crate::elf::object::{Home, Symbol};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
@@ -150,7 +150,9 @@ impl Statuses {
             }
             _ => None,
         };
-        if (twin.bind, twin.kind) != (symbol.bind, symbol.kind) {
+        // ThinLTO exports a static function while another file imports its users.
+        let exported = self.split && is_promotion(&twin, &symbol);
+        if twin.kind != symbol.kind || twin.bind != symbol.bind && !exported {
             return Err(info_mismatch(symbol.name));
         }
         let Some((o, p)) = sections else { return Ok(Status::Same) };
@@ -226,11 +228,12 @@ impl Statuses {
         let layout = comparer.patched.layout;
         let object = layout.object;
         for id in object.symbols().skip(1) {
-            if object.symbol_kind(id) != abi::STT_FUNC || layout.parent(id).is_none() {
+            if layout.parent(id).is_none() {
                 continue;
             }
             let Some(section) = object.section_of(id) else { continue };
-            let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed);
+            let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed)
+                || self.split && self.symbols[id] == Status::Changed;
             if !changed {
                 continue;
             }
@@ -280,6 +283,16 @@ fn entity_status(
         Some(verdict) if !verdict.is_same() => Status::Changed,
         _ => Status::Same,
     }
+}
+
+/// STV_HIDDEN.
+const HIDDEN: u8 = 2;
+
+/// Whether one is static, and the other what only its own link unit can see.
+fn is_promotion<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
+    let exported = |bind, other: u8| bind == abi::STB_GLOBAL && other & 3 == HIDDEN;
+    orig.bind == abi::STB_LOCAL && exported(patched.bind, patched.other)
+        || patched.bind == abi::STB_LOCAL && exported(orig.bind, orig.other)
 }
 
 fn info_mismatch(name: &str) -> Error {

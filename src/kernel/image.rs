@@ -169,7 +169,9 @@ impl<'d> KernelImage<'d> {
             let other = other.elf.file();
             return Err(Error::broken(
                 "other-release",
-                format!("the images are of different kernels: this one of {ours}, {other} of {theirs}"),
+                format!(
+                    "the images are of different kernels: this one of {ours}, {other} of {theirs}"
+                ),
             )
             .in_file(self.elf.file())
             .advise("give the vmlinux and the modules of one build"));

@@ -230,16 +230,30 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         (self.arch.padding)(&self.view(id, section))
     }
 
+    /// Whether a symbol may be part of a function: clang gives what it splits off no type.
+    fn is_part(&self, id: SymbolId<S>) -> bool {
+        let object = self.object;
+        match object.symbol_kind(id) {
+            abi::STT_FUNC => true,
+            abi::STT_NOTYPE => {
+                object.symbol(id).size > 0
+                    && object.symbol_bind(id) == abi::STB_LOCAL
+                    && object.section_of(id).is_some_and(|s| object.is_text(s))
+            }
+            _ => false,
+        }
+    }
+
     fn find_children(&mut self) -> Result<()> {
         let object = self.object;
-        let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
+        let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
             IndexMap::default();
         let mut found = Vec::new();
         for id in object.symbols() {
-            if object.symbol_kind(id) == abi::STT_FUNC
+            if self.is_part(id)
                 && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
             {
-                wanted.insert(parent, None);
+                wanted.insert(parent, Vec::new());
                 found.push((id, parent, kind));
             }
         }
@@ -253,12 +267,22 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .filter(|&id| wanted.contains_key(object.symbol_name(id)))
             .collect();
         for id in candidates {
-            if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
-                *slot = Some(id);
+            if let Some(named) = wanted.get_mut(object.symbol_name(id)) {
+                named.push(id);
             }
         }
+        let files: Vec<SymbolId<S>> =
+            object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect();
+        let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
         for (child, parent, kind) in found {
-            match wanted.get(parent).copied().flatten() {
+            // Of several static functions of one name it is the one in the same file.
+            let named = wanted.get(parent).map_or(&[][..], Vec::as_slice);
+            let from = named.partition_point(|&id| file(id) < file(child));
+            let local = named
+                .get(from)
+                .filter(|&&id| file(id) == file(child) && object.symbol_bind(id) == abi::STB_LOCAL);
+            let global = || named.iter().find(|&&id| object.symbol_bind(id) != abi::STB_LOCAL);
+            match local.or_else(global).or(named.first()).copied() {
                 Some(parent) => self.parents.push((child, parent)),
                 None if kind == ChildKind::Part => {}
                 None => {
