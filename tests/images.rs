@@ -4,6 +4,9 @@
 //! The small kernels are our own C, compiled and linked by the tools of this machine; a test
 //! whose tools are missing says `skipped`. Those on real kernels need `KLP_DIFF_DATA`.
 
+#[path = "common/linked.rs"]
+mod linked;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,133 +14,14 @@ use std::process::{Command, Stdio};
 
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
-use klp_diff::elf::out::OutObject;
-use klp_diff::error::{Error, Result};
+use klp_diff::error::Error;
 use klp_diff::kernel::image::KernelImage;
-use klp_diff::kernel::image_match::{ImageMatch, Outcome, match_image};
+use klp_diff::kernel::image_match::{Outcome, match_image};
 use klp_diff::kernel::kallsyms;
 use klp_diff::kernel::layout::Layout;
 use klp_diff::kernel::symtab::{Order, ParentTable};
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles};
-
-const FLAGS: [&str; 12] = [
-    "-O2",
-    "-c",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-pg",
-    "-mfentry",
-    "-fno-pic",
-    "-mcmodel=kernel",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-stack-protector",
-    "-fcf-protection=none",
-    "-mno-red-zone",
-];
-
-/// Whether all tools can be run; says which not.
-fn have(tools: &[&str]) -> bool {
-    let missing = tools.iter().find(|tool| {
-        let run = Command::new(tool).arg("--version").stdout(Stdio::null()).status();
-        !run.is_ok_and(|status| status.success())
-    });
-    if let Some(tool) = missing {
-        eprintln!("skipped: {tool} is not installed");
-    }
-    missing.is_none()
-}
-
-fn run_tool(command: &mut Command) {
-    let output = command.output().expect("runs");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Compiles `text` as `FOLDER/NAME/file.c`: all objects have the same FILE symbol.
-fn compile(folder: &Path, name: &str, text: &str, defines: &[&str]) -> PathBuf {
-    let folder = folder.join(name);
-    std::fs::create_dir_all(&folder).expect("folder");
-    std::fs::write(folder.join("file.c"), text).expect("source");
-    let mut gcc = Command::new("gcc");
-    gcc.current_dir(&folder).args(FLAGS).args(defines).args(["-o", "file.o", "file.c"]);
-    run_tool(&mut gcc);
-    folder.join("file.o")
-}
-
-fn link(linker: &str, folder: &Path, objects: &[PathBuf], options: &[&str]) -> Vec<u8> {
-    let fentry = "__attribute__((no_instrument_function)) void __fentry__(void) {}";
-    let fentry = compile(folder, "fentry", fentry, &[]);
-    let image = folder.join("vmlinux");
-    let mut ld = Command::new(linker);
-    ld.args(options).args(["-e", "0", "-Ttext=0xffffffff81000000", "-o"]);
-    ld.arg(&image).args(objects).arg(fentry);
-    run_tool(&mut ld);
-    std::fs::read(image).expect("image")
-}
-
-/// Matches one object with an image.
-fn matched(object: &[u8], image: &KernelImage<'_>, table: &ParentTable<'_>) -> Outcomes {
-    let object = Object::<Orig>::parse("orig.o", object).expect("object");
-    let layout = Layout::new(&object).expect("layout");
-    let matched = match_image(&layout, image, table).expect("same machine");
-    Outcomes::new(&object, &matched)
-}
-
-/// Outcome and entry by name.
-struct Outcomes {
-    functions: Vec<(String, Outcome)>,
-    entries: BTreeMap<String, u32>,
-}
-
-impl Outcomes {
-    fn new(object: &Object<'_, Orig>, matched: &ImageMatch<Orig>) -> Self {
-        let name = |id| object.symbol_name(id).to_owned();
-        let functions = matched.functions.iter();
-        let entries = object.symbols().filter_map(|id| Some((name(id), matched.entries[id]?)));
-        Outcomes {
-            functions: functions.map(|c| (name(c.function), c.outcome.clone())).collect(),
-            entries: entries.collect(),
-        }
-    }
-
-    fn of(&self, name: &str) -> &Outcome {
-        let found = self.functions.iter().find(|f| f.0 == name);
-        &found.unwrap_or_else(|| panic!("no function {name}")).1
-    }
-}
-
-fn diff(
-    orig: &[u8],
-    patched: &[u8],
-    image: &KernelImage<'_>,
-    strict: bool,
-) -> (Result<Option<OutObject>>, Report) {
-    let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: Some(ParentFiles {
-            name: "vmlinux",
-            symtab: Input { name: "", data: "" },
-            symvers: Input { name: "", data: "" },
-            image: Some(image),
-            strict,
-        }),
-        sizes: StructSizes::new([], true),
-        drop_in: false,
-        klp_arch: false,
-    };
-    let mut report = Report::default();
-    (klp_diff::run(&job, &mut report), report)
-}
-
-/// (old address, sympos) of the first function of an output (spec section 19.4).
-fn first_function(object: &OutObject) -> (u64, u64) {
-    let funcs = object.sections.iter().find(|s| s.name == ".kpatch.funcs").expect("functions");
-    let word =
-        |at: usize| u64::from_le_bytes(*funcs.data[at..].first_chunk::<8>().expect("a whole row"));
-    (word(16), word(32))
-}
+use linked::{compile, diff, first_function, have, link, matched, run_tool};
 
 /// One of fifty files that only differ in the name of their entry point. The aliases name
 /// what belongs to the file in the linked image.
@@ -397,6 +281,41 @@ fn struct_sizes_come_from_btf() {
     let sizes = StructSizes::new([], true).with_image(sizes);
     assert_eq!(sizes.required("BUG_STRUCT_SIZE", "__bug_table", 0).expect("known"), 12);
     assert!(sizes.required("EX_STRUCT_SIZE", "__ex_table", 0).is_err());
+}
+
+#[test]
+fn struct_sizes_come_from_dwarf() {
+    if !have(&["gcc", "ld", "objcopy"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = "struct bug_entry { int addr, file; unsigned short line, flags; };\n\
+        struct orc_entry { short a, b; short c; } __attribute__((packed));\n\
+        struct jump_entry { int code, target; long key; };\n\
+        struct bug_entry bug; struct orc_entry orc; struct jump_entry jump;\n";
+    let other = "struct jump_entry { int code, target, key; } *other; struct orc_entry *unknown;\n";
+    let wanted = [("BUG_STRUCT_SIZE", 12), ("JUMP_STRUCT_SIZE", 16), ("ORC_STRUCT_SIZE", 6)];
+    let sizes = |data: &[u8]| KernelImage::parse("vmlinux", data).expect("image").struct_sizes();
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let object = compile(folder, "with", source, &["-g", version]);
+        let module = std::fs::read(&object).expect("object");
+        assert_eq!(sizes(&module).expect("well-formed"), wanted, "{version}, not linked");
+        let image = link("ld", folder, std::slice::from_ref(&object), &[]);
+        assert_eq!(sizes(&image).expect("well-formed"), wanted, "{version}");
+        for at in (0..image.len()).step_by(97) {
+            let mut broken = image.clone();
+            broken[at] ^= 0x5a;
+            if let Ok(image) = KernelImage::parse("vmlinux", &broken) {
+                // Only must not panic.
+                let _ = image.struct_sizes();
+            }
+        }
+        // What two structs of one name are is unknown.
+        let other = compile(folder, "other", other, &["-g", version]);
+        let image = link("ld", folder, &[object, other], &[]);
+        assert_eq!(sizes(&image).expect("well-formed"), [wanted[0], wanted[2]], "{version}");
+    }
 }
 
 /// The reference kernels, unpacked once for all tests of this file.

@@ -20,6 +20,7 @@ use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
@@ -30,8 +31,9 @@ struct Key<I> {
     id: I,
 }
 
-/// Pairs everything that can be paired by name and evidence.
-pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Twins {
+/// Pairs everything that can be paired by name and evidence. Also returns which file of the one
+/// object is which of the other.
+pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> (Twins, Files) {
     let mut twins = Twins::new(
         (orig.object.symbol_count(), patched.object.symbol_count()),
         (orig.object.section_count(), patched.object.section_count()),
@@ -57,7 +59,7 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
     );
     merge(&o, &p, |o, p| pair_across((orig, patched), &files, &mut twins, o, p));
     pair_sections(orig, patched, &mut twins);
-    twins
+    (twins, files)
 }
 
 /// What lies in a file that no evidence paired may be that of another file.
@@ -132,6 +134,31 @@ fn same_code(
     orig.object.symbol_kind(o) == abi::STT_FUNC
         && orig.object.section_of(o).is_some()
         && fingerprint(orig, o) == fingerprint(patched, p)
+}
+
+/// Pairs the static locals that nothing refers to, such as parameters and strings of
+/// tracepoints that a function defines: their section finds them, so their users say nothing.
+pub fn correlate_rows(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    files: &Files,
+    twins: &mut Twins,
+) {
+    fn is_row<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+        let section = layout.object.section_of(id);
+        layout.is_static_local(id)
+            && section.is_some_and(|s| !is_plain(layout.object.section_name(s)))
+    }
+    let (orig_scopes, patched_scopes) = (Some(&files.orig), Some(&files.patched));
+    let (o, p) = (
+        symbol_keys(orig, orig_scopes, |l, id| is_row(l, id) && twins.patched_symbol(id).is_none()),
+        symbol_keys(patched, patched_scopes, |l, id| {
+            is_row(l, id) && twins.orig_symbol(id).is_none()
+        }),
+    );
+    let mut contests = Vec::new();
+    merge(&o, &p, |o, p| pair_symbols((orig, patched), twins, o, p, &mut contests));
+    settle((orig, patched), twins, contests);
 }
 
 /// Sorted keys of the symbols that take part. With `scopes`, local symbols of different

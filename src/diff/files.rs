@@ -31,7 +31,7 @@ impl<S: Side> Scopes<S> {
 }
 
 /// The blocks of both objects.
-pub(super) struct Files {
+pub struct Files {
     pub(super) orig: Scopes<Orig>,
     pub(super) patched: Scopes<Patched>,
     /// The number of the FILE name of each scope without twin.

@@ -39,6 +39,7 @@ impl<O: Id, P: Id> Relation<O, P> {
     }
 }
 
+#[inline]
 fn some<I: Id>(id: I) -> Option<I> {
     Some(id).filter(|i| i.index() != 0)
 }
@@ -63,21 +64,25 @@ impl Twins {
     }
 
     /// The patched twin of an original symbol.
+    #[inline]
     pub fn patched_symbol(&self, o: SymbolId<Orig>) -> Option<SymbolId<Patched>> {
         some(self.symbols.patched_of[o])
     }
 
     /// The original twin of a patched symbol.
+    #[inline]
     pub fn orig_symbol(&self, p: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
         some(self.symbols.orig_of[p])
     }
 
     /// The patched twin of an original section.
+    #[inline]
     pub fn patched_section(&self, o: SectionId<Orig>) -> Option<SectionId<Patched>> {
         some(self.sections.patched_of[o])
     }
 
     /// The original twin of a patched section.
+    #[inline]
     pub fn orig_section(&self, p: SectionId<Patched>) -> Option<SectionId<Orig>> {
         some(self.sections.orig_of[p])
     }
@@ -88,6 +93,7 @@ impl Twins {
     }
 
     /// Whether two symbols are twins.
+    #[inline]
     pub fn are_twins(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
         o.index() != 0 && self.symbols.patched_of[o] == p || o.index() == 0 && p.index() == 0
     }

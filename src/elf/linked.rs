@@ -3,6 +3,8 @@
 //! [`Linked::parse`] copies out what is looked at often, the section headers and the symbol
 //! table; contents stay in the file. Format: System V gABI, chapters 4 and 5.
 
+use std::sync::OnceLock;
+
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use rayon::prelude::*;
@@ -30,6 +32,8 @@ pub struct LinkedSection<'d> {
     pub size: u64,
     /// sh_addralign.
     pub align: u64,
+    /// sh_info: of a relocation section, the section it is for.
+    pub info: u32,
     /// Contents; empty for SHT_NOBITS.
     pub data: &'d [u8],
 }
@@ -53,6 +57,21 @@ pub struct LinkedSymbol<'d> {
     pub section: u32,
 }
 
+/// A relocation that a module leaves to the loader.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkedReloc {
+    /// Section index of the relocated field.
+    pub section: u32,
+    /// Byte offset there.
+    pub offset: u64,
+    /// Machine-specific type.
+    pub kind: u32,
+    /// Symbol index.
+    pub symbol: u32,
+    /// Addend.
+    pub addend: i64,
+}
+
 /// A linked file. Borrows its bytes.
 pub struct Linked<'d> {
     file: String,
@@ -65,6 +84,8 @@ pub struct Linked<'d> {
     symbols: Vec<LinkedSymbol<'d>>,
     /// Loaded sections with contents or room, by address.
     by_addr: Vec<u32>,
+    /// Relocations of loaded sections by (section, offset); made when first asked for.
+    relocs: OnceLock<Vec<LinkedReloc>>,
 }
 
 fn bad(message: impl Into<String>) -> Error {
@@ -123,6 +144,7 @@ impl<'d> Linked<'d> {
                 addr: header.sh_addr,
                 size: header.sh_size,
                 align: header.sh_addralign,
+                info: header.sh_info,
                 data: contents,
             });
         }
@@ -179,7 +201,52 @@ impl<'d> Linked<'d> {
             sections,
             symbols,
             by_addr,
+            relocs: OnceLock::new(),
         })
+    }
+
+    /// The relocations that section `index` holds, in its order; none for other sections.
+    fn relocs_in(&self, index: usize) -> impl Iterator<Item = LinkedReloc> + '_ {
+        let section = self.sections.get(index).filter(|s| s.kind == abi::SHT_RELA);
+        let (section, data) = section.map_or((0, &[][..]), |s| (s.info, s.data));
+        data.chunks_exact(24).map(move |raw| {
+            let info = self.integer(&raw[8..16]);
+            LinkedReloc {
+                section,
+                offset: self.integer(&raw[..8]),
+                kind: info as u32,
+                symbol: (info >> 32) as u32,
+                addend: self.integer(&raw[16..]) as i64,
+            }
+        })
+    }
+
+    /// The relocations of the section called `name`, in file order.
+    pub fn relocs_of(&self, name: &str) -> Vec<LinkedReloc> {
+        let of = |s: &LinkedSection<'_>| {
+            let home = self.sections.get(s.info as usize);
+            s.kind == abi::SHT_RELA && home.is_some_and(|home| home.name == name)
+        };
+        let found = (0..self.sections.len()).filter(|&i| of(&self.sections[i]));
+        found.flat_map(|i| self.relocs_in(i)).collect()
+    }
+
+    /// The relocations of a loaded section of a module at one offset.
+    pub fn relocs_at(&self, section: u32, offset: u64) -> &[LinkedReloc] {
+        let all = self.relocs.get_or_init(|| {
+            let loaded = |s: &LinkedSection<'_>| {
+                let home = self.sections.get(s.info as usize);
+                home.is_some_and(|home| home.flags & abi::SHF_ALLOC != 0)
+            };
+            let kept = (0..self.sections.len()).filter(|&i| loaded(&self.sections[i]));
+            let mut all: Vec<LinkedReloc> = kept.flat_map(|i| self.relocs_in(i)).collect();
+            all.par_sort_by_key(|r| (r.section, r.offset));
+            all
+        });
+        let place = (section, offset);
+        let from = all.partition_point(|r| (r.section, r.offset) < place);
+        let end = all[from..].partition_point(|r| (r.section, r.offset) == place);
+        &all[from..from + end]
     }
 
     /// Path the file was read from.

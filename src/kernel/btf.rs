@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 /// The structs that table sections consist of, and the names their sizes go by. Rows of
 /// `.printk_index` are pointers, so no struct gives their size.
-const STRUCTS: [(&str, &str); 8] = [
+pub(super) const STRUCTS: [(&str, &str); 8] = [
     ("alt_instr", "ALT_STRUCT_SIZE"),
     ("bug_entry", "BUG_STRUCT_SIZE"),
     ("exception_table_entry", "EX_STRUCT_SIZE"),

@@ -12,10 +12,10 @@ use crate::elf::abi::{
 };
 use crate::elf::linked::{Linked, LinkedSymbol};
 use crate::error::{Error, Result};
-use crate::kernel::btf;
 use crate::kernel::kallsyms::{Evidence, Matching, PROMOTED, Version, is_promoted};
 use crate::kernel::readelf::{Block, Entry, Rows, bad};
 use crate::kernel::symtab::ParentTable;
+use crate::kernel::{btf, dwarf};
 
 /// A linked kernel or a module. Borrows the file's bytes.
 pub struct KernelImage<'d> {
@@ -53,6 +53,12 @@ impl Neighbour<'_> {
     /// Whether it exports `name`; `None` when its table does not tell.
     pub fn exports(&self, name: &str) -> Option<bool> {
         self.knows_exports.then(|| !self.table.named(&format!("{EXPORT}{name}")).is_empty())
+    }
+
+    /// Whether its visible symbol `name` is neither a function nor a variable.
+    pub fn is_label(&self, name: &str) -> bool {
+        let index = self.global(name).ok().flatten();
+        index.is_some_and(|i| self.table.entries()[i as usize].kind == STT_NOTYPE)
     }
 
     /// The one symbol `name` that is visible beyond its file; `Err` has how many there are.
@@ -121,11 +127,14 @@ impl<'d> KernelImage<'d> {
         std::str::from_utf8(entry).ok()
     }
 
-    /// Sizes of the structs that tables consist of, from the image's BTF; none without it.
+    /// Sizes of the structs that tables consist of, from the image's BTF or else its DWARF;
+    /// none where it has neither.
     pub fn struct_sizes(&self) -> Result<Vec<(&'static str, u64)>> {
-        let Some(section) = self.elf.section_named(".BTF") else { return Ok(Vec::new()) };
-        btf::struct_sizes(section.data, self.elf.little_endian)
-            .map_err(|e| e.in_file(self.elf.file()))
+        let sizes = match self.elf.section_named(".BTF") {
+            Some(section) => btf::struct_sizes(section.data, self.elf.little_endian),
+            None => dwarf::struct_sizes(&self.elf, self.arch),
+        };
+        sizes.map_err(|e| e.in_file(self.elf.file()))
     }
 
     /// Whether ftrace can hook the function at `addr`: the kernel's `__mcount_loc` lists a

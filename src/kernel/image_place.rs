@@ -5,10 +5,11 @@
 //! names. So a wrong byte is found nearly everywhere, and every reference of a function that
 //! is known to run tells where the local symbol it names went.
 
-use crate::arch::RelocClass;
+use crate::arch::{RelocClass, RelocType};
 use crate::elf::abi;
 use crate::elf::ids::{Id, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
+use crate::kernel::fields;
 use crate::kernel::image::KernelImage;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
@@ -61,6 +62,15 @@ fn becomes_nop(callee: &str) -> bool {
     callee == "__fentry__" || callee.starts_with("__sanitizer_cov_")
 }
 
+/// How an address is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    /// Whole; in a module as an offset in this section.
+    Full(u32),
+    /// Its lower half.
+    Half,
+}
+
 /// What is known of the target of a relocation.
 enum Target<S> {
     /// It names this symbol, whose address is this.
@@ -105,10 +115,14 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
             }
             self.relaxed(kind.class, theirs, &mut expected, at);
             if let Some(masked) = expected.get_mut(at..at + width) {
-                masked.copy_from_slice(field);
+                fields::fill(kind, masked, field);
             }
             let place = place.wrapping_add(at as u64);
-            match self.target(&refs, &reloc, kind.class, field, place) {
+            let target = match self.image.home(index).filter(|_| self.image.elf.is_relocatable()) {
+                Some(home) => self.relocated(&refs, &reloc, kind.class, (home, place)),
+                None => self.target(&refs, &reloc, kind, field, place),
+            };
+            match target {
                 Target::Is(symbol, addr) => seen.implied.push((symbol, addr)),
                 Target::Right => {}
                 Target::Unknown => seen.unchecked += 1,
@@ -207,18 +221,58 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         }
     }
 
+    /// Whether a module refers to what the object refers to: it keeps its relocations.
+    fn relocated(
+        &self,
+        refs: &Refs<'_, 'o, 'd, S>,
+        reloc: &Reloc<S>,
+        class: RelocClass,
+        place: (u32, u64),
+    ) -> Target<S> {
+        let (elf, object) = (&self.image.elf, self.layout.object);
+        let same_class = |kind: u32| self.image.arch.reloc(kind).is_ok_and(|k| k.class == class);
+        let mut theirs = elf.relocs_at(place.0, place.1).iter().filter(|r| same_class(r.kind));
+        let (Some(theirs), None) = (theirs.next(), theirs.next()) else { return Target::Unknown };
+        let Some(there) = elf.symbols().get(theirs.symbol as usize) else { return Target::Unknown };
+        let here = object.symbol(reloc.symbol);
+        let sections = [here.kind, there.kind].map(|kind| kind == abi::STT_SECTION);
+        match sections {
+            [false, false] if here.name != there.name => Target::Wrong(format!(
+                "it refers to '{}' here, but to '{}' there",
+                here.name, there.name
+            )),
+            [false, false] if reloc.addend != theirs.addend => Target::Wrong(format!(
+                "it refers to '{}'{:+} here, but {:+} there",
+                here.name, reloc.addend, theirs.addend
+            )),
+            [false, false] if there.section == 0 => Target::Right,
+            [false, false] => Target::Is(reloc.symbol, there.value),
+            [true, true] => {
+                let target = there.value.wrapping_add_signed(theirs.addend);
+                self.leads_to(refs, reloc, target, Width::Full(there.section))
+            }
+            _ => Target::Unknown,
+        }
+    }
+
     /// Whether the value that the link wrote leads to what the relocation refers to.
     fn target(
         &self,
         refs: &Refs<'_, 'o, 'd, S>,
         reloc: &Reloc<S>,
-        class: RelocClass,
+        kind: &RelocType,
         field: &[u8],
         place: u64,
     ) -> Target<S> {
-        // Elsewhere fields are parts of instructions, and a module has no addresses yet.
-        if self.image.arch.machine != abi::EM_X86_64 || self.image.elf.is_relocatable() {
+        if self.in_percpu(place) {
             return Target::Unknown;
+        }
+        if self.image.arch.machine != abi::EM_X86_64 {
+            // Most fields are parts of instructions; those of calls are whole addresses.
+            return match fields::branch(kind, field, place) {
+                Some(target) => self.leads_to(refs, reloc, target, Width::Full(0)),
+                None => Target::Unknown,
+            };
         }
         let raw = self.image.elf.integer(field);
         let signed = match field.len() {
@@ -226,27 +280,40 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
             8 => raw,
             _ => return Target::Unknown,
         };
-        let place = if self.in_percpu(place) { return Target::Unknown } else { place };
-        let base = match class {
+        let base = match kind.class {
             RelocClass::PcRelative => place,
             RelocClass::Absolute => 0,
             _ => return Target::Unknown,
         };
+        // Offsets of 32 bits are kept where addresses of 64 bits are meant.
+        let width = if field.len() == 4 && base == 0 { Width::Half } else { Width::Full(0) };
+        self.leads_to(refs, reloc, signed.wrapping_add(base), width)
+    }
+
+    /// Whether `target`, to which the image refers, is what the relocation refers to.
+    fn leads_to(
+        &self,
+        refs: &Refs<'_, 'o, 'd, S>,
+        reloc: &Reloc<S>,
+        target: u64,
+        width: Width,
+    ) -> Target<S> {
         let Ok(meant) = refs.resolve(reloc) else { return Target::Unknown };
-        let addr = signed.wrapping_add(base).wrapping_sub(meant.addend as u64);
+        let addr = target.wrapping_sub(meant.addend as u64);
+        let home = if let Width::Full(home) = width { home } else { 0 };
         let object = self.layout.object;
         let symbol = object.symbol(meant.symbol);
         if symbol.kind == abi::STT_SECTION || meant.symbol.index() == 0 {
-            return self.content(refs, reloc, signed.wrapping_add(base));
+            return self.content(refs, reloc, (home, target));
         }
         let indexes = self.table.named(symbol.name);
         if indexes.is_empty() {
-            return self.nameless(refs, reloc, meant.symbol, (signed.wrapping_add(base), addr));
+            return self.nameless(refs, reloc, meant.symbol, (home, target, addr));
         }
         let entries = self.table.entries();
-        // Offsets of 32 bits are kept where addresses of 64 bits are meant.
-        let same = |a: u64| a == addr || (field.len() == 4 && base == 0 && a as u32 == addr as u32);
-        match indexes.iter().find(|&&i| same(entries[i as usize].addr)) {
+        let same = |a: u64| a == addr || (width == Width::Half && a as u32 == addr as u32);
+        let inside = |i: u32| home == 0 || self.image.home(i) == Some(home);
+        match indexes.iter().find(|&&i| same(entries[i as usize].addr) && inside(i)) {
             Some(&i) => Target::Is(meant.symbol, entries[i as usize].addr),
             // BOLT gives some symbols of the linker script new values, not the code.
             None if self.image.bolt.is_some()
@@ -255,7 +322,10 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
                 Target::Unknown
             }
             None => {
-                let there = self.table.at_address(addr).map(|i| entries[i as usize].name);
+                let there = self.table.at_addresses(addr).iter().filter(|&&i| inside(i));
+                // A function rather than a label of the same place.
+                let there = there.min_by_key(|&&i| entries[i as usize].kind != abi::STT_FUNC);
+                let there = there.map(|&i| entries[i as usize].name);
                 let there = there.map_or_else(|| format!("{addr:#x}"), |n| format!("'{n}'"));
                 Target::Wrong(format!("it refers to '{}' here, but to {there} there", symbol.name))
             }
@@ -273,20 +343,24 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         refs: &Refs<'_, 'o, 'd, S>,
         reloc: &Reloc<S>,
         symbol: SymbolId<S>,
-        addrs: (u64, u64),
+        (home, target, addr): (u32, u64, u64),
     ) -> Target<S> {
-        let (target, addr) = addrs;
         let view = self.layout.object.symbol(symbol);
         match view.home {
             Home::Undefined if view.bind == abi::STB_WEAK && addr == 0 => Target::Right,
-            Home::Section(_) => self.content(refs, reloc, target),
+            Home::Section(_) => self.content(refs, reloc, (home, target)),
             _ => Target::Unknown,
         }
     }
 
     /// What has no name is told by its content: strings and constants that the linker may
     /// have merged with others.
-    fn content(&self, refs: &Refs<'_, 'o, 'd, S>, reloc: &Reloc<S>, raw_target: u64) -> Target<S> {
+    fn content(
+        &self,
+        refs: &Refs<'_, 'o, 'd, S>,
+        reloc: &Reloc<S>,
+        (home, target): (u32, u64),
+    ) -> Target<S> {
         let object = self.layout.object;
         let Some(section) = object.section_of(reloc.symbol) else { return Target::Unknown };
         let view = object.section(section);
@@ -302,7 +376,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
             return Target::Unknown;
         };
         // What lies outside of the image agrees with nothing.
-        let there = self.image.elf.bytes_from(0, raw_target.wrapping_add(bias as u64));
+        let there = self.image.elf.bytes_from(home, target.wrapping_add(bias as u64));
         let there = there.unwrap_or(&[]);
         let rest = view.data.get(offset..).unwrap_or(&[]);
         let ours = if view.flags & abi::SHF_STRINGS != 0 {

@@ -7,11 +7,11 @@
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use super::classes::{Packed, classify, is_looked_up, is_ordinary, keeps_section_symbol};
+use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
-use super::names::{self, ChildKind};
+use super::names;
 use super::roles::Roles;
-use super::{pieces, tables};
+use super::{children, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -41,8 +41,8 @@ pub struct Layout<'o, 'd, S> {
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Packed>,
     owner: IdVec<SectionId<S>, SymbolId<S>>,
-    /// What else is known of a section: [`KEEPS`], [`NAMELESS`], [`STATICS`].
-    traits: IdVec<SectionId<S>, u8>,
+    /// What else is known of a section.
+    pub(super) traits: IdVec<SectionId<S>, Traits>,
     pub(super) roles: IdVec<SymbolId<S>, Roles>,
     /// (function, prefix), sorted.
     pub(super) prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
@@ -62,13 +62,6 @@ pub struct Layout<'o, 'd, S> {
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
-
-/// References keep naming the section.
-const KEEPS: u8 = 1;
-/// References into the section can only be understood by content.
-const NAMELESS: u8 = 2;
-/// There are static local variables in the section.
-const STATICS: u8 = 4;
 
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
@@ -90,18 +83,18 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .advise("the klp flavour is final: give the objects that the compiler made"));
         }
         let sections = object.section_count();
-        let class = IdVec::from_fn(sections, |id| Packed::new(classify(object, id, arch)));
+        let facts = IdVec::from_fn(sections, |id| classify(object, id, arch));
+        let class = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].0);
+        let traits = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].1);
+        drop(facts);
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();
         for id in object.sections() {
             let class = class[id].class();
-            if matches!(class, Class::Meta | Class::Relocations) {
+            if !traits[id].has(Traits::LISTED) && class != Class::Group {
                 continue;
             }
             let name = object.section_name(id);
-            if is_ordinary(name) && class != Class::Group {
-                continue;
-            }
             if name == tables::REPLACEMENTS {
                 replacements.push(id);
             }
@@ -116,7 +109,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             arch,
             class,
             owner: IdVec::filled(SymbolId::new(0), sections),
-            traits: IdVec::filled(0, sections),
+            traits,
             roles: IdVec::filled(Roles::default(), 0),
             prefixes: Vec::new(),
             parents: Vec::new(),
@@ -132,7 +125,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.find_patchable();
         let prefixes = layout.find_prefixes()?;
         layout.find_owners()?;
-        layout.traits = IdVec::from_fn(sections, |id| layout.judge_section(id));
+        for id in object.sections() {
+            if pieces::holds_nameless(&layout, id) {
+                layout.traits[id].add(Traits::NAMELESS);
+            }
+        }
         layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id));
         for prefix in prefixes {
             layout.roles[prefix].set_prefix();
@@ -141,10 +138,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if layout.is_static_local(id)
                 && let Some(section) = object.section_of(id)
             {
-                layout.traits[section] |= STATICS;
+                layout.traits[section].add(Traits::STATICS);
             }
         }
-        layout.find_children()?;
+        layout.parents = children::find(object)?;
+        let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
+        layout.children = turned.collect();
+        layout.children.sort_unstable();
         layout.index_covers();
         layout.cut_entities()?;
         Ok(layout)
@@ -230,74 +230,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         (self.arch.padding)(&self.view(id, section))
     }
 
-    /// Whether a symbol may be part of a function: clang gives what it splits off no type.
-    fn is_part(&self, id: SymbolId<S>) -> bool {
-        let object = self.object;
-        match object.symbol_kind(id) {
-            abi::STT_FUNC => true,
-            abi::STT_NOTYPE => {
-                object.symbol(id).size > 0
-                    && object.symbol_bind(id) == abi::STB_LOCAL
-                    && object.section_of(id).is_some_and(|s| object.is_text(s))
-            }
-            _ => false,
-        }
-    }
-
-    fn find_children(&mut self) -> Result<()> {
-        let object = self.object;
-        let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
-            IndexMap::default();
-        let mut found = Vec::new();
-        for id in object.symbols() {
-            if self.is_part(id)
-                && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
-            {
-                wanted.insert(parent, Vec::new());
-                found.push((id, parent, kind));
-            }
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let candidates: Vec<SymbolId<S>> = (0..object.symbol_count())
-            .into_par_iter()
-            .with_min_len(2048)
-            .map(SymbolId::new)
-            .filter(|&id| wanted.contains_key(object.symbol_name(id)))
-            .collect();
-        for id in candidates {
-            if let Some(named) = wanted.get_mut(object.symbol_name(id)) {
-                named.push(id);
-            }
-        }
-        let files: Vec<SymbolId<S>> =
-            object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect();
-        let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
-        for (child, parent, kind) in found {
-            // Of several static functions of one name it is the one in the same file.
-            let named = wanted.get(parent).map_or(&[][..], Vec::as_slice);
-            let from = named.partition_point(|&id| file(id) < file(child));
-            let local = named
-                .get(from)
-                .filter(|&&id| file(id) == file(child) && object.symbol_bind(id) == abi::STB_LOCAL);
-            let global = || named.iter().find(|&&id| object.symbol_bind(id) != abi::STB_LOCAL);
-            match local.or_else(global).or(named.first()).copied() {
-                Some(parent) => self.parents.push((child, parent)),
-                None if kind == ChildKind::Part => {}
-                None => {
-                    return Err(Error::broken(
-                        "child-without-parent",
-                        format!("failed to find parent function for {}", object.symbol_name(child)),
-                    ));
-                }
-            }
-        }
-        self.children = self.parents.iter().map(|&(child, parent)| (parent, child)).collect();
-        self.children.sort_unstable();
-        Ok(())
-    }
-
     fn index_covers(&mut self) {
         let many = |s: &SectionId<S>| self.object.members(*s).len() > FEW_SYMBOLS;
         let sections: Vec<SectionId<S>> = self.object.sections().filter(many).collect();
@@ -338,6 +270,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether a section consists of entities.
+    #[inline]
     fn is_cut(&self, section: SectionId<S>) -> bool {
         matches!(self.class(section), Class::Text | Class::Data | Class::Strings)
     }
@@ -366,6 +299,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// The cut points of a section that no symbol owns.
+    #[inline]
     fn cuts(&self, section: SectionId<S>) -> &[(u32, SymbolId<S>)] {
         self.cut_sections
             .get(&section)
@@ -378,7 +312,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let section = self.object.section_of(id)?;
         let named = match self.object.symbol_kind(id) {
             abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
-            abi::STT_NOTYPE => size > 0,
+            // What assembly defines has a name, but often no size.
+            abi::STT_NOTYPE => {
+                size > 0 || self.class(section) == Class::Data && !self.is_mapping(id)
+            }
             _ => false,
         };
         if !named
@@ -393,6 +330,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// What section `id` is.
+    #[inline]
     pub fn class(&self, id: SectionId<S>) -> Class {
         self.class[id].class()
     }
@@ -415,11 +353,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// The symbol for which a section exists (spec section 6.1).
+    #[inline]
     pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
         Some(self.owner[section]).filter(|s| s.index() != 0)
     }
 
     /// Whether `id` owns the section it is in.
+    #[inline]
     pub fn is_bundled(&self, id: SymbolId<S>) -> bool {
         self.object.section_of(id).is_some_and(|s| self.owner[s] == id)
     }
@@ -446,6 +386,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Number of entities of a section.
+    #[inline]
     pub fn entity_count(&self, section: SectionId<S>) -> usize {
         match self.owner(section) {
             Some(_) => usize::from(self.is_cut(section)),
@@ -454,6 +395,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Entity `index` of a section.
+    #[inline]
     pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
         if let Some(owner) = self.owner(section) {
             let end = self.object.section_size(section);
@@ -473,6 +415,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether a section is a pool of strings or constants, only some of which have names.
+    #[inline]
     pub fn is_pool(&self, section: SectionId<S>) -> bool {
         self.class(section) == Class::Strings || self.is_nameless(section)
     }
@@ -485,6 +428,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Index of the entity that holds byte `offset` of a section.
+    #[inline]
     pub fn entity_at(&self, section: SectionId<S>, offset: u64) -> Option<usize> {
         if self.owner(section).is_some() {
             return self.is_cut(section).then_some(0);
@@ -495,6 +439,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// The first symbol, in symbol order, that covers byte `at` of a section: an empty one
     /// exactly there, or one with `value <= at < value + size`.
+    #[inline]
     pub fn covering(&self, section: SectionId<S>, at: i64) -> Option<SymbolId<S>> {
         let at = u64::try_from(at).ok()?;
         if let Some(cover) = self.covers.get(&section) {
@@ -531,27 +476,21 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether references to a section keep naming it: nothing in it has a better name.
+    #[inline]
     pub fn keeps_section_symbol(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & KEEPS != 0
+        self.traits[section].has(Traits::KEEPS)
     }
 
     /// Whether references into a section can only be understood by content.
+    #[inline]
     pub fn is_nameless(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & NAMELESS != 0
+        self.traits[section].has(Traits::NAMELESS)
     }
 
     /// Whether static local variables live in a section.
+    #[inline]
     pub fn holds_statics(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & STATICS != 0
-    }
-
-    fn judge_section(&self, id: SectionId<S>) -> u8 {
-        if matches!(self.class(id), Class::Meta | Class::Relocations) {
-            return 0;
-        }
-        let name = self.object.section_name(id);
-        let keeps = if keeps_section_symbol(name) { KEEPS } else { 0 };
-        keeps | if pieces::holds_nameless(self, id, name) { NAMELESS } else { 0 }
+        self.traits[section].has(Traits::STATICS)
     }
 
     /// The first symbol, in symbol order, that ends where the section ends.

@@ -2,12 +2,16 @@
 
 pub mod blocks;
 pub mod btf;
-mod classes;
+mod children;
+pub mod classes;
 mod cover;
+pub mod dwarf;
+mod fields;
 pub mod image;
 pub mod image_match;
 mod image_place;
 pub mod kallsyms;
+pub mod landing;
 pub mod layout;
 pub mod lines;
 pub mod macros;

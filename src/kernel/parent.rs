@@ -134,6 +134,8 @@ impl<'t> Parent<'t> {
         }
         let mut homes = others().filter(|n| n.global(name) != Ok(None));
         match (homes.next(), homes.next()) {
+            // A label of the linker script or of assembly, such as `.TOC.`: the linker knows.
+            (Some(home), None) if home.is_label(name) => Ok(None),
             (Some(home), None) if home.object == "vmlinux" && home.exports(name).is_some() => {
                 Err(Error::refused(
                     "not-exported",

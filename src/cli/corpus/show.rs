@@ -25,14 +25,14 @@ pub(super) fn text(results: &Results, changes: &Changes, peak_mib: Option<u64>) 
     let wide = results.cases.iter().map(|r| r.case.chars().count()).max().unwrap_or(0).max(4);
     let _ = writeln!(
         out,
-        "{:wide$}  {:9}  {:11}  {:>8}  {:>6}",
-        "case", "verdict", "expected", "ms", "MiB"
+        "{:wide$}  {:9}  {:11}  {:>8}  {:>9}",
+        "case", "verdict", "expected", "ms", "MiB aside"
     );
     for r in results.cases.iter().filter(|r| r.status != Status::NotRun) {
         let found = r.exit.map_or("-", verdict);
         let _ = writeln!(
             out,
-            "{:wide$}  {found:9}  {:11}  {:8.1}  {:6}  {}",
+            "{:wide$}  {found:9}  {:11}  {:8.1}  {:9}  {}",
             r.case,
             r.expected,
             r.time_ms,
