@@ -19,6 +19,7 @@ use diff::check::BootCode;
 use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
+use diff::instrumented::check_instrumented;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
@@ -247,6 +248,7 @@ fn judge(
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
+        check_instrumented(comparer, verdicts)?;
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);

@@ -12,6 +12,7 @@ mod files;
 pub mod identity;
 pub mod ignore;
 pub mod inlining;
+pub mod instrumented;
 mod lines;
 mod referrers;
 pub mod select;

@@ -5,9 +5,11 @@
 //! variable that cannot be followed is refused rather than made anew.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
 
 use bumpalo::Bump;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
@@ -23,6 +25,10 @@ use crate::kernel::refs::{Effective, Refs};
 pub struct Statics<'a, 'o, 'd> {
     orig: &'a Layout<'o, 'd, Orig>,
     patched: &'a Layout<'o, 'd, Patched>,
+    /// The original was linked from several objects.
+    linked: bool,
+    /// Patched static locals by the hash of their normal names, made when first asked for.
+    names: OnceLock<IndexMap<u64, Vec<SymbolId<Patched>>, RandomState>>,
 }
 
 /// Patched variables that a family of sections refers to.
@@ -39,7 +45,7 @@ pub fn correlate_statics(
     patched: &Layout<'_, '_, Patched>,
     twins: &mut Twins,
 ) -> Result<Option<String>> {
-    let statics = Statics { orig, patched };
+    let statics = Statics { orig, patched, linked: orig.is_linked(), names: OnceLock::new() };
     let users = statics.users()?;
     for (user, variables) in &users {
         statics.pair(*user, variables, twins)?;
@@ -203,7 +209,12 @@ impl Statics<'_, '_, '_> {
             let free = named.and_then(|queue| {
                 std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
             });
-            let Some(twin) = free else { return Err(self.removed(user, variable)) };
+            let Some(twin) = free else {
+                if self.is_gone(user, variable, twins) {
+                    continue;
+                }
+                return Err(self.removed(user, variable));
+            };
             self.accept(variable, twin, twins)?;
         }
         Ok(())
@@ -247,6 +258,30 @@ impl Statics<'_, '_, '_> {
         Ok(())
     }
 
+    /// Whether a variable went away together with its function: a whole file was removed from
+    /// what was linked. Nothing is left that could be mistaken for it.
+    fn is_gone(&self, user: SectionId<Orig>, variable: SymbolId<Orig>, twins: &Twins) -> bool {
+        let owner = self.orig.owner(user);
+        if !self.linked || owner.is_some_and(|owner| twins.patched_symbol(owner).is_some()) {
+            return false;
+        }
+        let hash = |name: &str| {
+            let mut state = FixedState::default().build_hasher();
+            names::hash_normal(name, &mut state);
+            state.finish()
+        };
+        let object = self.patched.object;
+        let by_name = self.names.get_or_init(|| {
+            let mut by_name: IndexMap<u64, Vec<_>, RandomState> = IndexMap::default();
+            for id in object.symbols().filter(|&id| self.patched.is_static_local(id)) {
+                by_name.entry(hash(object.symbol_name(id))).or_default().push(id);
+            }
+            by_name
+        });
+        let named = by_name.get(&hash(self.orig.object.symbol_name(variable)));
+        named.is_none_or(|named| named.iter().all(|&id| twins.orig_symbol(id).is_some()))
+    }
+
     fn removed(&self, user: SectionId<Orig>, variable: SymbolId<Orig>) -> Error {
         let object = self.orig.object;
         let name = object.symbol_name(variable);
@@ -272,7 +307,8 @@ impl Statics<'_, '_, '_> {
         twins: &Twins,
     ) -> Result<()> {
         let Some(counterpart) = self.counterpart(user, twins) else {
-            return match variables.first() {
+            let gone = |&&v: &&SymbolId<Orig>| self.is_gone(user, v, twins);
+            return match variables.iter().find(|v| !gone(v)) {
                 Some(&variable) => Err(self.removed(user, variable)),
                 None => Ok(()),
             };
@@ -281,6 +317,9 @@ impl Statics<'_, '_, '_> {
         let candidates = self.candidates(counterpart, &arena)?;
         for &variable in variables {
             let Some(twin) = twins.patched_symbol(variable) else {
+                if self.is_gone(user, variable, twins) {
+                    continue;
+                }
                 return Err(self.removed(user, variable));
             };
             if !candidates.all.contains(&twin) {

@@ -156,7 +156,10 @@ impl Statuses {
             }
             _ => None,
         };
-        if twin.kind != symbol.kind || twin.bind != symbol.bind && !is_promotion(&twin, &symbol) {
+        // ThinLTO exports a static function while another file imports its users.
+        let named = twin.name.contains(".llvm.") || symbol.name.contains(".llvm.");
+        let exported = (self.split || named) && is_promotion(&twin, &symbol);
+        if twin.kind != symbol.kind || twin.bind != symbol.bind && !exported {
             return Err(info_mismatch(symbol.name));
         }
         let Some((o, p)) = sections else { return Ok(Status::Same) };
@@ -233,11 +236,12 @@ impl Statuses {
         let layout = comparer.patched.layout;
         let object = layout.object;
         for id in object.symbols().skip(1) {
-            if object.symbol_kind(id) != abi::STT_FUNC || layout.parent(id).is_none() {
+            if layout.parent(id).is_none() {
                 continue;
             }
             let Some(section) = object.section_of(id) else { continue };
-            let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed);
+            let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed)
+                || self.split && self.symbols[id] == Status::Changed;
             if !changed {
                 continue;
             }
@@ -289,15 +293,14 @@ fn entity_status(
     }
 }
 
-/// Whether ThinLTO made a local symbol visible to other objects of the kernel, or does not
-/// any more. Nobody outside of the kernel sees the difference.
-fn is_promotion(a: &Symbol<'_, Orig>, b: &Symbol<'_, Patched>) -> bool {
-    const HIDDEN: u8 = 2;
-    let flips = |local: u8, bind: u8, other: u8| {
-        local == abi::STB_LOCAL && bind == abi::STB_GLOBAL && other & 3 == HIDDEN
-    };
-    let promoted = a.name.contains(".llvm.") || b.name.contains(".llvm.");
-    promoted && (flips(a.bind, b.bind, b.other) || flips(b.bind, a.bind, a.other))
+/// STV_HIDDEN.
+const HIDDEN: u8 = 2;
+
+/// Whether one is static, and the other what only its own link unit can see.
+fn is_promotion<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
+    let exported = |bind, other: u8| bind == abi::STB_GLOBAL && other & 3 == HIDDEN;
+    orig.bind == abi::STB_LOCAL && exported(patched.bind, patched.other)
+        || patched.bind == abi::STB_LOCAL && exported(orig.bind, orig.other)
 }
 
 fn info_mismatch(name: &str) -> Error {

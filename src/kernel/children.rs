@@ -12,16 +12,17 @@ use crate::error::{Error, Result};
 /// A function and the one it was split from.
 pub(super) type Child<S> = (SymbolId<S>, SymbolId<S>);
 
-/// All split-off functions, sorted. Of several symbols with the parent's name the first counts.
+/// All split-off functions, sorted. Of several symbols with the parent's name the one in the
+/// same file counts, then a global one, then the first.
 pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
-    let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
+    let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
         IndexMap::default();
     let mut found = Vec::new();
     for id in object.symbols() {
-        if object.symbol_kind(id) == abi::STT_FUNC
+        if is_part(object, id)
             && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
         {
-            wanted.insert(parent, None);
+            wanted.insert(parent, Vec::new());
             found.push((id, parent, kind));
         }
     }
@@ -39,13 +40,21 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
         })
         .collect();
     for id in candidates {
-        if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
-            *slot = Some(id);
+        if let Some(named) = wanted.get_mut(object.symbol_name(id)) {
+            named.push(id);
         }
     }
     let mut parents = Vec::with_capacity(found.len());
+    let files: Vec<SymbolId<S>> =
+        object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect();
+    let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
+    let is_local = |id: SymbolId<S>| object.symbol_bind(id) == abi::STB_LOCAL;
     for (child, parent, kind) in found {
-        match wanted.get(parent).copied().flatten() {
+        let named = wanted.get(parent).map_or(&[][..], Vec::as_slice);
+        let from = named.partition_point(|&id| file(id) < file(child));
+        let local = named.get(from).filter(|&&id| file(id) == file(child) && is_local(id));
+        let global = || named.iter().find(|&&id| !is_local(id));
+        match local.or_else(global).or(named.first()).copied() {
             Some(parent) => parents.push((child, parent)),
             None if kind == ChildKind::Part => {}
             None => {
@@ -57,6 +66,19 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
         }
     }
     Ok(parents)
+}
+
+/// Whether a symbol may be part of a function: clang gives what it splits off no type.
+fn is_part<S: Side>(object: &Object<'_, S>, id: SymbolId<S>) -> bool {
+    match object.symbol_kind(id) {
+        abi::STT_FUNC => true,
+        abi::STT_NOTYPE => {
+            object.symbol(id).size > 0
+                && object.symbol_bind(id) == abi::STB_LOCAL
+                && object.section_of(id).is_some_and(|s| object.is_text(s))
+        }
+        _ => false,
+    }
 }
 
 /// A set of names as a sieve: most names that are not in it are told apart by their lengths

@@ -234,9 +234,13 @@ pub fn is_once_section(section: &str) -> bool {
 }
 
 /// Name of the function that a split-off part belongs to: `f` of `f.cold`,
-/// `f.part.0` of `f.part.0.cold`, `f` of `f.part.0`.
+/// `f.part.0` of `f.part.0.cold`, `f` of `f.part.0`, `f` of `f.__part.1`.
 pub fn parent_function(name: &str) -> Option<(&str, ChildKind)> {
     if let Some(at) = find(name, ".cold", 0) {
+        return Some((&name[..at], ChildKind::Cold));
+    }
+    // Propeller's clusters of basic blocks.
+    if let Some(at) = find(name, ".__part.", 0) {
         return Some((&name[..at], ChildKind::Cold));
     }
     find(name, ".part.", 0).map(|at| (&name[..at], ChildKind::Part))

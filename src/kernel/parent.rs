@@ -1,10 +1,17 @@
 //! What the patch will be applied to: the parent's symbols and exports, and the look-up
 //! that says where a name lives at run time (spec section 7).
 
-use crate::elf::abi::STB_LOCAL;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
+use foldhash::fast::{FixedState, RandomState};
+use indexmap::IndexMap;
+
+use crate::elf::abi::{STB_LOCAL, STT_FUNC, STT_OBJECT};
 use crate::error::{Error, Result};
 use crate::kernel::image::Neighbour;
 use crate::kernel::kallsyms::Matching;
+use crate::kernel::names;
 use crate::kernel::symtab::{BlockId, Entry, Order, ParentTable, Rank};
 use crate::kernel::symvers::Symvers;
 
@@ -15,6 +22,9 @@ pub struct Parent<'t> {
     table: ParentTable<'t>,
     symvers: Symvers<'t>,
     neighbours: &'t [Neighbour<'t>],
+    /// Places in the table of functions and variables, by the hash of their normal names;
+    /// made when first asked for.
+    normal: OnceLock<IndexMap<u64, Vec<u32>, RandomState>>,
 }
 
 /// Where a name lives at run time.
@@ -46,7 +56,7 @@ pub struct Found<'a> {
 impl<'t> Parent<'t> {
     /// The parent called `name`: `vmlinux` or a module's name.
     pub fn new(name: &str, table: ParentTable<'t>, symvers: Symvers<'t>) -> Self {
-        Parent { name: name.to_owned(), table, symvers, neighbours: &[] }
+        Parent { name: name.to_owned(), table, symvers, neighbours: &[], normal: OnceLock::new() }
     }
 
     /// The same, with other images of the kernel: what they export need not be in
@@ -195,6 +205,29 @@ impl<'t> Parent<'t> {
         .in_file(first.table.file())
         .at_symbol(name)
         .advise(format!("it is unknown which one '{}' means: give Module.symvers", self.name))
+    }
+
+    /// Places in the table of the functions and variables whose names differ from `name` in
+    /// counters and promotion hashes only.
+    pub fn namesakes(&self, name: &str) -> Vec<u32> {
+        let hash = |name: &str| {
+            let mut state = FixedState::default().build_hasher();
+            names::hash_normal(name, &mut state);
+            state.finish()
+        };
+        let entries = self.table.entries();
+        let by_name = self.normal.get_or_init(|| {
+            let mut by_name: IndexMap<u64, Vec<u32>, RandomState> = IndexMap::default();
+            for (index, entry) in (0u32..).zip(entries) {
+                if matches!(entry.kind, STT_FUNC | STT_OBJECT) {
+                    by_name.entry(hash(entry.name)).or_default().push(index);
+                }
+            }
+            by_name
+        });
+        let found = by_name.get(&hash(name)).map_or(&[][..], Vec::as_slice);
+        let same = |&&i: &&u32| entries.get(i as usize).is_some_and(|e| names::same(e.name, name));
+        found.iter().filter(same).copied().collect()
     }
 
     /// How many defined symbols of any binding are called `name`, and how many of them lie

@@ -145,7 +145,42 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 let object = self.comparer.orig.layout.object;
                 live.lookup(parent, object, twin, self.name(id), block)
             }
-            _ => parent.lookup(self.name(id), block),
+            (_, Some(_)) => parent.lookup(self.name(id), block),
+            (_, None) => match parent.lookup(self.name(id), block)? {
+                Some(found) => Ok(Some(found)),
+                None => self.promoted(id),
+            },
+        }
+    }
+
+    /// What a promoted name that only the patched object has is called in the parent: the
+    /// hash in it is that of the patched module, or the name was not promoted there.
+    fn promoted(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
+        let name = self.name(id);
+        if self.layout().object.home(id) != Home::Undefined || !name.contains(".llvm.") {
+            return Ok(None);
+        }
+        let parent = self.target.parent;
+        let candidates = parent.namesakes(name);
+        match candidates[..] {
+            [] => Ok(None),
+            [index] => parent.found(index, true).map(Some),
+            ref more => {
+                let entries = parent.table().entries();
+                let shown = more.iter().take(10).filter_map(|&i| entries.get(i as usize));
+                let details = shown.map(|e| format!("candidate: {} at {:#x}", e.name, e.addr));
+                Err(Error::refused(
+                    "ambiguous-symbol",
+                    format!("it is unclear which symbol of the running kernel {name} is"),
+                )
+                .in_file(parent.table().file())
+                .at_symbol(name)
+                .with_details(details.collect())
+                .advise(
+                    "the original object does not refer to it, and its hash is that of the \
+                     patched module: several functions or variables of the kernel may be meant",
+                ))
+            }
         }
     }
 
@@ -272,9 +307,16 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         .advise("give the symbol a name that kallsyms keeps, or make the code not refer to it"))
     }
 
+    /// The binding in the original: that is what runs, and promotion changes it.
+    fn original_bind(&self, id: SymbolId<Patched>) -> u8 {
+        match self.comparer.twins.orig_symbol(id) {
+            Some(twin) => self.comparer.orig.layout.object.symbol_bind(twin),
+            None => self.layout().object.symbol_bind(id),
+        }
+    }
+
     fn check_local(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
-        let symbol = self.layout().object.symbol(id);
-        if symbol.bind == abi::STB_LOCAL && found.global {
+        if self.original_bind(id) == abi::STB_LOCAL && found.global {
             let name = self.name(id);
             return Err(Error::broken(
                 "symbol-not-found",
@@ -434,7 +476,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let symbol = layout.object.symbol(id);
         // Another object of the same patch supplies what the parent does not have.
         let Some(found) = self.lookup(id)? else { return Ok(false) };
-        if symbol.bind == abi::STB_LOCAL {
+        if self.original_bind(id) == abi::STB_LOCAL {
             self.check_local(id, &found)?;
             return Ok(true);
         }

@@ -1,0 +1,291 @@
+//! Verdicts on builds of several files of our own C: ThinLTO, gcc's LTO, and profiles.
+//!
+//! A case is a file of `tests/lto`: a header, and the sources of a small program, each behind
+//! a line `//@ PATH`, or `//@ PATH orig` and `//@ PATH patched` for what only one build has;
+//! `PATCHED` is defined in the patched build. Every compiler builds it twice. The objects of
+//! the two builds are compared folder by folder, and linked together with `ld -r`: both ways
+//! must say what the header says. Header lines, `//# KEY: VALUE`, or `KEY[clang-14]` for one
+//! compiler:
+//!
+//! * `what`: why the case exists;
+//! * `build`: `thin` (the default), `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
+//! * `new-in-folders`: the same where folders are compared, which take new objects whole;
+//! * `says`: part of what a refusal says;
+//! * `flags`: for the compiler; `link`: for lld;
+//! * `needs`, `needs-patched`: a symbol that the original, or the patched, objects must have;
+//! * `without`: one that the patched objects must not have: without these the case shows
+//!   nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+const CLANGS: [&str; 4] = ["14", "16", "19", "22"];
+
+/// What a kernel with ftrace is compiled with, as far as it shapes the objects.
+const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic \
+     -mcmodel=kernel -fno-asynchronous-unwind-tables -fno-stack-protector -std=gnu11 \
+     -mno-red-zone -Werror";
+
+struct Case {
+    name: String,
+    header: BTreeMap<String, String>,
+    /// Path, the only build that has it, text.
+    files: Vec<(String, Option<String>, String)>,
+}
+
+impl Case {
+    fn read(path: &Path) -> Result<Case, String> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
+        let mut case = Case { name, header: BTreeMap::new(), files: Vec::new() };
+        for line in text.lines() {
+            if let Some(file) = line.strip_prefix("//@ ") {
+                let mut words = file.split_whitespace().map(str::to_owned);
+                case.files.push((words.next().unwrap_or_default(), words.next(), String::new()));
+            } else if let Some(directive) = line.strip_prefix("//# ") {
+                let (key, value) = directive.split_once(':').ok_or("header line without colon")?;
+                case.header.insert(key.trim().to_owned(), value.trim().to_owned());
+            } else if let Some(file) = case.files.last_mut() {
+                file.2 += line;
+                file.2.push('\n');
+            }
+        }
+        if case.get("what", "").is_empty() || case.files.is_empty() {
+            return Err(format!("{}: it needs a line `//# what:` and files", case.name));
+        }
+        Ok(case)
+    }
+
+    fn get(&self, key: &str, compiler: &str) -> &str {
+        let specific = self.header.get(&format!("{key}[{compiler}]"));
+        specific.or_else(|| self.header.get(key)).map_or("", String::as_str)
+    }
+
+    fn named(&self, key: &str, compiler: &str) -> BTreeSet<&str> {
+        self.get(key, compiler).split_whitespace().collect()
+    }
+
+    fn wanted_exit(&self, compiler: &str) -> Result<i32, Failed> {
+        let named = |key| !self.get(key, compiler).is_empty();
+        match self.get("exit", compiler) {
+            "" if named("changed") || named("new") => Ok(0),
+            "" => Ok(3),
+            text => Ok(text.parse()?),
+        }
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<(), Failed> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// Builds one side: the folder of objects, and the one linked from them.
+fn build(
+    case: &Case,
+    compiler: &str,
+    root: &Path,
+    side: &str,
+) -> Result<(PathBuf, PathBuf), Failed> {
+    // Both sides are built at the same path, as kernels are, which hash it into names.
+    let sources = root.join("src");
+    let _ = std::fs::remove_dir_all(&sources);
+    let mut objects = Vec::new();
+    let kind = match case.get("build", compiler) {
+        "" => "thin",
+        kind => kind,
+    };
+    for (path, only, text) in &case.files {
+        if only.as_deref().is_some_and(|only| only != side) {
+            continue;
+        }
+        let source = sources.join(path);
+        std::fs::create_dir_all(source.parent().unwrap_or(&sources))?;
+        std::fs::write(&source, text)?;
+        if source.extension().is_some_and(|e| e == "proftext") {
+            succeed(
+                Command::new(compiler.replace("clang", "llvm-profdata"))
+                    .args(["merge", "-o"])
+                    .arg(source.with_extension("profdata"))
+                    .arg(&source),
+            )?;
+        }
+    }
+    for (path, _, _) in case.files.iter().filter(|f| f.0.ends_with(".c")) {
+        if !sources.join(path).exists() {
+            continue;
+        }
+        let object = path.replace(".c", ".o");
+        let mut command = Command::new(compiler);
+        command.args(FLAGS.split_whitespace()).current_dir(&sources);
+        match kind {
+            "thin" => drop(command.arg("-flto=thin")),
+            "gcc" => drop(command.args(["-flto", "-fno-fat-lto-objects"])),
+            _ => {}
+        }
+        if side == "patched" {
+            command.arg("-DPATCHED");
+        }
+        command.args(case.get("flags", compiler).split_whitespace());
+        succeed(command.args(["-c", "-o", &object, path]))?;
+        objects.push(object);
+    }
+    let folder = root.join(side);
+    std::fs::create_dir_all(&folder)?;
+    let whole = root.join(format!("{side}.o"));
+    let lld = compiler.replace("clang", "ld.lld");
+    match kind {
+        "thin" => succeed(
+            Command::new(lld)
+                .current_dir(&sources)
+                .arg("-r")
+                .args(case.get("link", compiler).split_whitespace())
+                .arg(format!("--lto-obj-path={}", folder.join("o").display()))
+                .arg("-o")
+                .arg(&whole)
+                .args(&objects),
+        )?,
+        "gcc" => {
+            succeed(
+                Command::new(compiler)
+                    .current_dir(&sources)
+                    .args(FLAGS.split_whitespace())
+                    .args(["-flto", "-flto-partition=1to1", "-r", "-save-temps", "-nostdlib"])
+                    .args(["-flinker-output=nolto-rel", "-o", "whole.o"])
+                    .args(&objects),
+            )?;
+            for entry in sources.read_dir()? {
+                let path = entry?.path();
+                if path.to_string_lossy().ends_with(".ltrans.o") {
+                    std::fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
+                }
+            }
+            std::fs::copy(sources.join("whole.o"), &whole)?;
+        }
+        _ => {
+            for object in &objects {
+                let to = folder.join(object);
+                std::fs::create_dir_all(to.parent().unwrap_or(&folder))?;
+                std::fs::copy(sources.join(object), to)?;
+            }
+            let linker = if compiler.starts_with("clang") { lld } else { "ld".to_owned() };
+            succeed(
+                Command::new(linker)
+                    .current_dir(&sources)
+                    .args(["-r", "-o"])
+                    .arg(&whole)
+                    .args(&objects),
+            )?;
+        }
+    }
+    Ok((folder, whole))
+}
+
+fn contains(object: &Path, symbol: &str) -> Result<bool, Failed> {
+    let bytes = std::fs::read(object)?;
+    Ok(bytes.windows(symbol.len()).any(|window| window == symbol.as_bytes()))
+}
+
+fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(), Failed> {
+    let output = Command::new(env!("CARGO_BIN_EXE_klp-diff")).args([orig, patched]).output()?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let said = format!("\nstdout:\n{stdout}stderr:\n{}", String::from_utf8_lossy(&output.stderr));
+    let place = orig.file_name().unwrap_or_default().to_string_lossy();
+    let wanted = case.wanted_exit(compiler)?;
+    if output.status.code() != Some(wanted) {
+        return Err(format!("{place}: {}, wanted {wanted}{said}", output.status).into());
+    }
+    if !said.contains(case.get("says", compiler)) {
+        return Err(format!("{place}: wrong reason{said}").into());
+    }
+    if wanted == 2 {
+        return Ok(());
+    }
+    for (key, prefix) in [("changed", "changed function: "), ("new", "new function: ")] {
+        let found: BTreeSet<&str> =
+            stdout.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
+        let found: BTreeSet<&str> =
+            found.iter().map(|name| name.split(".llvm.").next().unwrap_or(name)).collect();
+        let in_folders = format!("{key}-in-folders");
+        let special = orig.is_dir() && case.header.contains_key(&in_folders);
+        let wanted = case.named(if special { &in_folders } else { key }, compiler);
+        if found != wanted {
+            return Err(format!("{place}: {key}: {found:?}, wanted {wanted:?}{said}").into());
+        }
+    }
+    Ok(())
+}
+
+fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
+    let folder = tempfile::tempdir()?;
+    let orig = build(case, compiler, folder.path(), "orig")?;
+    let patched = build(case, compiler, folder.path(), "patched")?;
+    for (key, object, there) in [
+        ("needs", &orig.1, true),
+        ("needs-patched", &patched.1, true),
+        ("without", &patched.1, false),
+    ] {
+        let symbol = case.get(key, compiler);
+        if !symbol.is_empty() && contains(object, symbol)? != there {
+            return Ok(Completion::ignored_with(format!("{compiler}: {key} {symbol} is not so")));
+        }
+    }
+    check(case, compiler, &orig.0, &patched.0)?;
+    check(case, compiler, &orig.1, &patched.1)?;
+    Ok(Completion::Completed)
+}
+
+fn runs(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lto");
+    let mut cases = Vec::new();
+    let mut paths: Vec<PathBuf> =
+        folder.read_dir().into_iter().flatten().flatten().map(|e| e.path()).collect();
+    paths.sort();
+    for path in paths {
+        match Case::read(&path) {
+            Ok(case) => cases.push(Arc::new(case)),
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let mut trials = Vec::new();
+    let clangs = CLANGS.map(|version| format!("clang-{version}"));
+    for compiler in clangs.iter().map(String::as_str).chain(["gcc-12"]) {
+        let is_gcc = compiler.starts_with("gcc");
+        let installed = cfg!(target_arch = "x86_64")
+            && runs(compiler)
+            && (is_gcc || runs(&compiler.replace("clang", "ld.lld")));
+        let before = trials.len();
+        for case in cases.iter().filter(|c| is_gcc == (c.get("build", "") == "gcc")) {
+            let (case, compiler) = (Arc::clone(case), compiler.to_owned());
+            trials.push(
+                Trial::ignorable_test(format!("{}::{compiler}", case.name), move || {
+                    run(&case, &compiler)
+                })
+                .with_kind(if installed { "" } else { "missing compiler" })
+                .with_ignored_flag(!installed),
+            );
+        }
+        if !installed {
+            eprintln!("skipped: {} trials, {compiler} is not installed", trials.len() - before);
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
