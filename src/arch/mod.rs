@@ -99,6 +99,9 @@ pub struct FunctionView<'a> {
     pub other: u8,
     /// An entry of `__patchable_function_entries` points into its section.
     pub patchable_entry: bool,
+    /// `__mcount_loc` of the object lists this place in its section, at or closely behind
+    /// its start.
+    pub listed_site: Option<u64>,
     /// Some section of the object is called `__patchable_function_entries`.
     pub object_has_pfe: bool,
 }
@@ -179,6 +182,11 @@ pub struct Arch {
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
     pub is_branch: Option<fn(&[u8], u64, u32) -> bool>,
+    /// The hash of the function's type (kCFI) in what lies before its symbol, when that
+    /// consists of such a hash and of padding.
+    pub type_hash: fn(&[u8]) -> Option<&[u8]>,
+    /// The hash that the code at the start of the slice compares with a callee's type.
+    pub checks_type: fn(&[u8]) -> Option<u32>,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
     /// Whether ftrace can hook the function (spec section 4).

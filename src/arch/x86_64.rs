@@ -50,6 +50,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &ENDBR64,
     is_branch: Some(is_branch),
+    type_hash,
+    checks_type,
     padding: nop_padding,
     has_profiling,
     ftrace_site,
@@ -71,6 +73,7 @@ const CALL: u8 = 0xe8;
 const JMP: u8 = 0xe9;
 /// First byte of the 5-byte NOP.
 const NOP5: u8 = 0x0f;
+const NOP_BYTES: [u8; 5] = [NOP5, 0x1f, 0x44, 0, 0];
 /// `call` with the field still to be relocated.
 const CALL_BYTES: &[u8] = &[CALL, 0, 0, 0, 0];
 
@@ -203,12 +206,42 @@ fn nop_padding(view: &FunctionView<'_>) -> u64 {
     if lead.is_some_and(|l| l.iter().all(|&b| b == 0x90)) { view.value } else { 0 }
 }
 
+/// `mov $hash, %eax` among NOPs; the newer compilers' register tells the number of arguments.
+fn type_hash(head: &[u8]) -> Option<&[u8]> {
+    let opcode = head.iter().position(|&b| b != 0x90)?;
+    let (hash, behind) = head.get(opcode..)?.split_at_checked(5)?;
+    let mov = matches!(hash[0], 0xb8..=0xbf);
+    (mov && behind.iter().all(|&b| b == 0x90)).then_some(&hash[1..])
+}
+
+/// clang's check: `mov $-hash, %r10d; add -N(%reg), %r10d`, with the pointer in a register.
+fn checks_type(code: &[u8]) -> Option<u32> {
+    let (hash, add) = code.strip_prefix(&[0x41, 0xba])?.split_first_chunk::<4>()?;
+    let adds = matches!(add, [0x44 | 0x45, 0x03, modrm, ..] if modrm & 0xf8 == 0x50);
+    adds.then(|| u32::from_le_bytes(*hash).wrapping_neg())
+}
+
+/// The NOP that `-mnop-mcount` puts where the call would be; no relocation tells of it, but
+/// `-mrecord-mcount` lists it.
+fn listed_nop(f: &FunctionView<'_>) -> Option<u64> {
+    let site = f.listed_site?;
+    let at_entry = match site.checked_sub(f.value)? {
+        0 => true,
+        4 => bytes_at(f.section, f.value, 4) == Some(&ENDBR64),
+        _ => false,
+    };
+    (at_entry && bytes_at(f.section, site, 5) == Some(&NOP_BYTES)).then_some(site)
+}
+
 fn has_profiling(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> bool {
-    fentry(f, relocs).is_some()
+    fentry(f, relocs).is_some() || listed_nop(f).is_some()
 }
 
 fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
     let Some(entry) = fentry(f, relocs) else {
+        if let Some(offset) = listed_nop(f) {
+            return Ok(FtraceSite { offset, rewrite: None });
+        }
         return Err(format!("{}: no call of {FENTRY} at the start of the function", f.name));
     };
     let offset = entry.offset - 1;

@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
+use crate::kernel::names;
 
 /// Data sections that may be copied into a patch although they changed: once-only flags and
 /// counters of branches.
@@ -33,8 +34,9 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         let hookable = comparer.twins.orig_symbol(id).is_some_and(|twin| orig.has_profiling(twin));
         if !hookable {
             details.push(format!(
-                "function {} doesn't have patchable function entry, unable to patch",
-                object.symbol_name(id)
+                "function {} doesn't have patchable function entry, unable to patch{}",
+                object.symbol_name(id),
+                why_not_hookable(comparer, id)
             ));
         }
     }
@@ -44,6 +46,23 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
     Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
         .with_details(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
+}
+
+/// Why ftrace cannot hook the original of a function.
+fn why_not_hookable(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> String {
+    let layout = comparer.orig.layout;
+    let object = layout.object;
+    let Some(twin) = comparer.twins.orig_symbol(id) else { return String::new() };
+    let section = object.section_of(twin).map_or("", |s| object.section_name(s));
+    if names::is_untraceable(section) {
+        return format!(" (noinstr: {section} must not be traced)");
+    }
+    match object.symbols().any(|other| layout.has_profiling(other)) {
+        true => " (notrace: other functions of the object have an entry for ftrace)".into(),
+        false => " (no function of the object has an entry for ftrace: it was compiled without, \
+                  such as -pg -mfentry or -fpatchable-function-entry)"
+            .into(),
+    }
 }
 
 /// Fails when functions changed that only run while the kernel boots. In a linked object,

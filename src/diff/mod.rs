@@ -6,6 +6,7 @@ pub mod check;
 pub mod compare;
 mod compare_rows;
 pub mod correlate;
+mod entry;
 mod explain;
 pub mod identity;
 pub mod ignore;

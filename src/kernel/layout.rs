@@ -56,6 +56,8 @@ pub struct Layout<'o, 'd, S> {
     cut_sections: IndexMap<SectionId<S>, (u32, u32), foldhash::fast::RandomState>,
     /// Sections with entries in `__patchable_function_entries`, sorted.
     pub(super) patchable: Vec<SectionId<S>>,
+    /// Places that `__mcount_loc` lists, sorted.
+    pub(super) mcount: Vec<(SectionId<S>, u64)>,
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     pub(super) has_pfe: bool,
@@ -124,6 +126,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             cuts: Vec::new(),
             cut_sections: IndexMap::default(),
             patchable: Vec::new(),
+            mcount: Vec::new(),
             covers: IndexMap::default(),
             replacements,
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
@@ -148,20 +151,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.index_covers();
         layout.cut_entities()?;
         Ok(layout)
-    }
-
-    fn find_patchable(&mut self) {
-        if !self.has_pfe {
-            return;
-        }
-        for id in self.object.sections() {
-            if self.object.section_name(id) == "__patchable_function_entries" {
-                let referred = self.object.relocs(id).iter();
-                self.patchable.extend(referred.filter_map(|r| self.object.section_of(r.symbol)));
-            }
-        }
-        self.patchable.sort_unstable();
-        self.patchable.dedup();
     }
 
     /// Links each prefix symbol with the functions that start where it, and the NOPs that
