@@ -20,6 +20,12 @@ const SOURCE: &str = r#"
 #endif
 typedef int (*fn)(int);
 extern int sink(int), table(int);
+int user(int x);
+#ifdef PATCHED
+int typed(long x, long y);
+#else
+int typed(int x);
+#endif
 extern void keep(fn);
 static __attribute__((noinline)) int helper(int x)
 {
@@ -30,6 +36,7 @@ static __attribute__((noinline)) int helper(int x)
 __attribute__((noinline)) int user(int x) { return helper(x) + helper(x + 7) + P; }
 int chain(int x) { return user(x) * 3 + P; }
 int tail(int x) { return user(x + 5 + P); }
+void *pick(int x) { return x > P ? (void *)user : (void *)typed; }
 int other(int x)
 {
 #ifdef PATCHED
@@ -151,7 +158,7 @@ fn check(form: &Form, folder: &Path) {
     let changed: BTreeSet<&str> =
         text.lines().filter_map(|l| l.strip_prefix("changed function: ")).collect();
     let kcfi = form.has("kcfi");
-    let mut wanted = BTreeSet::from(["user", "chain", "tail", "other", "indirect"]);
+    let mut wanted = BTreeSet::from(["user", "chain", "tail", "other", "indirect", "pick"]);
     if kcfi {
         wanted.insert("typed");
         assert!(text.contains("  type: function type"), "{form:?}: {text}");
@@ -172,6 +179,16 @@ fn check(form: &Form, folder: &Path) {
         });
         assert_eq!(calls.count(), 1, "{form:?}: {caller}");
     }
+    // A pointer leads to the kernel's function, which ftrace redirects, unless its type is
+    // another now: the hash before the kernel's is the old one.
+    let code = section(".text.pick").expect("code");
+    let own: Vec<&str> = object
+        .relocs(code)
+        .iter()
+        .map(|r| object.symbol_name(r.symbol))
+        .filter(|name| ["user", "typed"].contains(name))
+        .collect();
+    assert_eq!(own, if kcfi { &["typed"][..] } else { &[] }, "{form:?}");
     // The kernel exports the thunks, so the module loader finds them.
     let relocations = section(".kpatch.strings").map(|s| object.contents(s)).unwrap_or_default();
     let klp = String::from_utf8_lossy(relocations);

@@ -5,6 +5,33 @@
 //! machine in `kernel::tables`; a pair of objects in the tests. A relocation type that is
 //! not in [`Arch::relocs`] is an error wherever it is met: nothing is guessed.
 
+//!
+//! # How functions begin
+//!
+//! One row for each form; the code of a machine knows those of its rows, and refuses others.
+//! `N` is a NOP, `H` the hash of kCFI, `|` the function's symbol. The ftrace site is where
+//! `*` stands; livepatch redirects there.
+//!
+//! | machine | compiled with | bytes | site |
+//! |---|---|---|---|
+//! | x86_64 | `-pg -mfentry` | `\| *call __fentry__` | 0 |
+//! | x86_64 | the same, `-fcf-protection=branch` | `\| endbr64 *call __fentry__` | 4 |
+//! | x86_64 | either, after objtool | `\| [endbr64] *NOP5` with R_X86_64_NONE: made a call again | 0, 4 |
+//! | x86_64 | either, `-mnop-mcount -mrecord-mcount` | `\| [endbr64] *NOP5`, in `__mcount_loc` | 0, 4 |
+//! | x86_64 | `-fpatchable-function-entry=N,N` | N NOPs, which objtool names `__pfx_f`, then the above | as above |
+//! | x86_64 | `-fsanitize=kcfi` | 11 N, `__cfi_f: mov $H, %eax`, then the above | as above |
+//! | x86_64 | the same, `-fpatchable-function-entry=11,11` | `__cfi_f: mov $H, %eax`, 11 N; the symbol of five bytes or sixteen | as above |
+//! | x86_64 | the same, `=16,16` | 11 N, `__cfi_f: mov $H, %eax`, 16 N | as above |
+//! | aarch64 | `-fpatchable-function-entry=2` | `[H] \| [bti c] *N N`, in `__patchable_function_entries` | 0, 4 |
+//! | aarch64 | `=4,2` (CALL_OPS) | `[H] *N N \| [bti c] N N`, in the same | -8 |
+//! | powerpc64, s390x, loongarch64 | see their files | | |
+//!
+//! Aliases share what lies before their address. A prefix symbol names no function: it has no
+//! site. Checklist for a new form: a row here; [`Arch::padding`] if something lies before the
+//! symbol; [`Arch::has_profiling`] and [`Arch::ftrace_site`]; [`Arch::type_hash`] and
+//! [`Arch::landing`] if it may come and go with pointers to the function; a line in the tests
+//! of the machine with the compiler's flags, and in `tests/entries.rs`.
+
 use crate::error::{Error, Result};
 
 /// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number

@@ -382,6 +382,57 @@ mod tests {
     }
 
     #[test]
+    fn nop_of_the_compiler() {
+        let text = [&ENDBR64[..], &NOP, &[0xc3]].concat();
+        let listed =
+            |listed_site, value| FunctionView { listed_site, ..fixtures::view(&text, value) };
+        let at = |f: &FunctionView<'_>| {
+            let relocs = &mut fixtures::relocs(&[]);
+            has_profiling(f, relocs).then(|| ftrace_site(f, &mut fixtures::relocs(&[])))
+        };
+        let site = Ok(FtraceSite { offset: 4, rewrite: None });
+        assert_eq!(at(&listed(Some(4), 0)), Some(site.clone()));
+        assert_eq!(at(&listed(Some(4), 4)), Some(site));
+        // not listed, another place, no NOP
+        assert_eq!(at(&listed(None, 0)), None);
+        assert_eq!(at(&listed(Some(4), 1)), None);
+        assert_eq!(at(&listed(Some(0), 0)), None);
+        let Some(gcc) = fixtures::gcc("x86_64-linux-gnu") else { return };
+        let flags = ["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"];
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, &flags));
+        assert!(found["visible"].0 && found["hidden"].0 && !found["untraced"].0);
+    }
+
+    #[test]
+    fn types_of_functions() {
+        let hash = [0xb8, 0x94, 0x07, 0x05, 0x90];
+        let nops = [0x90; 11];
+        let head = [&hash[..], &nops].concat();
+        assert_eq!(type_hash(&head), Some(&hash[1..]));
+        assert_eq!(type_hash(&[&nops[..], &hash].concat()), Some(&hash[1..]));
+        assert_eq!(type_hash(&nops), None);
+        assert_eq!(type_hash(&[&hash[..], &[0xc3]].concat()), None);
+        assert_eq!(type_hash(&hash[..4]), None);
+        let check = [0x41, 0xba, 0x6c, 0xf8, 0xfa, 0xff, 0x45, 0x03, 0x53, 0xf1];
+        assert_eq!(checks_type(&check), Some(0x50794));
+        assert_eq!(checks_type(&check[..6]), None);
+        assert_eq!(checks_type(&hash), None);
+    }
+
+    #[test]
+    fn branches() {
+        let branch = |code: &[u8], kind| is_branch(code, code.len() as u64, kind);
+        for code in [&[0xe8][..], &[0xe9], &[0x0f, 0x84], &[0x0f, 0x8f]] {
+            assert!(branch(code, PLT32) && branch(code, PC32), "{code:x?}");
+        }
+        assert!(branch(&[0xff, 0x15], 41) && branch(&[0xff, 0x25], 9));
+        // lea, mov of an immediate that looks like a call, and a pointer in data
+        assert!(!branch(&[0x48, 0x8d, 0x05], PC32));
+        assert!(!branch(&[0xbf, 0xe8], R_X86_64_32S.0));
+        assert!(!is_branch(&[], u64::MAX, PC32));
+    }
+
+    #[test]
     fn line_numbers() {
         assert!(loads_line(&[0xbe, 1, 2, 0, 0]));
         assert!(loads_line(&[0xba, 1, 2, 0, 0, 0x90]));

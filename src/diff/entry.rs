@@ -63,6 +63,19 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         Some(Bodies { spans, types })
     }
 
+    /// Whether callers of function `id` check for another type than callers of its twin.
+    pub fn type_changed(&self, id: SymbolId<Patched>) -> bool {
+        let layout = self.patched.layout;
+        let value = layout.object.symbol_value(id);
+        let entity = layout
+            .object
+            .section_of(id)
+            .and_then(|s| Some(layout.entity(s, layout.entity_at(s, value)?)));
+        let twin = self.twins.orig_symbol(id).and_then(|t| self.orig.layout.object.section_of(t));
+        let pair = entity.zip(twin).and_then(|(p, s)| Some((self.twin_entity(s, &p)?, p)));
+        pair.and_then(|(o, p)| self.bodies(&o, &p)).is_some_and(|b| b.types.is_some())
+    }
+
     /// Whether two references to twins lead to the same place: what lies behind a marker that
     /// only one of two functions has is that much farther from its start.
     pub(super) fn same_place(

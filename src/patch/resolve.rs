@@ -336,7 +336,9 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 && layout.parent(target.symbol).is_none()
                 && (arch.is_function_pointer)(reloc.kind, target.addend)
                 && self.statuses.symbols[target.symbol] != Status::New
-                && !self.name(target.symbol).contains('.'));
+                && !self.name(target.symbol).contains('.')
+                // Who calls through this pointer checks for the new type.
+                && !self.comparer.type_changed(target.symbol));
         }
         if let Some(&known) = decided.get(&target.symbol) {
             return Ok(known);
