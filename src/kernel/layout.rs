@@ -175,9 +175,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         for group in found.chunk_by(|a, b| a.0 == b.0) {
             self.link_prefixes(group[0].0, group)?;
         }
-        // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
-        // counts: `prefix_of` takes the last.
-        self.prefixes.sort_unstable();
+        // Of several prefixes (`__cfi_f`, and objtool's `__pfx_f` behind it) the one that lies
+        // farthest before the function counts: `prefix_of` takes the last.
+        self.prefixes.sort_unstable_by_key(|&(function, prefix)| {
+            (function, std::cmp::Reverse(object.symbol_value(prefix)), prefix)
+        });
         Ok(found.into_iter().map(|(_, prefix)| prefix).collect())
     }
 
@@ -197,9 +199,19 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .map(|&m| (object.symbol_value(m), m))
             .collect();
         functions.sort_unstable();
+        let span = |id| (object.symbol_value(id), object.symbol_size(id));
+        let mut starts: Vec<(u64, u64)> = found.iter().map(|f| span(f.1)).collect();
+        starts.sort_unstable();
+        starts.dedup_by_key(|s| s.0);
         for &(_, prefix) in found {
             let symbol = object.symbol(prefix);
-            let end = symbol.value.saturating_add(symbol.size);
+            let mut end = symbol.value.saturating_add(symbol.size);
+            // objtool takes `__cfi_f` for a function that has padding of its own.
+            while let Ok(i) = starts.binary_search_by_key(&end, |s| s.0)
+                && starts[i].1 > 0
+            {
+                end = end.saturating_add(starts[i].1);
+            }
             let fail = |why: &str| {
                 Error::broken(
                     "prefix-without-function",
