@@ -295,3 +295,55 @@ fn functions_without_an_entry() {
         assert!(text.contains("function hidden") && text.contains(reason), "{reason}: {text}");
     }
 }
+
+/// objtool adds tables, prefix symbols and NOPs; what changed stays what it was.
+#[test]
+fn kernel_objects_after_objtool() {
+    let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
+        eprintln!("skipped: KLP_DIFF_DATA is unset");
+        return;
+    };
+    if !["tar", "xz"].into_iter().all(is_installed) {
+        eprintln!("skipped: tar or xz is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let mut tar = Command::new("tar");
+    tar.arg("xf").arg(root.join("kernel-lto/kdir-lto.tar.xz")).arg("-C").arg(folder.path());
+    let done = tar.args(["--wildcards", "*/tools/objtool/objtool"]).status().expect("tar runs");
+    assert!(done.success());
+    let objtool = folder.path().join("kdir/tools/objtool/objtool");
+    let options = "--hacks=jump_label --hacks=noinstr --hacks=skylake --ibt --cfi --mcount --mnop \
+                   --orc --retpoline --rethunk --sls --static-call --uaccess --prefix=11 --link";
+    let env = std::fs::read_to_string(root.join("kernel-lto/env")).expect("struct sizes");
+    let verdict = |paths: &[PathBuf; 2]| {
+        let mut diff = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        diff.envs(env.split_whitespace().filter_map(|l| l.split_once('=')));
+        let done = diff.args(paths).output().expect("klp-diff runs");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let named = text.lines().filter(|l| !l.starts_with(' ')).map(str::to_owned);
+        (done.status.code(), named.collect::<Vec<_>>())
+    };
+    let pairs = [
+        ("a-meminfo", "fs/proc/meminfo.o", 0),
+        ("b-capable", "kernel/capability.o", 0),
+        ("d-newfunc", "fs/proc/uptime.o", 0),
+        ("e-syscall", "kernel/reboot.o", 0),
+        ("h-data", "fs/pipe.o", 2),
+        ("g-comment", "kernel/workqueue.o", 3),
+        ("g-comment", "drivers/tty/tty_io.o", 3),
+    ];
+    for (pair, object, exit) in pairs {
+        let side = |s: &str| root.join("kernel-lto/pairs").join(pair).join(s).join(object);
+        let before = ["orig", "patched"].map(side);
+        let after = ["orig", "patched"].map(|name| folder.path().join(name));
+        for (from, to) in before.iter().zip(&after) {
+            std::fs::copy(from, to).expect("copies");
+            let run = Command::new(&objtool).args(options.split_whitespace()).arg(to).output();
+            assert!(run.expect("objtool runs").status.success(), "{pair}");
+        }
+        let found = verdict(&before);
+        assert_eq!(found.0, Some(exit), "{pair}: {found:?}");
+        assert_eq!(verdict(&after), found, "{pair}: {object}");
+    }
+}

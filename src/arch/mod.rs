@@ -164,6 +164,9 @@ pub enum LineCallees {
     WarnPrintkOnly,
 }
 
+/// See [`Arch::is_branch`].
+pub type IsBranch = fn(code: &[u8], offset: u64, kind: u32) -> bool;
+
 /// See [`Arch::instruction_at`].
 pub type InstructionAt =
     fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>;
@@ -208,7 +211,7 @@ pub struct Arch {
     /// Whether the relocated field at this offset is that of a branch: the code calls or
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
-    pub is_branch: Option<fn(&[u8], u64, u32) -> bool>,
+    pub is_branch: Option<IsBranch>,
     /// The hash of the function's type (kCFI) in what lies before its symbol, when that
     /// consists of such a hash and of padding.
     pub type_hash: fn(&[u8]) -> Option<&[u8]>,
