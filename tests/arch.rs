@@ -85,6 +85,7 @@ fn check(path: &Path, counts: &mut Counts) {
             value: symbol.value,
             other: symbol.other,
             patchable_entry: patchable.contains(&section),
+            listed_site: None,
             object_has_pfe,
         };
         let relocs = |from: usize| {

@@ -47,6 +47,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &BTI_C,
     is_branch: None,
+    type_hash,
+    checks_type: |_| None,
     padding,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,
@@ -199,6 +201,12 @@ fn padding(f: &FunctionView<'_>) -> u64 {
         (Some((_, rest)), 0) if rest.len() as u64 == CALL_OPS && nops(rest) == 2 => f.value,
         _ => 0,
     }
+}
+
+/// The word among the NOPs.
+fn type_hash(head: &[u8]) -> Option<&[u8]> {
+    let mut words = head.chunks(HASH).filter(|word| *word != NOP);
+    words.next().filter(|word| word.len() == HASH && words.next().is_none())
 }
 
 /// The section's contents before the function.

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Arch, EntryReloc, FtraceSite, FunctionView};
 use crate::elf::abi;
 use crate::elf::ids::Orig;
-use crate::elf::object::{Home, Object};
+use crate::elf::object::{Home, Object, Reloc};
 
 /// A function `f` at `value` in `section`.
 pub fn view(section: &[u8], value: u64) -> FunctionView<'_> {
@@ -16,6 +16,7 @@ pub fn view(section: &[u8], value: u64) -> FunctionView<'_> {
         value,
         other: 0,
         patchable_entry: false,
+        listed_site: None,
         object_has_pfe: false,
     }
 }
@@ -111,6 +112,13 @@ pub fn inspect(arch: &Arch, object: &[u8]) -> BTreeMap<String, (bool, Option<Ftr
         object_has_pfe = true;
         patchable.extend(object.relocs(id).iter().map(|r| object.home(r.symbol)));
     }
+    let mut listed = Vec::new();
+    for id in object.sections().filter(|id| object.section_name(*id) == "__mcount_loc") {
+        let place = |r: Reloc<Orig>| {
+            (object.home(r.symbol), object.symbol_value(r.symbol) + r.addend as u64)
+        };
+        listed.extend(object.relocs(id).iter().map(place));
+    }
     let mut found = BTreeMap::new();
     for id in object.symbols() {
         let symbol = object.symbol(id);
@@ -123,6 +131,10 @@ pub fn inspect(arch: &Arch, object: &[u8]) -> BTreeMap<String, (bool, Option<Ftr
             section: object.section(section).data,
             value: symbol.value,
             other: symbol.other,
+            listed_site: listed
+                .iter()
+                .find(|l| l.0 == symbol.home && (symbol.value..symbol.value + 8).contains(&l.1))
+                .map(|l| l.1),
             patchable_entry: patchable.contains(&symbol.home),
             object_has_pfe,
         };

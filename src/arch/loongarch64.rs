@@ -42,6 +42,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &[],
     is_branch: None,
+    type_hash: |_| None,
+    checks_type: |_| None,
     padding: |_| 0,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

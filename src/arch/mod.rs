@@ -5,6 +5,33 @@
 //! machine in `kernel::tables`; a pair of objects in the tests. A relocation type that is
 //! not in [`Arch::relocs`] is an error wherever it is met: nothing is guessed.
 
+//!
+//! # How functions begin
+//!
+//! One row for each form; the code of a machine knows those of its rows, and refuses others.
+//! `N` is a NOP, `H` the hash of kCFI, `|` the function's symbol. The ftrace site is where
+//! `*` stands; livepatch redirects there.
+//!
+//! | machine | compiled with | bytes | site |
+//! |---|---|---|---|
+//! | x86_64 | `-pg -mfentry` | `\| *call __fentry__` | 0 |
+//! | x86_64 | the same, `-fcf-protection=branch` | `\| endbr64 *call __fentry__` | 4 |
+//! | x86_64 | either, after objtool | `\| [endbr64] *NOP5` with R_X86_64_NONE: made a call again | 0, 4 |
+//! | x86_64 | either, `-mnop-mcount -mrecord-mcount` | `\| [endbr64] *NOP5`, in `__mcount_loc` | 0, 4 |
+//! | x86_64 | `-fpatchable-function-entry=N,N` | N NOPs, which objtool names `__pfx_f`, then the above | as above |
+//! | x86_64 | `-fsanitize=kcfi` | 11 N, `__cfi_f: mov $H, %eax`, then the above | as above |
+//! | x86_64 | the same, `-fpatchable-function-entry=11,11` | `__cfi_f: mov $H, %eax`, 11 N; the symbol of five bytes or sixteen | as above |
+//! | x86_64 | the same, `=16,16` | 11 N, `__cfi_f: mov $H, %eax`, 16 N | as above |
+//! | aarch64 | `-fpatchable-function-entry=2` | `[H] \| [bti c] *N N`, in `__patchable_function_entries` | 0, 4 |
+//! | aarch64 | `=4,2` (CALL_OPS) | `[H] *N N \| [bti c] N N`, in the same | -8 |
+//! | powerpc64, s390x, loongarch64 | see their files | | |
+//!
+//! Aliases share what lies before their address. A prefix symbol names no function: it has no
+//! site. Checklist for a new form: a row here; [`Arch::padding`] if something lies before the
+//! symbol; [`Arch::has_profiling`] and [`Arch::ftrace_site`]; [`Arch::type_hash`] and
+//! [`Arch::landing`] if it may come and go with pointers to the function; a line in the tests
+//! of the machine with the compiler's flags, and in `tests/entries.rs`.
+
 use crate::error::{Error, Result};
 
 /// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number
@@ -99,6 +126,9 @@ pub struct FunctionView<'a> {
     pub other: u8,
     /// An entry of `__patchable_function_entries` points into its section.
     pub patchable_entry: bool,
+    /// `__mcount_loc` of the object lists this place in its section, at or closely behind
+    /// its start.
+    pub listed_site: Option<u64>,
     /// Some section of the object is called `__patchable_function_entries`.
     pub object_has_pfe: bool,
 }
@@ -133,6 +163,9 @@ pub enum LineCallees {
     /// `__warn_printk` only.
     WarnPrintkOnly,
 }
+
+/// See [`Arch::is_branch`].
+pub type IsBranch = fn(code: &[u8], offset: u64, kind: u32) -> bool;
 
 /// See [`Arch::instruction_at`].
 pub type InstructionAt =
@@ -178,7 +211,12 @@ pub struct Arch {
     /// Whether the relocated field at this offset is that of a branch: the code calls or
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
-    pub is_branch: Option<fn(&[u8], u64, u32) -> bool>,
+    pub is_branch: Option<IsBranch>,
+    /// The hash of the function's type (kCFI) in what lies before its symbol, when that
+    /// consists of such a hash and of padding.
+    pub type_hash: fn(&[u8]) -> Option<&[u8]>,
+    /// The hash that the code at the start of the slice compares with a callee's type.
+    pub checks_type: fn(&[u8]) -> Option<u32>,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
     /// Whether ftrace can hook the function (spec section 4).

@@ -57,6 +57,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry,
     landing: &[],
     is_branch: None,
+    type_hash: |_| None,
+    checks_type: |_| None,
     padding,
     has_profiling: |f, relocs| f.patchable_entry || mcount(f, relocs).is_some(),
     ftrace_site,
@@ -314,6 +316,7 @@ mod tests {
         let f = FunctionView {
             other: case.other,
             patchable_entry: case.pfe,
+            listed_site: None,
             object_has_pfe: case.pfe,
             ..fixtures::view(&section, case.value)
         };

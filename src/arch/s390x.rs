@@ -47,6 +47,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &[],
     is_branch: None,
+    type_hash: |_| None,
+    checks_type: |_| None,
     padding: |_| 0,
     has_profiling: |f, _| starts_with_jgnop(f),
     ftrace_site,

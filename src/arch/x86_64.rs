@@ -50,6 +50,8 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &ENDBR64,
     is_branch: Some(is_branch),
+    type_hash,
+    checks_type,
     padding: nop_padding,
     has_profiling,
     ftrace_site,
@@ -71,6 +73,7 @@ const CALL: u8 = 0xe8;
 const JMP: u8 = 0xe9;
 /// First byte of the 5-byte NOP.
 const NOP5: u8 = 0x0f;
+const NOP_BYTES: [u8; 5] = [NOP5, 0x1f, 0x44, 0, 0];
 /// `call` with the field still to be relocated.
 const CALL_BYTES: &[u8] = &[CALL, 0, 0, 0, 0];
 
@@ -203,12 +206,42 @@ fn nop_padding(view: &FunctionView<'_>) -> u64 {
     if lead.is_some_and(|l| l.iter().all(|&b| b == 0x90)) { view.value } else { 0 }
 }
 
+/// `mov $hash, %eax` among NOPs; the newer compilers' register tells the number of arguments.
+fn type_hash(head: &[u8]) -> Option<&[u8]> {
+    let opcode = head.iter().position(|&b| b != 0x90)?;
+    let (hash, behind) = head.get(opcode..)?.split_at_checked(5)?;
+    let mov = matches!(hash[0], 0xb8..=0xbf);
+    (mov && behind.iter().all(|&b| b == 0x90)).then_some(&hash[1..])
+}
+
+/// clang's check: `mov $-hash, %r10d; add -N(%reg), %r10d`, with the pointer in a register.
+fn checks_type(code: &[u8]) -> Option<u32> {
+    let (hash, add) = code.strip_prefix(&[0x41, 0xba])?.split_first_chunk::<4>()?;
+    let adds = matches!(add, [0x44 | 0x45, 0x03, modrm, ..] if modrm & 0xf8 == 0x50);
+    adds.then(|| u32::from_le_bytes(*hash).wrapping_neg())
+}
+
+/// The NOP that `-mnop-mcount` puts where the call would be; no relocation tells of it, but
+/// `-mrecord-mcount` lists it.
+fn listed_nop(f: &FunctionView<'_>) -> Option<u64> {
+    let site = f.listed_site?;
+    let at_entry = match site.checked_sub(f.value)? {
+        0 => true,
+        4 => bytes_at(f.section, f.value, 4) == Some(&ENDBR64),
+        _ => false,
+    };
+    (at_entry && bytes_at(f.section, site, 5) == Some(&NOP_BYTES)).then_some(site)
+}
+
 fn has_profiling(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> bool {
-    fentry(f, relocs).is_some()
+    fentry(f, relocs).is_some() || listed_nop(f).is_some()
 }
 
 fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
     let Some(entry) = fentry(f, relocs) else {
+        if let Some(offset) = listed_nop(f) {
+            return Ok(FtraceSite { offset, rewrite: None });
+        }
         return Err(format!("{}: no call of {FENTRY} at the start of the function", f.name));
     };
     let offset = entry.offset - 1;
@@ -346,6 +379,57 @@ mod tests {
         // cut off, and far outside
         assert_eq!(site(&[0xe8, 0, 0], 0, &[(1, PC32, FENTRY)]), want);
         assert_eq!(site(&[], u64::MAX - 1, &[(u64::MAX, PC32, FENTRY)]), want);
+    }
+
+    #[test]
+    fn nop_of_the_compiler() {
+        let text = [&ENDBR64[..], &NOP, &[0xc3]].concat();
+        let listed =
+            |listed_site, value| FunctionView { listed_site, ..fixtures::view(&text, value) };
+        let at = |f: &FunctionView<'_>| {
+            let relocs = &mut fixtures::relocs(&[]);
+            has_profiling(f, relocs).then(|| ftrace_site(f, &mut fixtures::relocs(&[])))
+        };
+        let site = Ok(FtraceSite { offset: 4, rewrite: None });
+        assert_eq!(at(&listed(Some(4), 0)), Some(site.clone()));
+        assert_eq!(at(&listed(Some(4), 4)), Some(site));
+        // not listed, another place, no NOP
+        assert_eq!(at(&listed(None, 0)), None);
+        assert_eq!(at(&listed(Some(4), 1)), None);
+        assert_eq!(at(&listed(Some(0), 0)), None);
+        let Some(gcc) = fixtures::gcc("x86_64-linux-gnu") else { return };
+        let flags = ["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"];
+        let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, &flags));
+        assert!(found["visible"].0 && found["hidden"].0 && !found["untraced"].0);
+    }
+
+    #[test]
+    fn types_of_functions() {
+        let hash = [0xb8, 0x94, 0x07, 0x05, 0x90];
+        let nops = [0x90; 11];
+        let head = [&hash[..], &nops].concat();
+        assert_eq!(type_hash(&head), Some(&hash[1..]));
+        assert_eq!(type_hash(&[&nops[..], &hash].concat()), Some(&hash[1..]));
+        assert_eq!(type_hash(&nops), None);
+        assert_eq!(type_hash(&[&hash[..], &[0xc3]].concat()), None);
+        assert_eq!(type_hash(&hash[..4]), None);
+        let check = [0x41, 0xba, 0x6c, 0xf8, 0xfa, 0xff, 0x45, 0x03, 0x53, 0xf1];
+        assert_eq!(checks_type(&check), Some(0x50794));
+        assert_eq!(checks_type(&check[..6]), None);
+        assert_eq!(checks_type(&hash), None);
+    }
+
+    #[test]
+    fn branches() {
+        let branch = |code: &[u8], kind| is_branch(code, code.len() as u64, kind);
+        for code in [&[0xe8][..], &[0xe9], &[0x0f, 0x84], &[0x0f, 0x8f]] {
+            assert!(branch(code, PLT32) && branch(code, PC32), "{code:x?}");
+        }
+        assert!(branch(&[0xff, 0x15], 41) && branch(&[0xff, 0x25], 9));
+        // lea, mov of an immediate that looks like a call, and a pointer in data
+        assert!(!branch(&[0x48, 0x8d, 0x05], PC32));
+        assert!(!branch(&[0xbf, 0xe8], R_X86_64_32S.0));
+        assert!(!is_branch(&[], u64::MAX, PC32));
     }
 
     #[test]

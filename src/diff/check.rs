@@ -57,7 +57,10 @@ pub fn check_entries(
             details.push(finding(
                 comparer,
                 id,
-                format!("function {name} doesn't have patchable function entry, unable to patch"),
+                format!(
+                    "function {name} doesn't have patchable function entry, unable to patch{}",
+                    why_not_hookable(comparer, id)
+                ),
             ));
         }
     }
@@ -67,6 +70,23 @@ pub fn check_entries(
     Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
         .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
+}
+
+/// Why ftrace cannot hook the original of a function.
+fn why_not_hookable(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> String {
+    let layout = comparer.orig.layout;
+    let object = layout.object;
+    let Some(twin) = comparer.twins.orig_symbol(id) else { return String::new() };
+    let section = object.section_of(twin).map_or("", |s| object.section_name(s));
+    if names::is_untraceable(section) {
+        return format!(" (noinstr: {section} must not be traced)");
+    }
+    match object.symbols().any(|other| layout.has_profiling(other)) {
+        true => " (notrace: other functions of the object have an entry for ftrace)".into(),
+        false => " (no function of the object has an entry for ftrace: it was compiled without, \
+                  such as -pg -mfentry or -fpatchable-function-entry)"
+            .into(),
+    }
 }
 
 fn is_boot_code(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> bool {

@@ -196,8 +196,15 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             p_start: p.start,
             p_end: p.end,
         };
-        self.trim(&mut spans);
         let mut verdict = Verdict::SAME;
+        if let Some(bodies) = self.bodies(o, p) {
+            spans = bodies.spans;
+            if let Some(types) = bodies.types {
+                verdict |= Verdict::BYTES;
+                sink.note(|| types);
+            }
+        }
+        self.trim(&mut spans);
         // The bytes tell more than the relocations, but to judge them these must be known.
         let mut about_relocs = sink.0.is_some().then(Vec::new);
         if !self.relocs(&spans, &mut Sink(about_relocs.as_mut()), &mut Open::new())? {
@@ -416,7 +423,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(o_refs.string(o)? == Some(b));
         }
         // The common case needs no look at the code: the same named thing, the same addend.
-        if o.addend == p.addend && self.twins.are_twins(o.symbol, p.symbol) {
+        if o.addend == p.addend
+            && self.twins.are_twins(o.symbol, p.symbol)
+            && !self.is_inside_code(p.symbol, p.addend)
+        {
             return Ok(true);
         }
         let a = o_refs.resolve(o)?;
@@ -427,7 +437,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol));
         };
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
-            return Ok(a.addend == b.addend);
+            return self.same_place(a, b, p_refs, p);
         }
         if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);

@@ -36,7 +36,7 @@ impl Comparer<'_, '_, '_, '_> {
     /// How two contents differ first: instructions where they can be read, else bytes.
     pub(super) fn difference(&self, text: bool, a: &[u8], b: &[u8], first: usize) -> Reason {
         let arch = self.patched.layout.arch;
-        let kind = if text { "code" } else { "data" };
+        let mut kind = if text { "code" } else { "data" };
         let mut start = 0;
         while text && start < first {
             let Some(length) = (arch.instruction_len)(&a[start..]).filter(|&l| l > 0) else {
@@ -46,6 +46,10 @@ impl Comparer<'_, '_, '_, '_> {
                 break;
             }
             start += length;
+        }
+        let checks = |bytes: &[u8]| bytes.get(start..).and_then(arch.checks_type).is_some();
+        if text && checks(a) && checks(b) {
+            kind = "type";
         }
         let shown = |bytes: &[u8]| instruction_text(arch, bytes.get(start..)?, start as u64);
         if let (true, Some(before), Some(after)) = (text, shown(a), shown(b))
@@ -65,7 +69,7 @@ impl Comparer<'_, '_, '_, '_> {
 /// The most telling kinds first.
 fn rank(kind: &str) -> u8 {
     match kind {
-        "string" => 0,
+        "string" | "type" => 0,
         "constant" => 1,
         "code" | "data" => 2,
         "relocation" => 4,

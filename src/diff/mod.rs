@@ -7,6 +7,7 @@ pub mod compare;
 mod compare_rows;
 mod content;
 pub mod correlate;
+mod entry;
 mod explain;
 mod files;
 pub mod identity;

@@ -56,6 +56,8 @@ pub struct Layout<'o, 'd, S> {
     cut_sections: IndexMap<SectionId<S>, (u32, u32), foldhash::fast::RandomState>,
     /// Sections with entries in `__patchable_function_entries`, sorted.
     pub(super) patchable: Vec<SectionId<S>>,
+    /// Places that `__mcount_loc` lists, sorted.
+    pub(super) mcount: Vec<(SectionId<S>, u64)>,
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     pub(super) has_pfe: bool,
@@ -117,6 +119,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             cuts: Vec::new(),
             cut_sections: IndexMap::default(),
             patchable: Vec::new(),
+            mcount: Vec::new(),
             covers: IndexMap::default(),
             replacements,
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
@@ -148,20 +151,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.index_covers();
         layout.cut_entities()?;
         Ok(layout)
-    }
-
-    fn find_patchable(&mut self) {
-        if !self.has_pfe {
-            return;
-        }
-        for id in self.object.sections() {
-            if self.object.section_name(id) == "__patchable_function_entries" {
-                let referred = self.object.relocs(id).iter();
-                self.patchable.extend(referred.filter_map(|r| self.object.section_of(r.symbol)));
-            }
-        }
-        self.patchable.sort_unstable();
-        self.patchable.dedup();
     }
 
     fn find_owners(&mut self) -> Result<()> {
@@ -219,7 +208,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             return 0;
         }
         let data = self.object.contents(section);
-        if let Some(prefix) = self.first_prefix(id) {
+        if let Some(prefix) = self.prefix_of(id) {
             let prefix = self.object.symbol(prefix);
             let lead = data.get(..prefix.value as usize);
             if lead.is_some_and(|l| is_padding(self.arch, l)) {
@@ -325,7 +314,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         {
             return None;
         }
-        let start = self.first_prefix(id).map_or(value, |p| self.object.symbol_value(p));
+        let start = self.prefix_of(id).map_or(value, |p| self.object.symbol_value(p));
         Some((start, value.saturating_add(size), id))
     }
 

@@ -149,6 +149,13 @@ pub fn normal<'a>(name: &'a str, arena: &'a Bump) -> &'a str {
     if text == name { name } else { text.into_bump_str() }
 }
 
+/// Whether code in a section named so must not be instrumented (include/linux/compiler_types.h
+/// and the entry code of the machines).
+pub fn is_untraceable(section: &str) -> bool {
+    [".noinstr.text", ".entry.text", ".noinstr_cpuidle"].iter().any(|s| section.starts_with(s))
+        || section == ".cpuidle.text"
+}
+
 /// Whether two names have the same normal form.
 pub fn same(a: &str, b: &str) -> bool {
     a == b || {

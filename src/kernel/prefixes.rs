@@ -29,9 +29,11 @@ impl<S: Side> Layout<'_, '_, S> {
         for group in found.chunk_by(|a, b| a.0 == b.0) {
             self.link_prefixes(group[0].0, group)?;
         }
-        // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
-        // counts: `prefix_of` takes the last.
-        self.prefixes.sort_unstable();
+        // Of several prefixes (`__cfi_f`, and objtool's `__pfx_f` behind it) the one that lies
+        // farthest before the function counts: `prefix_of` takes the last.
+        self.prefixes.sort_unstable_by_key(|&(function, prefix)| {
+            (function, std::cmp::Reverse(object.symbol_value(prefix)), prefix)
+        });
         Ok(found.into_iter().map(|(_, prefix)| prefix).collect())
     }
 
@@ -89,17 +91,10 @@ impl<S: Side> Layout<'_, '_, S> {
         Ok(())
     }
 
-    /// The prefix symbol of a function; of two, the later one in the symbol table.
+    /// The prefix symbol of a function; of several, the one that lies farthest before it.
     pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
         let behind = self.prefixes.partition_point(|p| p.0 <= function);
         self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
-    }
-
-    /// Of `__cfi_f` and `__pfx_f` the one that lies first: there the function begins.
-    pub(super) fn first_prefix(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
-        let from = self.prefixes.partition_point(|p| p.0 < function);
-        let prefixes = self.prefixes[from..].iter().take_while(|p| p.0 == function);
-        prefixes.map(|p| p.1).min_by_key(|&p| self.object.symbol_value(p))
     }
 
     /// Whether `id` is a prefix symbol.

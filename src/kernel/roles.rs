@@ -7,9 +7,37 @@ use super::names;
 use crate::arch::{EntryReloc, FunctionView};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
-use crate::elf::object::Home;
+use crate::elf::object::{Home, Reloc};
 
 impl<'d, S: Side> Layout<'_, 'd, S> {
+    /// Notes where the object itself says that its functions can be hooked.
+    pub(super) fn find_patchable(&mut self) {
+        if !self.has_pfe {
+            self.find_mcount();
+            return;
+        }
+        for id in self.object.sections() {
+            if self.object.section_name(id) == "__patchable_function_entries" {
+                let referred = self.object.relocs(id).iter();
+                self.patchable.extend(referred.filter_map(|r| self.object.section_of(r.symbol)));
+            }
+        }
+        self.patchable.sort_unstable();
+        self.patchable.dedup();
+    }
+
+    fn find_mcount(&mut self) {
+        let object = self.object;
+        for id in object.sections().filter(|&id| object.section_name(id) == "__mcount_loc") {
+            let place = |r: Reloc<S>| {
+                let at = r.addend.wrapping_add(object.symbol_value(r.symbol) as i64);
+                Some((object.section_of(r.symbol)?, u64::try_from(at).ok()?))
+            };
+            self.mcount.extend(object.relocs(id).iter().filter_map(place));
+        }
+        self.mcount.sort_unstable();
+    }
+
     /// Whether some `__patchable_function_entries` section names the function's section.
     pub fn has_pfe(&self) -> bool {
         self.has_pfe
@@ -29,9 +57,17 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
             section: self.object.contents(section),
             value: symbol.value,
             other: symbol.other,
+            listed_site: self.listed_site(section, symbol.value),
             patchable_entry: self.patchable.binary_search(&section).is_ok(),
             object_has_pfe: self.has_pfe,
         }
+    }
+
+    /// The first place that `__mcount_loc` lists at a function's start, or behind a marker.
+    fn listed_site(&self, section: SectionId<S>, value: u64) -> Option<u64> {
+        let from = self.mcount.partition_point(|site| *site < (section, value));
+        let site = self.mcount.get(from).filter(|site| site.0 == section)?.1;
+        (site <= value.saturating_add(self.arch.landing.len() as u64)).then_some(site)
     }
 
     /// Relocations from the start of a function (prefix included) to the end of its section.

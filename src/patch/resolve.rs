@@ -457,6 +457,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 && (arch.is_function_pointer)(reloc.kind, target.addend)
                 && self.statuses.symbols[target.symbol] != Status::New
                 && !self.name(target.symbol).contains('.')
+                // Who calls through this pointer checks for the new type.
+                && !self.comparer.type_changed(target.symbol)
         } else {
             match decided.get(&target.symbol) {
                 Some(&known) => known,
