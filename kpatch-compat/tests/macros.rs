@@ -127,10 +127,12 @@ impl Lab {
                 image: None,
                 strict: false,
                 symvers: Input { name: "symvers", data: "" },
+                pointers: Default::default(),
             }),
             sizes: StructSizes::default(),
             drop_in: false,
             klp_arch: false,
+            among: Default::default(),
         };
         let mut report = Report::default();
         let output = klp_diff::run(&job, &mut report).unwrap();

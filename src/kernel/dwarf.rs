@@ -34,6 +34,8 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
         ".debug_info",
         ".debug_abbrev",
         ".debug_str",
+        // Not needed here, but a unit without the line table it names is malformed.
+        ".debug_line",
         ".debug_line_str",
         ".debug_str_offsets",
         ".debug_addr",

@@ -179,11 +179,14 @@ impl Lab {
         let output = self.out.path().join(format!("{name}.ko"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
         command.current_dir(&self.folder).arg("module").args(["--kernel", "kdir"]);
-        command.envs(&self.env);
         if self.has_image {
+            // Its debug information tells the sizes of structs.
             command.args(["--image", "boot/vmlinux"]);
+            for name in self.env.keys() {
+                command.env_remove(name);
+            }
         } else {
-            command.args(["--symtab", "vmlinux.symtab"]);
+            command.envs(&self.env).args(["--symtab", "vmlinux.symtab"]);
         }
         command.args(["--symvers", "boot/Module.symvers", "--name", name, "-o"]).arg(&output);
         let pktgen = self.cases.join("neg-linechange/symtab/pktgen.symtab");
