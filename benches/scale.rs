@@ -1,9 +1,10 @@
 //! How the cost of a whole run grows with the input.
 //!
-//! `klp-diff -o OUT --symtab FILE ORIG PATCHED` runs as a process, in turn with
-//! `sha1sum ORIG PATCHED`: the machine's noise hits both, so the ratio holds
+//! `klp-diff -o OUT --symtab FILE ORIG PATCHED` runs as a process between two runs of
+//! `sha1sum ORIG PATCHED`: the machine's noise hits all three, so the ratio holds
 //! where seconds do not. Prints one markdown table for each series. The growth
-//! exponent is log(time ratio) / log(size ratio): 1 is linear.
+//! exponent is log(time ratio) / log(size ratio): 1 is linear. That of the ratio to
+//! sha1sum, which is linear, is free of the noise that lasts.
 //!
 //! `cargo bench` measures N = 4k..256k functions, `cargo bench -- --quick`
 //! N = 1k..64k with fewer runs. The pair of a real kernel is measured when
@@ -48,6 +49,8 @@ struct Pair {
     symtab: PathBuf,
     env: Vec<(String, String)>,
     changed: usize,
+    /// The drop-in to measure instead of klp-diff.
+    drop_in: Option<PathBuf>,
 }
 
 /// One line of a table.
@@ -55,14 +58,30 @@ struct Row {
     functions: u32,
     wall: f64,
     cpu: f64,
+    /// To sha1sum of both objects.
+    ratio: f64,
+    /// Bytes of both objects.
+    size: u64,
 }
 
 /// Measures one pair and prints its line; `previous` is the line before it.
 fn measure(pair: &Pair, runs: usize, previous: Option<&Row>) -> anyhow::Result<Row> {
     let out = pair.symtab.with_file_name("out.o");
     let tool = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
-        command.arg("-o").arg(&out).arg("--symtab").args([&pair.symtab, &pair.orig, &pair.patched]);
+        let mut command = match &pair.drop_in {
+            None => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+                command.arg("-o").arg(&out).arg("--symtab");
+                command.args([&pair.symtab, &pair.orig, &pair.patched]);
+                command
+            }
+            Some(drop_in) => {
+                let mut command = Command::new(drop_in);
+                command.args([&pair.orig, &pair.patched]).arg("vmlinux").arg(&pair.symtab);
+                command.args(["/dev/null", "test"]).arg(&out);
+                command
+            }
+        };
         command.envs(pair.env.iter().cloned());
         command
     };
@@ -72,10 +91,21 @@ fn measure(pair: &Pair, runs: usize, previous: Option<&Row>) -> anyhow::Result<R
         command
     };
     let (mut walls, mut cpus, mut sums, mut ratios) = (vec![], vec![], vec![], vec![]);
+    let reference = || -> anyhow::Result<f64> {
+        let run = time(&mut sum()).context("cannot run sha1sum")?;
+        ensure!(run.status == 0, "sha1sum: {}", run.stderr);
+        Ok(run.wall.as_secs_f64())
+    };
+    // The first runs read the files into memory.
+    reference()?;
+    time(&mut tool())?;
+    let mut before = reference()?;
     for _ in 0..runs {
         let run = time(&mut tool())?;
-        let changed =
-            run.stdout.lines().filter(|line| line.starts_with("changed function: ")).count();
+        let after = reference()?;
+        let beside = (before + after) / 2.0;
+        before = after;
+        let changed = run.stdout.lines().filter(|l| l.contains("changed function: ")).count();
         let wanted = if pair.changed == 0 { 3 } else { 0 };
         ensure!(
             (run.status, changed) == (wanted, pair.changed),
@@ -85,18 +115,17 @@ fn measure(pair: &Pair, runs: usize, previous: Option<&Row>) -> anyhow::Result<R
             pair.changed,
             run.stderr
         );
-        let reference = time(&mut sum()).context("cannot run sha1sum")?;
-        ensure!(reference.status == 0, "sha1sum: {}", reference.stderr);
         walls.push(run.wall.as_secs_f64());
         cpus.push(run.cpu.as_secs_f64());
-        sums.push(reference.wall.as_secs_f64());
-        ratios.push(run.wall.as_secs_f64() / reference.wall.as_secs_f64());
+        sums.push(beside);
+        ratios.push(run.wall.as_secs_f64() / beside);
     }
     let peak = peak_anonymous(&mut tool())?;
     let size = fs::metadata(&pair.orig)?.len() + fs::metadata(&pair.patched)?.len();
     // Processor time comes in steps of 10 ms: the mean of all runs is finer than their median.
     let cpu = cpus.iter().sum::<f64>() / cpus.len().max(1) as f64;
-    let row = Row { functions: pair.functions, wall: median(walls), cpu };
+    let ratio = median(ratios);
+    let row = Row { functions: pair.functions, wall: median(walls), cpu, ratio, size };
     let growth =
         previous.map_or(String::new(), |previous| format!("{:.2}", exponent(previous, &row)));
     println!(
@@ -106,7 +135,7 @@ fn measure(pair: &Pair, runs: usize, previous: Option<&Row>) -> anyhow::Result<R
         row.wall * 1e3,
         row.cpu * 1e3,
         median(sums) * 1e3,
-        median(ratios),
+        ratio,
         peak as f64 / 1e6,
         peak as f64 * 100.0 / size as f64,
     );
@@ -143,6 +172,7 @@ fn generate(options: &Options, folder: &Path) -> anyhow::Result<Pair> {
         symtab: path("symtab"),
         env: synth::STRUCT_SIZES.iter().map(own).collect(),
         changed: options.changed_names().count(),
+        drop_in: None,
     })
 }
 
@@ -167,17 +197,26 @@ const SERIES: [Series; 5] = [
     }),
 ];
 
-fn synthetic(series: &Series, arguments: &Arguments, runs: usize) -> anyhow::Result<()> {
+fn synthetic(
+    series: &Series,
+    drop_in: Option<&Path>,
+    arguments: &Arguments,
+    runs: usize,
+) -> anyhow::Result<()> {
     let sizes: [u32; 4] = if arguments.quick {
         [1_000, 4_000, 16_000, 64_000]
     } else {
         [4_000, 16_000, 64_000, 256_000]
     };
-    head(series.0);
+    match drop_in {
+        None => head(series.0),
+        Some(_) => head(&format!("create-diff-object, {}", series.0)),
+    }
     let mut rows: Vec<Row> = Vec::new();
     for size in sizes {
         let folder = tempfile::tempdir()?;
-        let pair = generate(&series.1(size), folder.path())?;
+        let mut pair = generate(&series.1(size), folder.path())?;
+        pair.drop_in = drop_in.map(Path::to_owned);
         rows.push(measure(&pair, runs, rows.last())?);
     }
     if let [_, second, .., last] = rows.as_slice() {
@@ -185,6 +224,10 @@ fn synthetic(series: &Series, arguments: &Arguments, runs: usize) -> anyhow::Res
         println!("\nExponent from N = {from} to {to}: {:.2}", exponent(second, last));
         let cpu = (last.cpu / second.cpu.max(0.001)).ln() / (f64::from(to) / f64::from(from)).ln();
         println!("(of processor time: {cpu:.2})");
+        // Sizes grow as the number of functions does; sha1sum is linear in them.
+        let growth = last.size as f64 / second.size as f64;
+        let ratio = (growth * last.ratio / second.ratio).ln() / growth.ln();
+        println!("(of time in units of sha1sum, over bytes: {ratio:.2})");
     }
     Ok(())
 }
@@ -217,6 +260,7 @@ fn real(data: &Path, runs: usize) -> anyhow::Result<()> {
             symtab: path("symtab"),
             env: env.clone(),
             changed,
+            drop_in: None,
         };
         measure(&pair, runs, None)?;
     }
@@ -234,9 +278,18 @@ fn main() -> ExitCode {
             failed = true;
         }
     };
-    println!("Median of {runs} runs; ratio is klp-diff to sha1sum of both objects, run in turn.");
+    println!("Median of {runs} runs; ratio is to sha1sum of both objects, run before and after.");
     for series in SERIES.iter().filter(|series| chosen(series.0)) {
-        report(synthetic(series, &arguments, runs));
+        report(synthetic(series, None, &arguments, runs));
+    }
+    let drop_in = Path::new(env!("CARGO_BIN_EXE_klp-diff")).with_file_name("create-diff-object");
+    if drop_in.exists() {
+        for series in SERIES[..2].iter().filter(|s| chosen(&format!("create-diff-object, {}", s.0)))
+        {
+            report(synthetic(series, Some(&drop_in), &arguments, runs));
+        }
+    } else {
+        println!("\nskipped: create-diff-object: `cargo build --release --workspace` makes it");
     }
     if chosen("real kernel") {
         match std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) {

@@ -29,6 +29,35 @@ pub struct Place {
     pub offset: Option<u64>,
 }
 
+/// A single finding that led to an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found, in words.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
+impl Finding {
+    /// A finding in a section.
+    pub fn in_section(section: impl Into<String>, text: impl Into<String>) -> Self {
+        let place = Place { section: Some(section.into()), ..Place::default() };
+        Finding { text: text.into(), place }
+    }
+
+    /// Adds the symbol.
+    pub fn at_symbol(mut self, symbol: impl Into<String>) -> Self {
+        self.place.symbol = Some(symbol.into());
+        self
+    }
+
+    /// Adds the byte offset in the section.
+    pub fn at_offset(mut self, offset: u64) -> Self {
+        self.place.offset = Some(offset);
+        self
+    }
+}
+
 /// A refusal or a failure.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
@@ -41,6 +70,8 @@ struct Inner {
     place: Place,
     advice: Option<String>,
     details: Vec<String>,
+    /// Where the details are, as far as it is known: as many, or none.
+    places: Vec<Place>,
 }
 
 /// Result with the library's error.
@@ -65,6 +96,7 @@ impl Error {
             place: Place::default(),
             advice: None,
             details: Vec::new(),
+            places: Vec::new(),
         }))
     }
 
@@ -104,6 +136,20 @@ impl Error {
         self
     }
 
+    /// Adds the single findings that led to this error, with their places.
+    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        (self.0.details, self.0.places) =
+            findings.into_iter().map(|found| (found.text, found.place)).unzip();
+        self
+    }
+
+    /// A warning of one finding. `code` is a stable short name for machines.
+    pub fn warning(code: &'static str, finding: Finding) -> Self {
+        let mut error = Self::refused(code, finding.text);
+        error.0.place = finding.place;
+        error
+    }
+
     /// What the error means for the exit status.
     pub fn class(&self) -> Class {
         self.0.class
@@ -132,6 +178,11 @@ impl Error {
     /// The single findings that led to this error.
     pub fn details(&self) -> &[String] {
         &self.0.details
+    }
+
+    /// Where finding `index` of the details is, as far as it is known.
+    pub fn detail_place(&self, index: usize) -> Option<&Place> {
+        self.0.places.get(index)
     }
 }
 

@@ -15,14 +15,16 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
+use diff::check::BootCode;
 use diff::compare::{Comparer, Half};
-use diff::correlate::correlate;
+use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
+use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check};
 use elf::ids::{Orig, Patched, SymbolId};
@@ -39,7 +41,8 @@ use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
 use patch::live::{Blocks, Live, check_folded, untraced};
-use patch::resolve::{Resolver, Sympos, Target};
+use patch::resolve::{Peers, Resolver, Sympos, Target};
+use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
 use rayon::prelude::*;
 use report::progress::Step;
@@ -67,6 +70,8 @@ pub struct ParentFiles<'a> {
     pub strict: bool,
     /// Module.symvers; may be empty.
     pub symvers: Input<'a, &'a str>,
+    /// What pointers to the kernel's functions are checked against beside the image.
+    pub pointers: Pointers<'a>,
 }
 
 /// One pair of objects to compare.
@@ -83,6 +88,17 @@ pub struct Job<'a> {
     pub drop_in: bool,
     /// kpatch's `--klp-arch`.
     pub klp_arch: bool,
+    /// What else is known of the patch that the pair is part of.
+    pub among: Among<'a>,
+}
+
+/// What a pair has to do with the rest of a patch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Among<'a> {
+    /// What to do about changed code that only runs at boot.
+    pub boot: BootCode,
+    /// Where the other objects' symbols are.
+    pub peers: Option<&'a Peers>,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -127,6 +143,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         live,
         sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
         klp_arch: job.klp_arch,
+        peers: job.among.peers,
     });
 
     let (twins, uncorrelated) = pairing?;
@@ -156,6 +173,12 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         report.functions = functions(&comparer, differing, because)?;
     }
     let (statuses, selection) = selected?;
+    if !job.drop_in
+        && let Some(target) = &target
+    {
+        let resolver = Resolver { comparer: &comparer, statuses: &statuses, target };
+        report.offers = resolver.offers();
+    }
     if selection.effect.is_empty() {
         return Ok(None);
     }
@@ -171,6 +194,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;
+    report.needs = resolver.unknown(&selection, &entries)?;
     if !job.drop_in {
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
@@ -185,6 +209,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
             report.warnings.extend(untraced(live.image, &replaced).into_iter().map(warn));
         }
         check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
+        let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
+        check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
     builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
 }
@@ -200,7 +226,7 @@ fn judge(
 ) -> Result<(Statuses, Selection)> {
     let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
     report.messages.extend(statuses.messages.iter().cloned());
-    check::check_entries(comparer, &statuses)?;
+    check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
     let selection = select(
         comparer,
@@ -219,8 +245,11 @@ fn judge(
     let because = |id| check::included_because(comparer, &selection, id);
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
-    report.warnings.extend(check::check_boot_only(comparer, &selection)?);
-    check::check_sections(comparer, verdicts, &statuses, &selection)?;
+    if !job.drop_in {
+        check_unsettled(comparer, &selection)?;
+    }
+    report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
+    check::check_sections(comparer, verdicts, &statuses, ignored, &selection)?;
     account::check(comparer, verdicts, &selection, job.drop_in, &mut report.warnings)?;
     account::check_states(comparer, &selection, &mut report.warnings)?;
     Ok((statuses, selection))
@@ -261,8 +290,9 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
-    let mut twins = correlate(orig, patched);
+    let (mut twins, files) = correlate(orig, patched);
     let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
     }

@@ -4,12 +4,15 @@
 //!
 //! Kernels, cases and the guest's init are not part of the repository: `KLP_DIFF_DATA` names
 //! the folder that holds them (`kernel-gcc/`, `kernel-lto/`). Without it, or without a tool,
-//! each group is one ignored trial. Prepared kernel trees are kept in the target folder.
+//! each group is one ignored trial. `KLP_DIFF_BUNDLE` names another kernel, built by
+//! `tests/boot/bundle/make-bundle.sh`; docs/boot.md says more. Prepared kernel trees are kept in the target folder.
 
 #[path = "boot/broken.rs"]
 mod broken;
 #[path = "boot/lab.rs"]
 mod lab;
+#[path = "boot/own.rs"]
+mod own;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +33,10 @@ fn main() -> ExitCode {
     match Lab::lto() {
         Ok(lab) => lto(&Arc::new(lab), &mut trials),
         Err(reason) => trials.push(skipped("kernel-lto", reason)),
+    }
+    match Lab::own() {
+        Ok(lab) => own::trials(&Arc::new(lab), &mut trials),
+        Err(reason) => trials.push(skipped("own", reason)),
     }
     libtest_mimic::run(&args, trials).exit_code()
 }

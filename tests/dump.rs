@@ -30,11 +30,13 @@ fn output_of_a_synthetic_pair() {
             symtab: Input { name: "vmlinux.symtab", data: &symtab },
             image: None,
             strict: false,
+            pointers: Default::default(),
             symvers: Input { name: "Module.symvers", data: "" },
         }),
         sizes: StructSizes::new(sizes, true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     let mut report = Report::default();
     let output = run(&job, &mut report).unwrap().unwrap();

@@ -37,10 +37,12 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             symvers: Input { name: "symvers", data: "" },
             image: None,
             strict: false,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new(case.env.clone(), false),
         drop_in: true,
         klp_arch: false,
+        among: Default::default(),
     };
     run(&job, &mut Report::default()).unwrap_or_else(|e| panic!("{}: {e}", case.case))
 }

@@ -199,10 +199,12 @@ impl Pair {
                 symvers: Input { name: "symvers", data: self.symvers },
                 image: None,
                 strict: false,
+                pointers: Default::default(),
             }),
             sizes: StructSizes::new(sizes, false),
             drop_in: true,
             klp_arch: self.klp_arch,
+            among: Default::default(),
         };
         let Some(output) = run(&job, &mut Report::default())? else { return Ok(Vec::new()) };
         let bytes = write(&output)?;

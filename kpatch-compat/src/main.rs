@@ -131,10 +131,12 @@ fn diff(
             symvers: Input { name: &names[3], data: &symvers_text },
             image: None,
             strict: false,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         drop_in: true,
         klp_arch: *klp_arch,
+        among: Default::default(),
     };
     let object = run(&job, report)?;
     if *debug {

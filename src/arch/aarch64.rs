@@ -45,6 +45,8 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: true,
     toc_relocs: None,
     local_entry: |_| 0,
+    landing: &BTI_C,
+    is_branch: None,
     padding,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

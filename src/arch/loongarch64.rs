@@ -40,6 +40,8 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,
+    landing: &[],
+    is_branch: None,
     padding: |_| 0,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

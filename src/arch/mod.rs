@@ -172,6 +172,13 @@ pub struct Arch {
     pub toc_relocs: Option<[u32; 2]>,
     /// Distance from a function's global to its local entry point, from st_other (bytes).
     pub local_entry: fn(u8) -> u64,
+    /// The instruction that may open a function whose address escapes, so that indirect
+    /// branches may land there; empty where the machine has none.
+    pub landing: &'static [u8],
+    /// Whether the relocated field at this offset is that of a branch: the code calls or
+    /// jumps to the target, and does not take its address (section's contents, offset, type).
+    /// Known where kernels take markers away from functions whose address does not escape.
+    pub is_branch: Option<fn(&[u8], u64, u32) -> bool>,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
     /// Whether ftrace can hook the function (spec section 4).
@@ -224,6 +231,7 @@ impl Arch {
     }
 
     /// The relocation type with number `kind`.
+    #[inline]
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
         self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
             Error::broken("unknown-relocation", format!("unhandled rela type {kind}")).advise(

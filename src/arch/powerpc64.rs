@@ -55,6 +55,8 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: false,
     toc_relocs: Some(TOC_RELOCS),
     local_entry,
+    landing: &[],
+    is_branch: None,
     padding,
     has_profiling: |f, relocs| f.patchable_entry || mcount(f, relocs).is_some(),
     ftrace_site,

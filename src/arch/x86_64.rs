@@ -26,8 +26,8 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType,
-    SiteTable, bytes_at,
+    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocClass,
+    RelocType, SiteTable, bytes_at,
 };
 use crate::elf::abi;
 
@@ -48,6 +48,8 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,
+    landing: &ENDBR64,
+    is_branch: Some(is_branch),
     padding: nop_padding,
     has_profiling,
     ftrace_site,
@@ -65,6 +67,8 @@ const FENTRY: &str = "__fentry__";
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 /// Opcode of `call rel32`.
 const CALL: u8 = 0xe8;
+/// Opcode of `jmp rel32`.
+const JMP: u8 = 0xe9;
 /// First byte of the 5-byte NOP.
 const NOP5: u8 = 0x0f;
 /// `call` with the field still to be relocated.
@@ -181,6 +185,16 @@ fn fentry<'a>(f: &FunctionView<'_>, relocs: EntryRelocs<'_, 'a>) -> Option<Entry
         _ => false,
     };
     (first.symbol == FENTRY && call_or_nop && place).then_some(first)
+}
+
+/// `call`, `jmp` and `jcc` to a relative field, and `call` and `jmp` through a slot. No other
+/// instruction has these bytes before a field that counts from the instruction's end.
+fn is_branch(code: &[u8], offset: u64, kind: u32) -> bool {
+    let relative =
+        ARCH.reloc(kind).is_ok_and(|r| matches!(r.class, RelocClass::PcRelative | RelocClass::Got));
+    let before = usize::try_from(offset).ok().and_then(|at| code.get(..at)).unwrap_or(&[]);
+    relative
+        && matches!(before, [.., CALL | JMP] | [.., 0x0f, 0x80..=0x8f] | [.., 0xff, 0x15 | 0x25])
 }
 
 /// Padding that no prefix symbol names: `-fpatchable-function-entry=N,N` puts N NOPs first.

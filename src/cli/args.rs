@@ -16,15 +16,16 @@ use clap::{Parser, ValueEnum};
                   3 nothing changed, 64 wrong command line."
 )]
 pub struct Args {
-    /// Object built from the unpatched source (.o, with -ffunction-sections -fdata-sections)
+    /// Object built from the unpatched source (.o, with -ffunction-sections -fdata-sections), or a folder of them
     #[arg(value_name = "ORIG")]
     pub orig: PathBuf,
 
-    /// Object built from the patched source, by the same compiler with the same flags
+    /// Object built from the patched source, by the same compiler with the same flags, or a folder of them
     #[arg(value_name = "PATCHED")]
     pub patched: PathBuf,
 
-    /// Write the link input for a livepatch module here; an existing folder or a trailing / means a folder
+    /// Write the link input for a livepatch module here: one file for all that changed, or, in an existing folder
+    /// or one given with a trailing /, a file for each object that changed
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
@@ -41,9 +42,15 @@ pub struct Args {
     #[arg(long, value_name = "[OBJ=]FILE")]
     pub image: Vec<String>,
 
-    /// Refuse to patch functions that are not in the image as ORIG has them
-    #[arg(long, requires = "image")]
+    /// Refuse to patch functions that are not in the image as ORIG has them; and changed code that only runs at
+    /// boot, which in folders and linked objects is only worth a warning else
+    #[arg(long)]
     pub strict: bool,
+
+    /// Let the patch take the address of FUNC although the running kernel cannot call it
+    /// through a pointer; may be repeated
+    #[arg(long, value_name = "FUNC", requires = "image")]
+    pub allow_sealed: Vec<String>,
 
     /// Exported symbols: the Module.symvers of the kernel build
     #[arg(long, value_name = "FILE")]

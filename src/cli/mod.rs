@@ -8,6 +8,7 @@ mod args;
 mod corpus;
 mod dump;
 mod module;
+mod output;
 mod pair;
 mod tree;
 mod verify_orig;

@@ -18,12 +18,13 @@ use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
-use crate::kernel::symtab::as_text;
+use crate::kernel::symtab::{ParentTable, as_text};
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
-use crate::patch::module::{check::check, pairs};
+use crate::patch::module::{added, check::check, pairs};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::{Input, Job, ParentFiles};
 
@@ -39,7 +40,8 @@ use crate::{Input, Job, ParentFiles};
 )]
 struct Args {
     /// Objects: ORIG PATCHED, built from the source without and with the patch; any number of
-    /// such pairs of files, or of folders with the same files
+    /// such pairs of files, or of folders of objects. A source file that the patch adds or
+    /// removes has /dev/null for its other object, or none in the other folder
     #[arg(value_name = "ORIG PATCHED", required = true, num_args = 2..)]
     pairs: Vec<PathBuf>,
 
@@ -64,6 +66,11 @@ struct Args {
     /// Refuse to patch functions that are not in the images as ORIG has them
     #[arg(long, requires = "image")]
     strict: bool,
+
+    /// Let the patch take the address of FUNC although the running kernel cannot call it
+    /// through a pointer; may be repeated
+    #[arg(long, value_name = "FUNC", requires = "image")]
+    allow_sealed: Vec<String>,
 
     /// Exported symbols [default: Module.symvers in the kernel tree]
     #[arg(long, value_name = "FILE")]
@@ -232,8 +239,14 @@ impl<'a> Request<'a> {
         let symvers_text = symvers.text();
         let options =
             Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+        let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
+        let kernel = kernel.and_then(|(_, image)| image.as_ref());
         let mut parts = Vec::new();
-        for pair in pairs::find(&self.args.pairs)? {
+        let found = pairs::find(&self.args.pairs)?;
+        for path in found.removed {
+            complain(&format!("note: {} is gone; its code stays in the kernel", path.display()));
+        }
+        for pair in found.pairs {
             let object = self.object_of(&pair.path);
             let known = parents.iter().zip(&images).find(|(p, _)| p.object == object);
             let (parent, image) = known.ok_or_else(|| {
@@ -241,41 +254,62 @@ impl<'a> Request<'a> {
                     .in_file(pair.path.display().to_string())
                     .advise(format!("give them with --image {object}=FILE"))
             })?;
-            let (orig, patched) = (Image::open(&pair.orig)?, Image::open(&pair.patched)?);
-            if orig.bytes() == patched.bytes() {
+            let patched = Image::open(&pair.patched)?;
+            let orig = pair.orig.as_deref().map(Image::open).transpose()?;
+            if orig.as_ref().is_some_and(|orig| orig.bytes() == patched.bytes()) {
                 continue;
             }
             say(&format!("comparing {}", pair.path.display()));
-            let (orig_name, patched_name) =
-                (pair.orig.display().to_string(), pair.patched.display().to_string());
+            let patched_name = pair.patched.display().to_string();
+            let added = match &orig {
+                Some(_) => None,
+                None => Some(Object::<Patched>::parse(&patched_name, patched.bytes())?),
+            };
+            let nothing = added.as_ref().map(added::nothing).transpose()?;
+            let (orig_name, orig_bytes) = match (&orig, &nothing) {
+                (Some(orig), _) => (orig.path().display().to_string(), orig.bytes()),
+                (None, nothing) => ("nothing".to_owned(), nothing.as_deref().unwrap_or_default()),
+            };
+            let symtab = match image {
+                Some(_) => "",
+                None => as_text(&parent.shown, parent.file.bytes())?,
+            };
             let job = Job {
-                orig: Input { name: &orig_name, data: orig.bytes() },
+                orig: Input { name: &orig_name, data: orig_bytes },
                 patched: Input { name: &patched_name, data: patched.bytes() },
                 parent: Some(ParentFiles {
                     name: object,
-                    symtab: Input {
-                        name: &parent.shown,
-                        data: match image {
-                            Some(_) => "",
-                            None => as_text(&parent.shown, parent.file.bytes())?,
-                        },
-                    },
+                    symtab: Input { name: &parent.shown, data: symtab },
                     image: image.as_ref(),
                     strict: self.args.strict,
+                    pointers: Pointers {
+                        allowed: &self.args.allow_sealed,
+                        kernel: kernel.filter(|_| object != "vmlinux"),
+                    },
                     symvers: Input { name: &symvers_name, data: &symvers_text },
                 }),
                 sizes: sizes.clone(),
                 drop_in: false,
                 klp_arch: false,
+                among: Default::default(),
             };
             let mut report = Report::default();
             let bar = Bar::steps(&report.progress);
             let result = crate::run(&job, &mut report);
             drop(bar);
-            super::pair::print(&report, false);
+            super::output::print(&report, false);
             let output = result?;
-            orig.check_unchanged()?;
+            if let Some(orig) = &orig {
+                orig.check_unchanged()?;
+            }
             patched.check_unchanged()?;
+            if let Some(object) = &added {
+                let table = match image {
+                    Some(image) => image.table()?,
+                    None => ParentTable::parse(&parent.shown, symtab)?,
+                };
+                added::check(object, output.as_ref(), &table)?;
+            }
             if let Some(output) = output {
                 parts.push(prepare(output, options).map_err(|e| e.in_file(patched_name))?);
             }

@@ -1,15 +1,16 @@
 //! `klp-diff ORIG.o PATCHED.o`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
+use super::output::{self, print};
 use super::verify_orig::ImageArg;
 use super::wait::{Bar, use_threads};
-use super::{Args, Exit, Flavor, complain, fail};
+use super::{Args, Exit, Flavor, fail};
+use crate::diff::check::BootCode;
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
@@ -18,9 +19,10 @@ use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::sealed::Pointers;
 use crate::report::Report;
-use crate::report::json::Document;
-use crate::{Input, Job, ParentFiles};
+use crate::report::json;
+use crate::{Among, Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
@@ -37,55 +39,24 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
-    let mut report = Report {
-        explain_noise: args.json.is_some() || args.explain_noise || args.expect_change,
-        ..Report::default()
-    };
+    let mut report = Report { explain_noise: output::explains_noise(args), ..Report::default() };
     let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
     drop(bar);
     if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
-        result = Err(Error::refused("nothing-changed", "nothing changed, but a change was expected")
-            .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)"));
+        result = Err(output::nothing_changed());
     }
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    print(&report, to_stdout);
+    print(&report, output::text_to_stderr(args));
     if args.explain_noise {
-        for noise in &report.ignored {
-            complain(&format!(
-                "noise: section {}: {} bytes differ: {} ({})",
-                noise.section, noise.bytes, noise.rule, noise.reason
-            ));
-        }
+        output::explain_noise(&report);
     }
     let exit = match &result {
         Ok(exit) => *exit,
         Err(error) => fail(error),
     };
-    match &args.json {
-        Some(path) => Ok(json(args, path, &report, result.err().as_ref(), exit)),
-        None => Ok(exit),
-    }
-}
-
-/// Writes the report for programs; that it cannot be written is an error of its own.
-fn json(args: &Args, path: &Path, report: &Report, error: Option<&Error>, exit: Exit) -> Exit {
     let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
-    let document = Document::new(&orig, &patched, report, error, exit as i32);
-    let written = document.text().and_then(|text| {
-        let done = match path == Path::new("-") {
-            true => std::io::stdout().write_all(text.as_bytes()),
-            false => std::fs::write(path, text),
-        };
-        done.map_err(|e| {
-            Error::broken("unwritable", format!("cannot write the report: {e}"))
-                .in_file(path.display().to_string())
-        })
-    });
-    match written {
-        Ok(()) => exit,
-        Err(error) => fail(&error),
-    }
+    let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
+    Ok(output::write_json(args, vec![object], exit))
 }
 
 /// Sizes from the environment, overridden by those of the command line.
@@ -102,27 +73,6 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
         sizes.push((name.to_owned(), size.to_owned()));
     }
     Ok(StructSizes::new(sizes, true))
-}
-
-pub(super) fn print(report: &Report, to_stderr: bool) {
-    let mut text = String::new();
-    for function in &report.functions {
-        text += &function.line();
-        text.push('\n');
-        if let Some(reason) = function.reasons.first() {
-            text += &format!("  {reason}\n");
-        }
-    }
-    let _ = if to_stderr {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    for line in
-        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
-    {
-        complain(line);
-    }
 }
 
 /// What is patched, and the file that describes it.
@@ -170,8 +120,15 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let kernel = Kernel::open(args, target)?;
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
-    let output = kernel.compare(args, [&orig, &patched], &sizes, report)?;
+    let names = [&orig, &patched].map(|i| i.path().display().to_string());
+    let boot = if args.strict { BootCode::Refuse } else { BootCode::AsLinked };
+    let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
+    let output = kernel.compare(args, inputs, &sizes, Among { boot, peers: None }, report)?;
+    for file in [&orig, &patched] {
+        file.check_unchanged()?;
+    }
     if let (Some(path), Some(object)) = (&args.output, output) {
+        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*names[1]))?;
         publish(&output_path(path, &args.patched)?, &object)?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
@@ -200,16 +157,16 @@ impl<'t> Kernel<'t> {
         })
     }
 
-    /// Compares a pair and builds its output, in the flavour asked for.
+    /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
     pub(super) fn compare(
         &self,
         args: &Args,
-        [orig, patched]: [&Image; 2],
+        [orig, patched]: [(&str, &[u8]); 2],
         sizes: &StructSizes,
+        among: Among<'_>,
         report: &mut Report,
     ) -> Result<Option<OutObject>> {
         let shown = |path: &Path| path.display().to_string();
-        let (orig_name, patched_name) = (shown(orig.path()), shown(patched.path()));
         let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
         let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
         let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
@@ -217,7 +174,9 @@ impl<'t> Kernel<'t> {
         let is_elf = |file: &Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
         let image = self.parent.as_ref().filter(|file| is_elf(file));
         let image = image.map(|file| KernelImage::parse(&parent_name, file.bytes())).transpose()?;
-        let image = image.map(|image| self.with_others(image)).transpose()?;
+        let others = self.parse_others()?;
+        let image = image.map(|image| with_others(image, &others)).transpose()?;
+        let kernel = others.iter().find(|(arg, _)| arg.object == "vmlinux").map(|(_, image)| image);
         let sizes = match &image {
             Some(image) => sizes.clone().with_image(image.struct_sizes()?),
             None => sizes.clone(),
@@ -232,52 +191,61 @@ impl<'t> Kernel<'t> {
             symvers: Input { name: &symvers_name, data: &symvers_text },
             image: image.as_ref(),
             strict: args.strict,
+            pointers: Pointers { allowed: &args.allow_sealed, kernel },
         });
         let job = Job {
-            orig: Input { name: &orig_name, data: orig.bytes() },
-            patched: Input { name: &patched_name, data: patched.bytes() },
+            orig: Input { name: orig.0, data: orig.1 },
+            patched: Input { name: patched.0, data: patched.1 },
             parent,
             sizes,
             drop_in: false,
             klp_arch: false,
+            among,
         };
         let output = crate::run(&job, report)?;
-        let files = [Some(orig), Some(patched), self.parent.as_ref()].into_iter().flatten();
-        for file in files.chain(&self.others) {
+        for file in self.parent.iter().chain(&self.others) {
             file.check_unchanged()?;
         }
-        let flavored = output.map(|object| in_flavor(object, args.flavor));
-        flavored.transpose().map_err(|e| e.in_file(&*patched_name))
+        Ok(output)
     }
-}
 
-impl<'t> Kernel<'t> {
-    /// Adds the other images.
-    fn with_others<'i>(&'i self, mut image: KernelImage<'i>) -> Result<KernelImage<'i>> {
+    fn parse_others<'s>(&'s self) -> Result<Vec<(&'s ImageArg, KernelImage<'s>)>> {
         let files: Vec<(&ImageArg, &Image)> = self.target.others.iter().zip(&self.others).collect();
-        let parse = |&(arg, file): &(&'i ImageArg, &'i Image)| {
+        let parse = |&(arg, file): &(&'s ImageArg, &'s Image)| {
             let shown = arg.path.display().to_string();
             KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
         };
-        let others: Vec<_> = files.par_iter().map(parse).collect::<Result<_>>()?;
-        for (arg, other) in &others {
-            image.add_neighbour(&arg.object, other)?;
-        }
-        Ok(image)
+        files.par_iter().map(parse).collect()
     }
 }
 
-fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+/// Adds the other images.
+fn with_others<'i>(
+    mut image: KernelImage<'i>,
+    others: &[(&ImageArg, KernelImage<'i>)],
+) -> Result<KernelImage<'i>> {
+    for (arg, other) in others {
+        image.add_neighbour(&arg.object, other)?;
+    }
+    Ok(image)
+}
+
+/// An output in the form asked for.
+pub(super) fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
     match flavor {
         Flavor::Kpatch => Ok(object),
         Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
     }
 }
 
+/// Whether `-o` names a folder.
+pub(super) fn is_folder(output: &Path) -> bool {
+    output.is_dir() || output.to_string_lossy().ends_with('/')
+}
+
 /// `-o FOLDER` keeps the object's name.
 fn output_path(output: &Path, patched: &Path) -> Result<PathBuf> {
-    let folder = output.is_dir() || output.to_string_lossy().ends_with('/');
-    if !folder {
+    if !is_folder(output) {
         return Ok(output.to_owned());
     }
     std::fs::create_dir_all(output).map_err(|e| {

@@ -1,23 +1,32 @@
 //! `klp-diff ORIG_DIR PATCHED_DIR`: all objects of two builds.
 
-use std::io::Write;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use super::pair::{Kernel, Target};
+use super::output::{
+    explain_noise, explains_noise, nothing_changed, print, say, text_to_stderr, write_json,
+};
+use super::pair::{Kernel, Target, in_flavor, is_folder};
 use super::wait::{Bar, Count};
-use super::{Args, Exit, complain, fail};
-use crate::diff::identity::{Identity, pair};
-use crate::elf::abi;
+use super::{Args, Exit, Flavor, complain, fail};
+use crate::Among;
+use crate::diff::check::BootCode;
+use crate::diff::identity::{Identity, Unit, units};
 use crate::elf::ids::{Orig, Patched, Side};
 use crate::elf::image::Image;
+use crate::elf::link::link;
 use crate::elf::object::Object;
-use crate::elf::out::OutObject;
+use crate::elf::out::{OutHome, OutObject};
 use crate::elf::publish::publish;
+use crate::elf::{self, abi};
 use crate::error::{Error, Result};
 use crate::kernel::tables::StructSizes;
-use crate::report::Report;
+use crate::patch::resolve::Peers;
+use crate::report::{Report, json};
 
 /// An object of a tree.
 struct Member {
@@ -26,8 +35,12 @@ struct Member {
     image: Image,
 }
 
-/// What comparing one pair gave.
+/// What comparing one unit gave.
 struct Outcome {
+    /// Paths as given, several joined by ` + `; empty when a side has none.
+    orig: String,
+    patched: String,
+    /// Path below the folder of the patched object, or of the original where there is none.
     path: String,
     report: Report,
     result: Result<Option<OutObject>>,
@@ -35,62 +48,198 @@ struct Outcome {
 
 /// Compares two folders of objects.
 pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
-    match compare(args, target, sizes) {
-        Ok(exit) => exit,
-        Err(error) => fail(&error),
+    let (outcomes, whole) = match compare(args, target, sizes) {
+        Ok(outcomes) => (outcomes, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let to_stderr = text_to_stderr(args);
+    let mut exit = Exit::Unchanged;
+    for outcome in &outcomes {
+        exit = worst(exit, show(args, outcome, to_stderr));
     }
+    let whole = match (whole, exit) {
+        (None, Exit::Unchanged) if args.expect_change => Some(nothing_changed()),
+        (None, Exit::Changed) => match &args.output {
+            Some(output) => write(args, output, &outcomes).err(),
+            None => None,
+        },
+        (whole, _) => whole,
+    };
+    if let Some(error) = &whole {
+        exit = worst(exit, fail(error));
+    }
+    let mut objects: Vec<json::Object> = outcomes
+        .iter()
+        .map(|o| json::Object::new(&o.orig, &o.patched, &o.report, o.result.as_ref().err()))
+        .collect();
+    if let Some(error) = &whole {
+        let folders = [&args.orig, &args.patched].map(|f| f.display().to_string());
+        objects.push(json::Object::new(&folders[0], &folders[1], &Report::default(), Some(error)));
+    }
+    write_json(args, objects, exit)
 }
 
-fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Exit> {
+fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let kernel = Kernel::open(args, target)?;
     let (orig, patched) = rayon::join(|| members(&args.orig), || members(&args.patched));
     let (orig, patched) = (orig?, patched?);
-    let (pairs, added, removed) = changed_pairs(&orig, &patched)?;
+    let units = changed_units(&orig, &patched)?;
     let done = Count::default();
-    let bar = Bar::count(pairs.len() as u64, "pairs", &done);
-    let mut outcomes: Vec<Outcome> = pairs
-        .par_iter()
-        .map(|&(o, p)| {
-            let mut report = Report::default();
-            let images = [&orig[o].image, &patched[p].image];
-            let result = kernel.compare(args, images, sizes, &mut report);
-            done.inc();
-            Outcome { path: patched[p].path.clone(), report, result }
+    let bar = Bar::count(units.len() as u64, "objects", &done);
+    let one = |unit: &Unit, peers: Option<&Peers>| {
+        let outcome = Folders { args, kernel: &kernel, sizes, orig: &orig, patched: &patched }
+            .compare(unit, peers);
+        done.inc();
+        outcome
+    };
+    let mut found: Vec<(Unit, Outcome)> = units
+        .into_par_iter()
+        .map(|unit| {
+            let outcome = one(&unit, None);
+            (unit, outcome)
         })
         .collect();
+    // An object may refer to what was local to another one in the running kernel.
+    let peers: Peers = found.iter().flat_map(|(_, o)| o.report.offers.iter().cloned()).collect();
+    found.par_iter_mut().for_each(|(unit, outcome)| {
+        if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
+            *outcome = one(unit, Some(&peers));
+        }
+    });
     drop(bar);
+    let mut outcomes: Vec<Outcome> = found.into_iter().map(|(_, outcome)| outcome).collect();
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
-    for member in removed {
-        complain(&format!("removed object: {}", orig[member].path));
-    }
-    let mut exit = Exit::Unchanged;
-    for outcome in &outcomes {
-        exit = worst(exit, show(outcome));
-    }
-    for member in added {
-        println(&format!("new object: {}", patched[member].path));
-        exit = worst(exit, Exit::Changed);
-        complain(&format!(
-            "{}: the original has no such object; link it into the module as it is",
-            patched[member].path
-        ));
-    }
-    if let Some(output) = &args.output
-        && exit == Exit::Changed
-    {
-        write(output, &outcomes)?;
-    }
-    Ok(exit)
+    Ok(outcomes)
 }
 
-/// Prints what one pair gave, and says how it counts.
-fn show(outcome: &Outcome) -> Exit {
-    let report = &outcome.report;
-    let told = !report.functions.is_empty() || report.is_changed() || outcome.result.is_err();
-    if told {
-        println(&format!("{}:", outcome.path));
+/// What is needed to compare the objects of two folders.
+struct Folders<'a> {
+    args: &'a Args,
+    kernel: &'a Kernel<'a>,
+    sizes: &'a StructSizes,
+    orig: &'a [Member],
+    patched: &'a [Member],
+}
+
+impl Folders<'_> {
+    fn compare(&self, unit: &Unit, peers: Option<&Peers>) -> Outcome {
+        let shown = |members: &[Member], picked: &[usize]| {
+            let paths = picked.iter().map(|&i| members[i].image.path().display().to_string());
+            paths.collect::<Vec<String>>().join(" + ")
+        };
+        let below = |members: &[Member], picked: &[usize]| {
+            picked.iter().map(|&i| members[i].path.clone()).next()
+        };
+        let path = below(self.patched, &unit.patched).or_else(|| below(self.orig, &unit.orig));
+        let mut outcome = Outcome {
+            orig: shown(self.orig, &unit.orig),
+            patched: shown(self.patched, &unit.patched),
+            path: path.unwrap_or_default(),
+            report: Report { explain_noise: explains_noise(self.args), ..Report::default() },
+            result: Ok(None),
+        };
+        outcome.result = self.inner(unit, peers, &mut outcome);
+        outcome
     }
-    super::pair::print(report, false);
+
+    fn inner(
+        &self,
+        unit: &Unit,
+        peers: Option<&Peers>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<OutObject>> {
+        let report = &mut outcome.report;
+        if unit.patched.is_empty() {
+            for &i in &unit.orig {
+                report.removed.extend(functions(&self.orig[i])?);
+                let line = "the patched build has no such object; what it holds stays in the running kernel";
+                report.warnings.push(
+                    Error::refused("removed-object", line).in_file(self.orig[i].path.clone()),
+                );
+            }
+            return Ok(None);
+        }
+        let orig = match unit.orig.is_empty() {
+            true => {
+                let line =
+                    "the original has no such object; what refers to it brings it into the patch";
+                report
+                    .warnings
+                    .push(Error::refused("new-object", line).in_file(outcome.path.clone()));
+                Cow::Owned(nothing_like(&self.patched[unit.patched[0]])?)
+            }
+            false => bytes::<Orig>(self.orig, &unit.orig)?,
+        };
+        let patched = bytes::<Patched>(self.patched, &unit.patched)?;
+        let boot = if self.args.strict { BootCode::Refuse } else { BootCode::Warn };
+        let output = self.kernel.compare(
+            self.args,
+            [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
+            self.sizes,
+            Among { boot, peers },
+            report,
+        )?;
+        let sides = [(self.orig, &unit.orig), (self.patched, &unit.patched)];
+        for (members, picked) in sides {
+            for &i in picked {
+                members[i].image.check_unchanged()?;
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// The object, or several linked into one.
+fn bytes<'m, S: Side>(members: &'m [Member], picked: &[usize]) -> Result<Cow<'m, [u8]>> {
+    if let [only] = picked {
+        return Ok(Cow::Borrowed(members[*only].image.bytes()));
+    }
+    let parse = |&i: &usize| {
+        let name = members[i].image.path().display().to_string();
+        let object = Object::<S>::parse(&name, members[i].image.bytes())?;
+        Ok((name.clone(), OutObject::from_object(&object)?))
+    };
+    let parts = picked.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    elf::write::write(&link(parts)?).map(Cow::Owned)
+}
+
+/// An object of the same build as `member`, in which there is nothing.
+fn nothing_like(member: &Member) -> Result<Vec<u8>> {
+    let name = member.image.path().display().to_string();
+    let object = Object::<Orig>::parse(&name, member.image.bytes())?;
+    let header = object.header();
+    elf::write::write(&OutObject {
+        big_endian: object.endian() == object::Endianness::Big,
+        kind: header.kind,
+        machine: header.machine,
+        flags: header.flags,
+        ..OutObject::default()
+    })
+}
+
+/// Names of the functions that an object defines, in symbol order.
+fn functions(member: &Member) -> Result<Vec<String>> {
+    let name = member.image.path().display().to_string();
+    let object = Object::<Orig>::parse(&name, member.image.bytes())?;
+    let defined = object
+        .symbols()
+        .skip(1)
+        .filter(|&id| object.symbol_kind(id) == abi::STT_FUNC && object.section_of(id).is_some());
+    Ok(defined.map(|id| object.symbol_name(id).to_owned()).collect())
+}
+
+/// Prints what one unit gave, and says how it counts.
+fn show(args: &Args, outcome: &Outcome, to_stderr: bool) -> Exit {
+    let report = &outcome.report;
+    if !report.functions.is_empty() || report.is_changed() || outcome.result.is_err() {
+        say(&format!("{}:\n", outcome.path), to_stderr);
+    } else if !report.warnings.is_empty() || args.explain_noise && !report.ignored.is_empty() {
+        complain(&format!("{}:", outcome.path));
+    }
+    print(report, to_stderr);
+    if args.explain_noise {
+        explain_noise(report);
+    }
     match &outcome.result {
         Err(error) => fail(error),
         Ok(_) if report.is_changed() => Exit::Changed,
@@ -104,10 +253,16 @@ fn worst(a: Exit, b: Exit) -> Exit {
     order.into_iter().find(|e| *e == a || *e == b).unwrap_or(a)
 }
 
-/// One output for each changed object, in the same folders.
-fn write(output: &Path, outcomes: &[Outcome]) -> Result<()> {
-    for outcome in outcomes {
-        let Ok(Some(object)) = &outcome.result else { continue };
+/// One output for each changed object, in the same folders; or one for all in a file.
+fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
+    let made: Vec<(&Outcome, &OutObject)> =
+        outcomes.iter().filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?))).collect();
+    check_needs(args, output, &made)?;
+    if !is_folder(output) {
+        let all = made.iter().map(|(o, object)| (o.patched.clone(), (*object).clone()));
+        return publish(output, &in_flavor(link(all.collect())?, args.flavor)?);
+    }
+    for (outcome, object) in made {
         let path = output.join(&outcome.path);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| {
@@ -115,17 +270,43 @@ fn write(output: &Path, outcomes: &[Outcome]) -> Result<()> {
                     .in_file(folder.display().to_string())
             })?;
         }
-        publish(&path, object)?;
+        let object = in_flavor(object.clone(), args.flavor)
+            .map_err(|e| e.in_file(outcome.patched.clone()))?;
+        publish(&path, &object)?;
     }
     Ok(())
 }
 
-type Pairs = (Vec<(usize, usize)>, Vec<usize>, Vec<usize>);
+/// Fails when an output refers to what neither the kernel nor another output has.
+fn check_needs(args: &Args, output: &Path, made: &[(&Outcome, &OutObject)]) -> Result<()> {
+    let mut defined: IndexSet<&str, RandomState> = IndexSet::default();
+    // Objects of the klp flavour cannot be linked with each other.
+    if args.flavor == Flavor::Kpatch || !is_folder(output) {
+        let symbols = made.iter().flat_map(|(_, object)| &object.symbols);
+        let global = symbols.filter(|s| s.bind != abi::STB_LOCAL && s.home != OutHome::Undefined);
+        defined.extend(global.map(|s| s.name.as_str()));
+    }
+    let mut details = Vec::new();
+    for (outcome, _) in made {
+        for name in outcome.report.needs.iter().filter(|n| !defined.contains(n.as_str())) {
+            details.push(format!("{}: '{name}' is not known", outcome.path));
+        }
+    }
+    if details.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "unresolved-symbol",
+        "the patch refers to what neither it nor the kernel has",
+    )
+    .with_details(details)
+    .advise("give all objects of the build; with --flavor klp, write one file for all objects"))
+}
 
-/// The pairs whose bytes differ, and the objects that only one side has. Objects that are
-/// equal byte by byte at the same path need no closer look.
-fn changed_pairs(orig: &[Member], patched: &[Member]) -> Result<Pairs> {
-    let mut by_path: indexmap::IndexMap<&str, usize, foldhash::fast::RandomState> =
+/// The objects to look at. Those that are equal byte by byte to one of the other build need
+/// no closer look.
+fn changed_units(orig: &[Member], patched: &[Member]) -> Result<Vec<Unit>> {
+    let mut by_path: IndexMap<&str, usize, RandomState> =
         orig.iter().enumerate().map(|(i, m)| (m.path.as_str(), i)).collect();
     let equal: Vec<bool> = patched
         .par_iter()
@@ -139,15 +320,31 @@ fn changed_pairs(orig: &[Member], patched: &[Member]) -> Result<Pairs> {
     }
     let mut left: Vec<usize> = by_path.into_values().collect();
     left.sort_unstable();
-    let right: Vec<usize> = (0..patched.len()).filter(|&i| !equal[i]).collect();
+    let mut right: Vec<usize> = (0..patched.len()).filter(|&i| !equal[i]).collect();
+    drop_copies(orig, patched, &mut left, &mut right);
     let (o, p) =
         rayon::join(|| identities::<Orig>(orig, &left), || identities::<Patched>(patched, &right));
-    let pairing = pair(&o?, &p?)?;
-    let pairs = pairing.pairs.into_iter().map(|(o, p)| (left[o], right[p]));
-    let pairs = pairs.filter(|&(o, p)| orig[o].image.bytes() != patched[p].image.bytes());
-    let added = pairing.added.into_iter().map(|i| right[i]).collect();
-    let removed = pairing.removed.into_iter().map(|i| left[i]).collect();
-    Ok((pairs.collect(), added, removed))
+    let mut units = units(&o?, &p?)?;
+    for unit in &mut units {
+        unit.orig.iter_mut().for_each(|i| *i = left[*i]);
+        unit.patched.iter_mut().for_each(|i| *i = right[*i]);
+    }
+    Ok(units)
+}
+
+/// Takes objects out that the other build has under another name, byte by byte: when as many
+/// of them are on each side, it does not matter which is which.
+fn drop_copies(orig: &[Member], patched: &[Member], left: &mut Vec<usize>, right: &mut Vec<usize>) {
+    let mut copies: IndexMap<&[u8], (usize, usize), RandomState> = IndexMap::default();
+    for &o in left.iter() {
+        copies.entry(orig[o].image.bytes()).or_default().0 += 1;
+    }
+    for &p in right.iter() {
+        copies.entry(patched[p].image.bytes()).or_default().1 += 1;
+    }
+    let differs = |bytes: &[u8]| copies.get(bytes).is_none_or(|(o, p)| o != p);
+    left.retain(|&o| differs(orig[o].image.bytes()));
+    right.retain(|&p| differs(patched[p].image.bytes()));
 }
 
 fn identities<S: Side>(members: &[Member], wanted: &[usize]) -> Result<Vec<Identity>> {
@@ -207,9 +404,4 @@ fn is_relocatable(bytes: &[u8]) -> bool {
         _ => return false,
     };
     bytes.starts_with(b"\x7fELF") && kind == abi::ET_REL
-}
-
-/// Prints a line of the result.
-fn println(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

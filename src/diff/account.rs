@@ -4,16 +4,18 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::compare::{Comparer, Spans};
+use super::check::finding;
+use super::compare::{Comparer, Open, Spans};
 use super::select::Selection;
+use super::strays;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, SectionId, Side};
-use crate::error::{Error, Result};
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
-use crate::kernel::tables::TABLES;
+use crate::kernel::tables::{RowSize, TABLES};
 
 /// Differing bytes that were judged noise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ const RUNTIME: (&str, &str) =
     ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
 
-/// Fails when something differs that nothing accounts for. The drop-in only warns.
+/// Fails when something differs that nothing accounts for.
 pub fn check(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
@@ -56,58 +58,37 @@ pub fn check(
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
+    strays::find(comparer, verdicts, selection, &mut details, warnings)?;
     let suspects: Vec<SectionId<Patched>> = object
         .sections()
         .filter(|&s| {
-            let new = comparer.twins.orig_section(s).is_none();
-            needs_reference(layout, s)
-                && (!verdicts.section(s).is_same() || new)
-                && !(drop_in && new)
+            comparer.twins.orig_section(s).is_some()
+                && needs_reference(layout, s)
+                && !verdicts.entity(s, 0).is_same()
         })
-        .collect();
-    let orig = comparer.orig.layout;
-    let gone: Vec<SectionId<Orig>> = orig
-        .object
-        .sections()
-        .filter(|&s| needs_reference(orig, s) && comparer.twins.patched_section(s).is_none())
         .collect();
     if !suspects.is_empty() {
         let first = first_references(layout);
         for id in suspects {
             let start = first.get(&id).copied().unwrap_or(u64::MAX);
-            if !lead_is_same(comparer, id, start) {
+            if !lead_is_same(comparer, id, start)? {
                 unexplained(&mut details, object.section_name(id), "changed");
             }
         }
     }
-    if !gone.is_empty() {
-        let first = first_references(orig);
-        for id in gone {
-            if !first.contains_key(&id) {
-                unexplained(&mut details, orig.object.section_name(id), "went away");
-            }
-        }
-    }
     tables_without_rows(comparer, &mut details);
-    named_like_literals(comparer, verdicts, &mut details);
+    named_like_literals(comparer, verdicts, selection, drop_in, &mut details);
     if details.is_empty() {
         return Ok(());
     }
-    if drop_in {
-        warnings.extend(
-            details
-                .into_iter()
-                .map(|d| Error::refused("unexplained-change", format!("WARNING: {d}"))),
-        );
-        return Ok(());
-    }
     Err(Error::refused("unexplained-change", format!("{} unexplained change(s)", details.len()))
-        .with_details(details)
+        .with_findings(details)
         .advise("it is not known what this means to the kernel; take it out of the patch, or report it with the objects"))
 }
 
-fn unexplained(details: &mut Vec<String>, name: &str, what: &str) {
-    details.push(format!("section {name} {what} and nothing explains it"));
+pub(super) fn unexplained(details: &mut Vec<Finding>, name: &str, what: &str) {
+    let text = format!("section {name} {what} and nothing explains it");
+    details.push(Finding::in_section(name, text));
 }
 
 /// Sections that list the places in the code where the kernel writes a constant when it
@@ -125,7 +106,7 @@ fn is_runtime_constant(name: &str) -> bool {
 fn runtime_constants(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
-    details: &mut Vec<String>,
+    details: &mut Vec<Finding>,
 ) {
     let object = comparer.patched.layout.object;
     for id in object.sections() {
@@ -139,24 +120,32 @@ fn runtime_constants(
             });
         if let Some(user) = user {
             let user = object.section_name(user);
-            details.push(format!(
+            let text = format!(
                 "{user} uses a constant of {name}, which is only known when the kernel boots and is not set in a livepatch"
-            ));
+            );
+            details.push(Finding::in_section(user, text));
         }
     }
 }
 
-/// Loaded read-only data that no symbol names. clang's private constants (`..L__const.f.x`)
-/// are not meant: they have one section each, and stay behind when nothing refers to them.
+/// Loaded read-only data or code that begins without a symbol that names it, and strings that
+/// are no literals. clang's private constants (`..L__const.f.x`) are not meant: they have one
+/// section each, and stay behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
-    object.section_flags(id) & abi::SHF_ALLOC != 0
+    let name = object.section_name(id);
+    let by_content = match layout.class(id) {
+        Class::Data | Class::Text => layout.is_nameless(id),
+        Class::Strings => !names::is_string_literal_section(name),
+        _ => false,
+    };
+    by_content
+        && object.section_flags(id) & abi::SHF_ALLOC != 0
         && object.section_size(id) > 0
-        && layout.class(id) == Class::Data
-        && layout.is_nameless(id)
-        && !is_runtime_constant(object.section_name(id))
-        && !object.section_name(id).starts_with(".rodata..L__const.")
-        && (0..layout.entity_count(id)).all(|i| layout.entity(id, i).symbol.is_none())
+        && !is_runtime_constant(name)
+        && !name.starts_with(".rodata..L__const.")
+        && layout.entity_count(id) > 0
+        && layout.entity(id, 0).symbol.is_none()
 }
 
 /// The first offset of each section that something refers to.
@@ -166,7 +155,16 @@ fn first_references<S: Side>(
     let object = layout.object;
     let mut first: IndexMap<SectionId<S>, u64, RandomState> = IndexMap::default();
     for base in object.sections() {
-        if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
+        // What follows from the code says nothing about it.
+        let follows = match layout.class(base) {
+            Class::Debug | Class::Noise(_) | Class::Unwind => true,
+            Class::Table(index) => {
+                let table = &TABLES[usize::from(index)];
+                !table.verdict && table.row != RowSize::ByExceptionTable
+            }
+            _ => false,
+        };
+        if follows {
             continue;
         }
         let refs = Refs::new(layout, base);
@@ -185,22 +183,22 @@ fn first_references<S: Side>(
 }
 
 /// Whether what precedes the first reference into a section is as in the original.
-fn lead_is_same(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>, start: u64) -> bool {
-    if start == 0 {
-        return true;
+fn lead_is_same(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SectionId<Patched>,
+    start: u64,
+) -> Result<bool> {
+    let Some(o) = comparer.twins.orig_section(id) else { return Ok(true) };
+    let end = comparer.patched.layout.entity(id, 0).end;
+    if start >= end {
+        return Ok(false);
     }
-    let patched = comparer.patched.layout.object;
-    let lead = |data: &[u8]| data[..data.len().min(start as usize)].to_vec();
-    let now = lead(patched.contents(id));
-    match comparer.twins.orig_section(id) {
-        Some(_) if start == u64::MAX => false,
-        Some(o) => lead(comparer.orig.layout.object.contents(o)) == now,
-        None => start != u64::MAX,
-    }
+    let lead = Spans { o, o_start: 0, o_end: start, p: id, p_start: 0, p_end: start };
+    comparer.same_span(&lead, &mut Open::new())
 }
 
 /// Rows that describe no code of this object must be as they were.
-fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) -> Result<()> {
+fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) -> Result<()> {
     let (o_rows, p_rows) = (&comparer.orig.rows, &comparer.patched.rows);
     if o_rows.orphans.is_empty() && p_rows.orphans.is_empty() {
         return Ok(());
@@ -236,7 +234,7 @@ fn carried_constants(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    details: &mut Vec<String>,
+    details: &mut Vec<Finding>,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
@@ -277,10 +275,11 @@ fn carried_constants(
     for (id, (inside, mut outside)) in users {
         let name = layout.owner(id).map_or("", |o| comparer.output_name(o));
         if inside == 0 {
-            details.push(format!(
-                "{name} in section {} changed, but no function of the patch uses it",
-                object.section_name(id)
-            ));
+            let section = object.section_name(id);
+            let text = format!(
+                "{name} in section {section} changed, but no function of the patch uses it"
+            );
+            details.push(Finding::in_section(section, text).at_symbol(name));
             continue;
         }
         outside.dedup();
@@ -289,40 +288,58 @@ fn carried_constants(
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            warnings.push(
-                Error::refused("constant-used-elsewhere", format!(
-                    "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
-                ))
-                .at_symbol(name),
+            let text = format!(
+                "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
             );
+            let place = Finding::in_section(object.section_name(id), text).at_symbol(name);
+            warnings.push(Error::warning("constant-used-elsewhere", place));
         }
     }
     Ok(())
 }
 
-/// A variable in a section that is named like one of string literals: such sections are
-/// always carried, which says nothing about the variable in the running kernel.
+/// A variable in a section that is always carried, because it is named like one of literals:
+/// that says nothing about the variable in the running kernel.
 fn named_like_literals(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
-    details: &mut Vec<String>,
+    selection: &Selection,
+    drop_in: bool,
+    details: &mut Vec<Finding>,
 ) {
     let layout = comparer.patched.layout;
     for (id, verdict) in verdicts.differing() {
         let name = layout.object.section_name(id);
-        let variable = layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some());
-        if variable
-            && names::is_string_literal_section(name)
-            && layout.class(id) == Class::Data
-            && !verdict.has(Verdict::NEW)
-        {
+        if layout.class(id) != Class::Data {
+            continue;
+        }
+        let paired = |symbol: &SymbolId<Patched>| comparer.twins.orig_symbol(*symbol).is_some();
+        let owner = layout.owner(id).filter(paired);
+        if names::is_string_literal_section(name) && owner.is_some() && !verdict.has(Verdict::NEW) {
             unexplained(details, name, "changed");
+        }
+        if !drop_in || !matches!(name, ".rodata" | ".rodata.str") {
+            continue;
+        }
+        for index in 0..layout.entity_count(id) {
+            let verdict = verdicts.entity(id, index);
+            let symbol = layout.entity(id, index).symbol.filter(paired);
+            if let Some(symbol) = symbol.filter(|&s| !selection.symbols[s])
+                && !verdict.is_same()
+                && !verdict.has(Verdict::NEW)
+            {
+                let symbol_name = comparer.output_name(symbol);
+                let text = format!(
+                    "{symbol_name} in section {name} changed, but no function of the patch uses it"
+                );
+                details.push(finding(comparer, symbol, text));
+            }
         }
     }
 }
 
 /// A table in which no field refers to anything must be as it was.
-fn tables_without_rows(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<String>) {
+fn tables_without_rows(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) {
     let (o, p) = (bare_tables(comparer.orig.layout), bare_tables(comparer.patched.layout));
     for (name, data) in &p {
         if o.get(name).is_none_or(|before| before != data) {
@@ -373,13 +390,16 @@ pub fn check_states(
         }
         let name = object.symbol_name(state.variable);
         let user = user.map_or(object.section_name(state.user), |u| comparer.output_name(u));
-        details.push(format!(
-            "the initial value of {name}, used by {user}, changed: {}",
-            state.reason
-        ));
+        let text =
+            format!("the initial value of {name}, used by {user}, changed: {}", state.reason);
+        let section = object.section_of(state.variable).map_or("", |s| object.section_name(s));
+        let offset = object.symbol_value(state.variable) + state.reason.offset.unwrap_or(0);
+        details.push(Finding::in_section(section, text).at_symbol(name).at_offset(offset));
     }
     for name in comparer.anchored_states()? {
-        details.push(format!("the initial value of a variable {name} changed"));
+        let text = format!("the initial value of a variable {name} changed");
+        let place = Place { symbol: Some(name), ..Place::default() };
+        details.push(Finding { text, place });
     }
     details.dedup();
     if details.is_empty() {
@@ -391,14 +411,13 @@ pub fn check_states(
             "live-state-initialiser",
             "only the initial value of live state changed",
         )
-        .with_details(details)
+        .with_findings(details)
         .advise(advice));
     }
-    warnings.extend(
-        details
-            .into_iter()
-            .map(|d| Error::refused("live-state-initialiser", format!("WARNING: {d}; {advice}"))),
-    );
+    warnings.extend(details.into_iter().map(|found| {
+        let text = format!("WARNING: {}; {advice}", found.text);
+        Error::warning("live-state-initialiser", Finding { text, ..found })
+    }));
     Ok(())
 }
 

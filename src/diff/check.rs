@@ -4,21 +4,41 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::compare::Comparer;
+use super::ignore::Ignored;
 use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Class;
+use crate::kernel::names;
 
 /// Data sections that may be copied into a patch although they changed: once-only flags and
 /// counters of branches.
 const COPYABLE_DATA: [&str; 4] = [".data.unlikely", ".data..unlikely", ".data.once", ".data..once"];
 
-/// Fails unless ftrace can redirect every changed function.
-pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> Result<()> {
+/// What to do about changed code that only runs while the kernel boots. The optimiser changes
+/// such code along with other code, so in an object of many files it is only worth a warning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BootCode {
+    /// Refuse it in objects of one file, warn in linked ones.
+    #[default]
+    AsLinked,
+    /// Warn and go on.
+    Warn,
+    /// Refuse it.
+    Refuse,
+}
+
+/// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
+/// left to [`check_boot_only`].
+pub fn check_entries(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+    boot: BootCode,
+) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let object = patched.object;
     let mut details = Vec::new();
@@ -26,15 +46,18 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         if object.symbol_kind(id) != abi::STT_FUNC
             || statuses.symbols[id] != Status::Changed
             || patched.is_prefix(id)
+            || boot == BootCode::Warn && is_boot_code(comparer, id)
             || patched.parent(id).is_some_and(|p| statuses.symbols[p] == Status::Changed)
         {
             continue;
         }
         let hookable = comparer.twins.orig_symbol(id).is_some_and(|twin| orig.has_profiling(twin));
         if !hookable {
-            details.push(format!(
-                "function {} doesn't have patchable function entry, unable to patch",
-                object.symbol_name(id)
+            let name = object.symbol_name(id);
+            details.push(finding(
+                comparer,
+                id,
+                format!("function {name} doesn't have patchable function entry, unable to patch"),
             ));
         }
     }
@@ -42,26 +65,40 @@ pub fn check_entries(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -
         return Ok(());
     }
     Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
-        .with_details(details)
+        .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
 
-/// Fails when functions changed that only run while the kernel boots. In a linked object,
-/// which holds many files, the optimiser changes such functions along with others: that is
-/// only worth the warnings that are returned.
+fn is_boot_code(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> bool {
+    let object = comparer.patched.layout.object;
+    object.section_of(id).is_some_and(|s| names::is_init_section(object.section_name(s)))
+}
+
+/// Fails when functions changed that only run while the kernel boots, or returns warnings
+/// about them, as `boot` says.
 pub fn check_boot_only(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
+    boot: BootCode,
 ) -> Result<Vec<Error>> {
-    let names = selection.boot_only.iter().map(|&id| comparer.output_name(id));
-    let lines: Vec<String> = names
-        .map(|name| format!("function {name} changed, but it has run and is gone: it only runs while the kernel boots"))
-        .collect();
-    if lines.is_empty() || comparer.patched.layout.is_linked() {
-        return Ok(lines.into_iter().map(|line| Error::refused("boot-only", line)).collect());
+    let line = |&id: &SymbolId<Patched>| {
+        let name = comparer.output_name(id);
+        let text = format!(
+            "function {name} changed, but it has run and is gone: it only runs while the kernel boots"
+        );
+        finding(comparer, id, text)
+    };
+    let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
+    let warn = match boot {
+        BootCode::AsLinked => comparer.patched.layout.is_linked(),
+        BootCode::Warn => true,
+        BootCode::Refuse => false,
+    };
+    if lines.is_empty() || warn {
+        return Ok(lines.into_iter().map(|line| Error::warning("boot-only", line)).collect());
     }
     Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
-        .with_details(lines)
+        .with_findings(lines)
         .advise("a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback"))
 }
 
@@ -71,33 +108,51 @@ pub fn check_sections(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
+    ignored: &Ignored,
     selection: &Selection,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut details = Vec::new();
+    let boot: IndexSet<SectionId<Patched>, RandomState> =
+        selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
+        if ignored.sections.contains(&id) {
+            continue;
+        }
         if statuses.is_shared(layout, id) {
-            check_shared(comparer, verdicts, selection, id, &mut details);
+            check_shared(comparer, verdicts, ignored, selection, id, &mut details);
             continue;
         }
         let name = object.section_name(id);
+        if boot.contains(&id) {
+            continue;
+        }
         let included = selection.sections[id];
         let rela = object.rela_section(id).map(|r| object.section_name(r));
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
         if layout.class(id) == Class::Group {
             if statuses.sections[id] == Status::New {
-                details.push("new/changed group sections are not supported".to_owned());
+                details.push(Finding::in_section(
+                    name,
+                    "new/changed group sections are not supported",
+                ));
             }
             continue;
         }
         for (name, status) in parts {
             let Some(name) = name else { continue };
             if status == Status::Changed && !included {
-                details.push(format!("changed section {name} not selected for inclusion"));
+                details.push(Finding::in_section(
+                    name,
+                    format!("changed section {name} not selected for inclusion"),
+                ));
             }
             if status != Status::Same && is_grouped(comparer, id) {
-                details.push(format!("changed section {name} is part of a section group"));
+                details.push(Finding::in_section(
+                    name,
+                    format!("changed section {name} is part of a section group"),
+                ));
             }
         }
         let data = name.starts_with(".data") || name.starts_with(".bss");
@@ -106,28 +161,48 @@ pub fn check_sections(
             && data
             && !COPYABLE_DATA.contains(&name)
         {
-            details.push(format!("data section {name} selected for inclusion"));
+            details.push(Finding::in_section(
+                name,
+                format!("data section {name} selected for inclusion"),
+            ));
         }
     }
     for id in unused_changes(comparer, statuses, selection)? {
         let name = object.section_name(id);
-        details.push(format!("changed section {name} is used by code that is not in the patch"));
+        details.push(Finding::in_section(
+            name,
+            format!("changed section {name} is used by code that is not in the patch"),
+        ));
     }
     if details.is_empty() {
         return Ok(());
     }
     Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
-        .with_details(details)
+        .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
+}
+
+/// A finding about a symbol, with its place.
+pub(super) fn finding(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    text: String,
+) -> Finding {
+    let object = comparer.patched.layout.object;
+    let section = object.section_of(id).map_or("", |s| object.section_name(s));
+    Finding::in_section(section, text)
+        .at_symbol(comparer.output_name(id))
+        .at_offset(object.symbol_value(id))
 }
 
 /// Finds the changes in a shared section that the patch does not carry, or cannot.
 fn check_shared(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    ignored: &Ignored,
     selection: &Selection,
     section: SectionId<Patched>,
-    details: &mut Vec<String>,
+    details: &mut Vec<Finding>,
 ) {
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -145,18 +220,28 @@ fn check_shared(
         let entity = layout.entity(section, index);
         let Some(symbol) = entity.symbol else {
             if !layout.is_nameless(section) && layout.class(section) != Class::Strings {
-                details.push(format!("changed section {name} not selected for inclusion"));
+                details.push(
+                    Finding::in_section(
+                        name,
+                        format!("changed section {name} not selected for inclusion"),
+                    )
+                    .at_offset(entity.start),
+                );
             }
             continue;
         };
+        if ignored.functions.contains(&symbol) {
+            continue;
+        }
         let symbol_name = comparer.output_name(symbol);
         let included = selection.has(section, entity.start);
         if included && writable && !COPYABLE_DATA.contains(&name) {
-            details.push(format!("data {symbol_name} in section {name} selected for inclusion"));
+            let text = format!("data {symbol_name} in section {name} selected for inclusion");
+            details.push(finding(comparer, symbol, text));
         } else if !included && !selection.boot_only.contains(&symbol) {
-            details.push(format!(
-                "changed {symbol_name} in section {name} not selected for inclusion"
-            ));
+            let text =
+                format!("changed {symbol_name} in section {name} not selected for inclusion");
+            details.push(finding(comparer, symbol, text));
         }
     }
 }

@@ -71,7 +71,7 @@ impl Sink<'_> {
 pub(super) type Open = Vec<(SectionId<Orig>, u64, SectionId<Patched>, u64)>;
 
 /// Nesting of nameless data beyond which the content is taken as different.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Two entities, or two pieces, that are compared.
 #[derive(Clone, Copy)]
@@ -516,64 +516,6 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 self.orig.layout.object.symbol_name(o),
                 self.patched.layout.object.symbol_name(p),
             )
-    }
-
-    /// Whether the nameless data at two places is equal.
-    fn same_piece(
-        &self,
-        (o, o_at): (SectionId<Orig>, i64),
-        (p, p_at): (SectionId<Patched>, i64),
-        open: &mut Open,
-    ) -> Result<bool> {
-        let (Ok(o_at), Ok(p_at)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
-            return Ok(false);
-        };
-        let place = (o, o_at, p, p_at);
-        if open.contains(&place) {
-            return Ok(true);
-        }
-        if open.len() >= MAX_DEPTH {
-            return Ok(false);
-        }
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (o_size, p_size) = (orig.section_size(o), patched.section_size(p));
-        if o_at > o_size || p_at > p_size {
-            return Ok(o_at == p_at && o_size == p_size);
-        }
-        let o_end = self.orig.pieces.end(self.orig.layout, o, o_at);
-        let p_end = self.patched.pieces.end(self.patched.layout, p, p_at);
-        let kinds = (orig.section_kind(o), patched.section_kind(p));
-        if kinds.0 == abi::SHT_NOBITS || kinds.1 == abi::SHT_NOBITS {
-            return Ok(kinds.0 == kinds.1 && o_end - o_at == p_end - p_at);
-        }
-        let length = (o_end - o_at).min(p_end - p_at);
-        let padded = |data: &[u8], from: u64, to: u64| {
-            let rest = data.get(from as usize..to as usize);
-            rest.is_some_and(|rest| rest.iter().all(|&b| b == 0 || b == 0x90))
-        };
-        if !padded(orig.contents(o), o_at + length, o_end)
-            || !padded(patched.contents(p), p_at + length, p_end)
-        {
-            return Ok(false);
-        }
-        open.push(place);
-        let (o_end, p_end) = (o_at + length, p_at + length);
-        let spans = Spans { o, o_start: o_at, o_end, p, p_start: p_at, p_end };
-        let same = self.same_span(&spans, open);
-        open.pop();
-        same
-    }
-
-    /// Whether the bytes, references and rows of two spans of equal length are equal.
-    pub(super) fn same_span(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
-        let a = self.orig.layout.object.contents(spans.o);
-        let b = self.patched.layout.object.contents(spans.p);
-        let a = a.get(spans.o_start as usize..spans.o_end as usize);
-        let b = b.get(spans.p_start as usize..spans.p_end as usize);
-        let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
-        Ok(a == b
-            && self.relocs(spans, &mut Sink(None), open)?
-            && (a.is_empty() || self.rows(spans, &mut Sink(None))?))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Pairs the symbols and sections of the two objects.
 //!
 //! Symbols first: a thing is what its name says, within its scope (the FILE block for local
-//! symbols). Where several share a normal name, evidence decides: equal contents, then equal
-//! full names, then order. Sections follow their owners, or their names.
+//! symbols, see `diff::files`). Where several share a normal name, evidence decides: the full
+//! names of promoted symbols, contents, and who refers to them. What evidence leaves open is
+//! paired in order, and refused by `diff::unsettled` when the patch depends on it. Sections follow their owners, or their names.
 //! Static local variables are left to `diff::statics`, special ones have no twin at all.
 //!
 //! Everything is one sort and one merge over (hash of scope and normal name) keys, so that
@@ -13,10 +14,13 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
+use super::files::{Files, Scopes, pair_files};
+use super::referrers::Referrers;
 use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
@@ -27,48 +31,145 @@ struct Key<I> {
     id: I,
 }
 
-/// Pairs everything that can be paired by name and contents.
-pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Twins {
+/// Pairs everything that can be paired by name and evidence. Also returns which file of the one
+/// object is which of the other.
+pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> (Twins, Files) {
     let mut twins = Twins::new(
         (orig.object.symbol_count(), patched.object.symbol_count()),
         (orig.object.section_count(), patched.object.section_count()),
     );
+    let files = pair_files(orig, patched);
     let (o, p) = rayon::join(
-        || symbol_keys(orig, true, |l, id| !l.is_static_local(id)),
-        || symbol_keys(patched, true, |_, _| true),
+        || symbol_keys(orig, Some(&files.orig), |l, id| !l.is_static_local(id)),
+        || symbol_keys(patched, Some(&files.patched), |_, _| true),
     );
-    merge(&o, &p, |o, p| pair_symbols(orig, patched, &mut twins, o, p));
+    let mut contests = Vec::new();
+    merge(&o, &p, |o, p| pair_symbols((orig, patched), &mut twins, o, p, &mut contests));
     drop((o, p));
+    settle((orig, patched), &mut twins, contests);
+    doubt_guessed(patched, &files, &mut twins);
     // A static function made global, or back, is in another scope but still unique.
     let (o, p) = rayon::join(
         || {
-            symbol_keys(orig, false, |l, id| {
+            symbol_keys(orig, None, |l, id| {
                 !l.is_static_local(id) && twins.patched_symbol(id).is_none()
             })
         },
-        || symbol_keys(patched, false, |_, id| twins.orig_symbol(id).is_none()),
+        || symbol_keys(patched, None, |_, id| twins.orig_symbol(id).is_none()),
     );
-    merge(&o, &p, |o, p| {
-        if let ([o], [p]) = (o, p)
-            && compatible(orig, patched, o.id, p.id)
-        {
-            twins.pair_symbols(o.id, p.id);
-        }
-    });
+    merge(&o, &p, |o, p| pair_across((orig, patched), &files, &mut twins, o, p));
     pair_sections(orig, patched, &mut twins);
-    twins
+    (twins, files)
 }
 
-/// Sorted keys of the symbols that take part. With `scoped`, local symbols of different
+/// What lies in a file that no evidence paired may be that of another file.
+fn doubt_guessed(patched: &Layout<'_, '_, Patched>, files: &Files, twins: &mut Twins) {
+    if !files.has_guessed() {
+        return;
+    }
+    let object = patched.object;
+    let doubted = object.symbols().skip(1).filter(|&id| {
+        object.symbol_bind(id) == abi::STB_LOCAL
+            && matches!(object.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT)
+            && files.is_guessed(files.patched.of(id))
+            && !patched.is_label(id)
+            && !patched.is_special_static(id)
+            && !patched.is_prefix(id)
+    });
+    twins.unsettled.extend(doubted);
+}
+
+/// Pairs what has no twin in its own file: it was made global, or static, or its file has no
+/// twin. What is static on both sides, in files that others are the twins of, only has the
+/// name in common.
+fn pair_across(
+    (orig, patched): Both<'_, '_, '_>,
+    files: &Files,
+    twins: &mut Twins,
+    o: &[Key<SymbolId<Orig>>],
+    p: &[Key<SymbolId<Patched>>],
+) {
+    let local = |id| orig.object.symbol_bind(id) == abi::STB_LOCAL;
+    let local_patched = |id| patched.object.symbol_bind(id) == abi::STB_LOCAL;
+    let scopes = |o, p| (files.orig.of(o), files.patched.of(p));
+    let settled_elsewhere = |o, p| {
+        let (from, to) = scopes(o, p);
+        local(o)
+            && local_patched(p)
+            && from != to
+            && !(Files::is_single(from) && Files::is_single(to))
+    };
+    if let ([o], [p]) = (o, p) {
+        let (o, p) = (o.id, p.id);
+        if !compatible(orig, patched, o, p) {
+            return;
+        }
+        if !settled_elsewhere(o, p) || same_code(orig, patched, o, p) {
+            twins.pair_symbols(o, p);
+        } else if patched.object.symbol_kind(p) == abi::STT_OBJECT {
+            // A variable that moved to another file, or a new one with an old name: the
+            // state of the one must not become that of the other.
+            twins.unsettled.insert(p);
+        }
+        return;
+    }
+    for p in p {
+        let scope = files.patched.of(p.id);
+        let doubted = o.iter().any(|o| {
+            !local(o.id) || !local_patched(p.id) || files.rivals(files.orig.of(o.id), scope)
+        });
+        if doubted && patched.object.section_of(p.id).is_some() {
+            twins.unsettled.insert(p.id);
+        }
+    }
+}
+
+/// Whether two symbols are functions with the same code, which makes them interchangeable.
+fn same_code(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    o: SymbolId<Orig>,
+    p: SymbolId<Patched>,
+) -> bool {
+    orig.object.symbol_kind(o) == abi::STT_FUNC
+        && orig.object.section_of(o).is_some()
+        && fingerprint(orig, o) == fingerprint(patched, p)
+}
+
+/// Pairs the static locals that nothing refers to, such as parameters and strings of
+/// tracepoints that a function defines: their section finds them, so their users say nothing.
+pub fn correlate_rows(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    files: &Files,
+    twins: &mut Twins,
+) {
+    fn is_row<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+        let section = layout.object.section_of(id);
+        layout.is_static_local(id)
+            && section.is_some_and(|s| !is_plain(layout.object.section_name(s)))
+    }
+    let (orig_scopes, patched_scopes) = (Some(&files.orig), Some(&files.patched));
+    let (o, p) = (
+        symbol_keys(orig, orig_scopes, |l, id| is_row(l, id) && twins.patched_symbol(id).is_none()),
+        symbol_keys(patched, patched_scopes, |l, id| {
+            is_row(l, id) && twins.orig_symbol(id).is_none()
+        }),
+    );
+    let mut contests = Vec::new();
+    merge(&o, &p, |o, p| pair_symbols((orig, patched), twins, o, p, &mut contests));
+    settle((orig, patched), twins, contests);
+}
+
+/// Sorted keys of the symbols that take part. With `scopes`, local symbols of different
 /// files differ.
 fn symbol_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
-    scoped: bool,
+    scopes: Option<&Scopes<S>>,
     takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
 ) -> Vec<Key<SymbolId<S>>> {
     let object = layout.object;
     let hasher = FixedState::default();
-    let files = if scoped { file_scopes(layout) } else { Vec::new() };
     let key = |id: SymbolId<S>| {
         let kind = object.symbol_kind(id);
         if kind == abi::STT_SECTION
@@ -84,10 +185,9 @@ fn symbol_keys<S: Side>(
             return None;
         }
         let mut state = hasher.build_hasher();
-        if scoped {
-            let file = || files[..files.partition_point(|f| f.0 <= id)].last().map_or(0, |f| f.1);
+        if let Some(scopes) = scopes {
             let local = object.symbol_bind(id) == abi::STB_LOCAL;
-            state.write_u64(if local { file() } else { 1 });
+            state.write_u64(if local { scopes.of(id) } else { u64::MAX });
         }
         state.write_u8(kind);
         names::hash_normal(name, &mut state);
@@ -97,23 +197,6 @@ fn symbol_keys<S: Side>(
     let mut keys: Vec<_> = symbols.filter_map(|i| key(SymbolId::new(i))).collect();
     keys.par_sort_unstable();
     keys
-}
-
-/// The FILE symbols in order, each with a hash of its name and of how many of that name
-/// precede it: the scope of the local symbols behind it.
-fn file_scopes<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SymbolId<S>, u64)> {
-    let object = layout.object;
-    let hasher = FixedState::default();
-    let mut seen: indexmap::IndexMap<&str, u64, foldhash::fast::RandomState> = Default::default();
-    let files = object.symbols().skip(1).filter(|&id| object.symbol_kind(id) == abi::STT_FILE);
-    files
-        .map(|id| {
-            let name = object.symbol_name(id);
-            let occurrence = seen.entry(name).or_insert(0);
-            *occurrence += 1;
-            (id, hasher.hash_one((name, *occurrence)))
-        })
-        .collect()
 }
 
 /// Calls `found` for each hash that both sorted lists have, with the entries of both.
@@ -150,12 +233,20 @@ fn compatible(
         && names::same(orig.object.symbol_name(o), patched.object.symbol_name(p))
 }
 
+/// Both objects.
+type Both<'a, 'o, 'd> = (&'a Layout<'o, 'd, Orig>, &'a Layout<'o, 'd, Patched>);
+
+/// Symbols of one scope and normal name.
+type Contest = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
+
+/// Pairs the symbols of one name, as far as they are alike in all or one of a kind. What is
+/// left becomes a contest.
 fn pair_symbols(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    (orig, patched): Both<'_, '_, '_>,
     twins: &mut Twins,
     o: &[Key<SymbolId<Orig>>],
     p: &[Key<SymbolId<Patched>>],
+    contests: &mut Vec<Contest>,
 ) {
     if let ([o], [p]) = (o, p) {
         if compatible(orig, patched, o.id, p.id) {
@@ -163,47 +254,115 @@ fn pair_symbols(
         }
         return;
     }
-    let mut o: Vec<_> = o.iter().map(|k| k.id).collect();
-    let mut p: Vec<_> = p.iter().map(|k| k.id).collect();
+    let mut contest: Contest = (o.iter().map(|k| k.id).collect(), p.iter().map(|k| k.id).collect());
     let hasher = FixedState::default();
-    type Evidence<'e, S> = &'e dyn Fn(SymbolId<S>) -> u64;
-    let by_contents: (Evidence<'_, Orig>, Evidence<'_, Patched>) =
-        (&|s| fingerprint(orig, s), &|s| fingerprint(patched, s));
-    let by_name: (Evidence<'_, Orig>, Evidence<'_, Patched>) =
-        (&|s| hasher.hash_one(orig.object.symbol_name(s)), &|s| {
-            hasher.hash_one(patched.object.symbol_name(s))
-        });
-    for (of_orig, of_patched) in [by_contents, by_name] {
-        let mut a: Vec<_> = o.iter().map(|&id| Key { hash: of_orig(id), id }).collect();
-        let mut b: Vec<_> = p.iter().map(|&id| Key { hash: of_patched(id), id }).collect();
-        a.sort_unstable();
-        b.sort_unstable();
-        merge(&a, &b, |a, b| {
-            // Equal evidence on both sides in equal number: the copies are interchangeable.
-            if a.len() == b.len() {
-                for (a, b) in a.iter().zip(b) {
-                    if compatible(orig, patched, a.id, b.id) {
-                        twins.pair_symbols(a.id, b.id);
-                    }
-                }
-            }
-        });
-        o.retain(|&id| twins.patched_symbol(id).is_none());
-        p.retain(|&id| twins.orig_symbol(id).is_none());
+    let name = |name: &str, content: u64| Some(hasher.hash_one((name, content)));
+    let both = (
+        |s| name(orig.object.symbol_name(s), fingerprint(orig, s)),
+        |s| name(patched.object.symbol_name(s), fingerprint(patched, s)),
+    );
+    round((orig, patched), twins, &mut contest, both, true);
+    // The hash in a promoted name is that of its whole module: no other has it.
+    let promoted = |n: &str| n.contains(".llvm.").then(|| hasher.hash_one(n));
+    let whole =
+        (|s| promoted(orig.object.symbol_name(s)), |s| promoted(patched.object.symbol_name(s)));
+    round((orig, patched), twins, &mut contest, whole, false);
+    if !contest.0.is_empty() && !contest.1.is_empty() {
+        contests.push(contest);
     }
-    for (&a, &b) in o.iter().zip(&p) {
+}
+
+/// Pairs by what refers to the contestants, and by their content.
+fn settle((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, contests: Vec<Contest>) {
+    if contests.is_empty() {
+        return;
+    }
+    let wanted_orig = contests.iter().flat_map(|c| c.0.iter().copied()).collect();
+    let wanted_patched = contests.iter().flat_map(|c| c.1.iter().copied()).collect();
+    let (by_orig, by_patched) = rayon::join(
+        || Referrers::of_all(orig, &wanted_orig),
+        || Referrers::of_all(patched, &wanted_patched),
+    );
+    let hasher = FixedState::default();
+    for mut contest in contests {
+        let is_code = contest.0.iter().all(|&s| {
+            orig.object.symbol_kind(s) == abi::STT_FUNC && orig.object.section_of(s).is_some()
+        });
+        let content = (|s| Some(fingerprint(orig, s)), |s| Some(fingerprint(patched, s)));
+        let users = (|s| by_orig.print(s), |s| by_patched.print(s));
+        let all = (
+            |s| Some(hasher.hash_one((by_orig.print(s)?, fingerprint(orig, s)))),
+            |s| Some(hasher.hash_one((by_patched.print(s)?, fingerprint(patched, s)))),
+        );
+        round((orig, patched), twins, &mut contest, all, is_code);
+        // Functions are what they do: equal ones are interchangeable, whoever calls them.
+        // Variables are who uses them: most are zero.
+        if is_code {
+            round((orig, patched), twins, &mut contest, content, true);
+            round((orig, patched), twins, &mut contest, users, false);
+        } else {
+            round((orig, patched), twins, &mut contest, users, false);
+            round((orig, patched), twins, &mut contest, content, false);
+        }
+        guess((orig, patched), twins, contest);
+    }
+}
+
+/// Pairs what no evidence told apart by full name and order, and remembers that.
+fn guess((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, mut contest: Contest) {
+    if contest.0.is_empty() || contest.1.is_empty() {
+        return;
+    }
+    if contest.0.len() > 1 || contest.1.len() > 1 {
+        twins.unsettled.extend(contest.1.iter().copied());
+    }
+    let hasher = FixedState::default();
+    let name = (
+        |s| Some(hasher.hash_one(orig.object.symbol_name(s))),
+        |s| Some(hasher.hash_one(patched.object.symbol_name(s))),
+    );
+    round((orig, patched), twins, &mut contest, name, true);
+    for (&a, &b) in contest.0.iter().zip(&contest.1) {
         if compatible(orig, patched, a, b) {
             twins.pair_symbols(a, b);
-            if o.len() > 1 || p.len() > 1 {
-                twins.by_order.push(b);
-            }
         }
     }
 }
 
+/// Pairs contestants with equal evidence: one on each side, or also `several` where there
+/// are as many on both sides. Those without evidence are passed over.
+fn round(
+    (orig, patched): Both<'_, '_, '_>,
+    twins: &mut Twins,
+    contest: &mut Contest,
+    evidence: (impl Fn(SymbolId<Orig>) -> Option<u64>, impl Fn(SymbolId<Patched>) -> Option<u64>),
+    several: bool,
+) {
+    if contest.0.is_empty() || contest.1.is_empty() {
+        return;
+    }
+    let key = |&id: &SymbolId<Orig>| Some(Key { hash: evidence.0(id)?, id });
+    let mut a: Vec<_> = contest.0.iter().filter_map(key).collect();
+    let key = |&id: &SymbolId<Patched>| Some(Key { hash: evidence.1(id)?, id });
+    let mut b: Vec<_> = contest.1.iter().filter_map(key).collect();
+    a.sort_unstable();
+    b.sort_unstable();
+    merge(&a, &b, |a, b| {
+        if a.len() == b.len() && (several || a.len() == 1) {
+            for (a, b) in a.iter().zip(b) {
+                if compatible(orig, patched, a.id, b.id) {
+                    twins.pair_symbols(a.id, b.id);
+                }
+            }
+        }
+    });
+    contest.0.retain(|&id| twins.patched_symbol(id).is_none());
+    contest.1.retain(|&id| twins.orig_symbol(id).is_none());
+}
+
 /// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
 /// Undefined symbols have nothing but their full name.
-fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
+pub(super) fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     let object = layout.object;
     let symbol = object.symbol(id);
     let mut state = FixedState::default().build_hasher();

@@ -23,6 +23,8 @@ pub struct Identity {
     files: Vec<String>,
     /// Hashes of the normal names of what it defines.
     defines: IndexSet<u64, RandomState>,
+    /// Names of the functions and variables it defines, and whether other objects see them.
+    names: Vec<(String, bool)>,
 }
 
 impl Identity {
@@ -31,6 +33,7 @@ impl Identity {
         let hasher = FixedState::default();
         let mut files = Vec::new();
         let mut defines = IndexSet::default();
+        let mut known = Vec::new();
         for id in object.symbols().skip(1) {
             let name = object.symbol_name(id);
             match object.symbol_kind(id) {
@@ -42,11 +45,12 @@ impl Identity {
                     let mut state = hasher.build_hasher();
                     names::hash_normal(name, &mut state);
                     defines.insert(state.finish());
+                    known.push((name.to_owned(), object.symbol_bind(id) != abi::STB_LOCAL));
                 }
                 _ => {}
             }
         }
-        Identity { path: path.to_owned(), files, defines }
+        Identity { path: path.to_owned(), files, defines, names: known }
     }
 
     /// Definitions in common, as a share of all, in thousandths. Objects that define nothing
@@ -72,6 +76,96 @@ pub struct Pairing {
 /// Objects that have less in common are not the same one.
 const ALIKE: usize = 300;
 
+/// Objects of two builds that are compared with each other: usually one of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unit {
+    /// Originals.
+    pub orig: Vec<usize>,
+    /// Patched objects.
+    pub patched: Vec<usize>,
+}
+
+/// Pairs objects, and takes together those between which something moved: when a file is
+/// split, or the linker parts its code in another way, a function is in another object than
+/// before, and no single pair tells whether it changed. Fails as [`pair`].
+pub fn units(orig: &[Identity], patched: &[Identity]) -> Result<Vec<Unit>> {
+    let pairing = pair(orig, patched)?;
+    let mut units: Vec<Unit> =
+        pairing.pairs.iter().map(|&(o, p)| Unit { orig: vec![o], patched: vec![p] }).collect();
+    units.extend(pairing.removed.iter().map(|&o| Unit { orig: vec![o], patched: vec![] }));
+    units.extend(pairing.added.iter().map(|&p| Unit { orig: vec![], patched: vec![p] }));
+    let moved = moves(&units, orig, patched);
+    // Units that share a moved name become one, under the smallest number.
+    let mut leader: Vec<usize> = (0..units.len()).collect();
+    let find = |leader: &[usize], mut i: usize| {
+        while leader[i] != i {
+            i = leader[i];
+        }
+        i
+    };
+    for (from, to) in moved {
+        let (a, b) = (find(&leader, from), find(&leader, to));
+        leader[a.max(b)] = a.min(b);
+    }
+    for i in (0..units.len()).rev() {
+        let home = find(&leader, i);
+        if home != i {
+            let Unit { orig, patched } = std::mem::take(&mut units[i]);
+            units[home].orig.extend(orig);
+            units[home].patched.extend(patched);
+        }
+    }
+    units.retain(|u| *u != Unit::default());
+    for unit in &mut units {
+        unit.orig.sort_unstable();
+        unit.patched.sort_unstable();
+    }
+    Ok(units)
+}
+
+/// FILE symbols of objects that the linker makes of many files: what is in which may change
+/// with any edit.
+const ARTIFICIAL: [&str; 2] = ["<artificial>", "ld-temp.o"];
+
+/// Pairs of units between which a name moved. What only its own object sees has moved when
+/// the file is the same one, and one side has no counterpart or is made by the linker.
+fn moves(units: &[Unit], orig: &[Identity], patched: &[Identity]) -> Vec<(usize, usize)> {
+    let file = |of: &Identity, global: bool| (!global).then(|| of.files.clone());
+    let mut gone: IndexMap<(Option<Vec<String>>, &str), (usize, bool), RandomState> =
+        IndexMap::default();
+    let sides = |unit: &Unit| {
+        (unit.orig.first().map(|&i| &orig[i]), unit.patched.first().map(|&i| &patched[i]))
+    };
+    let lacks = |of: &Identity, other: Option<&Identity>| -> Vec<usize> {
+        let others: IndexSet<&str, RandomState> =
+            other.into_iter().flat_map(|o| o.names.iter().map(|n| n.0.as_str())).collect();
+        (0..of.names.len()).filter(|&n| !others.contains(of.names[n].0.as_str())).collect()
+    };
+    let free = |of: &Identity, other: Option<&Identity>| {
+        other.is_none() || of.files.iter().any(|f| ARTIFICIAL.contains(&f.as_str()))
+    };
+    for (i, unit) in units.iter().enumerate() {
+        let (Some(o), p) = sides(unit) else { continue };
+        for n in lacks(o, p) {
+            let (name, global) = &o.names[n];
+            gone.insert((file(o, *global), name), (i, free(o, p)));
+        }
+    }
+    let mut moves = Vec::new();
+    for (i, unit) in units.iter().enumerate() {
+        let (o, Some(p)) = sides(unit) else { continue };
+        for n in lacks(p, o) {
+            let (name, global) = &p.names[n];
+            let from = gone.get(&(file(p, *global), name.as_str()));
+            moves.extend(
+                from.filter(|(_, loose)| *global || *loose || free(p, o))
+                    .map(|&(from, _)| (from, i)),
+            );
+        }
+    }
+    moves
+}
+
 /// Pairs objects. Within the objects of one source file name the closest match wins; two
 /// equally close ones are refused.
 pub fn pair(orig: &[Identity], patched: &[Identity]) -> Result<Pairing> {
@@ -87,10 +181,56 @@ pub fn pair(orig: &[Identity], patched: &[Identity]) -> Result<Pairing> {
     for (o, p) in groups.into_values() {
         pair_group(orig, patched, o, p, &mut pairing)?;
     }
+    renamed(orig, patched, &mut pairing)?;
     pairing.pairs.sort_unstable();
     pairing.removed.sort_unstable();
     pairing.added.sort_unstable();
     Ok(pairing)
+}
+
+/// Objects that have this much in common are the same one even when the source file has
+/// another name now.
+const RENAMED: usize = 600;
+
+/// Pairs what is left over though the names of the source files differ.
+fn renamed(orig: &[Identity], patched: &[Identity], pairing: &mut Pairing) -> Result<()> {
+    let mut homes: IndexMap<u64, Vec<usize>, RandomState> = IndexMap::default();
+    for &o in &pairing.removed {
+        for &name in &orig[o].defines {
+            homes.entry(name).or_default().push(o);
+        }
+    }
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for &p in &pairing.added {
+        let mut common: IndexMap<usize, usize, RandomState> = IndexMap::default();
+        // A name that many objects have says little, and looking at all of them costs much.
+        for home in patched[p].defines.iter().filter_map(|d| homes.get(d)).filter(|h| h.len() < 8) {
+            for &o in home {
+                *common.entry(o).or_default() += 1;
+            }
+        }
+        let mut likely: Vec<usize> =
+            common.into_keys().filter(|&o| orig[o].likeness(&patched[p]) >= RENAMED).collect();
+        likely.sort_unstable();
+        match likely[..] {
+            [] => {}
+            [o] => found.push((o, p)),
+            _ => return Err(ambiguous(&patched[p], likely.iter().map(|&o| &orig[o]))),
+        }
+    }
+    let mut rivals: IndexMap<usize, Vec<usize>, RandomState> = IndexMap::default();
+    for &(o, p) in &found {
+        rivals.entry(o).or_default().push(p);
+    }
+    if let Some((&o, rivals)) = rivals.iter().find(|r| r.1.len() > 1) {
+        return Err(ambiguous(&orig[o], rivals.iter().map(|&p| &patched[p])));
+    }
+    let taken: [IndexSet<usize, RandomState>; 2] =
+        [found.iter().map(|f| f.0).collect(), found.iter().map(|f| f.1).collect()];
+    pairing.removed.retain(|o| !taken[0].contains(o));
+    pairing.added.retain(|p| !taken[1].contains(p));
+    pairing.pairs.extend(found);
+    Ok(())
 }
 
 fn pair_group(
@@ -159,7 +299,7 @@ fn ambiguous<'i>(patched: &Identity, candidates: impl Iterator<Item = &'i Identi
     let names: Vec<&str> = candidates.map(|c| c.path.as_str()).collect();
     Error::refused(
         "ambiguous-object",
-        format!("it is unclear which original object {} was built from", patched.path),
+        format!("it is unclear which object of the other build {} is", patched.path),
     )
     .with_details(names.iter().map(|n| format!("candidate: {n}")).collect())
     .advise("their source file names and definitions are equal; give the pair by itself")
@@ -174,7 +314,55 @@ mod tests {
             path: path.to_owned(),
             files: vec![file.to_owned()],
             defines: defines.iter().copied().collect(),
+            names: defines.iter().map(|d| (format!("f{d}"), true)).collect(),
         }
+    }
+
+    fn unit(orig: &[usize], patched: &[usize]) -> Unit {
+        Unit { orig: orig.to_vec(), patched: patched.to_vec() }
+    }
+
+    #[test]
+    fn a_split_object_is_compared_as_a_whole() {
+        let orig = [identity("a.o", "a.c", &[1, 2, 3, 4]), identity("z.o", "z.c", &[20])];
+        let patched = [
+            identity("a.o", "a.c", &[1, 2]),
+            identity("b.o", "b.c", &[3, 4, 5]),
+            identity("z.o", "z.c", &[20]),
+        ];
+        let found = units(&orig, &patched).unwrap();
+        assert_eq!(found, [unit(&[0], &[0, 1]), unit(&[1], &[2])]);
+    }
+
+    #[test]
+    fn a_function_that_moved_joins_both_objects() {
+        let orig = [identity("a.o", "a.c", &[1, 2, 3]), identity("b.o", "b.c", &[4, 5, 6])];
+        let patched = [identity("a.o", "a.c", &[1, 2]), identity("b.o", "b.c", &[3, 4, 5, 6])];
+        assert_eq!(units(&orig, &patched).unwrap(), [unit(&[0, 1], &[0, 1])]);
+    }
+
+    #[test]
+    fn local_names_move_only_where_the_linker_deals_them_out() {
+        let build = |file: &str| {
+            let mut orig = [identity("1", file, &[1, 2]), identity("2", file, &[4, 5, 6, 7])];
+            let mut patched = [identity("1", file, &[1]), identity("2", file, &[2, 4, 5, 6, 7])];
+            for name in orig.iter_mut().chain(&mut patched).flat_map(|i| &mut i.names) {
+                name.1 = false;
+            }
+            units(&orig, &patched).unwrap()
+        };
+        assert_eq!(build("core.c"), [unit(&[0], &[0]), unit(&[1], &[1])]);
+        assert_eq!(build("ld-temp.o"), [unit(&[0, 1], &[0, 1])]);
+    }
+
+    #[test]
+    fn a_renamed_source_file_is_the_same_object() {
+        let orig = [identity("a.o", "a.c", &[1, 2, 3])];
+        let found = pair(&orig, &[identity("b.o", "b.c", &[1, 2, 3, 4])]).unwrap();
+        assert_eq!(found.pairs, [(0, 0)]);
+        let two = [identity("b.o", "b.c", &[1, 2, 3, 4]), identity("c.o", "c.c", &[1, 2, 3, 5])];
+        let error = pair(&orig, &two).unwrap_err();
+        assert_eq!((error.code(), error.details().len()), ("ambiguous-object", 2));
     }
 
     #[test]

@@ -301,21 +301,18 @@ impl Selector<'_, '_, '_, '_> {
         let value = object.symbol_value(reloc.symbol) as i64;
         let at = refs.target_offset(reloc)?.wrapping_add(value);
         let at = u64::try_from(at).unwrap_or(0);
-        let end = match refs.string(reloc)? {
-            Some(string) => at + string.len() as u64 + 1,
+        let (start, end) = match refs.string(reloc)? {
+            Some(string) => (at, at + string.len() as u64 + 1),
             None if self.layout.is_nameless(section) => {
-                self.comparer.patched.pieces.end(self.layout, section, at)
+                self.comparer.patched.pieces.extent(self.layout, section, at)
             }
             None => match self.layout.entity_at(section, at) {
-                Some(index) => self.layout.entity(section, index).end,
-                None => object.section_size(section),
+                Some(index) => {
+                    let entity = self.layout.entity(section, index);
+                    (entity.start, entity.end)
+                }
+                None => (at, object.section_size(section)),
             },
-        };
-        let start = match self.layout.entity_at(section, at) {
-            Some(index) if !self.layout.is_nameless(section) && refs.string(reloc)?.is_none() => {
-                self.layout.entity(section, index).start
-            }
-            _ => at,
         };
         self.include_span(section, start, end);
         Ok(())

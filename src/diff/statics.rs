@@ -365,8 +365,8 @@ fn for_each_target<S: Side>(
     for reloc in object.relocs(section).iter() {
         // Only data can be a static local: spare the decoding for calls.
         if let Some(target) = object.section_of(reloc.symbol)
-            && (!matches!(layout.class(target), Class::Data | Class::Strings)
-                || wanted == Wanted::Statics && !through_toc && !layout.holds_statics(target))
+            && (wanted == Wanted::Statics && !through_toc && !layout.holds_statics(target)
+                || !matches!(layout.class(target), Class::Data | Class::Strings))
         {
             continue;
         }

@@ -94,23 +94,26 @@ impl Statuses {
             self.relocs[id] = Status::New;
             return Ok(());
         };
-        let (o, p) = (comparer.orig.layout.object.section(twin), layout.object.section(id));
-        let header = o.kind == p.kind
-            && o.flags == p.flags
-            && o.entsize == p.entsize
-            && (o.align == p.align || p.is_text());
+        let (orig, patched) = (comparer.orig.layout.object, layout.object);
+        let header = orig.section_kind(twin) == patched.section_kind(id)
+            && orig.section_flags(twin) == patched.section_flags(id)
+            && orig.section_entsize(twin) == patched.section_entsize(id)
+            && (orig.section_align(twin) == patched.section_align(id) || patched.is_text(id));
         if !header {
+            let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
                 "section-header-differs",
                 format!("{} section header details differ from {}", o.name, p.name),
             )
+            .in_section(p.name)
             .advise(format!(
                 "type {:#x}/{:#x}, flags {:#x}/{:#x}, entry size {}/{}, alignment {}/{}",
                 o.kind, p.kind, o.flags, p.flags, o.entsize, p.entsize, o.align, p.align
             )));
         }
         // Descriptors of debug messages hold line numbers; `diff::states` compares the rest.
-        if self.is_shared(layout, id) || names::is_special_static_section(p.name) {
+        if self.is_shared(layout, id) || names::is_special_static_section(patched.section_name(id))
+        {
             return Ok(());
         }
         let verdict = named_verdict(comparer, verdicts, id);
@@ -148,6 +151,9 @@ impl Statuses {
             (Home::Section(_), _) | (_, Home::Section(_)) => {
                 return Err(info_mismatch(symbol.name));
             }
+            (Home::Common, Home::Common) if symbol.size != twin.size => {
+                return Err(size_mismatch(symbol.name, twin.size, symbol.size));
+            }
             _ => None,
         };
         if (twin.bind, twin.kind) != (symbol.bind, symbol.kind) {
@@ -163,8 +169,7 @@ impl Statuses {
             return Ok(Status::Changed);
         }
         if symbol.kind == abi::STT_OBJECT && symbol.size != twin.size {
-            return Err(Error::refused("object-size-mismatch", format!("object size mismatch: {}", symbol.name))
-                .advise(format!("it has {} bytes, but {} in the original: existing data cannot grow; use a shadow variable", symbol.size, twin.size)));
+            return Err(size_mismatch(symbol.name, twin.size, symbol.size));
         }
         if !patched.is_bundled(id) {
             if self.is_shared(patched, p) {
@@ -217,6 +222,8 @@ impl Statuses {
             "symbol-changed-sections",
             format!("symbol changed sections: {}", patched.object.symbol_name(id)),
         )
+        .in_section(names.1)
+        .at_symbol(patched.object.symbol_name(id))
         .advise(format!("it moved from {} to {}", names.0, names.1)))
     }
 
@@ -284,7 +291,14 @@ fn entity_status(
 
 fn info_mismatch(name: &str) -> Error {
     Error::refused("symbol-info-mismatch", format!("symbol info mismatch: {name}"))
+        .at_symbol(name)
         .advise("its binding, its type, or whether it is defined here changed")
+}
+
+fn size_mismatch(name: &str, before: u64, after: u64) -> Error {
+    Error::refused("object-size-mismatch", format!("object size mismatch: {name}"))
+        .at_symbol(name)
+        .advise(format!("it has {after} bytes, but {before} in the original: existing data cannot grow; use a shadow variable"))
 }
 
 /// Compiler-made labels, which nothing but code next to them refers to.

@@ -1,7 +1,7 @@
 //! Which things of the original and of the patched object are the same thing.
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 
@@ -11,8 +11,9 @@ use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 pub struct Twins {
     symbols: Relation<SymbolId<Orig>, SymbolId<Patched>>,
     sections: Relation<SectionId<Orig>, SectionId<Patched>>,
-    /// Pairs that several candidates competed for and only their order decided.
-    pub by_order: Vec<SymbolId<Patched>>,
+    /// Patched symbols whose pairing, or lack of one, no evidence supports: others have the
+    /// same name, and they may be any of them.
+    pub unsettled: IndexSet<SymbolId<Patched>, RandomState>,
     /// New static locals that the drop-in calls by another's name (spec section 27.11).
     pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
 }
@@ -38,6 +39,7 @@ impl<O: Id, P: Id> Relation<O, P> {
     }
 }
 
+#[inline]
 fn some<I: Id>(id: I) -> Option<I> {
     Some(id).filter(|i| i.index() != 0)
 }
@@ -48,7 +50,7 @@ impl Twins {
         Twins {
             symbols: Relation::new(symbols.0, symbols.1),
             sections: Relation::new(sections.0, sections.1),
-            by_order: Vec::new(),
+            unsettled: IndexSet::default(),
             borrowed_names: IndexMap::default(),
         }
     }
@@ -62,21 +64,25 @@ impl Twins {
     }
 
     /// The patched twin of an original symbol.
+    #[inline]
     pub fn patched_symbol(&self, o: SymbolId<Orig>) -> Option<SymbolId<Patched>> {
         some(self.symbols.patched_of[o])
     }
 
     /// The original twin of a patched symbol.
+    #[inline]
     pub fn orig_symbol(&self, p: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
         some(self.symbols.orig_of[p])
     }
 
     /// The patched twin of an original section.
+    #[inline]
     pub fn patched_section(&self, o: SectionId<Orig>) -> Option<SectionId<Patched>> {
         some(self.sections.patched_of[o])
     }
 
     /// The original twin of a patched section.
+    #[inline]
     pub fn orig_section(&self, p: SectionId<Patched>) -> Option<SectionId<Orig>> {
         some(self.sections.orig_of[p])
     }
@@ -87,6 +93,7 @@ impl Twins {
     }
 
     /// Whether two symbols are twins.
+    #[inline]
     pub fn are_twins(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
         o.index() != 0 && self.symbols.patched_of[o] == p || o.index() == 0 && p.index() == 0
     }

@@ -21,11 +21,13 @@ impl Verdict {
     pub const ROWS: Verdict = Verdict(8);
 
     /// Whether nothing differs.
+    #[inline]
     pub fn is_same(self) -> bool {
         self == Self::SAME
     }
 
     /// Whether all of `other` holds.
+    #[inline]
     pub fn has(self, other: Verdict) -> bool {
         self.0 & other.0 == other.0
     }
@@ -81,11 +83,13 @@ impl Verdicts {
     }
 
     /// Everything that differs somewhere in a section.
+    #[inline]
     pub fn section(&self, section: SectionId<Patched>) -> Verdict {
         self.sections[section]
     }
 
     /// What differs in entity `index` of a section.
+    #[inline]
     pub fn entity(&self, section: SectionId<Patched>, index: usize) -> Verdict {
         match self.split.get(&section) {
             Some(entities) => entities[index],

@@ -40,12 +40,14 @@ pub(super) fn bad(message: impl Into<String>) -> Error {
 }
 
 /// The string starting at `offset` in a table that ends with NUL.
+#[inline]
 pub(super) fn cstr(table: &str, offset: usize) -> Option<&str> {
     let rest = table.get(offset..)?;
     rest.get(..memchr(0, rest.as_bytes())?)
 }
 
 /// Whether [`cstr`] finds a string at `offset` of a table that ends with NUL.
+#[inline]
 pub(super) fn holds(table: &str, offset: usize) -> bool {
     offset < table.len() && table.is_char_boundary(offset)
 }

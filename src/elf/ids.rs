@@ -43,10 +43,12 @@ macro_rules! id {
         pub struct $name<S>(u32, PhantomData<S>);
 
         impl<S: Side> Id for $name<S> {
+            #[inline]
             fn new(index: usize) -> Self {
                 debug_assert!(u32::try_from(index).is_ok());
                 $name(index as u32, PhantomData)
             }
+            #[inline]
             fn index(self) -> usize {
                 self.0 as usize
             }
@@ -105,6 +107,7 @@ impl<I: Id, T> IdVec<I, T> {
     }
 
     /// Number of rows.
+    #[inline]
     pub fn len(&self) -> usize {
         self.items.len()
     }
@@ -132,12 +135,14 @@ impl<I: Id, T> IdVec<I, T> {
 
 impl<I: Id, T> std::ops::Index<I> for IdVec<I, T> {
     type Output = T;
+    #[inline]
     fn index(&self, id: I) -> &T {
         &self.items[id.index()]
     }
 }
 
 impl<I: Id, T> std::ops::IndexMut<I> for IdVec<I, T> {
+    #[inline]
     fn index_mut(&mut self, id: I) -> &mut T {
         &mut self.items[id.index()]
     }
@@ -183,6 +188,7 @@ impl<I: Id, T: Copy> Csr<I, T> {
     }
 
     /// The values of `key`, in insertion order.
+    #[inline]
     pub fn get(&self, key: I) -> &[T] {
         let i = key.index();
         &self.items[self.starts[i] as usize..self.starts[i + 1] as usize]

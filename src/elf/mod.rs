@@ -6,6 +6,7 @@ pub mod copy;
 mod header;
 pub mod ids;
 pub mod image;
+pub mod link;
 pub mod linked;
 pub mod object;
 pub mod out;

@@ -59,6 +59,7 @@ pub struct Section<'d> {
 
 impl Section<'_> {
     /// SHT_PROGBITS with SHF_EXECINSTR (spec section 3.1).
+    #[inline]
     pub fn is_text(&self) -> bool {
         self.kind == abi::SHT_PROGBITS && self.flags & abi::SHF_EXECINSTR != 0
     }
@@ -212,6 +213,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// Section index of a symbol, 0 when it has none.
+    #[inline]
     fn raw_section(&self, id: SymbolId<S>) -> usize {
         match self.syms[id.index()].st_shndx.get(self.endian).0 {
             SHN_XINDEX => self.shndx[id.index()].get(self.endian) as usize,
@@ -306,6 +308,7 @@ impl<'d, S: Side> Object<'d, S> {
         Ok(Some((id, order)))
     }
 
+    #[inline]
     fn raw_relocs(&self, id: SectionId<S>) -> &'d [Rela64<Endianness>] {
         // The size and alignment of the slice were checked when the table was indexed.
         self.shdrs[id.index()].data_as_array(self.endian, self.data).unwrap_or(&[])
@@ -327,6 +330,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// Byte order of all integers in the object.
+    #[inline]
     pub fn endian(&self) -> Endianness {
         self.endian
     }
@@ -367,6 +371,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// Section `id`.
+    #[inline]
     pub fn section(&self, id: SectionId<S>) -> Section<'d> {
         let raw = &self.shdrs[id.index()];
         let e = self.endian;
@@ -384,64 +389,76 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// sh_type of section `id`.
+    #[inline]
     pub fn section_kind(&self, id: SectionId<S>) -> u32 {
         self.shdrs[id.index()].sh_type.get(self.endian).0
     }
 
     /// sh_entsize of section `id`.
+    #[inline]
     pub fn section_entsize(&self, id: SectionId<S>) -> u64 {
         self.shdrs[id.index()].sh_entsize.get(self.endian)
     }
 
     /// sh_addralign of section `id`.
+    #[inline]
     pub fn section_align(&self, id: SectionId<S>) -> u64 {
         self.shdrs[id.index()].sh_addralign.get(self.endian)
     }
 
     /// [`Section::is_text`] of section `id`.
+    #[inline]
     pub fn is_text(&self, id: SectionId<S>) -> bool {
         self.section_kind(id) == abi::SHT_PROGBITS
             && self.section_flags(id) & abi::SHF_EXECINSTR != 0
     }
 
     /// sh_flags of section `id`.
+    #[inline]
     pub fn section_flags(&self, id: SectionId<S>) -> u64 {
         self.shdrs[id.index()].sh_flags.get(self.endian).0
     }
 
     /// sh_size of section `id`.
+    #[inline]
     pub fn section_size(&self, id: SectionId<S>) -> u64 {
         self.shdrs[id.index()].sh_size.get(self.endian)
     }
 
     /// Contents of section `id`; empty for SHT_NOBITS.
+    #[inline]
     pub fn contents(&self, id: SectionId<S>) -> &'d [u8] {
         // Ranges were checked by `parse`.
         self.shdrs[id.index()].data(self.endian, self.data).unwrap_or(&[])
     }
 
     /// st_value of symbol `id`.
+    #[inline]
     pub fn symbol_value(&self, id: SymbolId<S>) -> u64 {
         self.syms[id.index()].st_value.get(self.endian)
     }
 
     /// st_size of symbol `id` in bytes.
+    #[inline]
     pub fn symbol_size(&self, id: SymbolId<S>) -> u64 {
         self.syms[id.index()].st_size.get(self.endian)
     }
 
     /// STB_* of symbol `id`.
+    #[inline]
     pub fn symbol_bind(&self, id: SymbolId<S>) -> u8 {
         self.syms[id.index()].st_bind().0
     }
 
     /// Name of section `id`.
+    #[inline]
     pub fn section_name(&self, id: SectionId<S>) -> &'d str {
         cstr(self.section_names, self.shdrs[id.index()].sh_name.get(self.endian) as usize)
             .unwrap_or("")
     }
 
     /// The symbol `id`.
+    #[inline]
     pub fn symbol(&self, id: SymbolId<S>) -> Symbol<'d, S> {
         let raw = &self.syms[id.index()];
         let e = self.endian;
@@ -457,6 +474,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// Name of symbol `id`; a section symbol has the name of its section.
+    #[inline]
     pub fn symbol_name(&self, id: SymbolId<S>) -> &'d str {
         let raw = &self.syms[id.index()];
         if raw.st_type().0 == abi::STT_SECTION
@@ -468,11 +486,13 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// STT_* of symbol `id`.
+    #[inline]
     pub fn symbol_kind(&self, id: SymbolId<S>) -> u8 {
         self.syms[id.index()].st_type().0
     }
 
     /// Where symbol `id` is defined.
+    #[inline]
     pub fn home(&self, id: SymbolId<S>) -> Home<S> {
         match self.syms[id.index()].st_shndx.get(self.endian).0 {
             0 => Home::Undefined,
@@ -488,6 +508,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// The section symbol `id` is defined in.
+    #[inline]
     pub fn section_of(&self, id: SymbolId<S>) -> Option<SectionId<S>> {
         match self.home(id) {
             Home::Section(section) => Some(section),
@@ -496,16 +517,19 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// The STT_SECTION symbol of a section.
+    #[inline]
     pub fn section_symbol(&self, id: SectionId<S>) -> Option<SymbolId<S>> {
         Some(self.section_symbol[id]).filter(|s| s.index() != 0)
     }
 
     /// Symbols defined in a section, section symbols excluded, in symbol table order.
+    #[inline]
     pub fn members(&self, id: SectionId<S>) -> &[SymbolId<S>] {
         self.members.get(id)
     }
 
     /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
+    #[inline]
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         Some(self.rela_of[id]).filter(|s| s.index() != 0)
     }
@@ -531,11 +555,13 @@ impl<'d, S: Side> Object<'d, S> {
 
     /// The relocations that apply to section `id`, those of its [`Object::livepatch_tables`]
     /// excluded; empty when there are none.
+    #[inline]
     pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
         self.table_relocs(self.rela_of[id])
     }
 
     /// The relocations of one SHT_RELA section; empty for the null section.
+    #[inline]
     pub fn table_relocs(&self, rela: SectionId<S>) -> Relocs<'_, S> {
         let raw = if rela.index() == 0 { &[][..] } else { self.raw_relocs(rela) };
         let order = if self.unsorted.is_empty() { None } else { self.unsorted.get(&rela) };

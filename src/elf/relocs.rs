@@ -30,16 +30,19 @@ pub struct Relocs<'o, S> {
 
 impl<'o, S: Side> Relocs<'o, S> {
     /// Number of entries.
+    #[inline]
     pub fn len(&self) -> usize {
         self.raw.len()
     }
 
     /// Whether there is none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
     /// Entry `i` by offset.
+    #[inline]
     pub fn get(&self, i: usize) -> Reloc<S> {
         let raw = &self.raw[self.order.map_or(i, |o| o[i] as usize)];
         let info = raw.r_info.get(self.endian);
@@ -52,11 +55,13 @@ impl<'o, S: Side> Relocs<'o, S> {
     }
 
     /// All entries by ascending offset.
+    #[inline]
     pub fn iter(self) -> impl ExactSizeIterator<Item = Reloc<S>> + 'o {
         (0..self.len()).map(move |i| self.get(i))
     }
 
     /// Index of the first entry at or behind `offset`.
+    #[inline]
     pub fn lower_bound(&self, offset: u64) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -73,6 +78,7 @@ impl<'o, S: Side> Relocs<'o, S> {
     }
 
     /// The entries with `start <= offset < end`.
+    #[inline]
     pub fn within(self, start: u64, end: u64) -> impl Iterator<Item = Reloc<S>> + 'o {
         let from = self.lower_bound(start);
         (from..self.len()).map(move |i| self.get(i)).take_while(move |r| r.offset < end)

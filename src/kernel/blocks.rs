@@ -14,12 +14,14 @@ use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
 use crate::elf::ids::{Id, IdVec, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
+use crate::kernel::names::find;
 use crate::kernel::symtab::{BlockId, Entry, ParentTable};
 
 /// How a name tells that the linker may have discarded its symbol.
 enum Rule {
     Prefix(&'static str),
-    Contains(&'static str),
+    /// With the place of a byte that few other names have.
+    Contains(&'static str, usize),
 }
 
 /// Names of local functions and variables that an object may have although the linked
@@ -41,14 +43,14 @@ const MAYBE_DISCARDED: &[Rule] = &[
     Rule::Prefix(".data..Lubsan_data"),
     Rule::Prefix(".rela.data..Lubsan_data"),
     Rule::Prefix(".rela.data.rel.local..Lubsan_data"),
-    Rule::Contains("__addressable_"),
-    Rule::Contains("__UNIQUE_ID_"),
+    Rule::Contains("__addressable_", 10),
+    Rule::Contains("__UNIQUE_ID_", 4),
 ];
 
 fn maybe_discarded(name: &str) -> bool {
-    MAYBE_DISCARDED.iter().any(|rule| match rule {
+    MAYBE_DISCARDED.iter().any(|rule| match *rule {
         Rule::Prefix(prefix) => name.starts_with(prefix),
-        Rule::Contains(part) => name.contains(part),
+        Rule::Contains(part, rare) => find(name, part, rare).is_some(),
     })
 }
 
@@ -130,7 +132,7 @@ pub fn match_blocks<'d, S: Side>(
             let locals = symbols
                 .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
                 .map(|s| (s.kind, s.name));
-            find(table, &prints, object.symbol_name(files[i]), &Locals(locals.collect()))
+            find_block(table, &prints, object.symbol_name(files[i]), &Locals(locals.collect()))
         })
         .collect();
     for (i, block) in found.into_iter().enumerate() {
@@ -173,7 +175,7 @@ fn prints<'d>(table: &ParentTable<'_>, files: impl Iterator<Item = &'d str>) -> 
     found
 }
 
-fn find(
+fn find_block(
     table: &ParentTable<'_>,
     prints: &Prints<'_>,
     file: &str,

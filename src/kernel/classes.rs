@@ -55,6 +55,7 @@ impl Packed {
         })
     }
 
+    #[inline]
     pub fn class(self) -> Class {
         match self.0 {
             1 => Class::Relocations,
@@ -69,6 +70,11 @@ impl Packed {
             _ => Class::Meta,
         }
     }
+}
+
+/// Sections of constants, or of alternative instructions.
+fn holds_constants(name: &str) -> bool {
+    name.starts_with(".rodata") || name.starts_with(".altinstr_") || names::is_ubsan(name)
 }
 
 /// Sections that are looked up by name.
@@ -88,16 +94,76 @@ pub(super) fn is_ordinary(section: &str) -> bool {
     ORDINARY.iter().any(|p| section.starts_with(p))
 }
 
-pub(super) fn classify<S: Side>(object: &Object<'_, S>, id: SectionId<S>, arch: &Arch) -> Class {
-    match object.section_kind(id) {
-        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => {
-            return Class::Meta;
-        }
-        abi::SHT_RELA => return Class::Relocations,
-        abi::SHT_GROUP => return Class::Group,
-        _ => {}
+/// What is known of a section besides its class, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traits(u8);
+
+impl Traits {
+    /// References keep naming the section.
+    pub const KEEPS: u8 = 1;
+    /// References into the section can only be understood by content.
+    pub const NAMELESS: u8 = 2;
+    /// There are static local variables in the section.
+    pub const STATICS: u8 = 4;
+    /// clang made the section for data without a name.
+    pub const UNNAMED: u8 = 8;
+    /// Objects in the section are special statics.
+    pub const SPECIAL: u8 = 16;
+    /// Local objects in the section are special statics.
+    pub const ONCE: u8 = 32;
+    /// Its name says that the section holds constants or alternative instructions.
+    pub const CONSTANTS: u8 = 64;
+    /// Its name is none of [`ORDINARY`].
+    pub const LISTED: u8 = 128;
+
+    #[inline]
+    pub fn has(self, other: u8) -> bool {
+        self.0 & other != 0
     }
-    let name = object.section_name(id);
+
+    pub fn add(&mut self, other: u8) {
+        self.0 |= other;
+    }
+
+    /// What the name alone tells.
+    fn of_name(name: &str) -> Traits {
+        let mut traits = Traits::default();
+        let tests: [(u8, &dyn Fn(&str) -> bool); 6] = [
+            (Self::KEEPS, &keeps_section_symbol),
+            (Self::UNNAMED, &names::is_clang_unnamed),
+            (Self::SPECIAL, &names::is_special_static_section),
+            (Self::ONCE, &names::is_once_section),
+            (Self::CONSTANTS, &holds_constants),
+            (Self::LISTED, &|n| !is_ordinary(n)),
+        ];
+        for (bit, test) in tests {
+            if test(name) {
+                traits.add(bit);
+            }
+        }
+        traits
+    }
+}
+
+/// Class and traits of a section, as far as its header and name tell.
+pub(super) fn classify<S: Side>(
+    object: &Object<'_, S>,
+    id: SectionId<S>,
+    arch: &Arch,
+) -> (Packed, Traits) {
+    let class = match object.section_kind(id) {
+        abi::SHT_NULL | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX => Class::Meta,
+        abi::SHT_RELA => Class::Relocations,
+        abi::SHT_GROUP => Class::Group,
+        _ => {
+            let name = object.section_name(id);
+            return (Packed::new(by_name(object, id, name, arch)), Traits::of_name(name));
+        }
+    };
+    (Packed::new(class), Traits::default())
+}
+
+fn by_name<S: Side>(object: &Object<'_, S>, id: SectionId<S>, name: &str, arch: &Arch) -> Class {
     if !is_ordinary(name) {
         if let Some(rule) = noise::rule(name, arch) {
             return Class::Noise(rule);
@@ -127,6 +193,28 @@ pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
     bytes.is_empty()
         || uniform(0)
         || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
+}
+
+/// Sections that compilers make of variables, and those for data that is needed at boot only:
+/// what nothing refers to in them, nothing finds. All others have a meaning of their own.
+pub fn is_plain(section: &str) -> bool {
+    const PLAIN: [&str; 12] = [
+        ".data",
+        ".bss",
+        ".rodata",
+        ".sdata",
+        ".sbss",
+        ".tdata",
+        ".tbss",
+        ".init.data",
+        ".init.rodata",
+        ".exit.data",
+        ".meminit.data",
+        ".ref.data",
+    ];
+    PLAIN.iter().any(|p| {
+        section.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// Sections that references keep naming: what is in them has no better name.

@@ -7,11 +7,11 @@
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use super::classes::{Packed, classify, is_looked_up, is_ordinary, keeps_section_symbol};
+use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
-use super::names::{self, ChildKind};
+use super::names;
 use super::roles::Roles;
-use super::{pieces, tables};
+use super::{children, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -41,11 +41,11 @@ pub struct Layout<'o, 'd, S> {
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Packed>,
     owner: IdVec<SectionId<S>, SymbolId<S>>,
-    /// What else is known of a section: [`KEEPS`], [`NAMELESS`], [`STATICS`].
-    traits: IdVec<SectionId<S>, u8>,
+    /// What else is known of a section.
+    pub(super) traits: IdVec<SectionId<S>, Traits>,
     pub(super) roles: IdVec<SymbolId<S>, Roles>,
     /// (function, prefix), sorted.
-    prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
+    pub(super) prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// (child, parent), sorted.
     parents: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// (parent, child), sorted.
@@ -62,13 +62,6 @@ pub struct Layout<'o, 'd, S> {
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
-
-/// References keep naming the section.
-const KEEPS: u8 = 1;
-/// References into the section can only be understood by content.
-const NAMELESS: u8 = 2;
-/// There are static local variables in the section.
-const STATICS: u8 = 4;
 
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
@@ -90,18 +83,18 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             .advise("the klp flavour is final: give the objects that the compiler made"));
         }
         let sections = object.section_count();
-        let class = IdVec::from_fn(sections, |id| Packed::new(classify(object, id, arch)));
+        let facts = IdVec::from_fn(sections, |id| classify(object, id, arch));
+        let class = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].0);
+        let traits = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].1);
+        drop(facts);
         let mut named_sections = IndexMap::default();
         let mut replacements = Vec::new();
         for id in object.sections() {
             let class = class[id].class();
-            if matches!(class, Class::Meta | Class::Relocations) {
+            if !traits[id].has(Traits::LISTED) && class != Class::Group {
                 continue;
             }
             let name = object.section_name(id);
-            if is_ordinary(name) && class != Class::Group {
-                continue;
-            }
             if name == tables::REPLACEMENTS {
                 replacements.push(id);
             }
@@ -116,7 +109,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             arch,
             class,
             owner: IdVec::filled(SymbolId::new(0), sections),
-            traits: IdVec::filled(0, sections),
+            traits,
             roles: IdVec::filled(Roles::default(), 0),
             prefixes: Vec::new(),
             parents: Vec::new(),
@@ -132,7 +125,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         layout.find_patchable();
         let prefixes = layout.find_prefixes()?;
         layout.find_owners()?;
-        layout.traits = IdVec::from_fn(sections, |id| layout.judge_section(id));
+        for id in object.sections() {
+            if pieces::holds_nameless(&layout, id) {
+                layout.traits[id].add(Traits::NAMELESS);
+            }
+        }
         layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id));
         for prefix in prefixes {
             layout.roles[prefix].set_prefix();
@@ -141,10 +138,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             if layout.is_static_local(id)
                 && let Some(section) = object.section_of(id)
             {
-                layout.traits[section] |= STATICS;
+                layout.traits[section].add(Traits::STATICS);
             }
         }
-        layout.find_children()?;
+        layout.parents = children::find(object)?;
+        let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
+        layout.children = turned.collect();
+        layout.children.sort_unstable();
         layout.index_covers();
         layout.cut_entities()?;
         Ok(layout)
@@ -162,88 +162,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         }
         self.patchable.sort_unstable();
         self.patchable.dedup();
-    }
-
-    /// Links each prefix symbol with the functions that start where it, and the NOPs that
-    /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
-    ///
-    /// Returns the prefix symbols.
-    fn find_prefixes(&mut self) -> Result<Vec<SymbolId<S>>> {
-        if self.arch.prefix_symbols.is_empty() {
-            return Ok(Vec::new());
-        }
-        let object = self.object;
-        let mut found = Vec::new();
-        for prefix in object.symbols() {
-            if object.symbol_kind(prefix) == abi::STT_FUNC
-                && self.arch.prefixed(object.symbol_name(prefix)).is_some()
-                && let Some(section) = object.section_of(prefix)
-            {
-                found.push((section, prefix));
-            }
-        }
-        found.sort_unstable();
-        for group in found.chunk_by(|a, b| a.0 == b.0) {
-            self.link_prefixes(group[0].0, group)?;
-        }
-        // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
-        // counts: `prefix_of` takes the last.
-        self.prefixes.sort_unstable();
-        Ok(found.into_iter().map(|(_, prefix)| prefix).collect())
-    }
-
-    fn link_prefixes(
-        &mut self,
-        section: SectionId<S>,
-        found: &[(SectionId<S>, SymbolId<S>)],
-    ) -> Result<()> {
-        let object = self.object;
-        let mut functions: Vec<(u64, SymbolId<S>)> = object
-            .members(section)
-            .iter()
-            .filter(|&&m| {
-                object.symbol_kind(m) == abi::STT_FUNC
-                    && found.binary_search(&(section, m)).is_err()
-            })
-            .map(|&m| (object.symbol_value(m), m))
-            .collect();
-        functions.sort_unstable();
-        let start = |&(_, prefix): &(_, SymbolId<S>)| object.symbol(prefix);
-        let mut starts: Vec<(u64, &str)> =
-            found.iter().map(start).map(|prefix| (prefix.value, prefix.name)).collect();
-        starts.sort_unstable();
-        for &(_, prefix) in found {
-            let symbol = object.symbol(prefix);
-            let end = symbol.value.saturating_add(symbol.size);
-            let fail = |why: &str| {
-                Error::broken(
-                    "prefix-without-function",
-                    format!("missing func for {}", symbol.name),
-                )
-                .in_section(object.section_name(section))
-                .at_symbol(symbol.name)
-                .at_offset(end)
-                .advise(why)
-            };
-            // objtool's `__pfx___cfi_f` is the filler before `__cfi_f`.
-            let inner = self.arch.prefixed(symbol.name).filter(|i| self.arch.prefixed(i).is_some());
-            if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
-                continue;
-            }
-            let next = &functions[functions.partition_point(|f| f.0 < end)..];
-            let Some(&(start, _)) = next.first() else {
-                return Err(fail("a prefix symbol must be followed by its function"));
-            };
-            let gap = object.contents(section).get(end as usize..start as usize);
-            if !gap.is_some_and(|g| is_padding(self.arch, g)) {
-                return Err(fail(
-                    "the bytes between the prefix and the next function are no padding",
-                ));
-            }
-            let starting_there = next.iter().take_while(|f| f.0 == start);
-            self.prefixes.extend(starting_there.map(|f| (f.1, prefix)));
-        }
-        Ok(())
     }
 
     fn find_owners(&mut self) -> Result<()> {
@@ -312,50 +230,6 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         (self.arch.padding)(&self.view(id, section))
     }
 
-    fn find_children(&mut self) -> Result<()> {
-        let object = self.object;
-        let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
-            IndexMap::default();
-        let mut found = Vec::new();
-        for id in object.symbols() {
-            if object.symbol_kind(id) == abi::STT_FUNC
-                && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
-            {
-                wanted.insert(parent, None);
-                found.push((id, parent, kind));
-            }
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let candidates: Vec<SymbolId<S>> = (0..object.symbol_count())
-            .into_par_iter()
-            .with_min_len(2048)
-            .map(SymbolId::new)
-            .filter(|&id| wanted.contains_key(object.symbol_name(id)))
-            .collect();
-        for id in candidates {
-            if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
-                *slot = Some(id);
-            }
-        }
-        for (child, parent, kind) in found {
-            match wanted.get(parent).copied().flatten() {
-                Some(parent) => self.parents.push((child, parent)),
-                None if kind == ChildKind::Part => {}
-                None => {
-                    return Err(Error::broken(
-                        "child-without-parent",
-                        format!("failed to find parent function for {}", object.symbol_name(child)),
-                    ));
-                }
-            }
-        }
-        self.children = self.parents.iter().map(|&(child, parent)| (parent, child)).collect();
-        self.children.sort_unstable();
-        Ok(())
-    }
-
     fn index_covers(&mut self) {
         let many = |s: &SectionId<S>| self.object.members(*s).len() > FEW_SYMBOLS;
         let sections: Vec<SectionId<S>> = self.object.sections().filter(many).collect();
@@ -396,6 +270,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether a section consists of entities.
+    #[inline]
     fn is_cut(&self, section: SectionId<S>) -> bool {
         matches!(self.class(section), Class::Text | Class::Data | Class::Strings)
     }
@@ -424,6 +299,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// The cut points of a section that no symbol owns.
+    #[inline]
     fn cuts(&self, section: SectionId<S>) -> &[(u32, SymbolId<S>)] {
         self.cut_sections
             .get(&section)
@@ -436,7 +312,10 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let section = self.object.section_of(id)?;
         let named = match self.object.symbol_kind(id) {
             abi::STT_FUNC | abi::STT_OBJECT | abi::STT_TLS | abi::STT_GNU_IFUNC => true,
-            abi::STT_NOTYPE => size > 0,
+            // What assembly defines has a name, but often no size.
+            abi::STT_NOTYPE => {
+                size > 0 || self.class(section) == Class::Data && !self.is_mapping(id)
+            }
             _ => false,
         };
         if !named
@@ -451,6 +330,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// What section `id` is.
+    #[inline]
     pub fn class(&self, id: SectionId<S>) -> Class {
         self.class[id].class()
     }
@@ -473,31 +353,15 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// The symbol for which a section exists (spec section 6.1).
+    #[inline]
     pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
         Some(self.owner[section]).filter(|s| s.index() != 0)
     }
 
     /// Whether `id` owns the section it is in.
+    #[inline]
     pub fn is_bundled(&self, id: SymbolId<S>) -> bool {
         self.object.section_of(id).is_some_and(|s| self.owner[s] == id)
-    }
-
-    /// The prefix symbol of a function; of two, the later one in the symbol table.
-    pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
-        let behind = self.prefixes.partition_point(|p| p.0 <= function);
-        self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
-    }
-
-    /// Of `__cfi_f` and `__pfx_f` the one that lies first: there the function begins.
-    fn first_prefix(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
-        let from = self.prefixes.partition_point(|p| p.0 < function);
-        let prefixes = self.prefixes[from..].iter().take_while(|p| p.0 == function);
-        prefixes.map(|p| p.1).min_by_key(|&p| self.object.symbol_value(p))
-    }
-
-    /// Whether `id` is a prefix symbol.
-    pub fn is_prefix(&self, id: SymbolId<S>) -> bool {
-        self.roles[id].is_prefix()
     }
 
     /// The function that `child` was split from.
@@ -522,6 +386,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Number of entities of a section.
+    #[inline]
     pub fn entity_count(&self, section: SectionId<S>) -> usize {
         match self.owner(section) {
             Some(_) => usize::from(self.is_cut(section)),
@@ -530,6 +395,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Entity `index` of a section.
+    #[inline]
     pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
         if let Some(owner) = self.owner(section) {
             let end = self.object.section_size(section);
@@ -549,6 +415,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether a section is a pool of strings or constants, only some of which have names.
+    #[inline]
     pub fn is_pool(&self, section: SectionId<S>) -> bool {
         self.class(section) == Class::Strings || self.is_nameless(section)
     }
@@ -561,6 +428,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Index of the entity that holds byte `offset` of a section.
+    #[inline]
     pub fn entity_at(&self, section: SectionId<S>, offset: u64) -> Option<usize> {
         if self.owner(section).is_some() {
             return self.is_cut(section).then_some(0);
@@ -571,6 +439,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// The first symbol, in symbol order, that covers byte `at` of a section: an empty one
     /// exactly there, or one with `value <= at < value + size`.
+    #[inline]
     pub fn covering(&self, section: SectionId<S>, at: i64) -> Option<SymbolId<S>> {
         let at = u64::try_from(at).ok()?;
         if let Some(cover) = self.covers.get(&section) {
@@ -607,27 +476,21 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Whether references to a section keep naming it: nothing in it has a better name.
+    #[inline]
     pub fn keeps_section_symbol(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & KEEPS != 0
+        self.traits[section].has(Traits::KEEPS)
     }
 
     /// Whether references into a section can only be understood by content.
+    #[inline]
     pub fn is_nameless(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & NAMELESS != 0
+        self.traits[section].has(Traits::NAMELESS)
     }
 
     /// Whether static local variables live in a section.
+    #[inline]
     pub fn holds_statics(&self, section: SectionId<S>) -> bool {
-        self.traits[section] & STATICS != 0
-    }
-
-    fn judge_section(&self, id: SectionId<S>) -> u8 {
-        if matches!(self.class(id), Class::Meta | Class::Relocations) {
-            return 0;
-        }
-        let name = self.object.section_name(id);
-        let keeps = if keeps_section_symbol(name) { KEEPS } else { 0 };
-        keeps | if pieces::holds_nameless(self, id, name) { NAMELESS } else { 0 }
+        self.traits[section].has(Traits::STATICS)
     }
 
     /// The first symbol, in symbol order, that ends where the section ends.

@@ -2,7 +2,8 @@
 
 pub mod blocks;
 pub mod btf;
-mod classes;
+mod children;
+pub mod classes;
 mod cover;
 pub mod dwarf;
 mod fields;
@@ -10,6 +11,7 @@ pub mod image;
 pub mod image_match;
 mod image_place;
 pub mod kallsyms;
+pub mod landing;
 pub mod layout;
 pub mod lines;
 pub mod macros;
@@ -17,6 +19,7 @@ pub mod names;
 pub mod noise;
 pub mod parent;
 pub mod pieces;
+mod prefixes;
 mod readelf;
 pub mod refs;
 pub mod relative;

@@ -26,6 +26,7 @@ use crate::elf::abi;
 /// * the counter and line in `__initcall__kmod_mod__618_7408_fn1` and its stub.
 ///
 /// Names that contain `.str1.` are kept as they are: there the number is an alignment.
+#[inline]
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
     // Most names have neither a counter nor one of the macros' prefixes.
     let dotted = memchr(b'.', name.as_bytes()).is_some();
@@ -73,7 +74,8 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
 
 /// The first place of `needle` in `name`: where its byte `rare` is rare, this is many times
 /// faster than `str::find`.
-fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
+#[inline]
+pub(super) fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
     let bytes = name.as_bytes();
     memchr_iter(needle.as_bytes()[rare], bytes)
         .filter_map(|at| at.checked_sub(rare))
@@ -134,6 +136,7 @@ fn without_leading_number(name: &str) -> Option<&str> {
 }
 
 /// Feeds the normal form of `name` to a hasher.
+#[inline]
 pub fn hash_normal(name: &str, state: &mut impl Hasher) {
     pieces(name, &mut |piece| state.write(piece.as_bytes()));
     0xffu8.hash(state);
@@ -166,6 +169,7 @@ pub fn is_init_section(section: &str) -> bool {
 
 /// UBSAN's type and location descriptors: compared through the code that uses them
 /// (spec section 3.3; sections and symbols alike).
+#[inline]
 pub fn is_ubsan(name: &str) -> bool {
     const PREFIXES: [&str; 6] = [
         ".data.rel.local..Lubsan_data",

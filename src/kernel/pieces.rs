@@ -2,10 +2,11 @@
 //!
 //! Constant pools, jump tables, compound literals, alternative instructions: nothing names
 //! them, so they are compared by content. Where one ends is not written down either; the
-//! next place that anything refers to is the best bound there is.
+//! next place that anything refers to is the best bound there is, unless one function refers
+//! to both: it may read one thing in parts that another function reads as a whole.
 
+use super::classes::Traits;
 use super::layout::{Class, Layout};
-use super::names;
 use super::refs::Refs;
 use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
@@ -15,16 +16,21 @@ use crate::error::Result;
 
 /// The referenced offsets of each section whose data has no names, ascending.
 pub struct Pieces<S> {
-    starts: Csr<SectionId<S>, u32>,
+    /// With each: whether a function that refers to it also refers to the one before.
+    starts: Csr<SectionId<S>, (u32, bool)>,
+    /// Sections that a single function or variable refers to.
+    whole: Vec<SectionId<S>>,
 }
+
+/// In so many parts at most a function reads one nameless thing.
+pub const MAX_PARTS: usize = 64;
+
+/// A reference to nameless data: section and offset, and the entity it is in.
+type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, usize)>);
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    name: &str,
-) -> bool {
+pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
@@ -33,9 +39,8 @@ pub(super) fn holds_nameless<S: Side>(
         _ => false,
     };
     data && layout.owner(section).is_none()
-        && (name.starts_with(".altinstr_")
-            || name.starts_with(".rodata")
-            || names::is_clang_unnamed(name)
+        && (layout.traits[section].has(Traits::CONSTANTS)
+            || layout.traits[section].has(Traits::UNNAMED)
             || object.members(section).is_empty()
                 && object.section_flags(section) & abi::SHF_WRITE == 0)
 }
@@ -49,7 +54,7 @@ impl<S: Side> Pieces<S> {
     /// One pass over the relocations that refer to sections with nameless data.
     pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
         let object = layout.object;
-        let mut starts: Vec<(SectionId<S>, u32)> = Vec::new();
+        let mut reads: Vec<Read<S>> = Vec::new();
         for base in object.sections() {
             if object.rela_section(base).is_none()
                 || matches!(layout.class(base), Class::Debug | Class::Noise(_))
@@ -65,25 +70,70 @@ impl<S: Side> Pieces<S> {
                 let value = object.symbol_value(reloc.symbol) as i64;
                 let at = refs.target_offset(&reloc)?.wrapping_add(value);
                 if let Ok(at) = u32::try_from(at) {
-                    starts.push((target, at));
+                    let reader = layout.entity_at(base, reloc.offset).map(|i| (base, i));
+                    reads.push((target, at, reader));
                 }
             }
         }
-        starts.sort_unstable();
-        starts.dedup();
-        Ok(Pieces { starts: Csr::build(object.section_count(), || starts.iter().copied()) })
+        reads.sort_unstable();
+        reads.dedup();
+        let (starts, whole) = cut(&reads);
+        let starts = Csr::build(object.section_count(), || starts.iter().copied());
+        Ok(Pieces { starts, whole })
     }
 
-    /// End of the piece of `section` that byte `at` is in.
-    pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+    /// Whether what precedes byte `at` of a section belongs to the piece that begins there:
+    /// it is the first, and the section has a single reader.
+    pub fn leads(&self, section: SectionId<S>, at: u64) -> bool {
+        self.whole.binary_search(&section).is_ok()
+            && self.starts.get(section).first().is_some_and(|&(first, _)| at <= u64::from(first))
+    }
+
+    /// Start and end of all that a reader of byte `at` of `section` may mean.
+    pub fn extent(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> (u64, u64) {
+        let (mut end, mut more) = self.end(layout, section, at);
+        for _ in 1..MAX_PARTS {
+            if !more {
+                break;
+            }
+            (end, more) = self.end(layout, section, end);
+        }
+        (if self.leads(section, at) { 0 } else { at }, end)
+    }
+
+    /// End of the piece of `section` that byte `at` is in, and whether what is meant may go
+    /// on behind it.
+    pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> (u64, bool) {
         let object = layout.object;
         let size = object.section_size(section);
         if is_pool(object, section) {
             let entsize = object.section_entsize(section);
-            return (at / entsize).saturating_add(1).saturating_mul(entsize).min(size);
+            return ((at / entsize).saturating_add(1).saturating_mul(entsize).min(size), false);
         }
         let starts = self.starts.get(section);
-        let next = starts.partition_point(|&s| u64::from(s) <= at);
-        starts.get(next).map_or(size, |&s| u64::from(s).min(size))
+        let next = starts.partition_point(|&(start, _)| u64::from(start) <= at);
+        starts.get(next).map_or((size, false), |&(start, more)| (u64::from(start).min(size), more))
     }
+}
+
+/// The places that are read, each with whether one reader of it also reads the place before,
+/// and the sections that have a single reader. `reads` is sorted.
+fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<(SectionId<S>, (u32, bool))>, Vec<SectionId<S>>) {
+    let (mut starts, mut whole) = (Vec::new(), Vec::new());
+    for of_section in reads.chunk_by(|a, b| a.0 == b.0) {
+        let first = of_section[0].2;
+        if first.is_some() && of_section.iter().all(|r| r.2 == first) {
+            whole.push(of_section[0].0);
+        }
+        let mut before: &[Read<S>] = &[];
+        for readers in of_section.chunk_by(|a, b| a.1 == b.1) {
+            let more = readers
+                .iter()
+                .filter(|r| r.2.is_some())
+                .any(|r| before.binary_search_by(|b| b.2.cmp(&r.2)).is_ok());
+            starts.push((readers[0].0, (readers[0].1, more)));
+            before = readers;
+        }
+    }
+    (starts, whole)
 }

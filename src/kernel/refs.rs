@@ -43,18 +43,21 @@ pub struct Refs<'l, 'o, 'd, S> {
 }
 
 /// Whether the processor counts from the instruction's end for such a relocation.
+#[inline]
 fn is_relative(class: RelocClass) -> bool {
     matches!(class, RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls)
 }
 
 impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// A resolver for the relocations of `base`.
+    #[inline]
     pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
         let is_text = layout.object.is_text(base);
         Refs { layout, base, is_text, decoded: Cell::new((0, 0)) }
     }
 
     /// The section whose relocations it resolves.
+    #[inline]
     pub fn base(&self) -> SectionId<S> {
         self.base
     }
@@ -134,6 +137,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     }
 
     /// The symbol that `reloc` means.
+    #[inline]
     pub fn resolve(&self, reloc: &Reloc<S>) -> Result<Ref<S>> {
         let object = self.layout.object;
         let plain = Ref { symbol: reloc.symbol, addend: reloc.addend };
@@ -226,6 +230,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
 
     /// The string literal that `reloc` refers to, without its NUL; `None` when it does not
     /// refer to one. Fails when the reference leaves the string section.
+    #[inline]
     pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
         let object = self.layout.object;
         let Home::Section(target) = object.home(reloc.symbol) else { return Ok(None) };
@@ -247,6 +252,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     }
 
     /// Follows a TOC slot (spec section 3.2). On other machines `reloc` itself.
+    #[inline]
     pub fn effective(&self, reloc: &Reloc<S>) -> Result<Effective<S>> {
         let object = self.layout.object;
         if !self.layout.arch.is_toc(reloc.kind) || object.symbol_name(reloc.symbol) != ".toc" {

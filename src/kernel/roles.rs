@@ -1,6 +1,7 @@
 //! What part a symbol plays: a traceable function, a static local, one of the macros'
 //! variables.
 
+use super::classes::Traits;
 use super::layout::{Class, Layout};
 use super::names;
 use crate::arch::{EntryReloc, FunctionView};
@@ -64,11 +65,13 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
 
     /// Whether `id` is a variable the kernel's macros define once per use (spec section
     /// 10.1). A section symbol is judged by the owner of its section.
+    #[inline]
     pub fn is_special_static(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(SPECIAL)
     }
 
     /// Whether `id` is a static local variable that keeps state (spec section 10.2).
+    #[inline]
     pub fn is_static_local(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(STATIC)
     }
@@ -76,11 +79,13 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
     /// Whether `id` only labels a place: an assembler label (where labels are not resolved at
     /// assembly time, any local symbol without a type is one), or the compiler's name for a
     /// string literal.
+    #[inline]
     pub fn is_label(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(LABEL)
     }
 
     /// Whether `id` only marks code or data (`$x`, `$d`).
+    #[inline]
     pub fn is_mapping(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(MAPPING)
     }
@@ -119,20 +124,19 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
 
     fn judge_special(&self, id: SymbolId<S>, section: SectionId<S>) -> bool {
         let object = self.object;
-        let kind = object.symbol_kind(id);
-        let section_name = object.section_name(section);
-        if names::is_clang_unnamed(section_name) {
+        let (kind, traits) = (object.symbol_kind(id), self.traits[section]);
+        if traits.has(Traits::UNNAMED) {
             return true;
         }
         if kind == abi::STT_SECTION {
             let owner = self.owner(section).filter(|&o| object.symbol_kind(o) != abi::STT_SECTION);
-            return names::is_special_static_section(section_name)
+            return traits.has(Traits::SPECIAL)
                 || owner.is_some_and(|owner| self.judge_special(owner, section));
         }
         kind == abi::STT_OBJECT
-            && (names::is_special_static_section(section_name)
+            && (traits.has(Traits::SPECIAL)
                 || object.symbol_bind(id) == abi::STB_LOCAL
-                    && (names::is_once_section(section_name)
+                    && (traits.has(Traits::ONCE)
                         || names::is_special_static_name(object.symbol_name(id))))
     }
 }
@@ -148,6 +152,7 @@ const SPECIAL: u8 = 8;
 const STATIC: u8 = 16;
 
 impl Roles {
+    #[inline]
     fn has(self, role: u8) -> bool {
         self.0 & role != 0
     }
@@ -156,6 +161,7 @@ impl Roles {
         self.0 |= PREFIX;
     }
 
+    #[inline]
     pub(super) fn is_prefix(self) -> bool {
         self.has(PREFIX)
     }

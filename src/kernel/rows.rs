@@ -157,6 +157,7 @@ impl<S: Side> Rows<S> {
     }
 
     /// The rows that describe bytes `start..end` of a section, by table and code offset.
+    #[inline]
     pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row] {
         let rows = self.rows.get(code);
         let from = rows.partition_point(|r| r.at < start);

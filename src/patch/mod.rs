@@ -6,6 +6,7 @@ pub mod live;
 pub mod module;
 mod output;
 pub mod resolve;
+pub mod sealed;
 pub mod siblings;
 mod sites;
 mod strings;

@@ -9,7 +9,7 @@ use crate::diff::select::Selection;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
-use crate::elf::object::Reloc;
+use crate::elf::object::{Home, Reloc};
 use crate::error::{Error, Result};
 use crate::kernel::kallsyms;
 use crate::kernel::layout::{Class, Layout};
@@ -39,7 +39,14 @@ pub struct Target<'p> {
     pub sympos: Sympos,
     /// kpatch's `--klp-arch`.
     pub klp_arch: bool,
+    /// Symbols of the other objects of the patch.
+    pub peers: Option<&'p Peers>,
 }
+
+/// Where symbols of the other objects of a patch are in the parent's symbol table, by their
+/// names in the patched build. ThinLTO makes local symbols visible to other objects, under a
+/// new name, and back: then the parent has them under another one.
+pub type Peers = IndexMap<String, u32, RandomState>;
 
 /// A reference that livepatch resolves.
 #[derive(Clone, Debug)]
@@ -128,6 +135,9 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     /// Looks a symbol up in the parent.
     pub fn lookup(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         let parent = self.target.parent;
+        if let Some(index) = self.peer(id) {
+            return parent.found(index, true).map(Some);
+        }
         let twin = self.comparer.twins.orig_symbol(id);
         let block = twin.and_then(|twin| self.target.blocks[twin]);
         match (&self.target.live, twin) {
@@ -137,6 +147,62 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             }
             _ => parent.lookup(self.name(id), block),
         }
+    }
+
+    /// Where another object of the patch says that an undefined symbol is.
+    fn peer(&self, id: SymbolId<Patched>) -> Option<u32> {
+        let symbol = self.layout().object.symbol(id);
+        let peers = self.target.peers.filter(|_| symbol.home == Home::Undefined)?;
+        peers.get(symbol.name).copied()
+    }
+
+    /// What other objects of the patch may know under names that the parent does not have:
+    /// (name in the patched build, place in the parent's symbol table).
+    pub fn offers(&self) -> Vec<(String, u32)> {
+        let (orig, object) = (self.comparer.orig.layout.object, self.layout().object);
+        let mut offers = Vec::new();
+        for id in object.symbols().skip(1) {
+            let symbol = object.symbol(id);
+            if symbol.bind == abi::STB_LOCAL || !matches!(symbol.home, Home::Section(_)) {
+                continue;
+            }
+            let Some(twin) = self.comparer.twins.orig_symbol(id) else { continue };
+            let before = orig.symbol(twin);
+            if before.bind != abi::STB_LOCAL && before.name == symbol.name {
+                continue;
+            }
+            // Who needs one that cannot be told is refused for that.
+            if let Ok(Some(Found { index: Some(index), .. })) = self.lookup(id) {
+                offers.push((symbol.name.to_owned(), index));
+            }
+        }
+        offers
+    }
+
+    /// Names of what the patch refers to, does not have, and the parent does not know.
+    pub fn unknown(
+        &self,
+        selection: &Selection,
+        entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
+    ) -> Result<Vec<String>> {
+        let object = self.layout().object;
+        let mut seen: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
+        let mut unknown = Vec::new();
+        for &(section, _, reloc) in entries {
+            let symbol = object.symbol(reloc.symbol);
+            let debug = self.layout().class(section) == Class::Debug;
+            if debug || reloc.symbol.index() == 0 || symbol.home != Home::Undefined {
+                continue;
+            }
+            if seen.insert(reloc.symbol)
+                && !SHADOW.contains(&symbol.name)
+                && !selection.has_symbol(object, reloc.symbol)
+                && self.lookup(reloc.symbol)?.is_none()
+            {
+                unknown.push(self.name(reloc.symbol).to_owned());
+            }
+        }
+        Ok(unknown)
     }
 
     /// Whether a key is defined in another object than vmlinux.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{FunctionStatus, Report};
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, Place};
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -22,7 +22,7 @@ pub struct Document {
 /// One pair of objects.
 #[derive(Clone, Debug, Serialize)]
 pub struct Object {
-    /// Path of the original.
+    /// Path of the original; of several that were taken together, joined by ` + `.
     pub orig: String,
     /// Path of the patched object.
     pub patched: String,
@@ -112,15 +112,9 @@ pub struct Ignored {
     pub bytes: u64,
 }
 
-impl Document {
-    /// The document on one pair. `exit` is the exit status of the run.
-    pub fn new(
-        orig: &str,
-        patched: &str,
-        report: &Report,
-        error: Option<&Error>,
-        exit: i32,
-    ) -> Document {
+impl Object {
+    /// The entry of one pair. A path is empty when there is no such object.
+    pub fn new(orig: &str, patched: &str, report: &Report, error: Option<&Error>) -> Object {
         let verdict = match (error, report.is_changed()) {
             (Some(_), _) => "refused",
             (None, true) => "changed",
@@ -133,7 +127,7 @@ impl Document {
             reasons: Vec::new(),
             included_because: Vec::new(),
         }));
-        let object = Object {
+        Object {
             orig: orig.to_owned(),
             patched: patched.to_owned(),
             verdict,
@@ -155,8 +149,14 @@ impl Document {
                     bytes: i.bytes,
                 })
                 .collect(),
-        };
-        Document { version: VERSION, exit, objects: vec![object] }
+        }
+    }
+}
+
+impl Document {
+    /// The document of a run that ended with `exit`.
+    pub fn new(objects: Vec<Object>, exit: i32) -> Document {
+        Document { version: VERSION, exit, objects }
     }
 
     /// The document as indented text with a line end.
@@ -196,14 +196,24 @@ fn function(function: &super::Function) -> FunctionEntry {
 fn refusals(error: &Error) -> Vec<Note> {
     let advice = error.advice().map(|a| format!(": {a}")).unwrap_or_default();
     let whole = || note(error, format!("{}{advice}", error.message()));
-    if error.class() == Class::Broken || error.details().is_empty() {
+    let placed = error.detail_place(0).is_some();
+    if error.details().is_empty() || error.class() == Class::Broken && !placed {
         return vec![whole()];
     }
-    error.details().iter().map(|d| note(error, format!("{d}{advice}"))).collect()
+    let found = error.details().iter().enumerate();
+    found
+        .map(|(i, text)| {
+            let place = error.detail_place(i).unwrap_or(error.place());
+            note_at(error, place, format!("{text}{advice}"))
+        })
+        .collect()
 }
 
 fn note(error: &Error, message: String) -> Note {
-    let place = error.place();
+    note_at(error, error.place(), message)
+}
+
+fn note_at(error: &Error, place: &Place, message: String) -> Note {
     Note {
         code: error.code().to_owned(),
         section: place.section.clone(),

@@ -52,6 +52,12 @@ pub struct Report {
     pub effect: Effect,
     /// Find out what was judged noise; set it before the run.
     pub explain_noise: bool,
+    /// Names that the output refers to and neither has nor the parent knows: another object of
+    /// the patch must define them.
+    pub needs: Vec<String>,
+    /// What other objects of the patch may call things of this one: their names in the patched
+    /// build, and their places in the parent's symbol table.
+    pub offers: Vec<(String, u32)>,
     /// Differences that were judged noise, by rule.
     pub ignored: Vec<NoiseFound>,
     /// How far the run is; others may watch it.

@@ -12,6 +12,8 @@ use crate::Boot;
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const DATA: &str = "KLP_DIFF_DATA";
+/// A bundle of one's own, made by bundle/make-bundle.sh.
+const BUNDLE: &str = "KLP_DIFF_BUNDLE";
 /// Lines of a log that a failure shows.
 const SHOWN: usize = 25;
 
@@ -29,6 +31,8 @@ pub struct Lab {
     built: Mutex<BTreeMap<String, Arc<Once>>>,
     /// Arguments of make that choose the compiler.
     make: &'static [&'static str],
+    /// Whether the linked kernel is there, unpacked.
+    has_image: bool,
     /// Folder of the kernel's data.
     root: PathBuf,
     target: OnceLock<Result<Target, String>>,
@@ -84,13 +88,13 @@ impl Overlay {
 impl Lab {
     /// The error says why not.
     pub fn gcc() -> Result<Lab, String> {
-        Lab::new("kernel-gcc", "cases", "kdir.tar.xz", &["gcc", "ld"], &[])
+        Lab::new(&shared("kernel-gcc")?, "cases", "kdir.tar.xz", &["gcc", "ld"], &[])
     }
 
     /// The error says why not.
     pub fn lto() -> Result<Lab, String> {
         Lab::new(
-            "kernel-lto",
+            &shared("kernel-lto")?,
             "pairs",
             "kdir-lto.tar.xz",
             &["clang-19", "ld.lld-19", "llvm-objcopy-19"],
@@ -98,18 +102,21 @@ impl Lab {
         )
     }
 
+    /// The error says why not.
+    pub fn own() -> Result<Lab, String> {
+        let root = std::env::var_os(BUNDLE).ok_or_else(|| format!("{BUNDLE} is unset"))?;
+        Lab::new(Path::new(&root), "cases", "kdir", &["gcc", "ld"], &[])
+    }
+
     fn new(
-        kernel: &str,
+        root: &Path,
         cases: &str,
         tree: &str,
         tools: &[&str],
         make: &'static [&'static str],
     ) -> Result<Lab, String> {
-        let root = std::env::var_os(DATA).ok_or_else(|| format!("{DATA} is unset"))?;
-        let root = PathBuf::from(root).join(kernel);
-        if !root.is_dir() {
-            return Err(format!("{} is not there", root.display()));
-        }
+        let root = root.canonicalize().map_err(|e| format!("{}: {e}", root.display()))?;
+        let kernel = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let common = ["qemu-system-x86_64", "busybox", "cpio", "make", "xz", "tar"];
         for tool in common.iter().chain(tools) {
             let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
@@ -117,9 +124,9 @@ impl Lab {
                 return Err(format!("{tool} is not installed"));
             }
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot").join(kernel);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot").join(&kernel);
         let shown = |e: Box<dyn Error + Send + Sync>| format!("cannot prepare {kernel}: {e}");
-        if !folder.join("ready").exists() {
+        if !folder.join("ready").exists() || root.join(tree).is_dir() {
             unpack(&root, tree, &folder).map_err(shown)?;
         }
         let cases = root.join(cases);
@@ -131,6 +138,7 @@ impl Lab {
         Ok(Lab {
             env: env.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
             cases,
+            has_image: root.join("boot/vmlinux").exists(),
             folder,
             built: Mutex::default(),
             make,
@@ -170,8 +178,13 @@ impl Lab {
     fn build(&self, name: &str, cases: &[&str], extra: &[&str]) -> Fallible<Built> {
         let output = self.out.path().join(format!("{name}.ko"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
-        command.current_dir(&self.folder).envs(&self.env).arg("module");
-        command.args(["--kernel", "kdir", "--symtab", "vmlinux.symtab"]);
+        command.current_dir(&self.folder).arg("module").args(["--kernel", "kdir"]);
+        command.envs(&self.env);
+        if self.has_image {
+            command.args(["--image", "boot/vmlinux"]);
+        } else {
+            command.args(["--symtab", "vmlinux.symtab"]);
+        }
         command.args(["--symvers", "boot/Module.symvers", "--name", name, "-o"]).arg(&output);
         let pktgen = self.cases.join("neg-linechange/symtab/pktgen.symtab");
         if pktgen.exists() {
@@ -380,12 +393,23 @@ impl Lab {
     }
 }
 
+/// The folder of a kernel in the reference data.
+fn shared(kernel: &str) -> Result<PathBuf, String> {
+    let root = std::env::var_os(DATA).ok_or_else(|| format!("{DATA} is unset"))?;
+    Ok(PathBuf::from(root).join(kernel))
+}
+
 fn unpack(root: &Path, tree: &str, folder: &Path) -> Fallible<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder)?;
-    succeed(Command::new("tar").arg("xf").arg(root.join(tree)).current_dir(folder))?;
+    let tree = root.join(tree);
+    if tree.is_dir() {
+        std::os::unix::fs::symlink(&tree, folder.join("kdir"))?;
+    } else {
+        succeed(Command::new("tar").arg("xf").arg(tree).current_dir(folder))?;
+    }
     for part in ["boot", "guest", "tools"] {
         succeed(
             Command::new("cp").args(["-r", "--no-preserve=mode"]).arg(root.join(part)).arg(folder),

@@ -118,10 +118,12 @@ pub fn diff(
             symvers: Input { name: "", data: "" },
             image: Some(image),
             strict,
+            pointers: Default::default(),
         }),
         sizes: StructSizes::new([], true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     let mut report = Report::default();
     (klp_diff::run(&job, &mut report), report)

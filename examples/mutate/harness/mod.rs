@@ -34,6 +34,7 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         sizes: StructSizes::new(sizes.clone(), true),
         drop_in: false,
         klp_arch: false,
+        among: Default::default(),
     };
     let mut report = Report::default();
     match klp_diff::run(&job, &mut report) {

@@ -107,11 +107,13 @@ fn attempt(
             symtab,
             image: None,
             strict: false,
+            pointers: Default::default(),
             symvers: Input { name: &symvers_name, data: &symvers_text },
         }),
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),
         drop_in,
         klp_arch: case.klp_arch,
+        among: Default::default(),
     };
     let object = crate::run(&job, report)?;
     orig.check_unchanged()?;

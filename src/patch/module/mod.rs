@@ -8,6 +8,7 @@
 //! the form that livepatch understands, and [`check`] looks for all that can go wrong
 //! without a word.
 
+pub mod added;
 pub mod check;
 pub mod kbuild;
 pub mod link;

@@ -11,27 +11,39 @@ use crate::error::{Error, Result};
 pub struct Pair {
     /// Name for people: the path below the folders given, or the patched file's.
     pub path: PathBuf,
-    /// Built from the unpatched source.
-    pub orig: PathBuf,
+    /// Built from the unpatched source; `None` for a source file that the patch adds.
+    pub orig: Option<PathBuf>,
     /// Built from the patched source.
     pub patched: PathBuf,
 }
 
-/// The pairs that `given` names: files, or folders with the same objects (`*.o`), first the
-/// original, then the patched one, and so on. Sorted by path within a folder.
-///
-/// Fails when only one of two folders has an object.
-pub fn find(given: &[PathBuf]) -> Result<Vec<Pair>> {
-    let mut pairs = Vec::new();
+/// What [`find`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// Objects that are there after the patch.
+    pub pairs: Vec<Pair>,
+    /// Objects that are only there before it.
+    pub removed: Vec<PathBuf>,
+}
+
+/// Stands for an object that is not there, as in patches.
+const NOTHING: &str = "/dev/null";
+
+/// The pairs that `given` names: files, or folders of objects (`*.o`) paired by path, first
+/// the original, then the patched one, and so on. Sorted by path within a folder. An object
+/// that is new, or gone, has `/dev/null` for a partner, or none in the other folder.
+pub fn find(given: &[PathBuf]) -> Result<Pairs> {
+    let mut found = Pairs::default();
     for pair in given.chunks_exact(2) {
         let [orig, patched] = pair else { continue };
         match (orig.is_dir(), patched.is_dir()) {
-            (false, false) => pairs.push(Pair {
+            (false, false) if patched.as_os_str() == NOTHING => found.removed.push(orig.clone()),
+            (false, false) => found.pairs.push(Pair {
                 path: patched.clone(),
-                orig: orig.clone(),
+                orig: (orig.as_os_str() != NOTHING).then(|| orig.clone()),
                 patched: patched.clone(),
             }),
-            (true, true) => folders(orig, patched, &mut pairs)?,
+            (true, true) => folders(orig, patched, &mut found)?,
             _ => {
                 return Err(Error::broken("bad-pair", "a folder is paired with a file")
                     .in_file(orig.display().to_string())
@@ -39,38 +51,15 @@ pub fn find(given: &[PathBuf]) -> Result<Vec<Pair>> {
             }
         }
     }
-    Ok(pairs)
+    Ok(found)
 }
 
-fn folders(orig: &Path, patched: &Path, pairs: &mut Vec<Pair>) -> Result<()> {
+fn folders(orig: &Path, patched: &Path, found: &mut Pairs) -> Result<()> {
     let before: IndexSet<PathBuf> = objects(orig)?.into_iter().collect();
-    let after = objects(patched)?;
-    let lonely = |folder: &Path, path: &Path, advice: &str| {
-        Err(Error::refused("no-partner", "the object is in one of the two folders only")
-            .in_file(folder.join(path).display().to_string())
-            .advise(advice))
-    };
-    for path in &after {
-        if !before.contains(path) {
-            return lonely(
-                patched,
-                path,
-                "new source files are not supported: put the new code into a file that exists",
-            );
-        }
-    }
-    let all: IndexSet<&PathBuf> = after.iter().collect();
-    for path in &before {
-        if !all.contains(path) {
-            return lonely(
-                orig,
-                path,
-                "copy it to the other folder if the patch does not touch it",
-            );
-        }
-    }
-    pairs.extend(after.into_iter().map(|path| Pair {
-        orig: orig.join(&path),
+    let after: IndexSet<PathBuf> = objects(patched)?.into_iter().collect();
+    found.removed.extend(before.iter().filter(|p| !after.contains(*p)).map(|p| orig.join(p)));
+    found.pairs.extend(after.into_iter().map(|path| Pair {
+        orig: before.contains(&path).then(|| orig.join(&path)),
         patched: patched.join(&path),
         path,
     }));
@@ -116,7 +105,7 @@ mod tests {
         folder
     }
 
-    fn find_in(a: &tempfile::TempDir, b: &tempfile::TempDir) -> Result<Vec<Pair>> {
+    fn find_in(a: &tempfile::TempDir, b: &tempfile::TempDir) -> Result<Pairs> {
         find(&[a.path().to_owned(), b.path().to_owned()])
     }
 
@@ -124,20 +113,34 @@ mod tests {
     fn folders_are_paired_by_path() {
         let files = ["net/z.o", "fs/proc/a.o", "fs/notes.txt"];
         let (a, b) = (tree(&files), tree(&files[..2]));
-        let pairs = find_in(&a, &b).expect("pairs");
+        let pairs = find_in(&a, &b).expect("pairs").pairs;
         let paths: Vec<String> = pairs.iter().map(|p| p.path.display().to_string()).collect();
         assert_eq!(paths, ["fs/proc/a.o", "net/z.o"]);
         assert_eq!(pairs[1].patched, b.path().join("net/z.o"));
     }
 
     #[test]
-    fn an_object_without_partner_is_refused() {
+    fn an_object_without_partner_is_new_or_gone() {
         let (a, b) = (tree(&["a.o"]), tree(&["a.o", "b.o"]));
-        for (first, second) in [(&a, &b), (&b, &a)] {
-            let error = find_in(first, second).expect_err("lonely");
-            assert_eq!(error.code(), "no-partner");
-            assert!(error.place().file.as_ref().is_some_and(|f| f.ends_with("b.o")), "{error}");
-        }
+        let added = find_in(&a, &b).expect("pairs");
+        assert!(added.removed.is_empty());
+        let new: Vec<&Pair> = added.pairs.iter().filter(|p| p.orig.is_none()).collect();
+        assert_eq!(new[0].patched, b.path().join("b.o"));
+        assert_eq!((new.len(), added.pairs.len()), (1, 2));
+        let gone = find_in(&b, &a).expect("pairs");
+        assert_eq!(gone.removed, [b.path().join("b.o")]);
+        assert_eq!(gone.pairs.len(), 1);
+
+        let file = a.path().join("a.o");
+        let added = find(&[NOTHING.into(), file.clone()]).expect("pairs");
+        assert_eq!((added.pairs[0].orig.clone(), added.pairs.len()), (None, 1));
+        let gone = find(&[file.clone(), NOTHING.into()]).expect("pairs");
+        assert_eq!((gone.removed, gone.pairs), (vec![file], vec![]));
+    }
+
+    #[test]
+    fn a_folder_is_no_partner_of_a_file() {
+        let a = tree(&["a.o"]);
         let error = find(&[a.path().to_owned(), a.path().join("a.o")]).expect_err("mixed");
         assert_eq!(error.code(), "bad-pair");
     }

@@ -36,6 +36,12 @@ impl KernelTree {
             Ok(image.text().into_owned())
         };
         let release = read("include/config/kernel.release")?.trim().to_owned();
+        // What modules are built for; Debian's differs from the other.
+        let header = path.join("include/generated/utsrelease.h");
+        let release = match std::fs::read_to_string(header) {
+            Ok(text) => uts_release(&text).map_or(release, str::to_owned),
+            Err(_) => release,
+        };
         let text = read("include/config/auto.conf")?;
         let options = text.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
@@ -89,6 +95,12 @@ impl KernelTree {
         let number: u32 = number.parse().ok()?;
         Some((clang, [number / 10_000, number / 100 % 100, number % 100]))
     }
+}
+
+/// The string of `#define UTS_RELEASE "6.12.0-1"`.
+fn uts_release(header: &str) -> Option<&str> {
+    let line = header.lines().find_map(|l| l.trim().strip_prefix("#define UTS_RELEASE"))?;
+    line.trim().strip_prefix('"')?.strip_suffix('"').filter(|release| !release.is_empty())
 }
 
 /// A row of Module.symvers.
@@ -178,5 +190,10 @@ mod tests {
         assert!(tree.objtool_is_late() && !tree.objtool_makes_sites());
         assert_eq!(tree.compiler(), Some((false, [12, 2, 0])));
         assert_eq!(tree.value("CC_VERSION_TEXT"), Some("gcc 12"));
+        let generated = folder.path().join("include/generated");
+        std::fs::create_dir_all(&generated).expect("folder");
+        std::fs::write(generated.join("utsrelease.h"), "#define UTS_RELEASE \"6.1.0-1-y\"\n")
+            .expect("written");
+        assert_eq!(KernelTree::open(folder.path()).expect("tree").release(), "6.1.0-1-y");
     }
 }

@@ -1,0 +1,82 @@
+//! What `klp-diff` prints about pairs, and where.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::{Args, Exit, complain, fail};
+use crate::error::Error;
+use crate::report::Report;
+use crate::report::json::{Document, Object};
+
+/// Whether the report for programs takes standard output.
+pub(super) fn text_to_stderr(args: &Args) -> bool {
+    args.json.as_deref() == Some(Path::new("-"))
+}
+
+/// Prints lines of the result.
+pub(super) fn say(text: &str, to_stderr: bool) {
+    let _ = match to_stderr {
+        true => std::io::stderr().write_all(text.as_bytes()),
+        false => std::io::stdout().write_all(text.as_bytes()),
+    };
+}
+
+/// Prints what was found out about a pair: functions to standard output, unless that is taken,
+/// and remarks to standard error.
+pub(super) fn print(report: &Report, to_stderr: bool) {
+    let mut text = String::new();
+    for function in &report.functions {
+        text += &function.line();
+        text.push('\n');
+        if let Some(reason) = function.reasons.first() {
+            text += &format!("  {reason}\n");
+        }
+    }
+    say(&text, to_stderr);
+    for line in
+        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
+    {
+        complain(line);
+    }
+}
+
+/// Whether it is needed what was judged noise.
+pub(super) fn explains_noise(args: &Args) -> bool {
+    args.json.is_some() || args.explain_noise || args.expect_change
+}
+
+/// Says which differing bytes were judged noise.
+pub(super) fn explain_noise(report: &Report) {
+    for noise in &report.ignored {
+        complain(&format!(
+            "noise: section {}: {} bytes differ: {} ({})",
+            noise.section, noise.bytes, noise.rule, noise.reason
+        ));
+    }
+}
+
+/// The refusal of `--expect-change`.
+pub(super) fn nothing_changed() -> Error {
+    Error::refused("nothing-changed", "nothing changed, but a change was expected")
+        .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)")
+}
+
+/// Writes the report for programs, when asked to; that it cannot be written is an error of
+/// its own. Gives how to exit.
+pub(super) fn write_json(args: &Args, objects: Vec<Object>, exit: Exit) -> Exit {
+    let Some(path) = &args.json else { return exit };
+    let written = Document::new(objects, exit as i32).text().and_then(|text| {
+        let done = match text_to_stderr(args) {
+            true => std::io::stdout().write_all(text.as_bytes()),
+            false => std::fs::write(path, text),
+        };
+        done.map_err(|e| {
+            Error::broken("unwritable", format!("cannot write the report: {e}"))
+                .in_file(path.display().to_string())
+        })
+    });
+    match written {
+        Ok(()) => exit,
+        Err(error) => fail(&error),
+    }
+}

@@ -1,0 +1,128 @@
+//! Who refers to a symbol: evidence where its own name says too little.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::{FixedState, RandomState};
+use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
+
+use crate::elf::abi;
+use crate::elf::ids::{Id, SectionId, Side, SymbolId};
+use crate::elf::object::Home;
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::names;
+use crate::kernel::refs::Refs;
+
+/// For some symbols, hashes of the normal names of what refers to them; ascending, each once.
+pub(super) struct Referrers<S> {
+    by: Vec<u64>,
+    ranges: IndexMap<SymbolId<S>, (usize, usize), RandomState>,
+}
+
+impl<S: Side> Referrers<S> {
+    /// Of `wanted`, with all who refer to them.
+    pub(super) fn of_all(
+        layout: &Layout<'_, '_, S>,
+        wanted: &IndexSet<SymbolId<S>, RandomState>,
+    ) -> Self {
+        Self::collect(layout, wanted, false)
+    }
+
+    /// Of `wanted`, with the global functions and variables that refer to them.
+    pub(super) fn of_globals(
+        layout: &Layout<'_, '_, S>,
+        wanted: &IndexSet<SymbolId<S>, RandomState>,
+    ) -> Self {
+        Self::collect(layout, wanted, true)
+    }
+
+    /// Those of one symbol.
+    pub(super) fn of(&self, id: SymbolId<S>) -> &[u64] {
+        self.ranges.get(&id).map_or(&[], |&(from, to)| &self.by[from..to])
+    }
+
+    /// A hash of all of them; `None` when there are none.
+    pub(super) fn print(&self, id: SymbolId<S>) -> Option<u64> {
+        let by = self.of(id);
+        (!by.is_empty()).then(|| FixedState::default().hash_one(by))
+    }
+
+    fn collect(
+        layout: &Layout<'_, '_, S>,
+        wanted: &IndexSet<SymbolId<S>, RandomState>,
+        globals: bool,
+    ) -> Self {
+        let object = layout.object;
+        let mut homes = vec![false; object.section_count()];
+        for &id in wanted {
+            if let Home::Section(section) = object.home(id) {
+                homes[section.index()] = true;
+            }
+        }
+        let sections: Vec<SectionId<S>> = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            let counts = |&id: &SectionId<S>| {
+                matches!(layout.class(id), Class::Text | Class::Data)
+                    && !object.relocs(id).is_empty()
+            };
+            object.sections().filter(counts).collect()
+        };
+        let mut found: Vec<(SymbolId<S>, u64)> = sections
+            .par_iter()
+            .with_min_len(256)
+            .flat_map_iter(|&section| from_section(layout, section, wanted, &homes, globals))
+            .collect();
+        found.par_sort_unstable();
+        found.dedup();
+        let by = found.iter().map(|f| f.1).collect();
+        let mut ranges = IndexMap::default();
+        let mut from = 0;
+        for run in found.chunk_by(|a, b| a.0 == b.0) {
+            ranges.insert(run[0].0, (from, from + run.len()));
+            from += run.len();
+        }
+        Referrers { by, ranges }
+    }
+}
+
+/// What the code or data of one section refers to. A reference that cannot be understood
+/// says nothing here; the comparison reports it.
+fn from_section<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    wanted: &IndexSet<SymbolId<S>, RandomState>,
+    homes: &[bool],
+    globals: bool,
+) -> Vec<(SymbolId<S>, u64)> {
+    let object = layout.object;
+    let refs = Refs::new(layout, section);
+    let mut found = Vec::new();
+    for reloc in object.relocs(section).iter() {
+        let target = match object.home(reloc.symbol) {
+            Home::Section(home) if !homes[home.index()] => continue,
+            Home::Section(home) if object.symbol_kind(reloc.symbol) == abi::STT_SECTION => {
+                match layout.owner(home) {
+                    Some(owner) => owner,
+                    None => match refs.resolve(&reloc) {
+                        Ok(target) => target.symbol,
+                        Err(_) => continue,
+                    },
+                }
+            }
+            _ => reloc.symbol,
+        };
+        if !wanted.contains(&target) {
+            continue;
+        }
+        let entity = layout.entity_at(section, reloc.offset);
+        let Some(by) = entity.and_then(|i| layout.entity(section, i).symbol) else { continue };
+        if by == target || globals && object.symbol_bind(by) == abi::STB_LOCAL {
+            continue;
+        }
+        let mut state = FixedState::default().build_hasher();
+        names::hash_normal(object.symbol_name(by), &mut state);
+        found.push((target, state.finish()));
+    }
+    found
+}

@@ -1,0 +1,279 @@
+//! Links relocatable objects into one, as `ld -r` does.
+//!
+//! Data sections of the same name, type and flags are laid behind each other, so that a
+//! table stays one table. Code keeps its own sections: what to fill gaps with depends on the
+//! machine, and nobody looks for code by section name. A section that refers to another by
+//! `sh_link` stays by itself, too, since it can have one link only. Strings are not merged:
+//! nothing may depend on that. Symbols of one name that are visible beyond their object
+//! become one.
+
+use indexmap::IndexMap;
+
+use super::abi;
+use super::out::{
+    OutHome, OutObject, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
+};
+use crate::error::{Error, Result};
+
+type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+
+/// The visibility bits of `st_other`.
+const VISIBILITY: u8 = 3;
+
+/// One object of several. `objects` are names for messages and contents, in link order: the
+/// local symbols of each stay together, behind its FILE symbols.
+///
+/// Fails with [`crate::error::Class::Refused`], code `duplicate-definition`, when two define
+/// one name, and with [`crate::error::Class::Broken`], code `unlinkable`, when they are not of
+/// one machine, or are inconsistent.
+pub fn link(objects: Vec<(String, OutObject)>) -> Result<OutObject> {
+    let mut linker = Linker::default();
+    for (name, object) in objects {
+        linker.add(object, &name).map_err(|e| e.in_file(name))?;
+    }
+    Ok(linker.result)
+}
+
+/// What sections have in common that become one. Of mergeable ones alignment and size of
+/// rows count: they tell where rows begin.
+type Key = (String, u32, u64, Option<(u64, u64)>, Vec<(String, u64)>);
+
+/// Where something went: index, and offset in there.
+type Place = (usize, u64);
+
+#[derive(Default)]
+struct Linker {
+    result: OutObject,
+    started: bool,
+    places: Map<Key, OutSectionIndex>,
+    /// The symbol of a global name, and the object that has it.
+    globals: Map<String, (OutSymbolIndex, String)>,
+    section_symbols: Map<OutSectionIndex, OutSymbolIndex>,
+}
+
+impl Linker {
+    fn add(&mut self, object: OutObject, file: &str) -> Result<()> {
+        let header = (object.big_endian, object.kind, object.machine, object.flags);
+        let result = &mut self.result;
+        if !self.started {
+            (result.big_endian, result.kind, result.machine, result.flags) = header;
+            self.started = true;
+        } else if header != (result.big_endian, result.kind, result.machine, result.flags) {
+            return Err(unlinkable("it is for another machine than the objects before it")
+                .advise("give objects of one build"));
+        }
+        let mut sections: Vec<Place> = Vec::with_capacity(object.sections.len());
+        let mut pieces = Vec::with_capacity(object.sections.len());
+        for mut section in object.sections {
+            pieces.push((std::mem::take(&mut section.relocs), section.link));
+            let relocs = &pieces[pieces.len() - 1].0;
+            sections.push(self.place(section, relocs)?);
+        }
+        let mut symbols: Vec<Place> = Vec::with_capacity(object.symbols.len());
+        for symbol in object.symbols {
+            symbols.push(self.symbol(symbol, &sections, file)?);
+        }
+        for (&(home, start), (tables, link)) in sections.iter().zip(pieces) {
+            let target = &mut self.result.sections[home];
+            if let Some(link) = link {
+                target.link = Some(sections.get(link).ok_or_else(inconsistent)?.0);
+            }
+            for (table, all) in tables.into_iter().zip(&mut target.relocs) {
+                for mut entry in table.entries {
+                    entry.offset = entry.offset.checked_add(start).ok_or_else(inconsistent)?;
+                    if let Some(old) = entry.symbol {
+                        let &(symbol, shift) = symbols.get(old).ok_or_else(inconsistent)?;
+                        entry.symbol = Some(symbol);
+                        entry.addend = entry.addend.wrapping_add_unsigned(shift);
+                    }
+                    all.entries.push(entry);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a section's content; gives where it is now.
+    fn place(&mut self, mut section: OutSection, relocs: &[OutRelocs]) -> Result<Place> {
+        section.relocs =
+            relocs.iter().map(|r| OutRelocs { entries: Vec::new(), ..r.clone() }).collect();
+        let alone = section.flags & abi::SHF_EXECINSTR != 0 || section.link.is_some();
+        let next = self.result.sections.len();
+        if alone {
+            section.link = None;
+            self.result.sections.push(section);
+            return Ok((next, 0));
+        }
+        let rows = section.flags & abi::SHF_MERGE != 0;
+        let tables = section.relocs.iter().map(|r| (r.name.clone(), r.flags)).collect();
+        let unit = rows.then_some((section.align, section.entsize));
+        let key = (section.name.clone(), section.kind, section.flags, unit, tables);
+        let home = *self.places.entry(key).or_insert(next);
+        if home == next {
+            self.result.sections.push(section);
+            return Ok((next, 0));
+        }
+        let target = &mut self.result.sections[home];
+        if section.kind == abi::SHT_NOTE && section.data == target.data {
+            return Ok((home, 0));
+        }
+        let start =
+            target.size.checked_next_multiple_of(section.align.max(1)).ok_or_else(inconsistent)?;
+        target.size = start.checked_add(section.size).ok_or_else(inconsistent)?;
+        target.align = target.align.max(section.align);
+        if target.entsize != section.entsize {
+            target.entsize = 0;
+        }
+        if target.kind != abi::SHT_NOBITS {
+            // What is as long as a section of a file fits in memory.
+            target.data.resize(usize::try_from(start).map_err(|_| inconsistent())?, 0);
+            target.data.extend_from_slice(&section.data);
+        }
+        Ok((home, start))
+    }
+
+    /// Adds a symbol; gives the one that now stands for it, and the distance from there.
+    fn symbol(&mut self, mut symbol: OutSymbol, sections: &[Place], file: &str) -> Result<Place> {
+        let next = self.result.symbols.len();
+        if let OutHome::Section(old) = symbol.home {
+            let &(home, start) = sections.get(old).ok_or_else(inconsistent)?;
+            symbol.home = OutHome::Section(home);
+            if symbol.kind == abi::STT_SECTION {
+                let index = *self.section_symbols.entry(home).or_insert(next);
+                if index == next {
+                    self.result.symbols.push(symbol);
+                }
+                return Ok((index, start));
+            }
+            symbol.value = symbol.value.checked_add(start).ok_or_else(inconsistent)?;
+        }
+        if symbol.bind == abi::STB_LOCAL || symbol.name.is_empty() {
+            self.result.symbols.push(symbol);
+            return Ok((next, 0));
+        }
+        let Some((index, owner)) = self.globals.get_mut(&symbol.name) else {
+            self.globals.insert(symbol.name.clone(), (next, file.to_owned()));
+            self.result.symbols.push(symbol);
+            return Ok((next, 0));
+        };
+        let known = &mut self.result.symbols[*index];
+        let defined = |s: &OutSymbol| s.home != OutHome::Undefined;
+        let visibility = stricter(known.other & VISIBILITY, symbol.other & VISIBILITY);
+        match (defined(known), defined(&symbol)) {
+            (true, true) if known.bind != abi::STB_WEAK && symbol.bind != abi::STB_WEAK => {
+                return Err(Error::refused(
+                    "duplicate-definition",
+                    format!("'{}' is also defined in {owner}", symbol.name),
+                )
+                .at_symbol(symbol.name)
+                .advise("a kernel has one definition of a global name: give the objects of one build only"));
+            }
+            // The first definition that is not weak counts, and any rather than none.
+            (true, true) if known.bind != abi::STB_WEAK || symbol.bind == abi::STB_WEAK => {}
+            (_, true) => {
+                *known = symbol;
+                *owner = file.to_owned();
+            }
+            (true, false) => {}
+            (false, false) => {
+                if known.bind == abi::STB_WEAK {
+                    known.bind = symbol.bind;
+                }
+            }
+        }
+        known.other = known.other & !VISIBILITY | visibility;
+        Ok((*index, 0))
+    }
+}
+
+/// The visibility of a symbol that has both: default gives way, and of the others (internal,
+/// hidden, protected) the smaller number is the stricter one (gABI, symbol table).
+fn stricter(a: u8, b: u8) -> u8 {
+    if a == 0 || b == 0 { a.max(b) } else { a.min(b) }
+}
+
+fn unlinkable(message: &str) -> Error {
+    Error::broken("unlinkable", message)
+}
+
+fn inconsistent() -> Error {
+    unlinkable("a section, symbol or offset is out of range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::out::OutReloc;
+    use super::*;
+
+    fn section(name: &str, flags: u64, data: &[u8], relocs: Vec<OutReloc>) -> OutSection {
+        OutSection {
+            name: name.into(),
+            kind: abi::SHT_PROGBITS,
+            flags,
+            align: 4,
+            size: data.len() as u64,
+            data: data.to_vec(),
+            relocs: vec![OutRelocs { name: format!(".rela{name}"), flags: 0, entries: relocs }],
+            ..OutSection::default()
+        }
+    }
+
+    fn symbol(name: &str, kind: u8, bind: u8, home: OutHome, value: u64) -> OutSymbol {
+        OutSymbol { name: name.into(), kind, bind, other: 0, home, value, size: 0 }
+    }
+
+    fn to(offset: u64, symbol: usize, addend: i64) -> OutReloc {
+        OutReloc { offset, kind: 1, symbol: Some(symbol), addend }
+    }
+
+    /// A table with one row that refers to itself and to a global `name`.
+    fn object(name: &str, home: OutHome) -> (String, OutObject) {
+        let table = section("t", abi::SHF_ALLOC, &[1, 2, 3], vec![to(0, 0, 2), to(1, 1, 0)]);
+        let code = section("c", abi::SHF_ALLOC | abi::SHF_EXECINSTR, &[9], vec![]);
+        let symbols = vec![
+            symbol("", abi::STT_SECTION, abi::STB_LOCAL, OutHome::Section(0), 0),
+            symbol(name, abi::STT_FUNC, abi::STB_GLOBAL, home, 0),
+        ];
+        let object = OutObject { sections: vec![table, code], symbols, ..OutObject::default() };
+        (format!("{home:?}"), object)
+    }
+
+    #[test]
+    fn tables_are_joined_and_references_follow() {
+        let all = vec![object("f", OutHome::Undefined), object("f", OutHome::Section(1))];
+        let linked = link(all).unwrap();
+        let names: Vec<&str> = linked.sections.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["t", "c", "c"]);
+        assert_eq!(linked.sections[0].data, [1, 2, 3, 0, 1, 2, 3]);
+        let entries = &linked.sections[0].relocs[0].entries;
+        assert_eq!(entries[..], [to(0, 0, 2), to(1, 1, 0), to(4, 0, 6), to(5, 1, 0)]);
+        assert_eq!(linked.symbols.len(), 2);
+        assert_eq!(linked.symbols[1].home, OutHome::Section(2));
+    }
+
+    #[test]
+    fn two_definitions_are_refused_unless_one_is_weak() {
+        let two = || vec![object("f", OutHome::Section(1)), object("f", OutHome::Section(1))];
+        let error = link(two()).unwrap_err();
+        assert_eq!(error.code(), "duplicate-definition");
+        let mut weak = two();
+        weak[0].1.symbols[1].bind = abi::STB_WEAK;
+        let linked = link(weak).unwrap();
+        assert_eq!(linked.symbols[1].home, OutHome::Section(2), "the strong one");
+    }
+
+    #[test]
+    fn hidden_stays_hidden() {
+        let mut all = vec![object("f", OutHome::Undefined), object("f", OutHome::Section(1))];
+        all[1].1.symbols[1].other = 2;
+        assert_eq!(link(all).unwrap().symbols[1].other, 2);
+        assert_eq!((stricter(2, 3), stricter(0, 3), stricter(1, 2)), (2, 3, 1));
+    }
+
+    #[test]
+    fn other_machines_are_refused() {
+        let mut all = vec![object("f", OutHome::Undefined), object("g", OutHome::Undefined)];
+        all[1].1.machine = 1;
+        assert_eq!(link(all).unwrap_err().code(), "unlinkable");
+    }
+}

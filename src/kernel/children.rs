@@ -1,0 +1,85 @@
+//! Finds the functions that others were split from, by their names.
+
+use indexmap::IndexMap;
+use rayon::prelude::*;
+
+use super::names::{self, ChildKind};
+use crate::elf::abi;
+use crate::elf::ids::{Id, Side, SymbolId};
+use crate::elf::object::Object;
+use crate::error::{Error, Result};
+
+/// A function and the one it was split from.
+pub(super) type Child<S> = (SymbolId<S>, SymbolId<S>);
+
+/// All split-off functions, sorted. Of several symbols with the parent's name the first counts.
+pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
+    let mut wanted: IndexMap<&str, Option<SymbolId<S>>, foldhash::fast::RandomState> =
+        IndexMap::default();
+    let mut found = Vec::new();
+    for id in object.symbols() {
+        if object.symbol_kind(id) == abi::STT_FUNC
+            && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
+        {
+            wanted.insert(parent, None);
+            found.push((id, parent, kind));
+        }
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shapes = NameShapes::new(wanted.keys());
+    let candidates: Vec<SymbolId<S>> = (0..object.symbol_count())
+        .into_par_iter()
+        .with_min_len(2048)
+        .map(SymbolId::new)
+        .filter(|&id| {
+            let name = object.symbol_name(id);
+            shapes.may_have(name) && wanted.contains_key(name)
+        })
+        .collect();
+    for id in candidates {
+        if let Some(slot @ None) = wanted.get_mut(object.symbol_name(id)) {
+            *slot = Some(id);
+        }
+    }
+    let mut parents = Vec::with_capacity(found.len());
+    for (child, parent, kind) in found {
+        match wanted.get(parent).copied().flatten() {
+            Some(parent) => parents.push((child, parent)),
+            None if kind == ChildKind::Part => {}
+            None => {
+                return Err(Error::broken(
+                    "child-without-parent",
+                    format!("failed to find parent function for {}", object.symbol_name(child)),
+                ));
+            }
+        }
+    }
+    Ok(parents)
+}
+
+/// A set of names as a sieve: most names that are not in it are told apart by their lengths
+/// and ends, without a hash of the whole.
+struct NameShapes(Vec<bool>);
+
+impl NameShapes {
+    fn new<'n>(names: impl Iterator<Item = &'n &'n str>) -> Self {
+        let mut seen = vec![false; 1 << 16];
+        names.for_each(|name| seen[shape(name)] = true);
+        NameShapes(seen)
+    }
+
+    /// False for names that are not in the set.
+    fn may_have(&self, name: &str) -> bool {
+        self.0[shape(name)]
+    }
+}
+
+/// Something of a name, below 1 << 16, that is cheap to tell.
+fn shape(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let at = |i: usize| bytes.get(i).map_or(0, |&b| usize::from(b));
+    let (last, before) = (at(bytes.len().wrapping_sub(1)), at(bytes.len().wrapping_sub(3)));
+    (bytes.len() * 2_531 + at(0) * 331 + at(3) * 7_919 + before * 1_327 + last * 13) & 0xffff
+}

@@ -1,0 +1,109 @@
+//! Prefix symbols: `__cfi_f` and `__pfx_f` name what lies before function `f`.
+
+use super::classes::is_padding;
+use super::layout::Layout;
+use crate::elf::abi;
+use crate::elf::ids::{SectionId, Side, SymbolId};
+use crate::error::{Error, Result};
+
+impl<S: Side> Layout<'_, '_, S> {
+    /// Links each prefix symbol with the functions that start where it, and the NOPs that
+    /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
+    ///
+    /// Returns the prefix symbols.
+    pub(super) fn find_prefixes(&mut self) -> Result<Vec<SymbolId<S>>> {
+        if self.arch.prefix_symbols.is_empty() {
+            return Ok(Vec::new());
+        }
+        let object = self.object;
+        let mut found = Vec::new();
+        for prefix in object.symbols() {
+            if object.symbol_kind(prefix) == abi::STT_FUNC
+                && self.arch.prefixed(object.symbol_name(prefix)).is_some()
+                && let Some(section) = object.section_of(prefix)
+            {
+                found.push((section, prefix));
+            }
+        }
+        found.sort_unstable();
+        for group in found.chunk_by(|a, b| a.0 == b.0) {
+            self.link_prefixes(group[0].0, group)?;
+        }
+        // With two prefixes (`__cfi_f` and `__pfx_f`) the later one in the symbol table
+        // counts: `prefix_of` takes the last.
+        self.prefixes.sort_unstable();
+        Ok(found.into_iter().map(|(_, prefix)| prefix).collect())
+    }
+
+    fn link_prefixes(
+        &mut self,
+        section: SectionId<S>,
+        found: &[(SectionId<S>, SymbolId<S>)],
+    ) -> Result<()> {
+        let object = self.object;
+        let mut functions: Vec<(u64, SymbolId<S>)> = object
+            .members(section)
+            .iter()
+            .filter(|&&m| {
+                object.symbol_kind(m) == abi::STT_FUNC
+                    && found.binary_search(&(section, m)).is_err()
+            })
+            .map(|&m| (object.symbol_value(m), m))
+            .collect();
+        functions.sort_unstable();
+        let start = |&(_, prefix): &(_, SymbolId<S>)| object.symbol(prefix);
+        let mut starts: Vec<(u64, &str)> =
+            found.iter().map(start).map(|prefix| (prefix.value, prefix.name)).collect();
+        starts.sort_unstable();
+        for &(_, prefix) in found {
+            let symbol = object.symbol(prefix);
+            let end = symbol.value.saturating_add(symbol.size);
+            let fail = |why: &str| {
+                Error::broken(
+                    "prefix-without-function",
+                    format!("missing func for {}", symbol.name),
+                )
+                .in_section(object.section_name(section))
+                .at_symbol(symbol.name)
+                .at_offset(end)
+                .advise(why)
+            };
+            // objtool's `__pfx___cfi_f` is the filler before `__cfi_f`.
+            let inner = self.arch.prefixed(symbol.name).filter(|i| self.arch.prefixed(i).is_some());
+            if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
+                continue;
+            }
+            let next = &functions[functions.partition_point(|f| f.0 < end)..];
+            let Some(&(start, _)) = next.first() else {
+                return Err(fail("a prefix symbol must be followed by its function"));
+            };
+            let gap = object.contents(section).get(end as usize..start as usize);
+            if !gap.is_some_and(|g| is_padding(self.arch, g)) {
+                return Err(fail(
+                    "the bytes between the prefix and the next function are no padding",
+                ));
+            }
+            let starting_there = next.iter().take_while(|f| f.0 == start);
+            self.prefixes.extend(starting_there.map(|f| (f.1, prefix)));
+        }
+        Ok(())
+    }
+
+    /// The prefix symbol of a function; of two, the later one in the symbol table.
+    pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
+        let behind = self.prefixes.partition_point(|p| p.0 <= function);
+        self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
+    }
+
+    /// Of `__cfi_f` and `__pfx_f` the one that lies first: there the function begins.
+    pub(super) fn first_prefix(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
+        let from = self.prefixes.partition_point(|p| p.0 < function);
+        let prefixes = self.prefixes[from..].iter().take_while(|p| p.0 == function);
+        prefixes.map(|p| p.1).min_by_key(|&p| self.object.symbol_value(p))
+    }
+
+    /// Whether `id` is a prefix symbol.
+    pub fn is_prefix(&self, id: SymbolId<S>) -> bool {
+        self.roles[id].is_prefix()
+    }
+}

@@ -1,0 +1,202 @@
+//! Refuses pointers that the running kernel would fault on: to functions that indirect
+//! branches may not land on (`kernel::landing`).
+
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+
+use crate::arch::RelocClass;
+use crate::diff::select::Selection;
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
+use crate::error::{Error, Result};
+use crate::kernel::image::KernelImage;
+use crate::kernel::landing::{Closed, Landings, is_never_called};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::names;
+use crate::kernel::refs::Refs;
+use crate::kernel::symtab::ParentTable;
+use crate::patch::build::Entry;
+use crate::patch::resolve::{Resolution, Resolver};
+
+/// What to check pointers against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pointers<'a> {
+    /// Functions of the kernel that the user knows are not called through the pointer.
+    pub allowed: &'a [String],
+    /// The kernel itself, when a module of it is patched.
+    pub kernel: Option<&'a KernelImage<'a>>,
+}
+
+/// Fails when code or data of the patch takes the address of a function of the kernel that
+/// cannot be called through a pointer. Calls and jumps are no pointers; functions that the
+/// patch brings along have markers of their own.
+pub fn check_pointers(
+    resolver: &Resolver<'_, '_, '_, '_>,
+    selection: &Selection,
+    entries: &[Entry],
+    resolution: &Resolution,
+    pointers: &Pointers<'_>,
+) -> Result<()> {
+    let layout = resolver.comparer.patched.layout;
+    let Some(live) = resolver.target.live.as_ref().filter(|_| layout.arch.is_branch.is_some())
+    else {
+        return Ok(());
+    };
+    // Without a pointer there is nothing to read the images for.
+    let mut taken = Vec::new();
+    for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
+        let section = chunk[0].0;
+        if !matches!(layout.class(section), Class::Text | Class::Data) {
+            continue;
+        }
+        let refs = Refs::new(layout, section);
+        for (_, index, reloc) in chunk {
+            let Some(target) = address_taken(layout, &refs, reloc)? else { continue };
+            // What the patch brings along is linked to, unless livepatch is asked for it.
+            let brought = selection.has_symbol(layout.object, target);
+            if !brought || resolution.moved.contains(&(section, *index)) {
+                taken.push((section, reloc.offset, target));
+            }
+        }
+    }
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let judge = Judge {
+        resolver,
+        parent: Landings::read(live.image)?,
+        kernel: match pointers.kernel {
+            Some(image) => Landings::read(image)?.zip(Some(image.table()?)),
+            None => None,
+        },
+    };
+    let mut known = None;
+    let mut findings: Vec<(String, SectionId<Patched>, u64, &str)> = Vec::new();
+    for (section, offset, target) in taken {
+        let name = resolver.name(target);
+        let Some(closed) = judge.closed(target)? else { continue };
+        if known.is_none() {
+            known = Some(taken_before(resolver)?);
+        }
+        let twin = resolver.comparer.twins.orig_symbol(target);
+        if twin.is_some_and(|twin| known.as_ref().is_some_and(|known| known.contains(&twin))) {
+            continue;
+        }
+        if pointers.allowed.iter().any(|allowed| names::same(allowed, name)) {
+            continue;
+        }
+        let why = match closed {
+            Closed::Sealed => {
+                "nothing in the running kernel does, so it removed the marker (ENDBR) that \
+                 indirect calls must land on"
+            }
+            Closed::NoMarker => {
+                "in the running kernel it has no marker (ENDBR) that indirect calls may land on"
+            }
+        };
+        let line = format!("{} takes the address of '{name}': {why}", judge.user(section, offset));
+        if findings.last().is_none_or(|last| last.0 != line) {
+            findings.push((line, section, offset, name));
+        }
+    }
+    let Some((_, section, offset, name)) = findings.first() else { return Ok(()) };
+    let (section, offset, name) = (layout.object.section_name(*section), *offset, *name);
+    let advice = format!(
+        "call '{name}' directly, or go through a pointer to it that the kernel already has; \
+         if the address is never called, --allow-sealed {name}"
+    );
+    let error = match findings.len() {
+        1 => Error::refused("sealed-target", findings.swap_remove(0).0),
+        n => {
+            Error::refused("sealed-target", format!("{n} pointers of the patch fault when called"))
+                .with_details(findings.into_iter().map(|f| f.0).collect())
+        }
+    };
+    Err(error
+        .in_file(layout.object.file())
+        .in_section(section)
+        .at_symbol(name)
+        .at_offset(offset)
+        .advise(advice))
+}
+
+/// The function whose address code or data takes with `reloc`, if it is one or may be: what
+/// the object does not define has no type there.
+pub fn address_taken<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> Result<Option<SymbolId<S>>> {
+    let base = layout.object.section(refs.base());
+    let branch = layout.arch.is_branch.filter(|_| base.is_text());
+    let class = layout.arch.reloc(reloc.kind)?.class;
+    if branch.is_some_and(|is_branch| is_branch(base.data, reloc.offset, reloc.kind))
+        || !matches!(class, RelocClass::Absolute | RelocClass::PcRelative | RelocClass::Got)
+    {
+        return Ok(None);
+    }
+    let target = refs.resolve(reloc)?;
+    if !matches!(layout.object.symbol_kind(target.symbol), abi::STT_FUNC | abi::STT_NOTYPE) {
+        return Ok(None);
+    }
+    if is_never_called(base.name, layout.object.symbol_name(target.symbol)) {
+        return Ok(None);
+    }
+    let at = refs.target_offset(&Reloc { addend: target.addend, ..*reloc })?;
+    Ok((at == 0).then_some(target.symbol))
+}
+
+/// Functions whose address code or data of the original takes. objtool saw these pointers;
+/// when it sealed their targets all the same, or they need no marker, then because they are
+/// not called: return addresses, targets of calls that the kernel writes itself.
+fn taken_before(
+    resolver: &Resolver<'_, '_, '_, '_>,
+) -> Result<IndexSet<SymbolId<Orig>, RandomState>> {
+    let layout = resolver.comparer.orig.layout;
+    let mut taken = IndexSet::default();
+    for section in layout.object.sections() {
+        if !matches!(layout.class(section), Class::Text | Class::Data) {
+            continue;
+        }
+        let refs = Refs::new(layout, section);
+        for reloc in layout.object.relocs(section).iter() {
+            taken.extend(address_taken(layout, &refs, &reloc)?);
+        }
+    }
+    Ok(taken)
+}
+
+/// Judges single pointers.
+struct Judge<'r, 'a, 'l, 'o, 'd, 'p> {
+    resolver: &'r Resolver<'a, 'l, 'o, 'd>,
+    /// What is patched.
+    parent: Option<Landings<'p, 'p>>,
+    /// The kernel, when that is another.
+    kernel: Option<(Landings<'p, 'p>, ParentTable<'p>)>,
+}
+
+impl Judge<'_, '_, '_, '_, '_, '_> {
+    fn closed(&self, target: SymbolId<Patched>) -> Result<Option<Closed>> {
+        let Some(found) = self.resolver.lookup(target)? else { return Ok(None) };
+        if let Some(index) = found.index {
+            let table = self.resolver.target.parent.table();
+            return Ok(self.parent.as_ref().and_then(|landings| landings.closed(table, index)));
+        }
+        let Some((landings, table)) = &self.kernel else { return Ok(None) };
+        match *table.globals(found.name) {
+            [index] if found.object == Some("vmlinux") => Ok(landings.closed(table, index)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What of the patch holds byte `offset` of a section.
+    fn user(&self, section: SectionId<Patched>, offset: u64) -> String {
+        let layout = self.resolver.comparer.patched.layout;
+        let entity = layout.entity_at(section, offset).map(|i| layout.entity(section, i));
+        match entity.and_then(|e| e.symbol) {
+            Some(id) => format!("'{}'", self.resolver.name(layout.root(id))),
+            None => format!("section {}", layout.object.section_name(section)),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! `klp-diff module` with a stand-in for a kernel tree (tests/kernel), and the C that it
+//! brings along with the interfaces of all kernels it is for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const RELEASE: &str = "6.12.0-stub";
+/// Exported by the stand-in's kernel.
+const SYMVERS: &str = "0x00000000\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tkcalloc\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
+    0x00000000\tstrcmp\tvmlinux\tEXPORT_SYMBOL\t\n";
+
+const CFLAGS: [&str; 9] = [
+    "-O2",
+    "-pg",
+    "-mfentry",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-pic",
+    "-mcmodel=kernel",
+    "-fcf-protection=none",
+    "-fno-asynchronous-unwind-tables",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether tools are there that make x86_64 objects; says so when they are not.
+fn can_build() -> bool {
+    let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    let all = ["gcc", "ld", "make", "readelf"].into_iter().all(probe);
+    if !all || !cfg!(target_arch = "x86_64") {
+        eprintln!("skipped: needs gcc, ld, make and readelf for x86_64");
+    }
+    all && cfg!(target_arch = "x86_64")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    output
+}
+
+/// A folder with a kernel tree, and objects before and after a patch.
+struct Lab {
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let lab = Lab { folder: tempfile::tempdir().unwrap() };
+        lab.write("kdir/include/config/kernel.release", &format!("{RELEASE}\n"));
+        lab.write("kdir/include/config/auto.conf", "CONFIG_LIVEPATCH=y\n");
+        lab.write("kdir/Module.symvers", SYMVERS);
+        fs::copy(root().join("tests/kernel/Makefile"), lab.path("kdir/Makefile")).unwrap();
+        fs::create_dir(lab.path("kdir/include/linux")).unwrap();
+        for file in fs::read_dir(root().join("tests/kernel/include/linux")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), lab.path("kdir/include/linux").join(file.file_name())).unwrap();
+        }
+        lab.pair("a", "int alpha(int x) { return x + 1; }", "int alpha(int x) { return x + 2; }");
+        lab.pair("b", "int beta(int x) { return x * 3; }", "int beta(int x) { return x * 5; }");
+        lab.pair("demo/d", "int demo(int x) { return x - 1; }", "int demo(int x) { return x; }");
+        let (a, b, d) = (lab.path("orig/a.o"), lab.path("orig/b.o"), lab.path("orig/demo/d.o"));
+        succeed(
+            Command::new("ld")
+                .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+                .args(["-o".as_ref(), lab.path("vmlinux").as_os_str()])
+                .args([a, b]),
+        );
+        fs::copy(d, lab.path("demo.ko")).unwrap();
+        for object in ["vmlinux", "demo.ko"] {
+            let symbols =
+                succeed(Command::new("readelf").args(["-s", "--wide"]).arg(lab.path(object)));
+            fs::write(lab.path(&format!("{object}.symtab")), symbols.stdout).unwrap();
+        }
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Compiles a source to an object of the same name.
+    fn object(&self, name: &str, source: &str) {
+        // Both sides have the same FILE symbol.
+        let (folder, stem) = name.rsplit_once('/').unwrap();
+        self.write(&format!("{folder}/{stem}.c"), source);
+        succeed(
+            Command::new("gcc")
+                .current_dir(self.path(folder))
+                .args(CFLAGS)
+                .args(["-c", &format!("{stem}.c")]),
+        );
+    }
+
+    fn pair(&self, name: &str, orig: &str, patched: &str) {
+        self.object(&format!("orig/{name}"), orig);
+        self.object(&format!("patched/{name}"), patched);
+    }
+
+    /// Runs `klp-diff module` in the folder with these arguments.
+    fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.current_dir(self.folder.path()).args(["module", "--kernel", "kdir"]).args(args);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The same, on all objects, with symbols as text.
+    fn all(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let known = ["--symtab", "vmlinux.symtab", "--symtab", "demo=demo.ko.symtab"];
+        let rest = ["--object", "demo=demo", "-o", "lp.ko", "orig", "patched"];
+        self.run(&[&known, args, &rest].concat())
+    }
+}
+
+#[test]
+fn one_module_is_made_of_many_objects() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let (status, out, err) = lab.all(&["--keep", "kept"]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    for line in [
+        "comparing a.o\nchanged function: alpha",
+        "comparing b.o\nchanged function: beta",
+        "comparing demo/d.o\nchanged function: demo",
+        "building lp.ko for 6.12.0-stub\nbuilt in ",
+        "wrote lp.ko for 6.12.0-stub: 3 function(s) replaced, 0 livepatch relocation(s)",
+    ] {
+        assert!(out.contains(line), "{line}:\n{out}");
+    }
+    let kbuild = fs::read_to_string(lab.path("kept/Kbuild")).unwrap();
+    assert!(kbuild.contains("obj-m := lp.o"), "{kbuild}");
+    assert!(kbuild.contains("KLP_GLUE_REPLACE=0"), "{kbuild}");
+    assert_eq!(fs::read_to_string(lab.path("kept/tools")).unwrap(), "CC=gcc LD=ld\n");
+    let strings = fs::read(lab.path("lp.ko")).unwrap();
+    let has = |text: &str| strings.windows(text.len()).any(|w| w == text.as_bytes());
+    assert!(has("livepatch=Y") && has("vermagic=6.12.0-stub") && has("demo\0"));
+
+    // The linked objects tell the same.
+    let (status, out, err) = lab.run(&[
+        "--image=vmlinux",
+        "--image=demo=demo.ko",
+        "--object=demo=demo",
+        "-o",
+        "again.ko",
+        "--name=lp",
+        "orig",
+        "patched",
+    ]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(fs::read(lab.path("again.ko")).unwrap() == fs::read(lab.path("lp.ko")).unwrap());
+}
+
+#[test]
+fn options_reach_the_build() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("my-cc", "#!/bin/sh\nexec gcc \"$@\"\n");
+    lab.write("my-ld", "#!/bin/sh\nexec ld \"$@\"\n");
+    succeed(Command::new("chmod").arg("+x").args([lab.path("my-cc"), lab.path("my-ld")]));
+    let (cc, ld) = (lab.path("my-cc"), lab.path("my-ld"));
+    let (cc, ld) = (cc.to_str().unwrap(), ld.to_str().unwrap());
+    let (status, out, err) =
+        lab.all(&["--cc", cc, "--ld", ld, "--replace", "--name", "other-name", "--keep", "kept"]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    let read = |name: &str| fs::read_to_string(lab.path(name)).unwrap();
+    assert_eq!(read("kept/tools"), format!("CC={cc} LD={ld}\n"));
+    assert!(read("kept/Kbuild").contains("obj-m := other-name.o"));
+    assert!(read("kept/Kbuild").contains("KLP_GLUE_REPLACE=1"));
+    assert!(lab.path("lp.ko").exists());
+
+    // The last of the two counts.
+    let (status, ..) = lab.all(&["--replace", "--no-replace", "--keep", "kept2"]);
+    assert_eq!(status, Some(0));
+    assert!(read("kept2/Kbuild").contains("KLP_GLUE_REPLACE=0"));
+}
+
+#[test]
+fn what_a_tool_said_last_is_shown() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("bad-cc", "#!/bin/sh\nfor i in `seq 100`; do echo \"line $i\"; done; exit 1\n");
+    succeed(Command::new("chmod").arg("+x").arg(lab.path("bad-cc")));
+    let cc = lab.path("bad-cc");
+    let (status, _, err) = lab.all(&["--cc", cc.to_str().unwrap()]);
+    assert_eq!(status, Some(1));
+    assert!(err.contains("the kernel's build of the module failed"), "{err}");
+    assert!(err.contains("| line 100\n") && !err.contains("line 10\n"), "{err}");
+    assert!(!lab.path("lp.ko").exists());
+}
+
+#[test]
+fn what_would_not_load_is_not_written() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("symvers", &SYMVERS.replace("strcmp", "memcmp"));
+    let (status, _, err) = lab.all(&["--symvers", "symvers"]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("undefined symbol strcmp: nothing exports it"), "{err}");
+    assert!(!lab.path("lp.ko").exists());
+
+    lab.write("kdir/include/config/kernel.release", "6.13.0\n");
+    let (status, _, err) = lab.all(&[]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("vermagic is '6.12.0-stub SMP ', but the kernel is 6.13.0"), "{err}");
+}
+
+#[test]
+fn the_patch_may_add_and_remove_source_files() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    fs::remove_file(lab.path("patched/b.o")).unwrap();
+    lab.pair(
+        "a",
+        "int alpha(int x) { return x + 1; }",
+        "int extra(int); int alpha(int x) { return extra(x); }",
+    );
+    let extra = "static int sum = 5; int beta(int);\n\
+        static __attribute__((noinline)) int add(int x) { sum += x; return sum; }\n\
+        int extra(int x) { return beta(add(x)); }";
+    lab.object("patched/extra", extra);
+    let (status, out, err) = lab.all(&[]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(err.contains("note: orig/b.o is gone; its code stays in the kernel"), "{err}");
+    assert!(out.contains("comparing extra.o\nnew function: add\nnew function: extra"), "{out}");
+    // alpha and demo; extra() calls beta() of the kernel.
+    assert!(out.contains("2 function(s) replaced, 1 livepatch relocation(s)"), "{out}");
+
+    // The same, file by file.
+    let (status, out, err) = lab.run(&[
+        "--symtab=vmlinux.symtab",
+        "-o=files.ko",
+        "orig/a.o",
+        "patched/a.o",
+        "/dev/null",
+        "patched/extra.o",
+        "orig/b.o",
+        "/dev/null",
+    ]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("1 function(s) replaced, 1 livepatch relocation(s)"), "{out}");
+
+    // A new file whose code the kernel has already, or that wants to run at boot.
+    lab.object("patched/extra", "int beta(int x) { return x; }");
+    let (status, _, err) = lab.all(&[]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("the kernel has one of its functions"), "{err}");
+    lab.object(
+        "patched/extra",
+        &format!(
+            "{extra}\nstatic int start(void) {{ return extra(1); }}\n\
+             static void *p __attribute__((used, section(\".initcall6.init\"))) = start;"
+        ),
+    );
+    let (status, _, err) = lab.all(&[]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains(".initcall6.init: initcalls ran when the kernel booted"), "{err}");
+}
+
+#[test]
+fn mistakes_are_told() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let base = ["--symtab=vmlinux.symtab", "-o=lp.ko"];
+    let (status, _, err) =
+        lab.run(&[&base[..], &["--object=demo=demo", "orig", "patched"]].concat());
+    assert_eq!(status, Some(1));
+    assert!(err.contains("give them with --image demo=FILE"), "{err}");
+    let (status, _, err) = lab.run(&[&base[..], &["orig"]].concat());
+    assert_eq!(status, Some(64), "{err}");
+    let (status, _, err) = lab.run(&[&base[..], &["--name=a b", "orig", "patched"]].concat());
+    assert_eq!(status, Some(64), "{err}");
+    let (status, out, _) = lab.run(&[&base[..], &["orig", "orig"]].concat());
+    assert_eq!((status, out.as_str()), (Some(3), "nothing changed\n"));
+}
+
+/// First version with each change of the interface, and some in between.
+const VERSIONS: [[u32; 2]; 12] = [
+    [4, 19],
+    [5, 0],
+    [5, 1],
+    [5, 4],
+    [5, 10],
+    [5, 15],
+    [6, 1],
+    [6, 6],
+    [6, 12],
+    [6, 18],
+    [7, 0],
+    [7, 5],
+];
+
+/// Compilers that are there.
+fn compilers() -> impl Iterator<Item = &'static str> {
+    let all = ["gcc", "clang-14", "clang-16", "clang-19"];
+    all.into_iter().filter(|cc| Command::new(cc).arg("--version").output().is_ok())
+}
+
+#[test]
+fn the_glue_fits_every_kernel() {
+    if !can_build() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let object = folder.path().join("glue.o");
+    for (cc, [major, minor]) in compilers().flat_map(|cc| VERSIONS.map(|v| (cc, v))) {
+        let compile = |replace: u32, more: &[&str]| {
+            let output = Command::new(cc)
+                .args(["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-c"])
+                .args(["-fno-pic", "-mcmodel=kernel", "-isystem"])
+                .arg(root().join("tests/kernel/include"))
+                .arg(format!("-DLINUX_VERSION_CODE={}", (major << 16) + (minor << 8)))
+                .arg(format!("-DKLP_GLUE_REPLACE={replace}"))
+                .args(more)
+                .arg(root().join("src/patch/module/glue.c"))
+                .arg("-o")
+                .arg(&object)
+                .output()
+                .unwrap();
+            (output.status.success(), text(&output.stderr))
+        };
+        let (success, said) = compile(0, &[]);
+        assert!(success, "{cc} {major}.{minor}: {said}");
+        let symbols = text(&succeed(Command::new("nm").arg(&object)).stdout);
+        let registers = symbols.contains(" U klp_register_patch");
+        assert!(symbols.contains(" U klp_enable_patch"));
+        assert_eq!(registers, [major, minor] < [5, 1], "{cc} {major}.{minor}");
+        let (success, said) = compile(1, &[]);
+        assert_eq!(success, [major, minor] >= [5, 1], "{cc} {major}.{minor}: {said}");
+        assert!(success || said.contains("cannot replace older livepatches"), "{said}");
+    }
+}
+
+/// A whole module with each kernel tree that the machine has installed.
+#[test]
+fn installed_kernels_build_modules() {
+    let trees = fs::read_dir("/usr/src").into_iter().flatten().flatten().map(|e| e.path());
+    let installed = |p: &PathBuf| {
+        let options = fs::read_to_string(p.join("include/config/auto.conf")).unwrap_or_default();
+        options.contains("CONFIG_LIVEPATCH=y") && options.contains("CONFIG_X86_64=y")
+    };
+    let mut trees: Vec<PathBuf> = trees.filter(installed).collect();
+    trees.sort();
+    if trees.is_empty() || !can_build() {
+        eprintln!("skipped: no kernel headers in /usr/src");
+        return;
+    }
+    let lab = Lab::new();
+    for (i, tree) in trees.iter().enumerate() {
+        // objtool makes the tables for the unwinder, so the tree compiles the objects.
+        for (side, more) in [("orig", 1), ("patched", 2)] {
+            let source = format!("int alpha(int x);\nint alpha(int x) {{ return x + {more}; }}\n");
+            lab.write(&format!("{i}/{side}/alpha.c"), &source);
+            lab.write(
+                &format!("{i}/{side}/Kbuild"),
+                "obj-m := alpha.o\nccflags-y := -ffunction-sections\n",
+            );
+            let folder = lab.path(&format!("{i}/{side}"));
+            succeed(
+                Command::new("make")
+                    .arg("-C")
+                    .arg(tree)
+                    .arg(format!("M={}", folder.display()))
+                    .arg("alpha.o")
+                    .env_remove("MAKEFLAGS"),
+            );
+        }
+        let symbols = succeed(
+            Command::new("readelf")
+                .args(["-s", "--wide"])
+                .arg(lab.path(&format!("{i}/orig/alpha.o"))),
+        );
+        fs::write(lab.path("alpha.symtab"), symbols.stdout).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.current_dir(lab.folder.path()).args(["module", "--kernel"]).arg(tree);
+        command.args(["--symtab=alpha.symtab", "--struct=ORC_STRUCT_SIZE=6", "-o=real.ko"]);
+        command.args(["orig", "patched"].map(|side| format!("{i}/{side}/alpha.o")));
+        let output = command.output().unwrap();
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{}: {said}", tree.display());
+        assert!(said.contains("1 function(s) replaced"), "{said}");
+        eprintln!("built a module with {}", tree.display());
+    }
+}
