@@ -39,6 +39,8 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
         ".debug_line_str",
         ".debug_str_offsets",
         ".debug_addr",
+        // Units begin with a reference to it.
+        ".debug_line",
     ];
     let contents = names.map(|name| relocated(elf, arch, name));
     let load = |id: gimli::SectionId| -> std::result::Result<Slice<'_>, gimli::Error> {
