@@ -194,6 +194,7 @@ fn the_drop_in_refuses_what_nothing_explains() {
             sizes: klp_diff::kernel::tables::StructSizes::new(Vec::new(), false),
             drop_in: true,
             klp_arch: false,
+            among: Default::default(),
         };
         let error = klp_diff::run(&job, &mut klp_diff::report::Report::default()).unwrap_err();
         assert_eq!(error.code(), code, "{case}: {error}");
