@@ -260,7 +260,10 @@ fn pair_group(
         match (a.as_slice(), b.as_slice()) {
             (&[a], &[b]) => twin_of_orig[a] = Some(b),
             // Nothing local to mistake: any pairing will do.
-            (a, b) if a.iter().all(|&i| orig[i].features.is_empty()) => {
+            (a, b)
+                if a.iter().all(|&i| orig[i].features.is_empty())
+                    && b.iter().all(|&i| patched[i].features.is_empty()) =>
+            {
                 a.iter().zip(b).for_each(|(&a, &b)| twin_of_orig[a] = Some(b));
             }
             (a, b) if a.len() == b.len() => alike.push((a.to_vec(), b.to_vec())),

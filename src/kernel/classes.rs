@@ -129,16 +129,16 @@ impl Traits {
     /// What the name alone tells.
     fn of_name(name: &str) -> Traits {
         let mut traits = Traits::default();
-        let tests: [(u8, &dyn Fn(&str) -> bool); 6] = [
-            (Self::KEEPS, &keeps_section_symbol),
-            (Self::UNNAMED, &names::is_clang_unnamed),
-            (Self::SPECIAL, &names::is_special_static_section),
-            (Self::ONCE, &names::is_once_section),
-            (Self::CONSTANTS, &holds_constants),
-            (Self::LISTED, &|n| !is_ordinary(n)),
+        let answers = [
+            (Self::KEEPS, keeps_section_symbol(name)),
+            (Self::UNNAMED, names::is_clang_unnamed(name)),
+            (Self::SPECIAL, names::is_special_static_section(name)),
+            (Self::ONCE, names::is_once_section(name)),
+            (Self::CONSTANTS, holds_constants(name)),
+            (Self::LISTED, !is_ordinary(name)),
         ];
-        for (bit, test) in tests {
-            if test(name) {
+        for (bit, holds) in answers {
+            if holds {
                 traits.add(bit);
             }
         }

@@ -68,6 +68,9 @@ pub struct Layout<'o, 'd, S> {
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
 
+/// Where an entity begins: its section, the offset, and the symbol that names it.
+type Cut<S> = (SectionId<S>, u32, SymbolId<S>);
+
 impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// Analyses `object`. Fails on layouts that contradict the conventions of the machine.
     pub fn new(object: &'o Object<'d, S>) -> Result<Self> {
@@ -243,8 +246,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             }
         }
         let tasks = shared.par_chunks(64);
-        let found: Vec<Vec<(SectionId<S>, u32, SymbolId<S>)>> =
-            tasks.map(|sections| self.cuts_of(sections)).collect();
+        let found: Vec<Vec<Cut<S>>> = tasks.map(|sections| self.cuts_of(sections)).collect();
         let total: usize = found.iter().map(Vec::len).sum();
         self.cuts.reserve_exact(total);
         self.cut_sections.reserve(shared.len());
@@ -264,7 +266,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         matches!(self.class(section), Class::Text | Class::Data | Class::Strings)
     }
 
-    fn cuts_of(&self, sections: &[SectionId<S>]) -> Vec<(SectionId<S>, u32, SymbolId<S>)> {
+    fn cuts_of(&self, sections: &[SectionId<S>]) -> Vec<Cut<S>> {
         let mut cuts = Vec::new();
         let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
         for &section in sections {
