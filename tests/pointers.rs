@@ -170,6 +170,7 @@ fn pointers_lead_where_the_documentation_says() {
                 image: None,
                 strict: false,
                 pointers: Default::default(),
+                known: None,
             }),
             sizes: StructSizes::new([], true),
             drop_in: false,
