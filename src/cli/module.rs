@@ -304,7 +304,14 @@ impl<'a> Request<'a> {
             let result = crate::run(&job, &mut report);
             drop(bar);
             super::output::print(&report, false);
-            let output = result?;
+            let output = match (result, &added) {
+                // What a new file wants of the kernel says more than that nothing refers to it.
+                (Err(e), Some(object)) if e.code() == "unexplained-change" => {
+                    added::check(object, None, parent.table())?;
+                    return Err(e);
+                }
+                (result, _) => result?,
+            };
             if let Some(orig) = &orig {
                 orig.check_unchanged()?;
             }
