@@ -326,7 +326,7 @@ fn pair_up(
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
     let (mut twins, files) = correlate(orig, patched);
-    let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    let uncorrelated = correlate_statics(orig, patched, &files, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
