@@ -340,10 +340,13 @@ fn carried_constants(
     Ok(())
 }
 
-/// Users of constants, by section and entity: how many in the patch, the names of others.
+/// How many users in the patch something has, and the names of others.
+type InAndOut<'n> = (usize, Vec<&'n str>);
+
+/// Users of constants, by section and entity.
 #[derive(Default)]
 struct Users<'n> {
-    of: IndexMap<(SectionId<Patched>, usize), (usize, Vec<&'n str>), RandomState>,
+    of: IndexMap<(SectionId<Patched>, usize), InAndOut<'n>, RandomState>,
     sections: IndexSet<SectionId<Patched>, RandomState>,
 }
 
