@@ -317,6 +317,29 @@ fn changes_since_a_baseline_are_told() {
     assert_eq!(xml.matches("<testcase").count(), 7, "{xml}");
 }
 
+#[test]
+fn links_with_thinlto_get_their_verdicts() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().join("cases");
+    let made = Command::new("bash")
+        .args(["corpus/thinlto-cases.sh", "-o", text(&out)])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let said = match &made {
+        Ok(output) => [output.stdout.as_slice(), &output.stderr].concat(),
+        Err(_) => b"no cases: bash is needed".to_vec(),
+    };
+    let said = String::from_utf8_lossy(&said);
+    if said.contains("no cases: ") {
+        eprintln!("skipped: {said}");
+        return;
+    }
+    assert!(made.is_ok_and(|output| output.status.success()), "{said}");
+    let (status, said) = corpus(&["run", text(&out)]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains(" 0 differ, 0 errors, 0 skipped"), "{said}");
+}
+
 /// Results without what differs from run to run.
 fn timeless(path: &Path) -> Value {
     let mut results = load(path);

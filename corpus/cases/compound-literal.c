@@ -1,6 +1,7 @@
 //# what: a value in a compound literal, which is data without a name
-//# machines: x86_64
 //# changed: set_north
+//# changed[aarch64-gcc]: set_north set_south
+//# changed[powerpc64-gcc]: set_north set_south
 #include "kernel.h"
 
 struct point {

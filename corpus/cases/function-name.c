@@ -1,5 +1,4 @@
 //# what: two functions print their own names, which lie in same-named statics (__func__)
-//# machines: x86_64
 //# changed: enter_state
 #include "kernel.h"
 

@@ -1,6 +1,14 @@
 //# what: a local array of strings is data without a name in clang, and the strings are behind pointers
-//# machines: x86_64
 //# changed: colour_name
+//# changed[aarch64-gcc]: colour_name shape_name
+//# changed[powerpc64-gcc]: colour_name shape_name
+//# changed[powerpc64-clang]:
+//# changed[s390x]:
+//# changed[loongarch64]:
+//# exit[powerpc64-clang]: 2
+//# exit[s390x]: 2
+//# exit[loongarch64]: 2
+//# says: not selected for inclusion
 #include "kernel.h"
 
 const char *keep_name(const char *const *names, u32 which);

@@ -1,7 +1,8 @@
 //# what: thread-local data, which a kernel module cannot have, is refused when a changed function brings it
-//# machines: x86_64
-//# changed: next_ticket
 //# flags: -ftls-model=local-exec
+//# exit: 2
+//# says: thread-local data: ticket
+//# says[powerpc64-clang]: doesn't have patchable function entry
 #include "kernel.h"
 
 static __thread u32 ticket = 3;

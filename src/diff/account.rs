@@ -2,7 +2,7 @@
 //! ignored by a rule with a name. What differs and is none of these is refused by name.
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::check::finding;
 use super::compare::{Comparer, Open, Spans};
@@ -52,9 +52,12 @@ pub fn check(
     drop_in: bool,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
+    if !drop_in {
+        thread_locals(comparer, selection)?;
+    }
     let mut details = Vec::new();
     runtime_constants(comparer, selection, &mut details);
-    carried_constants(comparer, verdicts, selection, &mut details, warnings)?;
+    carried_constants(comparer, verdicts, selection, drop_in, &mut details, warnings)?;
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -128,9 +131,13 @@ fn runtime_constants(
     }
 }
 
+/// clang's constants for what local variables begin with (`..L__const.f.x`), and for literals
+/// (`..Lconstinit`). They are read in parts, or not at all where the code has the values.
+const PRIVATE_CONSTANTS: [&str; 2] = [".rodata..L__const.", ".rodata..Lconstinit"];
+
 /// Loaded read-only data or code that begins without a symbol that names it, and strings that
-/// are no literals. clang's private constants (`..L__const.f.x`) are not meant: they have one
-/// section each, and stay behind when nothing refers to them.
+/// are no literals. [`PRIVATE_CONSTANTS`] are not meant: they have one section each, and stay
+/// behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(id);
@@ -143,9 +150,36 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && object.section_flags(id) & abi::SHF_ALLOC != 0
         && object.section_size(id) > 0
         && !is_runtime_constant(name)
-        && !name.starts_with(".rodata..L__const.")
+        && !PRIVATE_CONSTANTS.iter().any(|p| name.starts_with(p))
         && layout.entity_count(id) > 0
         && layout.entity(id, 0).symbol.is_none()
+}
+
+/// Modules have no thread-local storage: the kernel would not load one with such a reference.
+fn thread_locals(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    if !object.symbols().any(|s| object.symbol_kind(s) == abi::STT_TLS) {
+        return Ok(());
+    }
+    for base in object.sections().filter(|&s| selection.sections[s]) {
+        if !matches!(layout.class(base), Class::Text | Class::Data) {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter().filter(|r| selection.has(base, r.offset)) {
+            let Effective::Reloc(_, meant) = refs.effective(&reloc)? else { continue };
+            if object.symbol_kind(meant.symbol) == abi::STT_TLS {
+                let (section, name) = (object.section_name(base), object.symbol_name(meant.symbol));
+                let text = format!("{section} of the patch uses thread-local data: {name}");
+                return Err(Error::refused("thread-local", text)
+                    .in_section(section)
+                    .at_symbol(name)
+                    .advise("no kernel module can have it; was this compiled for the kernel?"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first offset of each section that something refers to.
@@ -229,51 +263,59 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) -> R
 }
 
 /// A constant of the running kernel that changed is carried as a copy: only the code of the
-/// patch sees it. It must have a user there, and it is said who keeps the old one.
+/// patch sees it. It must have a user there, and it is said who keeps the old one. That a slot
+/// of the TOC names it is no use: all slots are carried, whether the patch reads them or not.
 fn carried_constants(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
+    drop_in: bool,
     details: &mut Vec<Finding>,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
-    // For each such section: the names of users inside and outside of the patch.
-    let mut users: IndexMap<SectionId<Patched>, (usize, Vec<&str>), RandomState> = verdicts
-        .differing()
-        .filter(|&(id, verdict)| {
-            layout.class(id) == Class::Data
-                && selection.sections[id]
-                && !verdict.has(Verdict::NEW)
-                && layout.owner(id).is_some_and(|o| comparer.twins.orig_symbol(o).is_some())
-        })
-        .map(|(id, _)| (id, (0, Vec::new())))
-        .collect();
+    let mut users = changed_constants(comparer, verdicts, selection, drop_in);
     if users.is_empty() {
         return Ok(());
     }
+    let toc = object.sections().find(|&s| object.section_name(s) == ".toc");
+    let slots = toc.map(|toc| Refs::new(layout, toc));
     for base in object.sections() {
         let class = layout.class(base);
-        if !matches!(class, Class::Text | Class::Data) || object.section_name(base) == ".toc" {
+        if !matches!(class, Class::Text | Class::Data) || toc == Some(base) {
             continue;
         }
         let refs = Refs::new(layout, base);
         for reloc in object.relocs(base).iter() {
-            let Effective::Reloc(_, meant) = refs.effective(&reloc)? else { continue };
-            let target = object.section_of(meant.symbol).filter(|&t| t != base);
-            let Some((inside, outside)) = target.and_then(|t| users.get_mut(&t)) else { continue };
-            if selection.sections[base] {
-                *inside += 1;
+            let Effective::Reloc(holder, meant) = refs.effective(&reloc)? else { continue };
+            let Some(target) = object.section_of(meant.symbol) else { continue };
+            if !users.sections.contains(&target) {
+                continue;
+            }
+            let refs = slots.as_ref().filter(|_| toc == Some(holder)).unwrap_or(&refs);
+            let index = match object.symbol_kind(meant.symbol) == abi::STT_SECTION
+                || layout.is_label(meant.symbol)
+            {
+                true => refs.place(&meant)?.and_then(|(s, at)| layout.entity_at(s, at)),
+                // However far the address is from its symbol, as in `table[i - 8]`.
+                false => layout.entity_at(target, object.symbol_value(meant.symbol)),
+            };
+            let from = layout.entity_at(base, reloc.offset);
+            if target == base && index == from {
+                continue;
+            }
+            let Some(found) = index.and_then(|i| users.of.get_mut(&(target, i))) else { continue };
+            if selection.has(base, reloc.offset) {
+                found.0 += 1;
             } else {
-                let entity = layout.entity_at(base, reloc.offset);
-                let symbol = entity.and_then(|i| layout.entity(base, i).symbol);
-                outside.push(symbol.map_or(object.section_name(base), |s| comparer.output_name(s)));
+                let symbol = from.and_then(|i| layout.entity(base, i).symbol);
+                found.1.push(symbol.map_or(object.section_name(base), |s| comparer.output_name(s)));
             }
         }
     }
-    for (id, (inside, mut outside)) in users {
-        let name = layout.owner(id).map_or("", |o| comparer.output_name(o));
+    for ((id, index), (inside, mut outside)) in users.of {
+        let name = layout.entity(id, index).symbol.map_or("", |o| comparer.output_name(o));
         if inside == 0 {
             let section = object.section_name(id);
             let text = format!(
@@ -296,6 +338,55 @@ fn carried_constants(
         }
     }
     Ok(())
+}
+
+/// How many users in the patch something has, and the names of others.
+type InAndOut<'n> = (usize, Vec<&'n str>);
+
+/// Users of constants, by section and entity.
+#[derive(Default)]
+struct Users<'n> {
+    of: IndexMap<(SectionId<Patched>, usize), InAndOut<'n>, RandomState>,
+    sections: IndexSet<SectionId<Patched>, RandomState>,
+}
+
+impl Users<'_> {
+    fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+}
+
+/// Named data that the patch carries although the running kernel has it, in another form.
+/// The drop-in carries shared sections as a whole: see [`named_like_literals`].
+fn changed_constants<'n>(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    drop_in: bool,
+) -> Users<'n> {
+    let layout = comparer.patched.layout;
+    let mut users = Users::default();
+    for (id, _) in verdicts.differing() {
+        if layout.class(id) != Class::Data
+            || !selection.sections[id]
+            || drop_in && layout.owner(id).is_none()
+        {
+            continue;
+        }
+        for index in 0..layout.entity_count(id) {
+            let entity = layout.entity(id, index);
+            let verdict = verdicts.entity(id, index);
+            if !verdict.is_same()
+                && !verdict.has(Verdict::NEW)
+                && selection.has(id, entity.start)
+                && entity.symbol.is_some_and(|s| comparer.twins.orig_symbol(s).is_some())
+            {
+                users.of.insert((id, index), Default::default());
+                users.sections.insert(id);
+            }
+        }
+    }
+    users
 }
 
 /// A variable in a section that is always carried, because it is named like one of literals:

@@ -148,7 +148,9 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         }
         if kind == abi::STT_OBJECT {
             let name = object.symbol_name(id);
-            if self.class(section) == Class::Strings && names::is_string_name(name) {
+            // Also `.L__func__.f`, where the machine's clang keeps such names.
+            let private = names::is_string_name(name) || local && name.starts_with(".L");
+            if private && self.class(section) == Class::Strings {
                 roles |= LABEL;
             }
             if local && roles & SPECIAL == 0 && name.contains('.') && !name.starts_with(".L") {
