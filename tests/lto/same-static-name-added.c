@@ -1,7 +1,6 @@
 //# what: as same-static-name, and the first of the files is new
 //# changed: entry4
 //# new: entry1 helper
-//# new-in-folders:
 //@ d1/core.c patched
 void out(const char *, int);
 static int count;
