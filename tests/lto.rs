@@ -10,7 +10,6 @@
 //! * `what`: why the case exists;
 //! * `build`: `thin` (the default), `plain` (no LTO), or `gcc` (ltrans objects);
 //! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
-//! * `new-in-folders`: the same where folders are compared, which take new objects whole;
 //! * `says`: part of what a refusal says;
 //! * `flags`: for the compiler; `link`: for lld;
 //! * `order`: `reversed` when the patched build links its files the other way round;
@@ -218,9 +217,7 @@ fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(),
             stdout.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
         let found: BTreeSet<&str> =
             found.iter().map(|name| name.split(".llvm.").next().unwrap_or(name)).collect();
-        let in_folders = format!("{key}-in-folders");
-        let special = orig.is_dir() && case.header.contains_key(&in_folders);
-        let wanted = case.named(if special { &in_folders } else { key }, compiler);
+        let wanted = case.named(key, compiler);
         if found != wanted {
             return Err(format!("{place}: {key}: {found:?}, wanted {wanted:?}{said}").into());
         }

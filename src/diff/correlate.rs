@@ -27,8 +27,15 @@ use crate::kernel::names;
 /// One entry of the sorted lists that are merged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<I> {
-    hash: u64,
+    /// 64 bits, in halves: so a key takes 12 bytes.
+    hash: [u32; 2],
     id: I,
+}
+
+impl<I> Key<I> {
+    fn new(hash: u64, id: I) -> Self {
+        Key { hash: [(hash >> 32) as u32, hash as u32], id }
+    }
 }
 
 /// Pairs everything that can be paired by name and evidence. Also returns which file of the one
@@ -191,10 +198,13 @@ fn symbol_keys<S: Side>(
         }
         state.write_u8(kind);
         names::hash_normal(name, &mut state);
-        Some(Key { hash: state.finish(), id })
+        Some(Key::new(state.finish(), id))
     };
+    // In place, with the null symbol for what takes no part.
+    let none = Key::new(0, SymbolId::new(0));
     let symbols = (1..object.symbol_count()).into_par_iter().with_min_len(1024);
-    let mut keys: Vec<_> = symbols.filter_map(|i| key(SymbolId::new(i))).collect();
+    let mut keys: Vec<_> = symbols.map(|i| key(SymbolId::new(i)).unwrap_or(none)).collect();
+    keys.retain(|key| key.id.index() != 0);
     keys.par_sort_unstable();
     keys
 }
@@ -218,7 +228,7 @@ fn merge<O: Copy, P: Copy>(
     }
 }
 
-fn run<I>(keys: &[Key<I>], hash: u64) -> usize {
+fn run<I>(keys: &[Key<I>], hash: [u32; 2]) -> usize {
     keys.iter().take_while(|k| k.hash == hash).count()
 }
 
@@ -341,9 +351,9 @@ fn round(
     if contest.0.is_empty() || contest.1.is_empty() {
         return;
     }
-    let key = |&id: &SymbolId<Orig>| Some(Key { hash: evidence.0(id)?, id });
+    let key = |&id: &SymbolId<Orig>| Some(Key::new(evidence.0(id)?, id));
     let mut a: Vec<_> = contest.0.iter().filter_map(key).collect();
-    let key = |&id: &SymbolId<Patched>| Some(Key { hash: evidence.1(id)?, id });
+    let key = |&id: &SymbolId<Patched>| Some(Key::new(evidence.1(id)?, id));
     let mut b: Vec<_> = contest.1.iter().filter_map(key).collect();
     a.sort_unstable();
     b.sort_unstable();
@@ -466,7 +476,7 @@ fn section_keys<S: Side>(
         }
         let mut state = hasher.build_hasher();
         names::hash_normal(name, &mut state);
-        keys.push(Key { hash: state.finish(), id });
+        keys.push(Key::new(state.finish(), id));
     }
     keys.par_sort_unstable();
     keys

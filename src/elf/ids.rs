@@ -148,49 +148,145 @@ impl<I: Id, T> std::ops::IndexMut<I> for IdVec<I, T> {
     }
 }
 
-/// Compressed rows: for each key a slice of values, in one allocation.
-///
-/// Two passes of a counting sort build it, so the cost is linear and the
-/// values of one key keep the order in which they were given.
+/// Which of many keys have something, and how many of those come before each: 2 bits of
+/// memory for each key.
 #[derive(Clone, Debug)]
-pub struct Csr<I, T> {
-    starts: Vec<u32>,
-    items: Vec<T>,
+struct Present<I> {
+    /// For 64 keys each: a bit for each key, and how many keys before them are present.
+    words: Vec<(u64, u32)>,
+    count: usize,
     id: PhantomData<I>,
 }
 
-impl<I: Id, T: Copy> Csr<I, T> {
-    /// Groups `pairs` by key; keys are below `keys`. The iterator runs twice.
+impl<I: Id> Present<I> {
+    fn new(keys: usize, present: impl Iterator<Item = I>) -> Self {
+        let mut words = vec![(0u64, 0u32); keys.div_ceil(64)];
+        for key in present {
+            words[key.index() / 64].0 |= 1 << (key.index() % 64);
+        }
+        let mut count = 0;
+        for (bits, before) in &mut words {
+            *before = count;
+            count += bits.count_ones();
+        }
+        Present { words, count: count as usize, id: PhantomData }
+    }
+
+    /// The place of `key` among the keys that are present.
+    #[inline]
+    fn place(&self, key: I) -> Option<usize> {
+        let (bits, before) = self.words[key.index() / 64];
+        let below = (1u64 << (key.index() % 64)) - 1;
+        (bits & (below + 1) != 0).then(|| before as usize + (bits & below).count_ones() as usize)
+    }
+}
+
+/// A table in which few rows have a value.
+#[derive(Clone, Debug)]
+pub struct Sparse<I, T> {
+    present: Present<I>,
+    items: Vec<T>,
+}
+
+impl<I: Id, T: Copy> Sparse<I, T> {
+    /// The last value given for each key; keys are below `keys`. The iterator runs twice.
     pub fn build<It>(keys: usize, pairs: impl Fn() -> It) -> Self
     where
         It: Iterator<Item = (I, T)>,
     {
-        let mut starts = vec![0u32; keys + 1];
+        let present = Present::new(keys, pairs().map(|(key, _)| key));
+        let mut items = Vec::new();
+        for (key, value) in pairs() {
+            if items.is_empty() {
+                items = vec![value; present.count];
+            }
+            if let Some(place) = present.place(key) {
+                items[place] = value;
+            }
+        }
+        Sparse { present, items }
+    }
+
+    /// The value of `key`.
+    #[inline]
+    pub fn get(&self, key: I) -> Option<T> {
+        self.present.place(key).map(|place| self.items[place])
+    }
+}
+
+/// Compressed rows: for each key a slice of values, in one allocation.
+///
+/// Three passes of a counting sort build it, so the cost is linear and the
+/// values of one key keep the order in which they were given. Keys without values
+/// take 2 bits.
+#[derive(Clone, Debug)]
+pub struct Csr<I, T> {
+    present: Present<I>,
+    starts: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<I: Id, T: Copy> Csr<I, T> {
+    /// Groups `pairs` by key; keys are below `keys`. The iterator runs three times.
+    pub fn build<It>(keys: usize, pairs: impl Fn() -> It) -> Self
+    where
+        It: Iterator<Item = (I, T)>,
+    {
+        let present = Present::new(keys, pairs().map(|(key, _)| key));
+        // One row further on than in the end: what is filled in moves each start to its end.
+        let mut starts = vec![0u32; present.count + 2];
         let mut first = None;
+        let mut total = 0;
         for (key, value) in pairs() {
-            starts[key.index() + 1] += 1;
-            first.get_or_insert(value);
+            if let Some(place) = present.place(key) {
+                starts[place + 2] += 1;
+                total += 1;
+                first.get_or_insert(value);
+            }
         }
-        for i in 0..keys {
-            starts[i + 1] += starts[i];
+        for i in 2..starts.len() {
+            starts[i] += starts[i - 1];
         }
-        let mut items = match first {
-            Some(value) => vec![value; starts[keys] as usize],
-            None => Vec::new(),
-        };
-        let mut next = starts.clone();
+        let mut items = first.map_or(Vec::new(), |value| vec![value; total]);
         for (key, value) in pairs() {
-            let slot = &mut next[key.index()];
-            items[*slot as usize] = value;
-            *slot += 1;
+            if let Some(place) = present.place(key) {
+                let slot = &mut starts[place + 1];
+                items[*slot as usize] = value;
+                *slot += 1;
+            }
         }
-        Csr { starts, items, id: PhantomData }
+        Csr { present, starts, items }
     }
 
     /// The values of `key`, in insertion order.
     #[inline]
     pub fn get(&self, key: I) -> &[T] {
-        let i = key.index();
-        &self.items[self.starts[i] as usize..self.starts[i + 1] as usize]
+        match self.present.place(key) {
+            Some(i) => &self.items[self.starts[i] as usize..self.starts[i + 1] as usize],
+            None => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Section = SectionId<Orig>;
+
+    #[test]
+    fn rows_of_few_keys_keep_their_order() {
+        let pairs = [(130, 'a'), (0, 'b'), (130, 'c'), (63, 'd'), (64, 'e'), (0, 'f')];
+        let pairs = || pairs.iter().map(|&(key, value)| (Section::new(key), value));
+        let (rows, last) = (Csr::build(131, pairs), Sparse::build(131, pairs));
+        let of = |key| rows.get(Section::new(key)).iter().collect::<String>();
+        assert_eq!(
+            [0, 1, 62, 63, 64, 65, 129, 130].map(of),
+            ["bf", "", "", "d", "e", "", "", "ac"]
+        );
+        let of = |key| last.get(Section::new(key));
+        assert_eq!([0, 1, 63, 130].map(of), [Some('f'), None, Some('d'), Some('c')]);
+        let none: Csr<Section, u8> = Csr::build(70, std::iter::empty);
+        assert_eq!(none.get(Section::new(69)), [0u8; 0]);
     }
 }

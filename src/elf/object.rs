@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 pub use super::header::Header;
 use super::header::{bad, cstr, holds, read_header, read_shndx, string_table};
-use super::ids::{Csr, Id, IdVec, SectionId, Side, SymbolId};
+use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
 
@@ -97,10 +97,9 @@ pub struct Object<'d, S> {
     symbol_names: &'d str,
     symtab: SectionId<S>,
     shstrndx: usize,
-    /// The relocation section of each section; the null section for none.
-    rela_of: IdVec<SectionId<S>, SectionId<S>>,
-    /// The section symbol of each section; the null symbol for none.
-    section_symbol: IdVec<SectionId<S>, SymbolId<S>>,
+    /// The relocation sections that do not follow what they apply to, by that.
+    rela_of: IndexMap<SectionId<S>, SectionId<S>, foldhash::fast::RandomState>,
+    section_symbol: Sparse<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
     /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
     livepatch: Vec<(SectionId<S>, SectionId<S>)>,
@@ -118,7 +117,6 @@ impl<'d, S: Side> Object<'d, S> {
 
     fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
         let (endian, header, shdrs, shstrndx) = read_header(data)?;
-        let null = SectionId::<S>::new(0);
 
         let names_header = shdrs.get(shstrndx).filter(|_| shstrndx != 0).ok_or_else(|| {
             bad("e_shstrndx does not name a section: the file has no section names")
@@ -167,8 +165,8 @@ impl<'d, S: Side> Object<'d, S> {
             symbol_names,
             symtab: SectionId::new(symtab),
             shstrndx,
-            rela_of: IdVec::filled(null, shdrs.len()),
-            section_symbol: IdVec::filled(SymbolId::new(0), shdrs.len()),
+            rela_of: IndexMap::default(),
+            section_symbol: Sparse::build(0, std::iter::empty),
             members: Csr::build(0, std::iter::empty),
             livepatch: Vec::new(),
             unsorted: IndexMap::default(),
@@ -197,10 +195,15 @@ impl<'d, S: Side> Object<'d, S> {
                     "a symbol is in section {section}, which does not exist"
                 ))));
             }
-            if section != 0 && raw.st_type().0 == abi::STT_SECTION {
-                self.section_symbol[SectionId::new(section)] = id;
-            }
         }
+        // The last symbol counts.
+        let section_symbol = Sparse::build(self.shdrs.len(), || {
+            self.symbols().filter_map(|id| {
+                let unnamed = self.syms[id.index()].st_type().0 == abi::STT_SECTION;
+                let section = if unnamed { self.raw_section(id) } else { 0 };
+                (section != 0).then(|| (SectionId::new(section), id))
+            })
+        });
         let members = Csr::build(self.shdrs.len(), || {
             self.symbols().filter_map(|id| {
                 let section = self.raw_section(id);
@@ -209,6 +212,7 @@ impl<'d, S: Side> Object<'d, S> {
             })
         });
         self.members = members;
+        self.section_symbol = section_symbol;
         Ok(())
     }
 
@@ -257,11 +261,13 @@ impl<'d, S: Side> Object<'d, S> {
                 self.livepatch.push((base, id));
                 continue;
             }
-            if self.rela_of[base].index() != 0 {
+            if self.next_table(base) == Some(id) {
+                continue;
+            }
+            if self.next_table(base).is_some() || self.rela_of.insert(base, id).is_some() {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
-            self.rela_of[base] = id;
         }
         self.livepatch.sort_unstable();
         let this = &*self;
@@ -519,7 +525,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// The STT_SECTION symbol of a section.
     #[inline]
     pub fn section_symbol(&self, id: SectionId<S>) -> Option<SymbolId<S>> {
-        Some(self.section_symbol[id]).filter(|s| s.index() != 0)
+        self.section_symbol.get(id)
     }
 
     /// Symbols defined in a section, section symbols excluded, in symbol table order.
@@ -531,7 +537,23 @@ impl<'d, S: Side> Object<'d, S> {
     /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
     #[inline]
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
-        Some(self.rela_of[id]).filter(|s| s.index() != 0)
+        let elsewhere = || match self.rela_of.is_empty() {
+            true => None,
+            false => self.rela_of.get(&id).copied(),
+        };
+        self.next_table(id).or_else(elsewhere)
+    }
+
+    /// The section behind `id`, when it is its ordinary relocation table: so all compilers and
+    /// linkers order them.
+    #[inline]
+    fn next_table(&self, id: SectionId<S>) -> Option<SectionId<S>> {
+        let next = self.shdrs.get(id.index() + 1)?;
+        let e = self.endian;
+        (next.sh_type.get(e).0 == abi::SHT_RELA
+            && next.sh_info.get(e) as usize == id.index()
+            && next.sh_flags.get(e).0 & abi::SHF_RELA_LIVEPATCH == 0)
+            .then(|| SectionId::new(id.index() + 1))
     }
 
     /// The section a SHT_RELA section applies to.
@@ -557,7 +579,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// excluded; empty when there are none.
     #[inline]
     pub fn relocs(&self, id: SectionId<S>) -> Relocs<'_, S> {
-        self.table_relocs(self.rela_of[id])
+        self.table_relocs(self.rela_section(id).unwrap_or(SectionId::new(0)))
     }
 
     /// The relocations of one SHT_RELA section; empty for the null section.

@@ -16,7 +16,7 @@ use super::{children, pieces, tables};
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
 use crate::elf::abi;
-use crate::elf::ids::{Id, IdVec, SectionId, Side, SymbolId};
+use crate::elf::ids::{Csr, Id, IdVec, SectionId, Side, Sparse, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ pub struct Layout<'o, 'd, S> {
     /// Its machine.
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Packed>,
-    owner: IdVec<SectionId<S>, SymbolId<S>>,
+    owner: Sparse<SectionId<S>, SymbolId<S>>,
     /// What else is known of a section.
     pub(super) traits: IdVec<SectionId<S>, Traits>,
     pub(super) roles: IdVec<SymbolId<S>, Roles>,
@@ -51,9 +51,7 @@ pub struct Layout<'o, 'd, S> {
     /// (parent, child), sorted.
     children: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// Cut points of the sections that no symbol owns: starts and symbols of the entities.
-    cuts: Vec<(u32, SymbolId<S>)>,
-    /// Where in `cuts` those of a section are.
-    cut_sections: IndexMap<SectionId<S>, (u32, u32), foldhash::fast::RandomState>,
+    cuts: Csr<SectionId<S>, (u32, SymbolId<S>)>,
     /// Sections with entries in `__patchable_function_entries`, sorted.
     pub(super) patchable: Vec<SectionId<S>>,
     /// Places that `__mcount_loc` lists, sorted.
@@ -113,14 +111,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             object,
             arch,
             class,
-            owner: IdVec::filled(SymbolId::new(0), sections),
+            owner: Sparse::build(0, std::iter::empty),
             traits,
             roles: IdVec::filled(Roles::default(), 0),
             prefixes: Vec::new(),
             parents: Vec::new(),
             children: Vec::new(),
-            cuts: Vec::new(),
-            cut_sections: IndexMap::default(),
+            cuts: Csr::build(0, std::iter::empty),
             patchable: Vec::new(),
             mcount: Vec::new(),
             covers: IndexMap::default(),
@@ -167,22 +164,23 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                     names::owns_section(kind, name, object.section_name(section))
                 })
         });
+        let mut owner = IdVec::filled(SymbolId::new(0), object.section_count());
         for (id, _) in owns.iter().filter(|(_, owns)| **owns) {
             let Some(section) = object.section_of(id) else { continue };
-            let rival = self.owner[section];
+            let rival = owner[section];
             if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
                 contested.push(section);
             }
-            self.owner[section] = id;
+            owner[section] = id;
         }
         // `ld -r` merges sections of one name: what several own, nobody owns.
         for section in contested {
-            self.owner[section] = SymbolId::new(0);
+            owner[section] = SymbolId::new(0);
         }
-        for (section, &owner) in self.owner.iter() {
-            if owner.index() != 0 {
-                self.check_owner(owner, section)?;
-            }
+        let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
+        self.owner = Sparse::build(owner.len(), owners);
+        for (section, owner) in owners() {
+            self.check_owner(owner, section)?;
         }
         Ok(())
     }
@@ -241,22 +239,14 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 )
                 .in_section(object.section_name(section)));
             }
-            if self.owner[section].index() == 0 {
+            if self.owner(section).is_none() {
                 shared.push(section);
             }
         }
         let tasks = shared.par_chunks(64);
         let found: Vec<Vec<Cut<S>>> = tasks.map(|sections| self.cuts_of(sections)).collect();
-        let total: usize = found.iter().map(Vec::len).sum();
-        self.cuts.reserve_exact(total);
-        self.cut_sections.reserve(shared.len());
-        for cuts in found {
-            for cuts in cuts.chunk_by(|a, b| a.0 == b.0) {
-                let range = (self.cuts.len() as u32, (self.cuts.len() + cuts.len()) as u32);
-                self.cut_sections.insert(cuts[0].0, range);
-                self.cuts.extend(cuts.iter().map(|&(_, at, symbol)| (at, symbol)));
-            }
-        }
+        let found = || found.iter().flatten().map(|&(section, at, symbol)| (section, (at, symbol)));
+        self.cuts = Csr::build(object.section_count(), found);
         Ok(())
     }
 
@@ -292,9 +282,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// The cut points of a section that no symbol owns.
     #[inline]
     fn cuts(&self, section: SectionId<S>) -> &[(u32, SymbolId<S>)] {
-        self.cut_sections
-            .get(&section)
-            .map_or(&[], |&(from, to)| &self.cuts[from as usize..to as usize])
+        self.cuts.get(section)
     }
 
     /// Start (prefix included) and end of the entity that `id` would open.
@@ -346,13 +334,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// The symbol for which a section exists (spec section 6.1).
     #[inline]
     pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
-        Some(self.owner[section]).filter(|s| s.index() != 0)
+        self.owner.get(section)
     }
 
     /// Whether `id` owns the section it is in.
     #[inline]
     pub fn is_bundled(&self, id: SymbolId<S>) -> bool {
-        self.object.section_of(id).is_some_and(|s| self.owner[s] == id)
+        self.object.section_of(id).is_some_and(|s| self.owner.get(s) == Some(id))
     }
 
     /// The function that `child` was split from.

@@ -4,8 +4,8 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
-use foldhash::fast::{FixedState, RandomState};
-use indexmap::IndexMap;
+use foldhash::fast::FixedState;
+use rayon::prelude::*;
 
 use crate::elf::abi::{STB_LOCAL, STT_FUNC, STT_OBJECT};
 use crate::error::{Error, Result};
@@ -22,9 +22,9 @@ pub struct Parent<'t> {
     table: ParentTable<'t>,
     symvers: Symvers<'t>,
     neighbours: &'t [Neighbour<'t>],
-    /// Places in the table of functions and variables, by the hash of their normal names;
-    /// made when first asked for.
-    normal: OnceLock<IndexMap<u64, Vec<u32>, RandomState>>,
+    /// Functions and variables as (hash of the normal name in halves, place in the table),
+    /// sorted; made when first asked for.
+    normal: OnceLock<Vec<([u32; 2], u32)>>,
 }
 
 /// Where a name lives at run time.
@@ -213,21 +213,22 @@ impl<'t> Parent<'t> {
         let hash = |name: &str| {
             let mut state = FixedState::default().build_hasher();
             names::hash_normal(name, &mut state);
-            state.finish()
+            let hash = state.finish();
+            [(hash >> 32) as u32, hash as u32]
         };
         let entries = self.table.entries();
         let by_name = self.normal.get_or_init(|| {
-            let mut by_name: IndexMap<u64, Vec<u32>, RandomState> = IndexMap::default();
-            for (index, entry) in (0u32..).zip(entries) {
-                if matches!(entry.kind, STT_FUNC | STT_OBJECT) {
-                    by_name.entry(hash(entry.name)).or_default().push(index);
-                }
-            }
+            let named = |(_, e): &(u32, &Entry<'_>)| matches!(e.kind, STT_FUNC | STT_OBJECT);
+            let mut by_name: Vec<([u32; 2], u32)> =
+                (0u32..).zip(entries).filter(named).map(|(i, e)| (hash(e.name), i)).collect();
+            by_name.par_sort_unstable();
             by_name
         });
-        let found = by_name.get(&hash(name)).map_or(&[][..], Vec::as_slice);
-        let same = |&&i: &&u32| entries.get(i as usize).is_some_and(|e| names::same(e.name, name));
-        found.iter().filter(same).copied().collect()
+        let wanted = hash(name);
+        let found = by_name[by_name.partition_point(|row| row.0 < wanted)..].iter();
+        let found = found.take_while(|row| row.0 == wanted).map(|row| row.1);
+        let same = |&i: &u32| entries.get(i as usize).is_some_and(|e| names::same(e.name, name));
+        found.filter(same).collect()
     }
 
     /// How many defined symbols of any binding are called `name`, and how many of them lie
@@ -242,10 +243,8 @@ impl<'t> Parent<'t> {
     /// Fails when it is unknown how this kernel compares such a name.
     pub fn found(&self, index: u32, global: bool) -> Result<Found<'_>> {
         let Entry { name, addr, size, bind, .. } = self.table.entries()[index as usize];
-        let sympos = match bind {
-            STB_LOCAL => u64::from(self.table.local_position(index, self.order())),
-            _ => 0,
-        };
+        let (locals, rank) = self.table.positions(index, self.order());
+        let sympos = if bind == STB_LOCAL { u64::from(locals) } else { 0 };
         let mut found = Found {
             name,
             object: None,
@@ -254,7 +253,7 @@ impl<'t> Parent<'t> {
             sympos,
             global,
             exported: global && self.symvers.contains(name),
-            rank: Some(self.table.rank(index, self.order())),
+            rank: Some(rank),
             index: Some(index),
         };
         let matching = self.table.matching();

@@ -337,39 +337,39 @@ impl<'t> ParentTable<'t> {
     /// How many LOCAL symbols, demoted ones included, have the name of symbol `index` and
     /// come no later than it.
     pub fn local_position(&self, index: u32, order: Order) -> u32 {
-        let entry = self.entries[index as usize];
-        match order {
-            Order::Address => {
-                let group = self.group(entry.name);
-                let upto = self.by_addr[group.clone()]
-                    .partition_point(|&i| self.entries[i as usize].addr <= entry.addr);
-                match upto {
-                    0 => 0,
-                    n => self.locals[group.start + n - 1],
-                }
-            }
-            Order::Table => {
-                let upto =
-                    |class| self.of_class(entry.name, class).partition_point(|&i| i <= index);
-                (upto(Class::Local) + upto(Class::Demoted)) as u32
-            }
-        }
+        self.positions(index, order).0
     }
 
     /// The place of symbol `index` among all symbols of its name, whatever their binding.
     pub fn rank(&self, index: u32, order: Order) -> Rank {
-        let entry = self.entries[index as usize];
+        self.positions(index, order).1
+    }
+
+    /// [`ParentTable::local_position`] and [`ParentTable::rank`], for the price of one.
+    pub fn positions(&self, index: u32, order: Order) -> (u32, Rank) {
+        let entry = &self.entries[index as usize];
         let group = self.group(entry.name);
         let total = group.len() as u32;
-        let position = match order {
-            Order::Address => self.by_addr[group]
-                .partition_point(|&i| (self.entries[i as usize].addr, i) <= (entry.addr, index)),
-            Order::Table => [Class::Local, Class::Demoted, Class::Global]
-                .map(|class| self.of_class(entry.name, class).partition_point(|&i| i <= index))
-                .iter()
-                .sum(),
+        if total == 1 {
+            return (u32::from(entry.bind == STB_LOCAL), Rank { position: 1, total });
+        }
+        let (locals, position) = match order {
+            Order::Address => {
+                let rows = &self.by_addr[group.clone()];
+                let addr = |i: u32| self.entries[i as usize].addr;
+                let upto = rows.partition_point(|&i| addr(i) <= entry.addr);
+                let locals = upto.checked_sub(1).map_or(0, |last| self.locals[group.start + last]);
+                let position = rows.partition_point(|&i| (addr(i), i) <= (entry.addr, index));
+                (locals, position as u32)
+            }
+            Order::Table => {
+                let rows = &self.by_name[group];
+                let [local, demoted, global] = [Class::Local, Class::Demoted, Class::Global]
+                    .map(|c| self.in_group(rows, c).partition_point(|&i| i <= index) as u32);
+                (local + demoted, local + demoted + global)
+            }
         };
-        Rank { position: position as u32, total }
+        (locals, Rank { position, total })
     }
 
     /// How many symbols called `name` there are, and how many of them lie at or below `addr`.

@@ -115,7 +115,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         &self,
         resolver: &Resolver<'_, '_, '_, '_>,
         replaced: &[Replaced],
-        resolution: &Resolution,
+        resolution: &Resolution<'_>,
         entries: &[Entry],
     ) -> Result<OutObject> {
         let object = self.layout().object;
@@ -210,7 +210,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         &self,
         output: &mut Output<'_>,
         resolver: &Resolver<'_, '_, '_, '_>,
-        resolution: &Resolution,
+        resolution: &Resolution<'_>,
     ) -> Result<()> {
         let layout = self.layout();
         let object = layout.object;
@@ -261,7 +261,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     fn copy_relocs(
         &self,
         output: &mut Output<'_>,
-        resolution: &Resolution,
+        resolution: &Resolution<'_>,
         entries: &[Entry],
     ) -> Result<()> {
         let object = self.layout().object;
@@ -422,7 +422,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         output: &mut Output<'_>,
         resolver: &Resolver<'_, '_, '_, '_>,
         replaced: &[Replaced],
-        resolution: &Resolution,
+        resolution: &Resolution<'_>,
     ) -> Result<()> {
         let parent = output.parent.to_owned();
         let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
@@ -430,8 +430,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         output.strings_symbol = output.section_symbol(strings);
         output.strings.offset(&parent);
         self.functions(output, replaced, &parent)?;
-        let klp: Vec<&KlpReloc> = resolution.klp.iter().collect();
-        self.relocations(output, &klp, &parent)?;
+        self.relocations(output, &resolution.klp, &parent)?;
         if resolver.target.klp_arch {
             let mut arch = Table::default();
             for name in KLP_ARCH_SECTIONS {
@@ -476,11 +475,17 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(())
     }
 
-    fn relocations(&self, output: &mut Output<'_>, klp: &[&KlpReloc], parent: &str) -> Result<()> {
+    fn relocations(
+        &self,
+        output: &mut Output<'_>,
+        klp: &[KlpReloc<'_>],
+        parent: &str,
+    ) -> Result<()> {
         let big = output.object.big_endian;
-        let mut relocations = Table::default();
-        let mut symbols = Table::default();
-        let mut pointers = Vec::new();
+        // The pointers to the symbols come behind all others.
+        let mut relocations = Table::with_capacity(klp.len(), 40, 3);
+        let mut symbols = Table::with_capacity(klp.len(), 40, 2);
+        let mut rows = Vec::with_capacity(klp.len());
         for (i, reloc) in klp.iter().enumerate() {
             let Some(&section) = output.sections.get(&reloc.section) else { continue };
             let base = output.section_symbol(section);
@@ -490,24 +495,24 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             relocations.u64(16, reloc.addend as u64, big);
             relocations.pointer(0, base, self.offset(reloc.section, reloc.reloc.offset) as i64);
             relocations.pointer(24, output.strings_symbol, output.strings.offset(parent));
-            pointers.push((relocations.start() + 32, 40 * i as i64));
+            rows.push(i as u32);
             symbols.row(40);
             symbols.u64(0, reloc.symbol.addr, big);
             symbols.u64(8, reloc.symbol.sympos, big);
             symbols.u8(16, reloc.symbol.bind);
             symbols.u8(17, reloc.symbol.kind);
-            symbols.pointer(24, output.strings_symbol, output.strings.offset(&reloc.symbol.name));
-            symbols.pointer(32, output.strings_symbol, output.strings.offset(&reloc.symbol.object));
+            symbols.pointer(24, output.strings_symbol, output.strings.offset(reloc.symbol.name));
+            symbols.pointer(32, output.strings_symbol, output.strings.offset(reloc.symbol.object));
         }
         let relocations = relocations.finish(output, ".kpatch.relocations", 40);
         let symbols = symbols.finish(output, ".kpatch.symbols", 40);
         let symbols = output.section_symbol(symbols);
         let kind = output.pointer;
-        let entries = pointers.iter().map(|&(offset, addend)| OutReloc {
-            offset,
+        let entries = (0u64..).zip(&rows).map(|(at, &row)| OutReloc {
+            offset: 40 * at + 32,
             kind,
             symbol: Some(symbols),
-            addend,
+            addend: 40 * i64::from(row),
         });
         output.object.sections[relocations].relocs[0].entries.extend(entries);
         Ok(())

@@ -100,17 +100,19 @@ impl Output<'_> {
 pub(super) struct Table {
     data: Vec<u8>,
     start: usize,
-    pointers: Vec<(u64, OutSymbolIndex, i64)>,
+    pointers: Vec<OutReloc>,
 }
 
 impl Table {
+    /// Room for that many rows of `size` bytes, each with that many pointers.
+    pub(super) fn with_capacity(rows: usize, size: usize, pointers: usize) -> Self {
+        let pointers = Vec::with_capacity(rows.saturating_mul(pointers));
+        Table { data: Vec::with_capacity(rows.saturating_mul(size)), start: 0, pointers }
+    }
+
     pub(super) fn row(&mut self, size: usize) {
         self.start = self.data.len();
         self.data.resize(self.start + size, 0);
-    }
-
-    pub(super) fn start(&self) -> u64 {
-        self.start as u64
     }
 
     fn bytes(&mut self, at: usize, bytes: &[u8]) {
@@ -130,22 +132,19 @@ impl Table {
     }
 
     pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
-        self.pointers.push((self.start as u64 + at, symbol, addend));
+        let offset = self.start as u64 + at;
+        self.pointers.push(OutReloc { offset, kind: 0, symbol: Some(symbol), addend });
     }
 
     pub(super) fn finish(
-        self,
+        mut self,
         output: &mut Output<'_>,
         name: &str,
         entsize: u64,
     ) -> OutSectionIndex {
-        let kind = output.pointer;
-        let relocs = self.pointers.iter().map(|&(offset, symbol, addend)| OutReloc {
-            offset,
-            kind,
-            symbol: Some(symbol),
-            addend,
-        });
-        output.add_section(name, self.data, entsize, relocs.collect())
+        for pointer in &mut self.pointers {
+            pointer.kind = output.pointer;
+        }
+        output.add_section(name, self.data, entsize, self.pointers)
     }
 }

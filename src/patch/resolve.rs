@@ -50,7 +50,7 @@ pub type Peers = IndexMap<String, u32, RandomState>;
 
 /// A reference that livepatch resolves.
 #[derive(Clone, Debug)]
-pub struct KlpReloc {
+pub struct KlpReloc<'a> {
     /// Section that holds the relocated field.
     pub section: SectionId<Patched>,
     /// The relocation, as in the patched object.
@@ -60,18 +60,18 @@ pub struct KlpReloc {
     /// The symbol it needs, as the patched object has it.
     pub meant: SymbolId<Patched>,
     /// The same in the running kernel.
-    pub symbol: KlpSymbol,
+    pub symbol: KlpSymbol<'a>,
     /// The symbol is exported, and the parent is a module.
     pub external: bool,
 }
 
 /// A symbol of the running kernel.
-#[derive(Clone, Debug)]
-pub struct KlpSymbol {
+#[derive(Clone, Copy, Debug)]
+pub struct KlpSymbol<'a> {
     /// Its name there.
-    pub name: String,
+    pub name: &'a str,
     /// The object it lives in.
-    pub object: String,
+    pub object: &'a str,
     /// Address, 0 when unknown.
     pub addr: u64,
     /// Position among its namesakes.
@@ -83,9 +83,9 @@ pub struct KlpSymbol {
 }
 
 /// The decisions for all references of a patch.
-pub struct Resolution {
+pub struct Resolution<'a> {
     /// References that livepatch resolves, in output order.
-    pub klp: Vec<KlpReloc>,
+    pub klp: Vec<KlpReloc<'a>>,
     /// (section, offset, index in its list) of the relocations that became klp relocations.
     pub moved: IndexSet<(SectionId<Patched>, usize), RandomState>,
     /// Symbols that nothing refers to any more.
@@ -254,7 +254,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         Ok(self.lookup(id)?.is_some_and(|found| self.object_of(&found) != "vmlinux"))
     }
 
-    fn object_of<'f>(&'f self, found: &Found<'f>) -> &'f str {
+    fn object_of(&self, found: &Found<'a>) -> &'a str {
         found.object.unwrap_or(self.target.parent.name())
     }
 
@@ -343,7 +343,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         &self,
         selection: &Selection,
         entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
-    ) -> Result<Resolution> {
+    ) -> Result<Resolution<'a>> {
         let object = self.layout().object;
         let mut flagged: IndexSet<(SectionId<Patched>, u64), RandomState> = IndexSet::default();
         let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
@@ -356,12 +356,13 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             }
         }
         let mut resolution = Resolution {
-            klp: Vec::new(),
+            klp: Vec::with_capacity(flagged.len()),
             moved: IndexSet::default(),
             stripped: IndexSet::default(),
         };
         let mut used: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
         let mut candidates = Vec::new();
+        let mut known: IndexMap<SymbolId<Patched>, Found<'a>, RandomState> = IndexMap::default();
         for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
             let refs = Refs::new(self.layout(), chunk[0].0);
             for &(section, index, reloc) in chunk {
@@ -374,7 +375,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                     used.insert(target.symbol);
                     continue;
                 }
-                let klp = self.klp_reloc(section, &reloc, target.symbol, target.addend)?;
+                let klp =
+                    self.klp_reloc(section, &reloc, target.symbol, target.addend, &mut known)?;
                 resolution.klp.push(klp);
                 resolution.moved.insert((section, index));
                 if !selection.has_symbol(object, target.symbol) {
@@ -392,7 +394,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         reloc: &Reloc<Patched>,
         symbol: SymbolId<Patched>,
         addend: i64,
-    ) -> Result<KlpReloc> {
+        known: &mut IndexMap<SymbolId<Patched>, Found<'a>, RandomState>,
+    ) -> Result<KlpReloc<'a>> {
         let layout = self.layout();
         let section_name = layout.object.section_name(section);
         let name = self.name(symbol);
@@ -405,8 +408,15 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             .in_section(section_name)
             .at_offset(reloc.offset));
         }
-        let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
-        self.check_listed(&found)?;
+        let found = match known.get(&symbol) {
+            Some(found) => *found,
+            None => {
+                let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
+                self.check_listed(&found)?;
+                known.insert(symbol, found);
+                found
+            }
+        };
         let view = layout.object.symbol(symbol);
         let changed_function = view.kind == abi::STT_FUNC
             && self.statuses.symbols[symbol] == Status::Changed
@@ -418,8 +428,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             meant: symbol,
             external: in_module && found.exported,
             symbol: KlpSymbol {
-                name: found.name.to_owned(),
-                object: self.object_of(&found).to_owned(),
+                name: found.name,
+                object: self.object_of(&found),
                 addr: if in_module { 0 } else { found.addr },
                 sympos: self.sympos(&found),
                 // The patch's own copy of a changed function is local to the patch.

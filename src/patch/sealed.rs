@@ -35,7 +35,7 @@ pub fn check_pointers(
     resolver: &Resolver<'_, '_, '_, '_>,
     selection: &Selection,
     entries: &[Entry],
-    resolution: &Resolution,
+    resolution: &Resolution<'_>,
     pointers: &Pointers<'_>,
 ) -> Result<()> {
     let layout = resolver.comparer.patched.layout;
