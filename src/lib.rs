@@ -73,6 +73,21 @@ pub struct ParentFiles<'a> {
     pub symvers: Input<'a, &'a str>,
     /// What pointers to the kernel's functions are checked against beside the image.
     pub pointers: Pointers<'a>,
+    /// What [`ParentFiles::read`] gave, when several pairs share it.
+    pub known: Option<&'a Parent<'a>>,
+}
+
+impl<'a> ParentFiles<'a> {
+    /// Reads the symbol table and the exports.
+    pub fn read(&self) -> Result<Parent<'a>> {
+        let symvers = Symvers::parse(self.symvers.name, self.symvers.data)?;
+        let table = match self.image {
+            Some(image) => image.table()?,
+            None => ParentTable::parse(self.symtab.name, self.symtab.data)?,
+        };
+        let neighbours = self.image.map_or(&[][..], |image| &image.neighbours);
+        Ok(Parent::new(self.name, table, symvers).with_neighbours(neighbours))
+    }
 }
 
 /// One pair of objects to compare.
@@ -107,38 +122,38 @@ pub struct Among<'a> {
 /// changed (the report is empty), or no parent was given.
 pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     report.progress.enter(Step::Read);
-    let ((orig, patched), table) = rayon::join(
+    let ((orig, patched), read) = rayon::join(
         || {
             rayon::join(
                 || Object::<Orig>::parse(job.orig.name, job.orig.data),
                 || Object::<Patched>::parse(job.patched.name, job.patched.data),
             )
         },
-        || job.parent.map(|files| read_table(&files)),
+        || job.parent.filter(|files| files.known.is_none()).map(|files| files.read()),
     );
     let (orig, patched) = (orig?, patched?);
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
+    let read = read.transpose()?;
+    let parent = job.parent.and_then(|files| files.known.or(read.as_ref()));
     report.progress.enter(Step::Correlate);
     // None of these needs another's result.
-    let (halves, (pairing, target)) = rayon::join(
+    let (halves, (pairing, found)) = rayon::join(
         || rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes)),
         || {
             rayon::join(
                 || pair_up(job, &orig, &patched),
                 || {
-                    let known = job.parent.zip(table);
+                    let known = job.parent.zip(parent);
                     known
-                        .map(|(files, table)| find_original(job, &files, table?, &orig))
+                        .map(|(files, parent)| find_original(job, &files, parent, &orig))
                         .transpose()
                 },
             )
         },
     );
-    let (parent, found) =
-        target?.map_or((None, None), |(parent, found)| (Some(parent), Some(found)));
-    let target = parent.as_ref().zip(found).map(|(parent, (blocks, live))| Target {
+    let target = parent.zip(found?).map(|(parent, (blocks, live))| Target {
         parent,
         blocks,
         live,
@@ -304,8 +319,6 @@ fn function(
     })
 }
 
-type Known<'a> = (Parent<'a>, (Blocks, Option<Live<'a>>));
-
 /// Pairs the symbols and sections of both objects; also a warning about a static local.
 fn pair_up(
     job: &Job<'_>,
@@ -313,7 +326,7 @@ fn pair_up(
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Option<String>)> {
     let (mut twins, files) = correlate(orig, patched);
-    let uncorrelated = correlate_statics(orig, patched, &mut twins)?;
+    let uncorrelated = correlate_statics(orig, patched, &files, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
@@ -321,35 +334,22 @@ fn pair_up(
     Ok((twins, uncorrelated))
 }
 
-/// Reads what describes the parent.
-fn read_table<'a>(files: &ParentFiles<'a>) -> Result<(ParentTable<'a>, Symvers<'a>)> {
-    let symvers = Symvers::parse(files.symvers.name, files.symvers.data)?;
-    let table = match files.image {
-        Some(image) => image.table()?,
-        None => ParentTable::parse(files.symtab.name, files.symtab.data)?,
-    };
-    Ok((table, symvers))
-}
-
 /// Finds the original object in the parent.
 fn find_original<'a>(
     job: &Job<'_>,
     files: &ParentFiles<'a>,
-    (table, symvers): (ParentTable<'a>, Symvers<'a>),
+    parent: &Parent<'a>,
     orig: &Layout<'_, '_, Orig>,
-) -> Result<Known<'a>> {
+) -> Result<(Blocks, Option<Live<'a>>)> {
     let named = |e: error::Error| e.in_file(job.orig.name);
-    let matched = match_blocks(orig.object, &table);
-    let Some(image) = files.image else {
-        return Ok((Parent::new(files.name, table, symvers), (matched.map_err(named)?, None)));
-    };
+    let matched = match_blocks(orig.object, parent.table());
+    let Some(image) = files.image else { return Ok((matched.map_err(named)?, None)) };
     let (blocks, no_blocks) = match matched {
         Ok(blocks) => (blocks, None),
         // The code may tell what the FILE symbols do not.
         Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
     };
-    let matched = match_image(orig, image, &table)?;
+    let matched = match_image(orig, image, parent.table())?;
     let live = Live { image, matched, no_blocks };
-    let parent = Parent::new(files.name, table, symvers).with_neighbours(&image.neighbours);
-    Ok((parent, (blocks, Some(live))))
+    Ok((blocks, Some(live)))
 }

@@ -13,6 +13,8 @@ mod broken;
 mod lab;
 #[path = "boot/own.rs"]
 mod own;
+#[path = "boot/sealed.rs"]
+mod sealed;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +33,11 @@ fn main() -> ExitCode {
         Err(reason) => trials.push(skipped("kernel-gcc", reason)),
     }
     match Lab::lto() {
-        Ok(lab) => lto(&Arc::new(lab), &mut trials),
+        Ok(lab) => {
+            let lab = Arc::new(lab);
+            lto(&lab, &mut trials);
+            sealed::trials(&lab, &mut trials);
+        }
         Err(reason) => trials.push(skipped("kernel-lto", reason)),
     }
     match Lab::own() {

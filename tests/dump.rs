@@ -31,6 +31,7 @@ fn output_of_a_synthetic_pair() {
             image: None,
             strict: false,
             pointers: Default::default(),
+            known: None,
             symvers: Input { name: "Module.symvers", data: "" },
         }),
         sizes: StructSizes::new(sizes, true),

@@ -115,6 +115,57 @@ fn references_lead_to_the_object_that_has_them() {
     assert_eq!((status, &*names), (Some(0), ""), "{said}");
 }
 
+/// The seals of the kernel hold for the patch of a module, too.
+#[test]
+fn a_module_may_not_point_to_sealed_functions_of_the_kernel() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    let branch = "-fcf-protection=branch";
+    let core = format!(
+        "int sealed(int x) {{ return x * 3; }}\nint open(int x) {{ return x * 5; }}\n\
+         void __fentry__(void);\n{}{}{}{}\
+         asm(\".pushsection .ibt_endbr_seal,\\\"a\\\"; .long sealed - .; .popsection\");\n",
+        export("sealed"),
+        export("open"),
+        export("__fentry__"),
+        banner("6.12.1-lab")
+    );
+    link("ld", at, &[compile(at, "core", &core, &[branch])], &[]);
+    let source = format!(
+        "int sealed(int); int open(int);\n\
+         __attribute__((noipa)) int mine_run(int (*f)(int)) {{ return f(1) + 1; }}\n\
+         asm(\".pushsection .ibt_endbr_seal,\\\"a\\\"; .long use - .; .popsection\");\n\
+         int use(int x)\n{{\n#ifdef PATCHED\n x += CALL;\n#endif\n return sealed(x) + open(x); }}\n{}",
+        info("6.12.1-lab")
+    );
+    let orig = compile(at, "user", &source, &[branch]);
+    module(at, "user.ko", std::slice::from_ref(&orig));
+    let run = |call: &str, more: &[&str]| {
+        let defines = [branch, "-DPATCHED", &format!("-DCALL={call}")];
+        let patched = compile(at, "patched", &source, &defines);
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        tool.current_dir(at).args([&orig, &patched]).args(["-o", "out.o", "--object", "user"]);
+        let output = tool.args(["--image", "user=user.ko"]).args(more).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let kernel = ["--image", "vmlinux"];
+    let (status, said) = run("mine_run(sealed)", &kernel);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("'use' takes the address of 'sealed'"), "{said}");
+    let (status, said) = run("mine_run(sealed)", &["--image", "vmlinux", "--allow-sealed=sealed"]);
+    assert_eq!(status, Some(0), "{said}");
+    for call in ["mine_run(open)", "sealed(x + 7)"] {
+        let (status, said) = run(call, &kernel);
+        assert_eq!(status, Some(0), "{call}: {said}");
+    }
+    // Without the kernel's image its functions are unknown.
+    let (status, said) = run("mine_run(sealed)", &[]);
+    assert_eq!(status, Some(0), "{said}");
+}
+
 #[test]
 fn images_of_different_kernels_are_refused() {
     if !have(&["gcc", "ld", "readelf"]) {

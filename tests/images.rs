@@ -259,6 +259,77 @@ fn a_system_map_tells_unique_names() {
     assert!(text.contains("duplicate local symbol found for only"), "{text}");
 }
 
+/// Modules as distributions pack them; kallsyms text; debug information that is compressed.
+#[test]
+fn images_in_other_shapes() {
+    if !have(&["gcc", "ld", "nm", "xz", "zstd", "gzip", "objcopy"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = "static __attribute__((noinline)) int only(int x)\n\
+        {\n#ifdef PATCHED\n x += 5;\n#endif\n return x * 9; }\n\
+        int use_only(int x) { return only(x) + only(x + 2); }\n";
+    let object = compile(folder, "a", source, &[]);
+    let patched = compile(folder, "b", source, &["-DPATCHED"]);
+    let out = folder.join("out.o");
+    let run = |image: &str, more: &[&str]| {
+        let _ = std::fs::remove_file(&out);
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        tool.current_dir(folder).args([&object, &patched]).arg("-o").arg(&out);
+        let output = tool.args(["--image", image]).args(more).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    std::fs::copy(&object, folder.join("mod.ko")).expect("copies");
+    run_tool(Command::new("xz").current_dir(folder).args(["-k", "--check=crc32", "mod.ko"]));
+    run_tool(Command::new("zstd").current_dir(folder).args(["-q", "mod.ko"]));
+    run_tool(Command::new("gzip").current_dir(folder).args(["-k", "mod.ko"]));
+    let mut plain = None;
+    for name in ["mod.ko", "mod.ko.xz", "mod.ko.zst", "mod.ko.gz"] {
+        let (status, text) = run(&format!("mod={name}"), &["--object", "mod"]);
+        assert_eq!(status, Some(0), "{name}: {text}");
+        let made = std::fs::read(&out).expect("output");
+        assert_eq!(*plain.get_or_insert_with(|| made.clone()), made, "{name}");
+        let mut cut = std::fs::read(folder.join(name)).expect("reads");
+        cut.truncate(cut.len() / 2);
+        std::fs::write(folder.join("cut.ko"), cut).expect("writes");
+        let (status, text) = run("mod=cut.ko", &["--object", "mod"]);
+        assert_eq!(status, Some(1), "{name}: {text}");
+        assert!(text.contains("cut.ko"), "{name}: {text}");
+    }
+
+    link("ld", folder, std::slice::from_ref(&object), &[]);
+    let nm = Command::new("nm").arg("-n").arg(folder.join("vmlinux")).output().expect("runs");
+    let mut kallsyms = String::from_utf8_lossy(&nm.stdout).into_owned();
+    kallsyms += "ffffffffc0000000 t elsewhere\t[loop]\n";
+    std::fs::write(folder.join("kallsyms"), kallsyms).expect("writes");
+    let (status, text) = run("kallsyms", &[]);
+    assert_eq!(status, Some(0), "{text}");
+
+    let debug = "struct bug_entry { int a, b; short c, d; }; struct bug_entry bug;\n";
+    let debug = compile(folder, "debug", debug, &["-g"]);
+    for kind in ["zlib", "none"] {
+        let path = folder.join("debug.ko");
+        let mut objcopy = Command::new("objcopy");
+        run_tool(objcopy.arg(format!("--compress-debug-sections={kind}")).arg(&debug).arg(&path));
+        let data = std::fs::read(path).expect("reads");
+        let sizes = KernelImage::parse("debug.ko", &data).expect("image").struct_sizes();
+        // Compressed, it says nothing: whoever needs a size is told which, and how to get it.
+        let wanted: &[_] = if kind == "none" { &[("BUG_STRUCT_SIZE", 12)] } else { &[] };
+        assert_eq!(sizes.expect("well-formed"), wanted, "{kind}");
+        let sizes = StructSizes::new([], true).with_image(wanted.to_vec());
+        let needed = sizes.required("BUG_STRUCT_SIZE", "__bug_table", 0);
+        match kind {
+            "none" => assert_eq!(needed.expect("known"), 12),
+            _ => {
+                let text = needed.expect_err("unknown").to_string();
+                assert!(text.contains("BUG_STRUCT_SIZE not set"), "{text}");
+                assert!(text.contains("objcopy --decompress-debug-sections"), "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn struct_sizes_come_from_btf() {
     if !have(&["gcc"]) {

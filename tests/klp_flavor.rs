@@ -38,6 +38,7 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             image: None,
             strict: false,
             pointers: Default::default(),
+            known: None,
         }),
         sizes: StructSizes::new(case.env.clone(), false),
         drop_in: true,

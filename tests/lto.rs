@@ -13,6 +13,7 @@
 //! * `new-in-folders`: the same where folders are compared, which take new objects whole;
 //! * `says`: part of what a refusal says;
 //! * `flags`: for the compiler; `link`: for lld;
+//! * `order`: `reversed` when the patched build links its files the other way round;
 //! * `needs`, `needs-patched`: a symbol that the original, or the patched, objects must have;
 //! * `without`: one that the patched objects must not have: without these the case shows
 //!   nothing.
@@ -137,6 +138,9 @@ fn build(
         command.args(case.get("flags", compiler).split_whitespace());
         succeed(command.args(["-c", "-o", &object, path]))?;
         objects.push(object);
+    }
+    if side == "patched" && case.get("order", compiler) == "reversed" {
+        objects.reverse();
     }
     let folder = root.join(side);
     std::fs::create_dir_all(&folder)?;

@@ -200,6 +200,7 @@ impl Pair {
                 image: None,
                 strict: false,
                 pointers: Default::default(),
+                known: None,
             }),
             sizes: StructSizes::new(sizes, false),
             drop_in: true,

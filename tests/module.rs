@@ -303,6 +303,54 @@ fn mistakes_are_told() {
     assert_eq!((status, out.as_str()), (Some(3), "nothing changed\n"));
 }
 
+/// A pointer to a function that the kernel sealed stops the build before it begins.
+#[test]
+fn pointers_to_sealed_functions_are_refused() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let build = |name: &str, source: &str| {
+        let path = lab.path(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("s.c"), source).unwrap();
+        let mut gcc = Command::new("gcc");
+        gcc.current_dir(&path).args(CFLAGS).arg("-fcf-protection=branch");
+        succeed(gcc.args(["-c", "s.c"]));
+        path.join("s.o")
+    };
+    let rest = "int sealed(int x) { return x + 1; } int open(int x) { return x + 2; }\n\
+        __attribute__((noinline)) int run(int (*f)(int)) { return f(1) + 1; }\n\
+        asm(\".pushsection .ibt_endbr_seal,\\\"a\\\"; .long sealed - .; .popsection\");";
+    let source = |body: &str| {
+        format!(
+            "extern int sealed(int), open(int), run(int (*)(int));\n\
+             int gamma(int x) {{ return {body}; }}"
+        )
+    };
+    let orig = build("s-orig", &source("sealed(x) + open(x) + 1"));
+    let rest = build("s-rest", rest);
+    succeed(
+        Command::new("ld")
+            .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+            .args(["-o".as_ref(), lab.path("s-vmlinux").as_os_str()])
+            .args([orig, rest]),
+    );
+    let base = ["--image=s-vmlinux", "-o=lp.ko", "s-orig", "s-patched"];
+    build("s-patched", &source("sealed(x) + run(sealed)"));
+    let (status, out, err) = lab.run(&base);
+    assert_eq!(status, Some(2), "{out}{err}");
+    assert!(err.contains("'gamma' takes the address of 'sealed'"), "{err}");
+    assert!(!out.contains("building") && !lab.path("lp.ko").exists(), "{out}");
+    let (status, out, err) = lab.run(&[&base[..], &["--allow-sealed=sealed"]].concat());
+    assert_eq!(status, Some(0), "{out}{err}");
+    fs::remove_file(lab.path("lp.ko")).unwrap();
+    build("s-patched", &source("sealed(x) + run(open)"));
+    let (status, out, err) = lab.run(&base);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(lab.path("lp.ko").exists());
+}
+
 /// First version with each change of the interface, and some in between.
 const VERSIONS: [[u32; 2]; 12] = [
     [4, 19],

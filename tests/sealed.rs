@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
 use klp_diff::kernel::image::KernelImage;
 use klp_diff::kernel::landing::{Closed, Landings};
 
@@ -65,13 +67,17 @@ int open(int x) { return x + 2; }
 __attribute__((nocf_check)) int unmarked(int x) { return x + 3; }
 asm(".pushsection .ibt_endbr_seal,\"a\"; .long sealed - ., padding - .; .popsection");
 int padding(void) { return 0; }
+asm(".pushsection .static_call.text,\"ax\"; .globl __SCT__hook; .type __SCT__hook, @function;"
+	"__SCT__hook: jmp open; .size __SCT__hook, . - __SCT__hook; .popsection");
+void update(int (*hook)(int)) {}
 __attribute__((no_instrument_function)) void __fentry__(void) {}
 "#;
 
 /// A function whose body is to be filled in.
 fn source(body: &str) -> String {
     format!(
-        "extern int sealed(int), open(int), padding(void);\n\
+        "extern int sealed(int), open(int), padding(void), __SCT__hook(int);\n\
+         extern void update(int (*)(int));\n\
          extern __attribute__((nocf_check)) int unmarked(int);\n\
          typedef int (*fn)(int);\nextern int run(fn);\n\
          int caller(int x) {{ {body} }}\n"
@@ -168,6 +174,39 @@ fn the_user_may_know_better() {
     assert!(!text.contains("'sealed'"), "{text}");
     let allowed = ["--allow-sealed", "sealed", "--allow-sealed=unmarked"];
     assert_eq!(small.diff(both, &allowed).0, Some(0));
+}
+
+/// `static_call_update` takes the address of a trampoline, which is never called through it.
+#[test]
+fn trampolines_of_static_calls_are_no_targets() {
+    let Some(small) = Small::new("return __SCT__hook(x);") else { return };
+    let image = std::fs::read(&small.image).expect("image");
+    let image = KernelImage::parse("vmlinux", &image).expect("image");
+    let table = image.table().expect("table");
+    let landings = Landings::read(&image).expect("seals").expect("tracked");
+    let trampoline = table.named("__SCT__hook")[0];
+    assert_eq!(landings.closed(&table, trampoline), Some(Closed::NoMarker));
+    let symvers = small.folder.path().join("symvers");
+    std::fs::write(&symvers, "0x0\t__SCT__hook\tvmlinux\tEXPORT_SYMBOL\t\n").expect("writes");
+    let out = small.folder.path().join("out.o").display().to_string();
+    let more = ["--symvers", &symvers.display().to_string(), "-o", &out];
+    for body in [
+        "update(__SCT__hook); return 0;",
+        "return __SCT__hook(x) + 1;",
+        "if (x) update(__SCT__hook); return __SCT__hook(x);",
+    ] {
+        let (exit, text) = small.diff(body, &more);
+        assert_eq!(exit, Some(0), "{body}: {text}");
+        // Exported: the module loader finds it by its name.
+        let data = std::fs::read(&out).expect("output");
+        let object = Object::<Patched>::parse("out.o", &data).expect("well-formed");
+        let named = |name: &str| object.symbols().find(|&s| object.symbol_name(s) == name);
+        let plain = named("__SCT__hook").expect("is referenced");
+        assert!(object.section_of(plain).is_none(), "{body}: is undefined");
+        let strings = object.sections().find(|&s| object.section_name(s) == ".kpatch.strings");
+        let strings = String::from_utf8_lossy(object.contents(strings.expect("strings")));
+        assert!(!strings.contains("__SCT__"), "{body}: {strings}");
+    }
 }
 
 #[test]

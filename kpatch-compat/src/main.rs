@@ -132,6 +132,7 @@ fn diff(
             image: None,
             strict: false,
             pointers: Default::default(),
+            known: None,
         }),
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         drop_in: true,

@@ -128,6 +128,7 @@ impl Lab {
                 strict: false,
                 symvers: Input { name: "symvers", data: "" },
                 pointers: Default::default(),
+                known: None,
             }),
             sizes: StructSizes::default(),
             drop_in: false,

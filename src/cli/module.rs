@@ -18,7 +18,7 @@ use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
-use crate::kernel::symtab::{ParentTable, as_text};
+use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
@@ -241,6 +241,26 @@ impl<'a> Request<'a> {
             Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
         let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
         let kernel = kernel.and_then(|(_, image)| image.as_ref());
+        let mut files = Vec::new();
+        for (parent, image) in parents.iter().zip(&images) {
+            let symtab = match image {
+                Some(_) => "",
+                None => as_text(&parent.shown, parent.file.bytes())?,
+            };
+            files.push(ParentFiles {
+                name: &parent.object,
+                symtab: Input { name: &parent.shown, data: symtab },
+                image: image.as_ref(),
+                strict: self.args.strict,
+                pointers: Pointers {
+                    allowed: &self.args.allow_sealed,
+                    kernel: kernel.filter(|_| parent.object != "vmlinux"),
+                },
+                symvers: Input { name: &symvers_name, data: &symvers_text },
+                known: None,
+            });
+        }
+        let known = files.iter().map(ParentFiles::read).collect::<Result<Vec<_>>>()?;
         let mut parts = Vec::new();
         let found = pairs::find(&self.args.pairs)?;
         for path in found.removed {
@@ -248,8 +268,8 @@ impl<'a> Request<'a> {
         }
         for pair in found.pairs {
             let object = self.object_of(&pair.path);
-            let known = parents.iter().zip(&images).find(|(p, _)| p.object == object);
-            let (parent, image) = known.ok_or_else(|| {
+            let parent = files.iter().zip(&known).find(|(files, _)| files.name == object);
+            let (files, parent) = parent.ok_or_else(|| {
                 Error::broken("no-parent", format!("the symbols of {object} are not known"))
                     .in_file(pair.path.display().to_string())
                     .advise(format!("give them with --image {object}=FILE"))
@@ -270,24 +290,10 @@ impl<'a> Request<'a> {
                 (Some(orig), _) => (orig.path().display().to_string(), orig.bytes()),
                 (None, nothing) => ("nothing".to_owned(), nothing.as_deref().unwrap_or_default()),
             };
-            let symtab = match image {
-                Some(_) => "",
-                None => as_text(&parent.shown, parent.file.bytes())?,
-            };
             let job = Job {
                 orig: Input { name: &orig_name, data: orig_bytes },
                 patched: Input { name: &patched_name, data: patched.bytes() },
-                parent: Some(ParentFiles {
-                    name: object,
-                    symtab: Input { name: &parent.shown, data: symtab },
-                    image: image.as_ref(),
-                    strict: self.args.strict,
-                    pointers: Pointers {
-                        allowed: &self.args.allow_sealed,
-                        kernel: kernel.filter(|_| object != "vmlinux"),
-                    },
-                    symvers: Input { name: &symvers_name, data: &symvers_text },
-                }),
+                parent: Some(ParentFiles { known: Some(parent), ..*files }),
                 sizes: sizes.clone(),
                 drop_in: false,
                 klp_arch: false,
@@ -298,17 +304,20 @@ impl<'a> Request<'a> {
             let result = crate::run(&job, &mut report);
             drop(bar);
             super::output::print(&report, false);
-            let output = result?;
+            let output = match (result, &added) {
+                // What a new file wants of the kernel says more than that nothing refers to it.
+                (Err(e), Some(object)) if e.code() == "unexplained-change" => {
+                    added::check(object, None, parent.table())?;
+                    return Err(e);
+                }
+                (result, _) => result?,
+            };
             if let Some(orig) = &orig {
                 orig.check_unchanged()?;
             }
             patched.check_unchanged()?;
             if let Some(object) = &added {
-                let table = match image {
-                    Some(image) => image.table()?,
-                    None => ParentTable::parse(&parent.shown, symtab)?,
-                };
-                added::check(object, output.as_ref(), &table)?;
+                added::check(object, output.as_ref(), parent.table())?;
             }
             if let Some(output) = output {
                 parts.push(prepare(output, options).map_err(|e| e.in_file(patched_name))?);

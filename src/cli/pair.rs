@@ -1,5 +1,6 @@
 //! `klp-diff ORIG.o PATCHED.o`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
@@ -123,10 +124,13 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let names = [&orig, &patched].map(|i| i.path().display().to_string());
     let boot = if args.strict { BootCode::Refuse } else { BootCode::AsLinked };
     let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
-    let output = kernel.compare(args, inputs, &sizes, Among { boot, peers: None }, report)?;
+    let read = kernel.read(args, sizes)?;
+    let against = kernel.against(args, &read)?;
+    let output = against.compare(inputs, Among { boot, peers: None }, report)?;
     for file in [&orig, &patched] {
         file.check_unchanged()?;
     }
+    kernel.check_unchanged()?;
     if let (Some(path), Some(object)) = (&args.output, output) {
         let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*names[1]))?;
         publish(&output_path(path, &args.patched)?, &object)?;
@@ -157,70 +161,54 @@ impl<'t> Kernel<'t> {
         })
     }
 
-    /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
-    pub(super) fn compare(
-        &self,
-        args: &Args,
-        [orig, patched]: [(&str, &[u8]); 2],
-        sizes: &StructSizes,
-        among: Among<'_>,
-        report: &mut Report,
-    ) -> Result<Option<OutObject>> {
-        let shown = |path: &Path| path.display().to_string();
-        let parent_name = self.target.file.as_deref().map(shown).unwrap_or_default();
-        let symvers_name = args.symvers.as_deref().map(shown).unwrap_or_default();
-        let symvers_text = self.symvers.as_ref().map(|i| i.text()).unwrap_or_default();
+    /// Reads the images among the files, and takes the sizes of structs from that of the
+    /// parent.
+    pub(super) fn read<'k>(&'k self, args: &Args, sizes: StructSizes) -> Result<Read<'k>> {
         let others = self.parse_others()?;
         let image = self.image(args, &others)?;
-        let kernel = others.iter().find(|(arg, _)| arg.object == "vmlinux").map(|(_, image)| image);
         let sizes = match &image {
-            Some(image) => sizes.clone().with_image(image.struct_sizes()?),
-            None => sizes.clone(),
+            Some(image) => sizes.with_image(image.struct_sizes()?),
+            None => sizes,
         };
-        let text = match &self.parent {
-            Some(file) if image.is_none() => as_text(&parent_name, file.bytes())?,
-            _ => "",
-        };
-        let parent = self.parent.as_ref().map(|_| ParentFiles {
-            name: &self.target.object,
-            symtab: Input { name: &parent_name, data: text },
-            symvers: Input { name: &symvers_name, data: &symvers_text },
-            image: image.as_ref(),
-            strict: args.strict,
-            pointers: Pointers { allowed: &args.allow_sealed, kernel },
-        });
-        let job = Job {
-            orig: Input { name: orig.0, data: orig.1 },
-            patched: Input { name: patched.0, data: patched.1 },
-            parent,
+        let shown = |path: Option<&Path>| path.map(|p| p.display().to_string()).unwrap_or_default();
+        Ok(Read {
+            others,
+            image,
             sizes,
-            drop_in: false,
-            klp_arch: false,
-            among,
-        };
-        let output = crate::run(&job, report)?;
-        for file in self.parent.iter().chain(&self.others) {
-            file.check_unchanged()?;
-        }
-        Ok(output)
-    }
-
-    /// The same, when the files are not to be looked at.
-    pub(super) fn unknown(&self) -> Self {
-        Kernel { target: self.target, parent: None, others: Vec::new(), symvers: None }
-    }
-
-    /// Whether there is something to build an output against.
-    pub(super) fn is_known(&self) -> bool {
-        self.parent.is_some()
-    }
-
-    /// `sizes`, and those that the image tells.
-    pub(super) fn sizes(&self, args: &Args, sizes: &StructSizes) -> Result<StructSizes> {
-        Ok(match self.image(args, &[])? {
-            Some(image) => sizes.clone().with_image(image.struct_sizes()?),
-            None => sizes.clone(),
+            names: [self.target.file.as_deref(), args.symvers.as_deref()].map(shown),
+            symvers: self.symvers.as_ref().map(Image::text).unwrap_or_default(),
         })
+    }
+
+    /// What pairs are compared against.
+    pub(super) fn against<'k>(&'k self, args: &'k Args, read: &'k Read<'k>) -> Result<Against<'k>> {
+        let vmlinux = read.others.iter().find(|(arg, _)| arg.object == "vmlinux");
+        let files = |file: &'k Image| -> Result<ParentFiles<'k>> {
+            let [name, symvers] = &read.names;
+            let text = match &read.image {
+                Some(_) => "",
+                None => as_text(name, file.bytes())?,
+            };
+            Ok(ParentFiles {
+                name: &self.target.object,
+                symtab: Input { name, data: text },
+                symvers: Input { name: symvers, data: &read.symvers },
+                image: read.image.as_ref(),
+                strict: args.strict,
+                pointers: Pointers {
+                    allowed: &args.allow_sealed,
+                    kernel: vmlinux.map(|(_, image)| image),
+                },
+                known: None,
+            })
+        };
+        let parent = self.parent.as_ref().map(files).transpose()?;
+        Ok(Against { parent, sizes: &read.sizes })
+    }
+
+    /// Fails when a file was changed meanwhile.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        self.parent.iter().chain(&self.others).try_for_each(Image::check_unchanged)
     }
 
     fn image<'s>(
@@ -242,6 +230,45 @@ impl<'t> Kernel<'t> {
             KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
         };
         files.par_iter().map(parse).collect()
+    }
+}
+
+/// What was read of the files that describe what is patched.
+pub(super) struct Read<'k> {
+    others: Vec<(&'k ImageArg, KernelImage<'k>)>,
+    image: Option<KernelImage<'k>>,
+    sizes: StructSizes,
+    /// Of the parent's file and of Module.symvers.
+    names: [String; 2],
+    symvers: Cow<'k, str>,
+}
+
+/// What pairs are compared against.
+#[derive(Clone, Copy)]
+pub(super) struct Against<'k> {
+    /// Without it nothing is built.
+    pub(super) parent: Option<ParentFiles<'k>>,
+    pub(super) sizes: &'k StructSizes,
+}
+
+impl Against<'_> {
+    /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
+    pub(super) fn compare(
+        &self,
+        [orig, patched]: [(&str, &[u8]); 2],
+        among: Among<'_>,
+        report: &mut Report,
+    ) -> Result<Option<OutObject>> {
+        let job = Job {
+            orig: Input { name: orig.0, data: orig.1 },
+            patched: Input { name: patched.0, data: patched.1 },
+            parent: self.parent,
+            sizes: self.sizes.clone(),
+            drop_in: false,
+            klp_arch: false,
+            among,
+        };
+        crate::run(&job, report)
     }
 }
 

@@ -10,10 +10,9 @@ use rayon::prelude::*;
 use super::output::{
     explain_noise, explains_noise, nothing_changed, print, say, summary, text_to_stderr, write_json,
 };
-use super::pair::{Kernel, Target, in_flavor, is_folder};
+use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
 use super::wait::{Bar, Count};
 use super::{Args, Exit, Flavor, complain, fail};
-use crate::Among;
 use crate::diff::check::BootCode;
 use crate::diff::identity::{Identity, Unit, units};
 use crate::elf::ids::{Orig, Patched, Side};
@@ -27,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::kernel::tables::StructSizes;
 use crate::patch::resolve::Peers;
 use crate::report::{Report, json};
+use crate::{Among, ParentFiles};
 
 /// An object of a tree.
 struct Member {
@@ -82,25 +82,30 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
 
 fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let kernel = Kernel::open(args, target)?;
-    let sizes = &kernel.sizes(args, sizes)?;
+    let read = kernel.read(args, sizes.clone())?;
+    let against = kernel.against(args, &read)?;
+    let nothing = Against { parent: None, ..against };
     let (orig, patched) = rayon::join(|| members(&args.orig), || members(&args.patched));
     let (orig, patched) = (orig?, patched?);
     let units = changed_units(&orig, &patched)?;
     let done = Count::default();
     let bar = Bar::count(units.len() as u64, "objects", &done);
-    let folders = Folders { args, kernel: &kernel, sizes, orig: &orig, patched: &patched };
+    let folders = Folders { args, orig: &orig, patched: &patched };
     let mut found: Vec<(Unit, Outcome)> = units
         .into_par_iter()
         .map(|unit| {
-            let outcome = folders.compare(&unit, Against::Nothing);
+            let outcome = folders.compare(&unit, nothing, None);
             done.inc();
             (unit, outcome)
         })
         .collect();
     drop(bar);
-    if kernel.is_known() {
-        folders.build(&mut found);
+    if let Some(files) = &against.parent {
+        let parent = files.read()?;
+        let known = ParentFiles { known: Some(&parent), ..*files };
+        folders.build(&mut found, Against { parent: Some(known), ..against });
     }
+    kernel.check_unchanged()?;
     let mut outcomes: Vec<Outcome> = found.into_iter().map(|(_, outcome)| outcome).collect();
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(outcomes)
@@ -109,29 +114,18 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
 /// What is needed to compare the objects of two folders.
 struct Folders<'a> {
     args: &'a Args,
-    kernel: &'a Kernel<'a>,
-    sizes: &'a StructSizes,
     orig: &'a [Member],
     patched: &'a [Member],
 }
 
-/// What a comparison is to know of the kernel.
-#[derive(Clone, Copy)]
-enum Against<'a> {
-    /// Nothing: it is to say what changed, and that quickly.
-    Nothing,
-    /// The kernel that runs, and where in it the symbols of the other objects are.
-    Kernel(&'a Peers),
-}
-
 impl Folders<'_> {
     /// Builds the outputs of what changed.
-    fn build(&self, found: &mut [(Unit, Outcome)]) {
+    fn build(&self, found: &mut [(Unit, Outcome)], kernel: Against<'_>) {
         let none = Peers::default();
         found
             .par_iter_mut()
             .filter(|(_, o)| o.result.is_ok() && o.report.is_changed())
-            .for_each(|(unit, outcome)| *outcome = self.compare(unit, Against::Kernel(&none)));
+            .for_each(|(unit, outcome)| *outcome = self.compare(unit, kernel, Some(&none)));
         if found.iter().all(|(_, o)| o.report.needs.is_empty()) {
             return;
         }
@@ -140,18 +134,18 @@ impl Folders<'_> {
             .par_iter()
             .map(|(unit, outcome)| match outcome.report.is_changed() {
                 true => outcome.report.offers.clone(),
-                false => self.compare(unit, Against::Kernel(&none)).report.offers,
+                false => self.compare(unit, kernel, Some(&none)).report.offers,
             })
             .collect();
         let peers: Peers = offers.into_iter().flatten().collect();
         found.par_iter_mut().for_each(|(unit, outcome)| {
             if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
-                *outcome = self.compare(unit, Against::Kernel(&peers));
+                *outcome = self.compare(unit, kernel, Some(&peers));
             }
         });
     }
 
-    fn compare(&self, unit: &Unit, against: Against<'_>) -> Outcome {
+    fn compare(&self, unit: &Unit, against: Against<'_>, peers: Option<&Peers>) -> Outcome {
         let shown = |members: &[Member], picked: &[usize]| {
             let paths = picked.iter().map(|&i| members[i].image.path().display().to_string());
             paths.collect::<Vec<String>>().join(" + ")
@@ -167,7 +161,7 @@ impl Folders<'_> {
             report: Report { explain_noise: explains_noise(self.args), ..Report::default() },
             result: Ok(None),
         };
-        outcome.result = self.inner(unit, against, &mut outcome);
+        outcome.result = self.inner(unit, against, peers, &mut outcome);
         outcome
     }
 
@@ -175,6 +169,7 @@ impl Folders<'_> {
         &self,
         unit: &Unit,
         against: Against<'_>,
+        peers: Option<&Peers>,
         outcome: &mut Outcome,
     ) -> Result<Option<OutObject>> {
         let report = &mut outcome.report;
@@ -201,14 +196,8 @@ impl Folders<'_> {
         };
         let patched = bytes::<Patched>(self.patched, &unit.patched)?;
         let boot = if self.args.strict { BootCode::Refuse } else { BootCode::Warn };
-        let (kernel, peers) = match against {
-            Against::Nothing => (&self.kernel.unknown(), None),
-            Against::Kernel(peers) => (self.kernel, Some(peers)),
-        };
-        let output = kernel.compare(
-            self.args,
+        let output = against.compare(
             [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
-            self.sizes,
             Among { boot, peers },
             report,
         )?;

@@ -1,7 +1,7 @@
 //! Pairs static local variables by who refers to them.
 //!
 //! Their names are numbered by the compiler, so the name says little: the variable is the
-//! one that the same function uses (spec section 12). State must survive a patch, so a
+//! one that the same function uses (spec section 12), and of the same file. State must survive a patch, so a
 //! variable that cannot be followed is refused rather than made anew.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use super::files::{Files, Scopes};
 use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
@@ -25,6 +26,7 @@ use crate::kernel::refs::{Effective, Refs};
 pub struct Statics<'a, 'o, 'd> {
     orig: &'a Layout<'o, 'd, Orig>,
     patched: &'a Layout<'o, 'd, Patched>,
+    files: &'a Files,
     /// The original was linked from several objects.
     linked: bool,
     /// Patched static locals by the hash of their normal names, made when first asked for.
@@ -35,17 +37,34 @@ pub struct Statics<'a, 'o, 'd> {
 #[derive(Default)]
 struct Candidates<'n> {
     all: IndexSet<SymbolId<Patched>, RandomState>,
-    /// By normal name and size, in order of use.
-    by_name: IndexMap<(&'n str, u64), VecDeque<SymbolId<Patched>>, RandomState>,
+    /// By normal name, size, and either scope or what kind of scope it is, in order of use.
+    by_name: IndexMap<(&'n str, u64, u64), VecDeque<SymbolId<Patched>>, RandomState>,
+}
+
+/// Instead of a scope: visible beyond the file.
+const GLOBAL: u64 = u64::MAX;
+/// Any scope that has no twin, and any that has one.
+const SINGLE: u64 = u64::MAX - 1;
+const PAIRED: u64 = u64::MAX - 2;
+
+/// The scope of a variable, and which kind that is.
+fn scope_of<S: Side>(layout: &Layout<'_, '_, S>, scopes: &Scopes<S>, id: SymbolId<S>) -> [u64; 2] {
+    if layout.object.symbol_bind(id) != abi::STB_LOCAL {
+        return [GLOBAL; 2];
+    }
+    let scope = scopes.of(id);
+    [scope, if Files::is_single(scope) { SINGLE } else { PAIRED }]
 }
 
 /// Pairs static locals in `twins`; returns a warning about one that could not be.
 pub fn correlate_statics(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
+    files: &Files,
     twins: &mut Twins,
 ) -> Result<Option<String>> {
-    let statics = Statics { orig, patched, linked: orig.is_linked(), names: OnceLock::new() };
+    let linked = orig.is_linked();
+    let statics = Statics { orig, patched, files, linked, names: OnceLock::new() };
     let users = statics.users()?;
     for (user, variables) in &users {
         statics.pair(*user, variables, twins)?;
@@ -180,8 +199,11 @@ impl Statics<'_, '_, '_> {
         }
         for &symbol in &candidates.all {
             let view = object.symbol(symbol);
-            let key = (names::normal(view.name, arena), view.size);
-            candidates.by_name.entry(key).or_default().push_back(symbol);
+            let name = names::normal(view.name, arena);
+            for scope in scope_of(self.patched, &self.files.patched, symbol) {
+                let key = (name, view.size, scope);
+                candidates.by_name.entry(key).or_default().push_back(symbol);
+            }
         }
         Ok(candidates)
     }
@@ -202,15 +224,28 @@ impl Statics<'_, '_, '_> {
             Some(counterpart) => self.candidates(counterpart, &arena)?,
             None => Candidates::default(),
         };
+        // A function is found by its name, wherever it moved. What several share says nothing
+        // of what one file had there and another one has now.
+        let of_one = self.orig.owner(user).is_some();
+        let mut left = Vec::new();
         for variable in missing {
-            let symbol = self.orig.object.symbol(variable);
-            let named =
-                candidates.by_name.get_mut(&(names::normal(symbol.name, &arena), symbol.size));
-            let free = named.and_then(|queue| {
-                std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
-            });
-            let Some(twin) = free else {
-                if self.is_gone(user, variable, twins) {
+            let [scope, kind] = scope_of(self.orig, &self.files.orig, variable);
+            match self.free(variable, scope, &mut candidates, &arena, twins) {
+                Some(twin) => self.accept(variable, twin, twins)?,
+                None => left.push((variable, kind)),
+            }
+        }
+        for (variable, kind) in left {
+            let kinds: &[u64] = match kind {
+                PAIRED if !of_one => &[GLOBAL],
+                SINGLE if !of_one => &[SINGLE, GLOBAL],
+                _ => &[PAIRED, SINGLE, GLOBAL],
+            };
+            let mut found = kinds
+                .iter()
+                .filter_map(|&k| self.free(variable, k, &mut candidates, &arena, twins));
+            let Some(twin) = found.next() else {
+                if self.is_string(variable) || self.is_gone(user, variable, twins) {
                     continue;
                 }
                 return Err(self.removed(user, variable));
@@ -218,6 +253,21 @@ impl Statics<'_, '_, '_> {
             self.accept(variable, twin, twins)?;
         }
         Ok(())
+    }
+
+    /// The next candidate that is called like `variable` and has no twin yet.
+    fn free<'n>(
+        &'n self,
+        variable: SymbolId<Orig>,
+        scope: u64,
+        candidates: &mut Candidates<'n>,
+        arena: &'n Bump,
+        twins: &Twins,
+    ) -> Option<SymbolId<Patched>> {
+        let symbol = self.orig.object.symbol(variable);
+        let key = (names::normal(symbol.name, arena), symbol.size, scope);
+        let queue = candidates.by_name.get_mut(&key)?;
+        std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
     }
 
     fn accept(&self, o: SymbolId<Orig>, p: SymbolId<Patched>, twins: &mut Twins) -> Result<()> {
@@ -256,6 +306,13 @@ impl Statics<'_, '_, '_> {
         }
         twins.pair_symbols(o, p);
         Ok(())
+    }
+
+    /// Whether a variable is a string that the linker merged with its copies in other files:
+    /// any of their names may be found there, and all references to it are compared by content.
+    fn is_string(&self, variable: SymbolId<Orig>) -> bool {
+        let section = self.orig.object.section_of(variable);
+        self.linked && section.is_some_and(|s| self.orig.class(s) == Class::Strings)
     }
 
     /// Whether a variable went away together with its function: a whole file was removed from
@@ -307,7 +364,7 @@ impl Statics<'_, '_, '_> {
         twins: &Twins,
     ) -> Result<()> {
         let Some(counterpart) = self.counterpart(user, twins) else {
-            let gone = |&&v: &&SymbolId<Orig>| self.is_gone(user, v, twins);
+            let gone = |&&v: &&SymbolId<Orig>| self.is_string(v) || self.is_gone(user, v, twins);
             return match variables.iter().find(|v| !gone(v)) {
                 Some(&variable) => Err(self.removed(user, variable)),
                 None => Ok(()),
@@ -317,12 +374,12 @@ impl Statics<'_, '_, '_> {
         let candidates = self.candidates(counterpart, &arena)?;
         for &variable in variables {
             let Some(twin) = twins.patched_symbol(variable) else {
-                if self.is_gone(user, variable, twins) {
+                if self.is_string(variable) || self.is_gone(user, variable, twins) {
                     continue;
                 }
                 return Err(self.removed(user, variable));
             };
-            if !candidates.all.contains(&twin) {
+            if !candidates.all.contains(&twin) && !self.is_string(variable) {
                 let variable = self.orig.object.symbol_name(variable);
                 let user = self.user_name(user);
                 return Err(Error::refused(

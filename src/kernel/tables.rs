@@ -262,6 +262,6 @@ impl StructSizes {
         }
         Err(Error::broken("struct-size-missing", format!("{name} not set"))
             .in_section(section)
-            .advise(format!("set {name} in the environment (or with --struct {name}=N) to the size of the struct in the kernel's debug information")))
+            .advise(format!("set {name} in the environment (or with --struct {name}=N) to the size of the struct in the kernel's debug information; --image reads it from there, unless it is compressed (objcopy --decompress-debug-sections)")))
     }
 }

@@ -119,6 +119,9 @@ pub struct Resolver<'a, 'l, 'o, 'd> {
     pub target: &'a Target<'a>,
 }
 
+/// What precedes the hash in the name of a promoted symbol.
+const PROMOTED: &str = ".llvm.";
+
 /// Functions of the shadow variable API: the patch module brings them along.
 const SHADOW: [&str; 3] = ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
 
@@ -154,18 +157,24 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     /// What a promoted name that only the patched object has is called in the parent: the
-    /// hash in it is that of the patched module, or the name was not promoted there.
+    /// hash in it is that of the patched module. What was not promoted there only has the name
+    /// in common, and may be another file's.
     fn promoted(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         let name = self.name(id);
-        if self.layout().object.home(id) != Home::Undefined || !name.contains(".llvm.") {
+        if self.layout().object.home(id) != Home::Undefined || !name.contains(PROMOTED) {
             return Ok(None);
         }
         let parent = self.target.parent;
         let candidates = parent.namesakes(name);
-        match candidates[..] {
-            [] => Ok(None),
-            [index] => parent.found(index, true).map(Some),
-            ref more => {
+        let promoted = candidates.iter().filter(|&&i| {
+            parent.table().entries().get(i as usize).is_some_and(|e| e.name.contains(PROMOTED))
+        });
+        match (&candidates[..], promoted.count()) {
+            (&[], _) => Ok(None),
+            (&[index], 1) => parent.found(index, true).map(Some),
+            // The object that has it tells, when it is one of the patch.
+            (_, 0) if self.target.peers.is_some() => Ok(None),
+            (more, _) => {
                 let entries = parent.table().entries();
                 let shown = more.iter().take(10).filter_map(|&i| entries.get(i as usize));
                 let details = shown.map(|e| format!("candidate: {} at {:#x}", e.name, e.addr));

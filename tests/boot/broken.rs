@@ -190,6 +190,7 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             image: None,
             strict: false,
             pointers: Default::default(),
+            known: None,
             symvers: Input { name: "symvers", data: &symvers },
         }),
         sizes: StructSizes::new(lab.env.clone(), true),

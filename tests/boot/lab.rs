@@ -255,7 +255,7 @@ impl Lab {
                 "obj-m := {module}.o\n{module}-y := glue.o patch.o\nldflags-y += -T $(src)/glue.lds\n"
             ),
         )?;
-        self.kbuild(&build)?;
+        self.kbuild(&build, "modules")?;
         let output = folder.join("livepatch.ko");
         succeed(
             Command::new(tools.join("create-klp-module"))
@@ -266,13 +266,14 @@ impl Lab {
         Ok(Some(output))
     }
 
-    fn kbuild(&self, folder: &Path) -> Fallible<()> {
+    /// Kbuild of what a folder holds: `modules`, or one object.
+    pub fn kbuild(&self, folder: &Path, what: &str) -> Fallible<()> {
         let mut command = Command::new("make");
         command.arg("-C").arg(self.folder.join("kdir")).arg(format!("M={}", folder.display()));
         for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
             command.env_remove(variable);
         }
-        succeed(command.args(self.make).args(["KBUILD_MODPOST_WARN=1", "modules"]))
+        succeed(command.args(self.make).args(["KBUILD_MODPOST_WARN=1", what]))
     }
 
     /// The folder of the drop-in tools, built in the profile of this test.
@@ -343,7 +344,7 @@ impl Lab {
                      CFLAGS_REMOVE_klp_target_main.o := $(CC_FLAGS_LTO)\n"
                 ),
             )?;
-            self.kbuild(&folder)?;
+            self.kbuild(&folder, "modules")?;
         }
         let running = base.join("running/klp_target.ko");
         let symbols = Command::new("readelf").args(["-s", "--wide"]).arg(&running).output()?;

@@ -119,6 +119,7 @@ pub fn diff(
             image: Some(image),
             strict,
             pointers: Default::default(),
+            known: None,
         }),
         sizes: StructSizes::new([], true),
         drop_in: false,

@@ -108,6 +108,7 @@ fn attempt(
             image: None,
             strict: false,
             pointers: Default::default(),
+            known: None,
             symvers: Input { name: &symvers_name, data: &symvers_text },
         }),
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),

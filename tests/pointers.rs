@@ -1,0 +1,198 @@
+//! Where a pointer to a function of the patch leads, on each machine and with what lies
+//! before functions (docs/meaning.md): the running kernel's function, which ftrace redirects,
+//! or the patch's. On objects of the cross compilers; one that is missing is named.
+
+use std::process::{Command, Stdio};
+
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
+use klp_diff::elf::write::write;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::{Report, canon};
+use klp_diff::{Input, Job, ParentFiles, run};
+
+/// `pick`, `pick_new` and `pick_static` return pointers: to a changed function that others can
+/// see, to a new one, to a changed one of the file.
+const SOURCE: &str = r#"
+extern int sink(int), slow(int);
+#ifdef PATCHED
+#define P 1
+int new_one(int x) { return sink(x + 9); }
+#else
+#define P 0
+#endif
+int changed(int x) { return sink(x + P) * 3; }
+static __attribute__((noinline)) int hidden(int x) { return slow(x + P) * 5; }
+int uses(int x) { return hidden(x) + P; }
+void *pick(int x) { return x > P ? (void *)changed : (void *)0; }
+void *pick_static(int x) { return x > P ? (void *)hidden : (void *)0; }
+#ifdef PATCHED
+int pick_new(int x) { return ((long)new_one ^ x) != 0; }
+int starts(int x) { return pick_new(x) + 1; }
+#else
+int starts(int x) { return x; }
+#endif
+"#;
+
+const COMMON: &str = "-O2 -c -w -ffunction-sections -fdata-sections -fno-stack-protector \
+     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-optimize-sibling-calls";
+
+/// Compiler and options, and whether a pointer to a changed function leads to the kernel's:
+/// to a global one, to one of the file.
+struct Way {
+    command: &'static str,
+    global: bool,
+    local: bool,
+}
+
+const fn way(command: &'static str, global: bool, local: bool) -> Way {
+    Way { command, global, local }
+}
+
+const WAYS: [Way; 14] = [
+    way("gcc -fno-pic -mcmodel=kernel -pg -mfentry -mno-red-zone -fcf-protection=none", true, true),
+    way(
+        "gcc -fno-pic -mcmodel=kernel -pg -mfentry -mno-red-zone -fcf-protection=branch \
+         -fpatchable-function-entry=16,16",
+        true,
+        true,
+    ),
+    way(
+        "clang-19 --target=x86_64-linux-gnu -fno-pic -mcmodel=kernel -pg -mfentry -mno-red-zone \
+         -fcf-protection=branch -fsanitize=kcfi -fpatchable-function-entry=11,11",
+        true,
+        true,
+    ),
+    way("aarch64-linux-gnu-gcc -fno-pic -fpatchable-function-entry=2", false, false),
+    way(
+        "aarch64-linux-gnu-gcc -fno-pic -fpatchable-function-entry=4,2 \
+         -mbranch-protection=pac-ret+bti",
+        false,
+        false,
+    ),
+    way(
+        "clang-19 --target=aarch64-linux-gnu -fno-pic -fpatchable-function-entry=4,2 \
+         -fsanitize=kcfi -mbranch-protection=pac-ret+bti",
+        false,
+        false,
+    ),
+    way(
+        "powerpc64le-linux-gnu-gcc -mabi=elfv2 -msoft-float -mno-altivec -mno-vsx -fno-pic \
+         -mcmodel=large -mprofile-kernel -pg",
+        true,
+        true,
+    ),
+    way(
+        "powerpc64le-linux-gnu-gcc -mabi=elfv2 -msoft-float -mno-altivec -mno-vsx -fno-pic \
+         -mcmodel=medium -mprofile-kernel -pg",
+        true,
+        true,
+    ),
+    way(
+        "s390x-linux-gnu-gcc -m64 -march=z13 -msoft-float -fPIE -pg -mfentry -mrecord-mcount \
+         -mnop-mcount",
+        false,
+        false,
+    ),
+    way(
+        "s390x-linux-gnu-gcc -m64 -march=z13 -msoft-float -fPIC -pg -mfentry -mrecord-mcount \
+         -mnop-mcount",
+        true,
+        false,
+    ),
+    way(
+        "s390x-linux-gnu-gcc -m64 -march=z13 -msoft-float -fno-pie -pg -mfentry \
+         -mrecord-mcount -mnop-mcount",
+        false,
+        false,
+    ),
+    way(
+        "clang-19 --target=s390x-linux-gnu -m64 -march=z13 -msoft-float -fPIC -pg -mfentry \
+         -mrecord-mcount -mnop-mcount",
+        true,
+        false,
+    ),
+    way(
+        "clang-19 --target=loongarch64-linux-gnusf -msoft-float -fno-pic \
+         -fpatchable-function-entry=2",
+        false,
+        false,
+    ),
+    way(
+        "clang-19 --target=loongarch64-linux-gnusf -msoft-float -fPIC \
+         -fno-direct-access-external-data -fpatchable-function-entry=2",
+        false,
+        false,
+    ),
+];
+
+fn compile(command: &str, folder: &std::path::Path, define: &str) -> Option<Vec<u8>> {
+    let mut words = command.split_whitespace();
+    let mut compiler = Command::new(words.next().expect("a program"));
+    let output = folder.join(define);
+    compiler.args(words).args(COMMON.split_whitespace()).arg(format!("-D{define}"));
+    compiler.arg("-o").arg(&output).arg(folder.join("file.c")).stdin(Stdio::null());
+    let Ok(done) = compiler.output() else {
+        eprintln!("skipped: {command}: not installed");
+        return None;
+    };
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    Some(std::fs::read(output).expect("object"))
+}
+
+/// Whether a livepatch relocation leads to the running kernel's `target`.
+fn leads_to_kernel(lines: &[String], target: &str) -> bool {
+    let name = format!("str:\"{target}\"");
+    lines.iter().any(|line| line.starts_with("klprela ") && line.contains(&name))
+}
+
+#[test]
+fn pointers_lead_where_the_documentation_says() {
+    if Command::new("readelf").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("skipped: readelf is not installed");
+        return;
+    }
+    for way in &WAYS {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("file.c"), SOURCE).expect("source");
+        let Some(orig) = compile(way.command, folder.path(), "ORIG") else { continue };
+        let Some(patched) = compile(way.command, folder.path(), "PATCHED") else { continue };
+        let mut readelf = Command::new("readelf");
+        let table = readelf.args(["-sW"]).arg(folder.path().join("ORIG")).output();
+        let table = String::from_utf8_lossy(&table.expect("readelf runs").stdout).into_owned();
+        let job = Job {
+            orig: Input { name: "orig.o", data: &orig },
+            patched: Input { name: "patched.o", data: &patched },
+            parent: Some(ParentFiles {
+                name: "vmlinux",
+                symtab: Input { name: "symtab", data: &table },
+                symvers: Input { name: "symvers", data: "" },
+                image: None,
+                strict: false,
+                pointers: Default::default(),
+                known: None,
+            }),
+            sizes: StructSizes::new([], true),
+            drop_in: false,
+            klp_arch: false,
+            among: Default::default(),
+        };
+        let output = run(&job, &mut Report::default())
+            .unwrap_or_else(|e| panic!("{}: {e}", way.command))
+            .expect("changes");
+        let bytes = write(&output).expect("writes");
+        let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
+        let lines = canon::canonical(&object).expect("well-formed");
+        for (target, wanted) in [("changed", way.global), ("hidden", way.local), ("new_one", false)]
+        {
+            assert_eq!(
+                leads_to_kernel(&lines, target),
+                wanted,
+                "{}: {target}: {lines:#?}",
+                way.command
+            );
+            // A pointer that stays in the patch needs the function there, as does its caller.
+            assert!(lines.iter().any(|l| l.starts_with("rela ") && l.contains(target)));
+        }
+    }
+}
