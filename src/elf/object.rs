@@ -98,7 +98,7 @@ pub struct Object<'d, S> {
     symtab: SectionId<S>,
     shstrndx: usize,
     /// The relocation sections that do not follow what they apply to, by that.
-    rela_of: IndexMap<SectionId<S>, SectionId<S>, foldhash::fast::RandomState>,
+    rela_of: Sparse<SectionId<S>, SectionId<S>>,
     section_symbol: Sparse<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
     /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
@@ -165,7 +165,7 @@ impl<'d, S: Side> Object<'d, S> {
             symbol_names,
             symtab: SectionId::new(symtab),
             shstrndx,
-            rela_of: IndexMap::default(),
+            rela_of: Sparse::build(0, std::iter::empty),
             section_symbol: Sparse::build(0, std::iter::empty),
             members: Csr::build(0, std::iter::empty),
             livepatch: Vec::new(),
@@ -228,6 +228,7 @@ impl<'d, S: Side> Object<'d, S> {
 
     fn index_relocations(&mut self) -> Result<()> {
         let mut tables = Vec::new();
+        let mut elsewhere = Vec::new();
         for id in self.sections() {
             let kind = self.section_kind(id);
             if kind != abi::SHT_RELA && kind != abi::SHT_REL {
@@ -261,14 +262,18 @@ impl<'d, S: Side> Object<'d, S> {
                 self.livepatch.push((base, id));
                 continue;
             }
-            if self.next_table(base) == Some(id) {
-                continue;
+            if self.next_table(base) != Some(id) {
+                elsewhere.push((base, id));
             }
-            if self.next_table(base).is_some() || self.rela_of.insert(base, id).is_some() {
+        }
+        self.rela_of = Sparse::build(self.shdrs.len(), || elsewhere.iter().copied());
+        for &(base, id) in &elsewhere {
+            if self.next_table(base).is_some() || self.rela_of.get(base) != Some(id) {
                 return Err(bad("two relocation sections for one section")
                     .in_section(self.section(base).name));
             }
         }
+        drop(elsewhere);
         self.livepatch.sort_unstable();
         let this = &*self;
         // The first error counts, on any number of threads.
@@ -537,11 +542,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// The SHT_RELA section that applies to `id`, [`Object::livepatch_tables`] aside.
     #[inline]
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
-        let elsewhere = || match self.rela_of.is_empty() {
-            true => None,
-            false => self.rela_of.get(&id).copied(),
-        };
-        self.next_table(id).or_else(elsewhere)
+        self.rela_of.get(id).or_else(|| self.next_table(id))
     }
 
     /// The section behind `id`, when it is its ordinary relocation table: so all compilers and

@@ -31,7 +31,7 @@ pub const MAX_PARTS: usize = 64;
 type Start<S> = (SectionId<S>, (u32, bool));
 
 /// A reference to nameless data: section and offset, and the entity it is in.
-type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, usize)>);
+type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, u32)>);
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
@@ -78,7 +78,7 @@ impl<S: Side> Pieces<S> {
                 let value = object.symbol_value(reloc.symbol) as i64;
                 let at = refs.target_offset(&reloc)?.wrapping_add(value);
                 if let Ok(at) = u32::try_from(at) {
-                    let reader = layout.entity_at(base, reloc.offset).map(|i| (base, i));
+                    let reader = layout.entity_at(base, reloc.offset).map(|i| (base, i as u32));
                     reads.push((target, at, reader));
                 }
             }
