@@ -11,6 +11,7 @@ use super::pair::struct_sizes;
 use super::verify_orig::ImageArg;
 use super::wait::{Bar, use_threads};
 use super::{Exit, complain, fail, parse, wrong_usage};
+use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
@@ -225,7 +226,7 @@ impl<'a> Request<'a> {
     fn parts(&self, symvers: &Image, tree: &KernelTree) -> Result<Vec<OutObject>> {
         let parents = self.parents()?;
         let images = parents.iter().map(|p| {
-            let elf = p.may_be_image && p.file.bytes().starts_with(b"\x7fELF");
+            let elf = p.may_be_image && abi::is_elf(p.file.bytes());
             elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
         });
         let images = images.collect::<Result<Vec<_>>>()?;

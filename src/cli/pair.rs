@@ -12,6 +12,7 @@ use super::verify_orig::ImageArg;
 use super::wait::{Bar, use_threads};
 use super::{Args, Exit, Flavor, fail};
 use crate::diff::check::BootCode;
+use crate::elf::abi;
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
@@ -217,7 +218,7 @@ impl<'t> Kernel<'t> {
         others: &[(&ImageArg, KernelImage<'s>)],
     ) -> Result<Option<KernelImage<'s>>> {
         // An image may also be given as text, such as a System.map, but not a --symtab as ELF.
-        let is_elf = |file: &&Image| args.symtab.is_none() && file.bytes().starts_with(b"\x7fELF");
+        let is_elf = |file: &&Image| args.symtab.is_none() && abi::is_elf(file.bytes());
         let Some(file) = self.parent.as_ref().filter(is_elf) else { return Ok(None) };
         let image = KernelImage::parse(&file.path().display().to_string(), file.bytes())?;
         with_others(image, others).map(Some)

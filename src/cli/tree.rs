@@ -425,5 +425,5 @@ fn is_relocatable(bytes: &[u8]) -> bool {
         (Some(2), Some(kind)) => u16::from_be_bytes([kind[0], kind[1]]),
         _ => return false,
     };
-    bytes.starts_with(b"\x7fELF") && kind == abi::ET_REL
+    abi::is_elf(bytes) && kind == abi::ET_REL
 }

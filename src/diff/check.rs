@@ -1,5 +1,8 @@
 //! Refuses what cannot be applied to a running kernel (spec sections 15 and 18).
 
+use std::cell::LazyCell;
+use std::ops::Deref;
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
@@ -41,6 +44,8 @@ pub fn check_entries(
 ) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let object = patched.object;
+    let any_hookable =
+        LazyCell::new(|| orig.object.symbols().any(|other| orig.has_profiling(other)));
     let mut details = Vec::new();
     for id in object.symbols().skip(1) {
         if object.symbol_kind(id) != abi::STT_FUNC
@@ -59,7 +64,7 @@ pub fn check_entries(
                 id,
                 format!(
                     "function {name} doesn't have patchable function entry, unable to patch{}",
-                    why_not_hookable(comparer, id)
+                    why_not_hookable(comparer, id, &any_hookable)
                 ),
             ));
         }
@@ -72,8 +77,13 @@ pub fn check_entries(
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
 
-/// Why ftrace cannot hook the original of a function.
-fn why_not_hookable(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> String {
+/// Why ftrace cannot hook the original of a function. `any_hookable`: whether it can hook
+/// another one of the object.
+fn why_not_hookable(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    any_hookable: &impl Deref<Target = bool>,
+) -> String {
     let layout = comparer.orig.layout;
     let object = layout.object;
     let Some(twin) = comparer.twins.orig_symbol(id) else { return String::new() };
@@ -81,7 +91,7 @@ fn why_not_hookable(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) 
     if names::is_untraceable(section) {
         return format!(" (noinstr: {section} must not be traced)");
     }
-    match object.symbols().any(|other| layout.has_profiling(other)) {
+    match **any_hookable {
         true => " (notrace: other functions of the object have an entry for ftrace)".into(),
         false => " (no function of the object has an entry for ftrace: it was compiled without, \
                   such as -pg -mfentry or -fpatchable-function-entry)"

@@ -23,6 +23,11 @@ plain! {
     SHN_UNDEF: u16, SHN_ABS: u16, SHN_COMMON: u16, SHN_XINDEX: u16,
 }
 
+/// Whether a file begins as ELF files do (gABI `e_ident`).
+pub fn is_elf(bytes: &[u8]) -> bool {
+    bytes.starts_with(&e::ELFMAG)
+}
+
 /// First of the reserved section indexes (gABI SHN_LORESERVE).
 pub const SHN_LORESERVE: u16 = 0xff00;
 /// SHN_LIVEPATCH: the kernel resolves the symbol when it applies the patch.

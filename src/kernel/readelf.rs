@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 use rayon::prelude::*;
 
 use crate::elf::abi::{
-    STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
+    self, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
 };
 use crate::error::{Error, Result};
 
@@ -56,7 +56,7 @@ pub(super) struct Block<'t> {
 pub fn as_text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str> {
     std::str::from_utf8(bytes).map_err(|e| {
         let error = bad("not a text file").in_file(file).at_offset(e.valid_up_to() as u64);
-        if bytes.starts_with(b"\x7fELF") {
+        if abi::is_elf(bytes) {
             error.advise("this is an ELF file: give the text that readelf -s --wide prints of it")
         } else if bytes.starts_with(b"\xfd7zXZ") || bytes.starts_with(b"\x1f\x8b") {
             error.advise("the file is compressed: unpack it first")
