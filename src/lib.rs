@@ -113,7 +113,7 @@ pub struct Job<'a> {
 pub struct Among<'a> {
     /// What to do about changed code that only runs at boot.
     pub boot: BootCode,
-    /// Where the other objects' symbols are.
+    /// Where the other objects' symbols are; also asks for [`Report::offers`].
     pub peers: Option<&'a Peers>,
 }
 
@@ -175,24 +175,27 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
-    let (removed, data) =
-        rayon::join(|| check::removed_functions(&comparer), || check::data(&comparer, &verdicts));
-    report.removed = removed;
-    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.explain_noise {
         report.ignored = account::noise(&comparer, &verdicts);
     }
-
-    let selected = judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report);
+    let ((removed, data), selected) = rayon::join(
+        || {
+            rayon::join(
+                || check::removed_functions(&comparer),
+                || check::data(&comparer, &verdicts),
+            )
+        },
+        || judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
+    );
+    report.removed = removed;
+    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.functions.is_empty() && selected.is_err() {
         let differing = check::differing_functions(&comparer, &verdicts);
         let because = |_| Vec::new();
         report.functions = functions(&comparer, differing, because)?;
     }
     let (statuses, selection) = selected?;
-    if !job.drop_in
-        && let Some(target) = &target
-    {
+    if let (Some(target), Some(_)) = (&target, job.among.peers) {
         let resolver = Resolver { comparer: &comparer, statuses: &statuses, target };
         report.offers = resolver.offers();
     }

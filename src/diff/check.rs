@@ -147,7 +147,9 @@ pub fn check_sections(
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
-        if ignored.sections.contains(&id) {
+        let same = verdicts.section(id).is_same()
+            && [statuses.sections[id], statuses.relocs[id]] == [Status::Same; 2];
+        if same && !selection.sections[id] || ignored.sections.contains(&id) {
             continue;
         }
         if statuses.is_shared(layout, id) {
@@ -360,10 +362,10 @@ pub fn data(
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let mut found = Vec::new();
     for id in patched.object.symbols().skip(1) {
-        let Some(section) = patched.object.section_of(id) else { continue };
         if patched.object.symbol_kind(id) != abi::STT_OBJECT || patched.is_special_static(id) {
             continue;
         }
+        let Some(section) = patched.object.section_of(id) else { continue };
         let status = if comparer.twins.orig_symbol(id).is_none() {
             "new"
         } else {
@@ -383,8 +385,8 @@ pub fn data(
     }
     for id in orig.object.symbols().skip(1) {
         if orig.object.symbol_kind(id) == abi::STT_OBJECT
-            && orig.object.section_of(id).is_some()
             && comparer.twins.patched_symbol(id).is_none()
+            && orig.object.section_of(id).is_some()
             && !orig.is_special_static(id)
         {
             found.push((orig.object.symbol_name(id).to_owned(), "removed"));

@@ -51,7 +51,7 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
         || symbol_keys(patched, Some(&files.patched), |_, _| true),
     );
     let mut contests = Vec::new();
-    merge(&o, &p, |o, p| pair_symbols((orig, patched), &mut twins, o, p, &mut contests));
+    merge_symbols((orig, patched), &mut twins, (&o, &p), &mut contests);
     drop((o, p));
     settle((orig, patched), &mut twins, contests);
     doubt_guessed(patched, &files, &mut twins);
@@ -164,7 +164,7 @@ pub fn correlate_rows(
         }),
     );
     let mut contests = Vec::new();
-    merge(&o, &p, |o, p| pair_symbols((orig, patched), twins, o, p, &mut contests));
+    merge_symbols((orig, patched), twins, (&o, &p), &mut contests);
     settle((orig, patched), twins, contests);
 }
 
@@ -210,10 +210,10 @@ fn symbol_keys<S: Side>(
 }
 
 /// Calls `found` for each hash that both sorted lists have, with the entries of both.
-fn merge<O: Copy, P: Copy>(
-    mut orig: &[Key<O>],
-    mut patched: &[Key<P>],
-    mut found: impl FnMut(&[Key<O>], &[Key<P>]),
+fn merge<'k, O: Copy, P: Copy>(
+    mut orig: &'k [Key<O>],
+    mut patched: &'k [Key<P>],
+    mut found: impl FnMut(&'k [Key<O>], &'k [Key<P>]),
 ) {
     while let (Some(o), Some(p)) = (orig.first(), patched.first()) {
         match o.hash.cmp(&p.hash) {
@@ -224,6 +224,57 @@ fn merge<O: Copy, P: Copy>(
                 found(&orig[..o], &patched[..p]);
                 (orig, patched) = (&orig[o..], &patched[p..]);
             }
+        }
+    }
+}
+
+/// Some sorted keys of symbols.
+type Keys<'k, S> = &'k [Key<SymbolId<S>>];
+
+/// Keys that are not worth a task of their own.
+const KEYS_PER_TASK: usize = 4096;
+
+/// Pairs the symbols of both sorted lists, as [`pair_symbols`] does, in parallel where a name
+/// is there once on each side.
+fn merge_symbols(
+    (orig, patched): Both<'_, '_, '_>,
+    twins: &mut Twins,
+    (o, p): (Keys<'_, Orig>, Keys<'_, Patched>),
+    contests: &mut Vec<Contest>,
+) {
+    /// Single symbols, and the entries of names that are there several times.
+    type Found<'k> =
+        (Vec<(SymbolId<Orig>, SymbolId<Patched>)>, Vec<(Keys<'k, Orig>, Keys<'k, Patched>)>);
+    // No hash is in two tasks.
+    let mut tasks = Vec::new();
+    let (mut o_rest, mut p_rest) = (o, p);
+    while !o_rest.is_empty() {
+        let last = o_rest[o_rest.len().min(KEYS_PER_TASK) - 1].hash;
+        let (o, p) = (
+            o_rest.split_at(o_rest.partition_point(|k| k.hash <= last)),
+            p_rest.split_at(p_rest.partition_point(|k| k.hash <= last)),
+        );
+        tasks.push((o.0, p.0));
+        (o_rest, p_rest) = (o.1, p.1);
+    }
+    let found: Vec<Found<'_>> = tasks
+        .into_par_iter()
+        .map(|(o, p)| {
+            let mut found = Found::default();
+            merge(o, p, |o, p| match (o, p) {
+                ([o], [p]) if compatible(orig, patched, o.id, p.id) => found.0.push((o.id, p.id)),
+                ([_], [_]) => {}
+                _ => found.1.push((o, p)),
+            });
+            found
+        })
+        .collect();
+    for (single, several) in found {
+        for (o, p) in single {
+            twins.pair_symbols(o, p);
+        }
+        for (o, p) in several {
+            pair_symbols((orig, patched), twins, o, p, contests);
         }
     }
 }
@@ -249,7 +300,7 @@ type Both<'a, 'o, 'd> = (&'a Layout<'o, 'd, Orig>, &'a Layout<'o, 'd, Patched>);
 /// Symbols of one scope and normal name.
 type Contest = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
 
-/// Pairs the symbols of one name, as far as they are alike in all or one of a kind. What is
+/// Pairs several symbols of one name, as far as they are alike in all or one of a kind. What is
 /// left becomes a contest.
 fn pair_symbols(
     (orig, patched): Both<'_, '_, '_>,
@@ -258,12 +309,6 @@ fn pair_symbols(
     p: &[Key<SymbolId<Patched>>],
     contests: &mut Vec<Contest>,
 ) {
-    if let ([o], [p]) = (o, p) {
-        if compatible(orig, patched, o.id, p.id) {
-            twins.pair_symbols(o.id, p.id);
-        }
-        return;
-    }
     let mut contest: Contest = (o.iter().map(|k| k.id).collect(), p.iter().map(|k| k.id).collect());
     let hasher = FixedState::default();
     let name = |name: &str, content: u64| Some(hasher.hash_one((name, content)));
@@ -404,15 +449,16 @@ fn pair_sections(
     patched: &Layout<'_, '_, Patched>,
     twins: &mut Twins,
 ) {
-    for p in patched.object.sections() {
-        let Some(owner) = patched.owner(p) else { continue };
-        let Some(twin) = twins.orig_symbol(owner) else { continue };
-        let Some(o) = orig.object.section_of(twin).filter(|&o| orig.owner(o) == Some(twin)) else {
-            continue;
-        };
-        if names::same(orig.object.section_name(o), patched.object.section_name(p)) {
-            twins.pair_sections(o, p);
-        }
+    // No two sections have one owner, so no pair is in another's way.
+    let pair = |i: usize| {
+        let p = SectionId::<Patched>::new(i);
+        let twin = twins.orig_symbol(patched.owner(p)?)?;
+        let o = orig.object.section_of(twin).filter(|&o| orig.owner(o) == Some(twin))?;
+        names::same(orig.object.section_name(o), patched.object.section_name(p)).then_some((o, p))
+    };
+    let sections = (1..patched.object.section_count()).into_par_iter().with_min_len(1024);
+    for (o, p) in sections.filter_map(pair).collect::<Vec<_>>() {
+        twins.pair_sections(o, p);
     }
     pair_by_members(orig, patched, twins);
     let o = section_keys(orig, |id| twins.patched_section(id).is_none());

@@ -113,8 +113,10 @@ impl Comparer<'_, '_, '_, '_> {
     /// Variables that code reaches only through another's address (section anchors): those
     /// of one name must have the same initial values, in any order.
     pub(super) fn anchored_states(&self) -> Result<Vec<String>> {
-        let before = by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none());
-        let after = by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none());
+        let (before, after) = rayon::join(
+            || by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none()),
+            || by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none()),
+        );
         let differing: Vec<&String> = after
             .iter()
             .filter(|(name, a)| before.get(*name).is_some_and(|b| b.len() == a.len() && b != *a))
@@ -137,11 +139,12 @@ fn by_name<S: Side>(
     let object = layout.object;
     let mut found: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     for id in object.symbols().skip(1) {
+        if !is_single(id) || !(layout.is_special_static(id) || layout.is_static_local(id)) {
+            continue;
+        }
         let Some(section) = object.section_of(id) else { continue };
         if object.symbol_kind(id) == abi::STT_OBJECT
             && object.section_flags(section) & abi::SHF_WRITE != 0
-            && (layout.is_special_static(id) || layout.is_static_local(id))
-            && is_single(id)
             && !names::is_ubsan(object.section_name(section))
         {
             let name = names::normal(object.symbol_name(id), &Bump::new()).to_owned();

@@ -12,7 +12,7 @@ use super::compare::Comparer;
 use super::select::Selection;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -38,22 +38,29 @@ pub(super) fn find(
 ) -> Result<()> {
     let mut exports = Vec::new();
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
-    let new = suspects(patched, |entity, index| {
-        let unpaired = comparer.twins.orig_section(entity.section).is_none();
-        (unpaired || verdicts.entity(entity.section, index).has(Verdict::NEW))
-            && !selection.has(entity.section, entity.start)
-    });
-    for (section, index) in unreferenced(patched, new)? {
+    let new = || {
+        let new = suspects(patched, |entity, index| {
+            let unpaired = comparer.twins.orig_section(entity.section).is_none();
+            (unpaired || verdicts.entity(entity.section, index).has(Verdict::NEW))
+                && !selection.has(entity.section, entity.start)
+        });
+        unreferenced(patched, new)
+    };
+    let gone = || {
+        let gone = suspects(orig, |entity, _| match entity.symbol {
+            _ if LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
+            Some(symbol) => comparer.twins.patched_symbol(symbol).is_none(),
+            None => comparer.twins.patched_section(entity.section).is_none_or(|twin| {
+                patched.entity_count(twin) > 0 && patched.entity(twin, 0).symbol.is_some()
+            }),
+        });
+        unreferenced(orig, gone)
+    };
+    let (new, gone) = rayon::join(new, gone);
+    for (section, index) in new? {
         note(patched, patched.entity(section, index), "is new", &mut exports, details);
     }
-    let gone = suspects(orig, |entity, _| match entity.symbol {
-        _ if LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
-        Some(symbol) => comparer.twins.patched_symbol(symbol).is_none(),
-        None => comparer.twins.patched_section(entity.section).is_none_or(|twin| {
-            patched.entity_count(twin) > 0 && patched.entity(twin, 0).symbol.is_some()
-        }),
-    });
-    for (section, index) in unreferenced(orig, gone)? {
+    for (section, index) in gone? {
         note(orig, orig.entity(section, index), "went away", &mut exports, details);
     }
     if selection.effect.is_empty() {
@@ -125,10 +132,11 @@ fn unreferenced<S: Side>(
         return Ok(Vec::new());
     }
     let object = layout.object;
-    let mut homes: Vec<SectionId<S>> = suspects.keys().map(|s| s.0).collect();
-    homes.dedup();
-    homes.sort_unstable();
-    for base in object.sections() {
+    let homes = Marks::of(object.section_count(), suspects.keys().map(|s| s.0));
+    let wanted = Marks::from_fn(object.symbol_count(), |id: SymbolId<S>| {
+        object.section_of(id).is_some_and(|home| homes.has(home))
+    });
+    for &base in object.relocated() {
         let is_table = match layout.class(base) {
             Class::Table(index) => {
                 let table = &TABLES[usize::from(index)];
@@ -141,11 +149,7 @@ fn unreferenced<S: Side>(
             _ => continue,
         };
         let refs = Refs::new(layout, base);
-        for reloc in object.relocs(base).iter() {
-            let home = object.section_of(reloc.symbol);
-            if home.is_none_or(|h| homes.binary_search(&h).is_err()) {
-                continue;
-            }
+        for reloc in object.relocs(base).iter().filter(|r| wanted.has(r.symbol)) {
             let Some((section, at)) = refs.place(&reloc)? else { continue };
             let from = (section == base).then(|| layout.entity_at(base, reloc.offset)).flatten();
             // An end of a thing may be the start of the next: both count.

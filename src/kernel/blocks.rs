@@ -4,7 +4,7 @@
 //! pairs each block of the original object with the parent's block that has the same
 //! local functions and variables; FILE names alone do not tell blocks apart.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
@@ -71,37 +71,68 @@ fn show((kind, name): Local<'_>) -> String {
     format!("{} {name}", if kind == STT_FUNC { "FUNC" } else { "OBJECT" })
 }
 
-/// The distinct local functions and variables of one block, in order.
-struct Locals<'n>(IndexSet<Local<'n>, RandomState>);
+/// The local functions and variables of one block.
+struct Locals<'n> {
+    /// In the order of the symbol table.
+    all: Vec<Local<'n>>,
+    /// The distinct ones as (hash, place in `all`), by hash.
+    sorted: Vec<(u64, u32)>,
+}
 
 impl<'n> Locals<'n> {
-    fn of_block(entries: &'n [Entry<'_>]) -> Self {
-        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind) && !e.is_demoted());
-        Locals(locals.map(|e| (e.kind, e.name)).collect())
+    fn new(locals: impl Iterator<Item = Local<'n>>) -> Self {
+        let hasher = FixedState::default();
+        let all: Vec<Local<'n>> = locals.collect();
+        let hash = |(i, local)| (hasher.hash_one(local), i);
+        let mut sorted: Vec<(u64, u32)> = (0..).zip(&all).map(|(i, l)| hash((i, l))).collect();
+        sorted.sort_unstable();
+        sorted.dedup_by(|b, a| a.0 == b.0 && all[a.1 as usize] == all[b.1 as usize]);
+        Locals { all, sorted }
     }
 
-    /// Those that a parent must have.
-    fn required(&self) -> impl Iterator<Item = Local<'n>> {
-        self.0.iter().copied().filter(|l| !maybe_discarded(l.1))
+    fn of_block(entries: &'n [Entry<'_>]) -> Self {
+        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind) && !e.is_demoted());
+        Locals::new(locals.map(|e| (e.kind, e.name)))
+    }
+
+    /// Those that a parent must have: places in `sorted`.
+    fn required(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.sorted.iter().copied().filter(|l| !maybe_discarded(self.all[l.1 as usize].1))
     }
 
     /// Equal for blocks that have the same required locals, whatever their order; all
     /// others are told apart but for chance, so that few blocks need a closer look.
     fn fingerprint(&self) -> u64 {
-        let hasher = FixedState::default();
-        let mut hashes: Vec<u64> = self.required().map(|l| hasher.hash_one(l)).collect();
-        hashes.sort_unstable();
-        hasher.hash_one(hashes)
+        let mut state = FixedState::default().build_hasher();
+        self.required().for_each(|(hash, _)| state.write_u64(hash));
+        state.finish()
     }
 
-    /// Those of the parent's block that the object lacks.
-    fn lacks<'a>(&'a self, parent: &'a Locals<'n>) -> impl Iterator<Item = Local<'n>> + 'a {
-        parent.0.iter().copied().filter(|l| !self.0.contains(l))
+    fn has(&self, hash: u64, local: Local<'_>) -> bool {
+        let from = self.sorted.partition_point(|l| l.0 < hash);
+        let alike = self.sorted[from..].iter().take_while(|l| l.0 == hash);
+        alike.into_iter().any(|l| self.all[l.1 as usize] == local)
     }
 
-    /// Those that the parent's block lacks although it must have them.
-    fn misses<'a>(&'a self, parent: &'a Locals<'n>) -> impl Iterator<Item = Local<'n>> + 'a {
-        self.required().filter(|l| !parent.0.contains(l))
+    /// Those of the parent's block that the object lacks, in order.
+    fn lacks(&self, parent: &Locals<'n>) -> Vec<Local<'n>> {
+        parent.missing_from(self, parent.sorted.iter().copied())
+    }
+
+    /// Those that the parent's block lacks although it must have them, in order.
+    fn misses(&self, parent: &Locals<'n>) -> Vec<Local<'n>> {
+        self.missing_from(parent, self.required())
+    }
+
+    fn missing_from(
+        &self,
+        other: &Locals<'_>,
+        asked: impl Iterator<Item = (u64, u32)>,
+    ) -> Vec<Local<'n>> {
+        let missing = asked.filter(|&(hash, i)| !other.has(hash, self.all[i as usize]));
+        let mut missing: Vec<u32> = missing.map(|l| l.1).collect();
+        missing.sort_unstable();
+        missing.into_iter().map(|i| self.all[i as usize]).collect()
     }
 }
 
@@ -128,11 +159,12 @@ pub fn match_blocks<'d, S: Side>(
     let found: Vec<Result<BlockId>> = (0..files.len())
         .into_par_iter()
         .map(|i| {
-            let symbols = members(object, &files, i).map(|id| object.symbol(id));
-            let locals = symbols
-                .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
-                .map(|s| (s.kind, s.name));
-            find_block(table, &prints, object.symbol_name(files[i]), &Locals(locals.collect()))
+            let wanted = members(object, &files, i).filter(|&id| {
+                is_code_or_data(object.symbol_bind(id), object.symbol_kind(id))
+                    && !is_hidden(object.symbol_other(id))
+            });
+            let locals = wanted.map(|id| (object.symbol_kind(id), object.symbol_name(id)));
+            find_block(table, &prints, object.symbol_name(files[i]), &Locals::new(locals))
         })
         .collect();
     for (i, block) in found.into_iter().enumerate() {
@@ -184,7 +216,7 @@ fn find_block(
     let alike = prints.get(&(file, locals.fingerprint())).map_or(&[][..], Vec::as_slice);
     let mut fitting = alike.iter().copied().filter(|&block| {
         let parent = Locals::of_block(table.block_entries(block));
-        locals.lacks(&parent).next().is_none() && locals.misses(&parent).next().is_none()
+        locals.lacks(&parent).is_empty() && locals.misses(&parent).is_empty()
     });
     let Some(block) = fitting.next() else {
         return Err(not_found(file, locals, table));
@@ -253,8 +285,8 @@ struct Misfit {
 impl Misfit {
     fn new(block: BlockId, locals: &Locals<'_>, table: &ParentTable<'_>) -> Self {
         let parent = Locals::of_block(table.block_entries(block));
-        let only_object: Vec<Local<'_>> = locals.misses(&parent).collect();
-        let only_parent: Vec<Local<'_>> = locals.lacks(&parent).collect();
+        let only_object: Vec<Local<'_>> = locals.misses(&parent);
+        let only_parent: Vec<Local<'_>> = locals.lacks(&parent);
         let mut text = format!("the block at row {}", table.block_number(block));
         for (names, what) in
             [(&only_object, "it lacks the object's"), (&only_parent, "the object lacks its")]

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
-use super::names;
+use super::facts::{self, Facts};
 use super::roles::Roles;
 use super::{children, pieces, tables};
 
@@ -126,14 +126,15 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             named_sections,
         };
         layout.find_patchable();
-        let prefixes = layout.find_prefixes()?;
-        layout.find_owners()?;
+        let facts = Facts::new(object, arch);
+        let prefixes = layout.find_prefixes(&facts)?;
+        layout.find_owners(&facts)?;
         for id in object.sections() {
             if pieces::holds_nameless(&layout, id) {
                 layout.traits[id].add(Traits::NAMELESS);
             }
         }
-        layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id));
+        layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id, &facts));
         for prefix in prefixes {
             layout.roles[prefix].set_prefix();
         }
@@ -144,7 +145,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 layout.traits[section].add(Traits::STATICS);
             }
         }
-        layout.parents = children::find(object)?;
+        layout.parents = children::find(object, &facts)?;
+        drop(facts);
         let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
         layout.children = turned.collect();
         layout.children.sort_unstable();
@@ -153,19 +155,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         Ok(layout)
     }
 
-    fn find_owners(&mut self) -> Result<()> {
+    fn find_owners(&mut self, facts: &Facts<S>) -> Result<()> {
         let object = self.object;
         let mut contested = Vec::new();
-        let owns = IdVec::from_fn(object.symbol_count(), |id: SymbolId<S>| {
-            let kind = object.symbol_kind(id);
-            matches!(kind, abi::STT_FUNC | abi::STT_OBJECT)
-                && object.section_of(id).is_some_and(|section| {
-                    let name = object.symbol_name(id);
-                    names::owns_section(kind, name, object.section_name(section))
-                })
-        });
         let mut owner = IdVec::filled(SymbolId::new(0), object.section_count());
-        for (id, _) in owns.iter().filter(|(_, owns)| **owns) {
+        for id in object.symbols().filter(|&id| facts.has(id, facts::OWNS)) {
             let Some(section) = object.section_of(id) else { continue };
             let rival = owner[section];
             if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
@@ -312,6 +306,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     #[inline]
     pub fn class(&self, id: SectionId<S>) -> Class {
         self.class[id].class()
+    }
+
+    /// Whether the name of a section begins as those of functions and variables do, so that
+    /// it is in no list of special names.
+    #[inline]
+    pub fn is_ordinary(&self, section: SectionId<S>) -> bool {
+        !self.traits[section].has(Traits::LISTED)
     }
 
     /// The first section called `name`, for tables, groups, noise and sections of the

@@ -6,6 +6,7 @@ mod children;
 pub mod classes;
 mod cover;
 pub mod dwarf;
+mod facts;
 mod fields;
 pub mod image;
 pub mod image_match;

@@ -1,7 +1,7 @@
 //! What the image that runs says about a patch: which symbols its names are, whether the
 //! original object is what runs, and what else a redirected function would take along.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
@@ -151,13 +151,19 @@ pub fn check_folded(
     let entries = table.entries();
     let patched: IndexSet<u32, foldhash::fast::RandomState> =
         replaced.iter().filter_map(|r| r.entry).collect();
+    let mut at: IndexMap<u64, Vec<u32>, foldhash::fast::RandomState> =
+        replaced.iter().map(|r| (r.old_addr, Vec::new())).collect();
+    // Usually few: one look at each entry costs less than all by address.
+    for (i, entry) in (0..).zip(entries).filter(|(_, e)| e.kind == STT_FUNC && e.size > 0) {
+        if let Some(functions) = at.get_mut(&entry.addr) {
+            functions.push(i);
+        }
+    }
     for function in replaced {
         let Some(index) = function.entry else { continue };
         let home = |i: u32| image.and_then(|image| image.home(i));
-        let others = table.at_addresses(function.old_addr).iter().copied().filter(|&i| {
-            let entry = &entries[i as usize];
-            i != index && entry.kind == STT_FUNC && entry.size > 0 && home(i) == home(index)
-        });
+        let others = at[&function.old_addr].iter().copied();
+        let others = others.filter(|&i| i != index && home(i) == home(index));
         let mut aliases = None;
         for other in others {
             let name = entries[other as usize].name;
