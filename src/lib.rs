@@ -115,6 +115,9 @@ pub struct Among<'a> {
     pub boot: BootCode,
     /// Where the other objects' symbols are.
     pub peers: Option<&'a Peers>,
+    /// All other objects were looked at: a weak definition that became an ordinary one, or
+    /// back, is the one that counts in both builds.
+    pub complete: bool,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -241,7 +244,7 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
-    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
+    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });

@@ -341,3 +341,82 @@ fn what_the_optimiser_did_is_told_from_what_the_patch_says() {
     let line = "1 function(s) changed by the patch, 1 re-inlined by the optimiser, 0 new";
     assert!(said.contains(line), "{said}");
 }
+
+/// A weak function, and a strong one in another object of the patched build only.
+fn overrides(builds: &Builds) -> String {
+    let weak = |number: u32| {
+        format!(
+            "int arch_setup(int);
+             __attribute__((weak)) int arch_setup(int x) {{ return x - {number}; }}
+             int user(int x) {{ return arch_setup(x) + 1; }}\n"
+        )
+    };
+    builds.compile("a/one.o", "one.c", &weak(3));
+    builds.compile("b/one.o", "one.c", &weak(3));
+    builds.compile("b/weak.o", "one.c", &weak(4));
+    std::fs::rename(builds.path("b/weak.o"), builds.path("weak.o")).unwrap();
+    builds.compile("a/two.o", "two.c", TWO);
+    builds.compile(
+        "b/two.o",
+        "two.c",
+        &format!("{TWO}int arch_setup(int x) {{ return x * 11; }}\n"),
+    );
+    let one: &[(&str, &str)] =
+        &[("arch_setup", "WEAK"), ("user", "GLOBAL"), ("__fentry__", "GLOBAL")];
+    builds.symtab(&[("one.c", one), ("two.c", &[("two", "GLOBAL")])])
+}
+
+#[test]
+fn the_running_function_becomes_the_one_that_overrides_it() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = overrides(&builds);
+    let file = builds.path("all.o");
+    let out = file.display().to_string();
+    let document = builds.json(&["--symtab", &symtab, "-o", &out], 0);
+    let object = &document["objects"][0];
+    let functions = object["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), 1, "{object}");
+    assert_eq!(
+        (&functions[0]["name"], &functions[0]["status"]),
+        (&"arch_setup".into(), &"changed".into())
+    );
+    assert_eq!(object["warnings"][0]["code"], "definition-replaced");
+    let dump =
+        Command::new(env!("CARGO_BIN_EXE_klp-diff")).arg("dump").arg(&file).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert_eq!(dump.matches("func name=str:\"arch_setup\"").count(), 1, "{dump}");
+}
+
+#[test]
+fn a_weak_function_that_never_runs_is_not_patched() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = overrides(&builds);
+    let strong = std::fs::read_to_string(&symtab).unwrap().replace("WEAK", "GLOBAL");
+    let run = |options: &[&str]| {
+        let out = builds.path("one.o").display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.arg(builds.path("a/one.o")).arg(builds.path("weak.o"));
+        let output =
+            command.args(["--symtab", &symtab, "-o", &out]).args(options).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run(&[]).0, Some(0), "the kernel has the weak one");
+    std::fs::write(&symtab, strong).unwrap();
+    let (code, said) = run(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("'arch_setup' is weak in the original object"), "{said}");
+}
+
+#[test]
+fn of_several_weak_functions_the_order_of_the_link_decides() {
+    let Some(builds) = Builds::new() else { return };
+    let weak = "__attribute__((weak)) int twice(int x) { return x * ";
+    for (side, number) in [("a", 21), ("b", 22)] {
+        builds.compile(&format!("{side}/one.o"), "one.c", &format!("{weak}{number}; }}\n{ONE}"));
+        builds.compile(&format!("{side}/two.o"), "two.c", &format!("{weak}23; }}\n{TWO}"));
+    }
+    let document = builds.json(&[], 2);
+    let refusal = &document["objects"][0]["refusals"][0];
+    assert_eq!(refusal["code"], "overridden-definition", "{document}");
+    assert!(refusal["message"].as_str().unwrap().contains("two.o"), "{refusal}");
+}

@@ -9,6 +9,7 @@
 //!
 //! * `what`: why the case exists;
 //! * `build`: `thin` (the default), `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `also`: `gcc-12` when that compiles a `plain` case, too;
 //! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
 //! * `says`: part of what a refusal says;
 //! * `flags`: for the compiler; `link`: for lld;
@@ -226,6 +227,11 @@ fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(),
 }
 
 fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
+    let profdata = compiler.replace("clang", "llvm-profdata");
+    if case.files.iter().any(|f| f.0.ends_with(".proftext")) && !exists(&profdata) {
+        eprintln!("skipped: {}, {profdata} is not installed", case.name);
+        return Ok(Completion::ignored_with(format!("{profdata} is not installed")));
+    }
     let folder = tempfile::tempdir()?;
     let orig = build(case, compiler, folder.path(), "orig")?;
     let patched = build(case, compiler, folder.path(), "patched")?;
@@ -242,6 +248,12 @@ fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
     check(case, compiler, &orig.0, &patched.0)?;
     check(case, compiler, &orig.1, &patched.1)?;
     Ok(Completion::Completed)
+}
+
+/// Whether a program that knows no `--version` can be started.
+fn exists(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 fn runs(program: &str) -> bool {
@@ -274,7 +286,10 @@ fn main() -> ExitCode {
             && runs(compiler)
             && (is_gcc || runs(&compiler.replace("clang", "ld.lld")));
         let before = trials.len();
-        for case in cases.iter().filter(|c| is_gcc == (c.get("build", "") == "gcc")) {
+        let builds = |case: &&Arc<Case>| {
+            is_gcc == (case.get("build", "") == "gcc") || is_gcc && case.get("also", "") == compiler
+        };
+        for case in cases.iter().filter(builds) {
             let (case, compiler) = (Arc::clone(case), compiler.to_owned());
             trials.push(
                 Trial::ignorable_test(format!("{}::{compiler}", case.name), move || {

@@ -83,6 +83,22 @@ pub struct Unit {
     pub orig: Vec<usize>,
     /// Patched objects.
     pub patched: Vec<usize>,
+    /// What `diff::overrides` found out about their definitions.
+    pub overrides: Overrides,
+}
+
+/// What definitions of several objects have to do with each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Names that another definition counts for now than in the original, and the objects of
+    /// the two, as indexes.
+    pub replaced: Vec<(String, usize, usize)>,
+    /// Weak definitions that have no effect, since another object (its index among the
+    /// patched) has a stronger one.
+    pub idle: Vec<(String, usize)>,
+    /// Weak definitions that another object has as well, as weak: which one counts depends on
+    /// their order. With the index of that object.
+    pub open: Vec<(String, usize)>,
 }
 
 /// Pairs objects, and takes together those between which something moved: when a file is
@@ -90,37 +106,54 @@ pub struct Unit {
 /// before, and no single pair tells whether it changed. Fails as [`pair`].
 pub fn units(orig: &[Identity], patched: &[Identity]) -> Result<Vec<Unit>> {
     let pairing = pair(orig, patched)?;
-    let mut units: Vec<Unit> =
-        pairing.pairs.iter().map(|&(o, p)| Unit { orig: vec![o], patched: vec![p] }).collect();
-    units.extend(pairing.removed.iter().map(|&o| Unit { orig: vec![o], patched: vec![] }));
-    units.extend(pairing.added.iter().map(|&p| Unit { orig: vec![], patched: vec![p] }));
+    let mut units: Vec<Unit> = pairing.pairs.iter().map(|&(o, p)| Unit::of(&[o], &[p])).collect();
+    units.extend(pairing.removed.iter().map(|&o| Unit::of(&[o], &[])));
+    units.extend(pairing.added.iter().map(|&p| Unit::of(&[], &[p])));
     let moved = moves(&units, orig, patched);
-    // Units that share a moved name become one, under the smallest number.
+    join(&mut units, moved);
+    units.retain(|u| *u != Unit::default());
+    Ok(units)
+}
+
+impl Unit {
+    /// These objects.
+    pub fn of(orig: &[usize], patched: &[usize]) -> Unit {
+        Unit { orig: orig.to_vec(), patched: patched.to_vec(), overrides: Overrides::default() }
+    }
+}
+
+/// Makes one of units that belong together, by index, in the place of the first. The others
+/// are left empty.
+pub(super) fn join(units: &mut [Unit], together: impl IntoIterator<Item = (usize, usize)>) {
     let mut leader: Vec<usize> = (0..units.len()).collect();
-    let find = |leader: &[usize], mut i: usize| {
+    let find = |leader: &mut [usize], mut i: usize| {
         while leader[i] != i {
+            // Shorter the next time.
+            leader[i] = leader[leader[i]];
             i = leader[i];
         }
         i
     };
-    for (from, to) in moved {
-        let (a, b) = (find(&leader, from), find(&leader, to));
+    for (from, to) in together {
+        let (a, b) = (find(&mut leader, from), find(&mut leader, to));
         leader[a.max(b)] = a.min(b);
     }
     for i in (0..units.len()).rev() {
-        let home = find(&leader, i);
+        let home = find(&mut leader, i);
         if home != i {
-            let Unit { orig, patched } = std::mem::take(&mut units[i]);
-            units[home].orig.extend(orig);
-            units[home].patched.extend(patched);
+            let Unit { orig, patched, overrides } = std::mem::take(&mut units[i]);
+            let home = &mut units[home];
+            home.orig.extend(orig);
+            home.patched.extend(patched);
+            home.overrides.replaced.extend(overrides.replaced);
+            home.overrides.idle.extend(overrides.idle);
+            home.overrides.open.extend(overrides.open);
         }
     }
-    units.retain(|u| *u != Unit::default());
-    for unit in &mut units {
+    for unit in units {
         unit.orig.sort_unstable();
         unit.patched.sort_unstable();
     }
-    Ok(units)
 }
 
 /// FILE symbols of objects that the linker makes of many files: what is in which may change
@@ -321,7 +354,7 @@ mod tests {
     }
 
     fn unit(orig: &[usize], patched: &[usize]) -> Unit {
-        Unit { orig: orig.to_vec(), patched: patched.to_vec() }
+        Unit::of(orig, patched)
     }
 
     #[test]

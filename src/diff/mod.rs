@@ -15,6 +15,7 @@ pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
 mod lines;
+pub mod overrides;
 mod referrers;
 pub mod select;
 mod select_rows;

@@ -37,6 +37,8 @@ pub struct Statuses {
     pub messages: Vec<String>,
     /// Sections that functions or variables share are judged by these, not as a whole.
     split: bool,
+    /// All definitions of the build are known, so that the one given counts.
+    complete: bool,
 }
 
 impl Statuses {
@@ -52,12 +54,14 @@ impl Statuses {
     }
 
     /// Derives all statuses. With `split`, entities of shared sections are judged one by
-    /// one. Fails, with class refused, on differences that no patch can express.
+    /// one. With `complete`, or in objects linked from several, a definition may become weak,
+    /// or cease to be. Fails, with class refused, on differences that no patch can express.
     pub fn new(
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         split: bool,
+        complete: bool,
     ) -> Result<Self> {
         let object = comparer.patched.layout.object;
         let mut statuses = Statuses {
@@ -66,6 +70,7 @@ impl Statuses {
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
             split,
+            complete,
         };
         for id in object.sections() {
             statuses.derive_section(comparer, verdicts, id)?;
@@ -159,6 +164,9 @@ impl Statuses {
         // ThinLTO exports a static function while another file imports its users.
         let named = twin.name.contains(".llvm.") || symbol.name.contains(".llvm.");
         let exported = (self.split || named) && is_promotion(&twin, &symbol);
+        let settled = || self.complete || orig.is_linked() && patched.is_linked();
+        let exported =
+            exported || self.split && is_rebound(&twin, &symbol) && sections.is_some() && settled();
         if twin.kind != symbol.kind || twin.bind != symbol.bind && !exported {
             return Err(info_mismatch(symbol.name));
         }
@@ -301,6 +309,12 @@ fn is_promotion<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
     let exported = |bind, other: u8| bind == abi::STB_GLOBAL && other & 3 == HIDDEN;
     orig.bind == abi::STB_LOCAL && exported(patched.bind, patched.other)
         || patched.bind == abi::STB_LOCAL && exported(orig.bind, orig.other)
+}
+
+/// Whether one is weak, and the other not.
+fn is_rebound<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
+    let visible = |bind| matches!(bind, abi::STB_GLOBAL | abi::STB_WEAK);
+    orig.bind != patched.bind && visible(orig.bind) && visible(patched.bind)
 }
 
 fn info_mismatch(name: &str) -> Error {
