@@ -420,3 +420,69 @@ fn of_several_weak_functions_the_order_of_the_link_decides() {
     assert_eq!(refusal["code"], "overridden-definition", "{document}");
     assert!(refusal["message"].as_str().unwrap().contains("two.o"), "{refusal}");
 }
+
+#[test]
+fn thousands_of_objects_of_one_file_name_are_paired() {
+    use klp_diff::elf::abi;
+    use klp_diff::elf::out::{OutHome, OutObject, OutSection, OutSymbol};
+
+    const MANY: usize = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let symbol = |name: &str, kind, bind, home| OutSymbol {
+        name: name.to_owned(),
+        kind,
+        bind,
+        other: 0,
+        home,
+        value: 0,
+        size: 4,
+    };
+    for (side, number) in [("a", 0x90), ("b", 0x91)] {
+        std::fs::create_dir(folder.path().join(side)).unwrap();
+        for i in 0..MANY {
+            let name = format!("f{i}");
+            let file = OutHome::Reserved(abi::SHN_ABS);
+            let object = OutObject {
+                kind: abi::ET_REL,
+                machine: abi::EM_X86_64,
+                sections: vec![
+                    OutSection {
+                        name: format!(".data.{name}"),
+                        kind: abi::SHT_PROGBITS,
+                        flags: abi::SHF_ALLOC,
+                        align: 1,
+                        // The second build differs in a section that does not count.
+                        data: vec![0x11; 4],
+                        size: 4,
+                        ..OutSection::default()
+                    },
+                    OutSection {
+                        name: ".comment".to_owned(),
+                        kind: abi::SHT_PROGBITS,
+                        align: 1,
+                        data: vec![number],
+                        size: 1,
+                        ..OutSection::default()
+                    },
+                ],
+                symbols: vec![
+                    symbol("core.c", abi::STT_FILE, abi::STB_LOCAL, file),
+                    symbol(&name, abi::STT_OBJECT, abi::STB_GLOBAL, OutHome::Section(0)),
+                    symbol("__fentry__", abi::STT_NOTYPE, abi::STB_GLOBAL, OutHome::Undefined),
+                ],
+                ..OutObject::default()
+            };
+            // Numbered the other way round.
+            let place = if side == "a" { i } else { MANY - i };
+            let path = folder.path().join(side).join(format!("o{place}"));
+            std::fs::write(path, klp_diff::elf::write::write(&object).unwrap()).unwrap();
+        }
+    }
+    let started = std::time::Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_klp-diff"))
+        .args([folder.path().join("a"), folder.path().join("b")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod check;
+mod closest;
 pub mod compare;
 mod compare_rows;
 mod content;
