@@ -33,9 +33,11 @@ use elf::object::Object;
 use elf::out::OutObject;
 use error::{Error, Result};
 use kernel::blocks::match_blocks;
+use kernel::bytecode::check_compiled;
 use kernel::image::KernelImage;
 use kernel::image_match::match_image;
 use kernel::layout::Layout;
+use kernel::objtool::check_same;
 use kernel::parent::Parent;
 use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
@@ -138,6 +140,11 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
+    if !job.drop_in {
+        check_compiled(&orig)?;
+        check_compiled(&patched)?;
+        check_same(&orig, &patched).map_err(|e| e.in_file(job.patched.name))?;
+    }
     let read = read.transpose()?;
     let parent = job.parent.and_then(|files| files.known.or(read.as_ref()));
     report.progress.enter(Step::Correlate);

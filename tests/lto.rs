@@ -8,7 +8,8 @@
 //! compiler:
 //!
 //! * `what`: why the case exists;
-//! * `build`: `thin` (the default), `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `build`: `thin` (the default), `cache` (the same, with the objects of lld's cache),
+//!   `plain` (no LTO), or `gcc` (ltrans objects);
 //! * `also`: `gcc-12` when that compiles a `plain` case, too;
 //! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
 //! * `says`: part of what a refusal says;
@@ -128,7 +129,7 @@ fn build(
         let mut command = Command::new(compiler);
         command.args(FLAGS.split_whitespace()).current_dir(&sources);
         match kind {
-            "thin" => drop(command.arg("-flto=thin")),
+            "thin" | "cache" => drop(command.arg("-flto=thin")),
             "gcc" => drop(command.args(["-flto", "-fno-fat-lto-objects"])),
             _ => {}
         }
@@ -147,12 +148,15 @@ fn build(
     let whole = root.join(format!("{side}.o"));
     let lld = compiler.replace("clang", "ld.lld");
     match kind {
-        "thin" => succeed(
+        "thin" | "cache" => succeed(
             Command::new(lld)
                 .current_dir(&sources)
                 .arg("-r")
                 .args(case.get("link", compiler).split_whitespace())
-                .arg(format!("--lto-obj-path={}", folder.join("o").display()))
+                .arg(match kind {
+                    "cache" => format!("--thinlto-cache-dir={}", folder.display()),
+                    _ => format!("--lto-obj-path={}", folder.join("o").display()),
+                })
                 .arg("-o")
                 .arg(&whole)
                 .args(&objects),

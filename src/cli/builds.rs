@@ -5,22 +5,27 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use super::members::{self, Member};
 use super::pair::Against;
+use super::wait::{Bar, Count};
 use crate::Among;
+use crate::arch::Arch;
 use crate::diff::check::BootCode;
 use crate::diff::identity::{Identity, Overrides, Unit, units};
 use crate::diff::overrides::{Contested, Globals};
 use crate::elf::globals::globals;
 use crate::elf::ids::{Orig, Patched, Side};
+use crate::elf::image::Image;
 use crate::elf::link::{OVERRIDDEN, link};
 use crate::elf::object::Object;
-use crate::elf::out::OutObject;
+use crate::elf::out::{OutHome, OutObject};
 use crate::elf::{self, abi};
 use crate::error::{Error, Result};
+use crate::kernel::noise;
+use crate::patch::module::added::nothing;
 use crate::patch::resolve::Peers;
 use crate::report::{FunctionStatus, Report};
 
@@ -31,8 +36,10 @@ pub(super) struct Builds {
     pub(super) patched: Vec<Member>,
     /// What is compared with what: indexes of members.
     pub(super) units: Vec<Unit>,
+    /// The units whose objects were given by themselves.
+    alone: IndexSet<usize, RandomState>,
     /// About files that are not compared, with their paths below the folders.
-    pub(super) warnings: Vec<(String, Error)>,
+    warnings: Vec<(String, Error)>,
 }
 
 /// What comparing one unit gave.
@@ -49,8 +56,8 @@ pub(super) struct Outcome {
 /// How to compare.
 #[derive(Clone, Copy)]
 pub(super) struct How {
-    /// What to do about changed code that only runs at boot.
-    pub(super) boot: BootCode,
+    /// Refuse changed code that only runs at boot, also in folders.
+    pub(super) strict: bool,
     /// Account for what differs and means nothing, too.
     pub(super) explain_noise: bool,
 }
@@ -77,29 +84,50 @@ impl Builds {
         Ok(())
     }
 
-    /// Compares one unit. With `peers` the answer is that of all objects of the patch.
+    /// Adds two objects that are the same one; without an original, the object is new. Those
+    /// that are equal byte by byte need no closer look.
+    pub(super) fn add_pair(&mut self, orig: Option<&Path>, patched: &Path) -> Result<()> {
+        let open = |path: &Path| {
+            Ok(Member { path: path.display().to_string(), image: Image::open(path)? })
+        };
+        let (orig, patched) = (orig.map(open).transpose()?, open(patched)?);
+        if orig.as_ref().is_some_and(|o| o.image.bytes() == patched.image.bytes()) {
+            return Ok(());
+        }
+        let from: &[usize] = if orig.is_some() { &[self.orig.len()] } else { &[] };
+        self.alone.insert(self.units.len());
+        self.units.push(Unit::of(from, &[self.patched.len()]));
+        self.orig.extend(orig);
+        self.patched.push(patched);
+        Ok(())
+    }
+
+    /// Compares one unit, given by its index. With `peers` the answer is that of all objects of the patch.
     pub(super) fn compare(
         &self,
-        unit: &Unit,
+        index: usize,
         how: How,
         against: Against<'_>,
         peers: Option<&Peers>,
     ) -> Outcome {
+        let unit = &self.units[index];
+        let complete = !self.alone.contains(&index);
+        let boot = match (how.strict, complete) {
+            (true, _) => BootCode::Refuse,
+            (false, true) => BootCode::Warn,
+            (false, false) => BootCode::AsLinked,
+        };
         let shown = |members: &[Member], picked: &[usize]| {
             picked.iter().map(|&i| members[i].shown()).collect::<Vec<String>>().join(" + ")
         };
-        let below = |members: &[Member], picked: &[usize]| {
-            picked.iter().map(|&i| members[i].path.clone()).next()
-        };
-        let path = below(&self.patched, &unit.patched).or_else(|| below(&self.orig, &unit.orig));
         let mut outcome = Outcome {
             orig: shown(&self.orig, &unit.orig),
             patched: shown(&self.patched, &unit.patched),
-            path: path.unwrap_or_default(),
+            path: self.path(index).to_owned(),
             report: Report { explain_noise: how.explain_noise, ..Report::default() },
             result: Ok(None),
         };
-        outcome.result = self.inner(unit, how, against, peers, &mut outcome);
+        outcome.result = self.inner(unit, against, Among { boot, peers, complete }, &mut outcome);
         self.forget_overridden(&mut outcome);
         if outcome.result.is_ok()
             && let Err(error) = self.check_overrides(unit, &outcome.report)
@@ -112,9 +140,8 @@ impl Builds {
     fn inner(
         &self,
         unit: &Unit,
-        how: How,
         against: Against<'_>,
-        peers: Option<&Peers>,
+        among: Among<'_>,
         outcome: &mut Outcome,
     ) -> Result<Option<OutObject>> {
         let report = &mut outcome.report;
@@ -135,7 +162,8 @@ impl Builds {
                 report
                     .warnings
                     .push(Error::refused("new-object", line).in_file(outcome.path.clone()));
-                Cow::Owned(nothing_like(&self.patched[unit.patched[0]])?)
+                let like = &self.patched[unit.patched[0]];
+                Cow::Owned(nothing(&Object::parse(&like.shown(), like.image.bytes())?)?)
             }
             false => bytes::<Orig>(&self.orig, &unit.orig)?,
         };
@@ -150,7 +178,7 @@ impl Builds {
         let patched = bytes::<Patched>(&self.patched, &unit.patched)?;
         let output = against.compare(
             [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
-            Among { boot: how.boot, peers, complete: true },
+            among,
             report,
         )?;
         let sides = [(&self.orig, &unit.orig), (&self.patched, &unit.patched)];
@@ -199,6 +227,13 @@ impl Builds {
         .advise("leave the change out, or give only objects that are linked with each other"))
     }
 
+    /// Path of a unit below its folder, or as given.
+    pub(super) fn path(&self, unit: usize) -> &str {
+        let Unit { orig, patched, .. } = &self.units[unit];
+        let patched = patched.first().map(|&i| &self.patched[i]);
+        patched.or(orig.first().map(|&i| &self.orig[i])).map_or("", |m| &m.path)
+    }
+
     /// What to say about files that were not compared.
     pub(super) fn not_compared(&self) -> impl Iterator<Item = Outcome> + '_ {
         self.warnings.iter().map(|(path, warning)| Outcome {
@@ -210,51 +245,104 @@ impl Builds {
         })
     }
 
-    /// Builds the outputs of what changed. `against` tells what to build a unit against, and
-    /// which of several kernel objects that is.
-    pub(super) fn build<'k>(
+    /// Compares all units, each against what `against` says, in order.
+    pub(super) fn compare_all<'k>(
         &self,
-        found: &mut [(usize, Outcome)],
         how: How,
-        against: &(dyn Fn(&Unit) -> (usize, Against<'k>) + Sync),
-    ) {
-        let none = Peers::default();
-        let wanted = |i: usize| &self.units[i];
-        found.par_iter_mut().filter(|(_, o)| o.result.is_ok() && o.report.is_changed()).for_each(
-            |(unit, outcome)| {
-                let unit = wanted(*unit);
-                *outcome = self.compare(unit, how, against(unit).1, Some(&none));
-            },
-        );
-        if found.iter().all(|(_, o)| o.report.needs.is_empty()) {
-            return;
-        }
-        // An object may refer to what was local to another one, which may not have changed.
-        let offers: Vec<(usize, Vec<(String, u32)>)> = found
-            .par_iter()
-            .map(|(unit, outcome)| {
-                let unit = wanted(*unit);
-                let (object, kernel) = against(unit);
-                let offers = match outcome.report.is_changed() {
-                    true => outcome.report.offers.clone(),
-                    false => self.compare(unit, how, kernel, Some(&none)).report.offers,
-                };
-                (object, offers)
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+        peers: Option<&Peers>,
+    ) -> Vec<Outcome> {
+        let done = Count::default();
+        let bar = Bar::count(self.units.len() as u64, "objects", &done);
+        let found = (0..self.units.len())
+            .into_par_iter()
+            .map(|unit| {
+                let outcome = self.compare(unit, how, against(unit), peers);
+                done.inc();
+                outcome
             })
             .collect();
-        let mut peers: IndexMap<usize, Peers, RandomState> = IndexMap::default();
-        for (object, offers) in offers {
-            peers.entry(object).or_default().extend(offers);
+        drop(bar);
+        found
+    }
+
+    /// Builds the outputs of what changed.
+    pub(super) fn build<'k>(
+        &self,
+        found: &mut [Outcome],
+        how: How,
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+    ) {
+        let none = Peers::default();
+        let changed = |o: &Outcome| o.result.is_ok() && o.report.is_changed();
+        found.par_iter_mut().enumerate().filter(|(_, o)| changed(o)).for_each(|(unit, outcome)| {
+            *outcome = self.compare(unit, how, against(unit), Some(&none));
+        });
+    }
+
+    /// Builds the outputs anew that refer to what other objects tell the names of in the
+    /// running kernel. All outputs must have been built with `peers`, without any.
+    pub(super) fn connect<'k>(
+        &self,
+        found: &mut [Outcome],
+        how: How,
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+    ) {
+        if found.iter().all(|o| o.report.needs.is_empty()) {
+            return;
         }
-        found.par_iter_mut().for_each(|(unit, outcome)| {
-            let unit = wanted(*unit);
-            let (object, kernel) = against(unit);
-            let Some(peers) = peers.get(&object) else { return };
+        let none = Peers::default();
+        let object = |unit: usize| against(unit).parent.map_or("", |files| files.name);
+        // An object may refer to what was local to another one, which may not have changed.
+        let offers: Vec<Vec<(String, u32)>> = found
+            .par_iter()
+            .enumerate()
+            .map(|(unit, outcome)| match outcome.report.is_changed() {
+                true => outcome.report.offers.clone(),
+                false => self.compare(unit, how, against(unit), Some(&none)).report.offers,
+            })
+            .collect();
+        // A place in the symbol table of one kernel object says nothing about another's.
+        let mut peers: IndexMap<&str, Peers, RandomState> = IndexMap::default();
+        for (unit, offers) in offers.into_iter().enumerate() {
+            peers.entry(object(unit)).or_default().extend(offers);
+        }
+        found.par_iter_mut().enumerate().for_each(|(unit, outcome)| {
+            let Some(peers) = peers.get(object(unit)) else { return };
             if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
-                *outcome = self.compare(unit, how, kernel, Some(peers));
+                *outcome = self.compare(unit, how, against(unit), Some(peers));
             }
         });
     }
+}
+
+/// Fails when an output refers to what neither the kernel nor another output has. `linked`:
+/// the outputs are linked with each other.
+pub(super) fn check_needs<'o>(
+    made: impl Iterator<Item = (&'o Outcome, &'o OutObject)> + Clone,
+    linked: bool,
+) -> Result<()> {
+    let mut defined: IndexSet<&str, RandomState> = IndexSet::default();
+    if linked {
+        let symbols = made.clone().flat_map(|(_, object)| &object.symbols);
+        let global = symbols.filter(|s| s.bind != abi::STB_LOCAL && s.home != OutHome::Undefined);
+        defined.extend(global.map(|s| s.name.as_str()));
+    }
+    let mut details = Vec::new();
+    for (outcome, _) in made {
+        for name in outcome.report.needs.iter().filter(|n| !defined.contains(n.as_str())) {
+            details.push(format!("{}: '{name}' is not known", outcome.path));
+        }
+    }
+    if details.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "unresolved-symbol",
+        "the patch refers to what neither it nor the kernel has",
+    )
+    .with_details(details)
+    .advise("give all objects of the build; with --flavor klp, write one file for all objects"))
 }
 
 /// The object, or several linked into one.
@@ -265,23 +353,12 @@ fn bytes<'m, S: Side>(members: &'m [Member], picked: &[usize]) -> Result<Cow<'m,
     let parse = |&i: &usize| {
         let name = members[i].shown();
         let object = Object::<S>::parse(&name, members[i].image.bytes())?;
-        Ok((name.clone(), OutObject::from_object(&object)?))
+        let arch = Arch::from_machine(object.header().machine)?;
+        let droppable = |section: &str| noise::rule(section, arch).is_some_and(|r| r.dropped);
+        Ok((name, OutObject::without(&object, droppable)?))
     };
     let parts = picked.iter().map(parse).collect::<Result<Vec<_>>>()?;
     elf::write::write(&link(parts)?).map(Cow::Owned)
-}
-
-/// An object of the same build as `member`, in which there is nothing.
-fn nothing_like(member: &Member) -> Result<Vec<u8>> {
-    let object = Object::<Orig>::parse(&member.shown(), member.image.bytes())?;
-    let header = object.header();
-    elf::write::write(&OutObject {
-        big_endian: object.endian() == object::Endianness::Big,
-        kind: header.kind,
-        machine: header.machine,
-        flags: header.flags,
-        ..OutObject::default()
-    })
 }
 
 /// Names of the functions that an object defines, in symbol order.

@@ -2,22 +2,15 @@
 
 use std::path::Path;
 
-use foldhash::fast::RandomState;
-use indexmap::IndexSet;
-use rayon::prelude::*;
-
-use super::builds::{Builds, How, Outcome};
+use super::builds::{Builds, How, Outcome, check_needs};
 use super::output::{
     explain_noise, explains_noise, nothing_changed, print, say, summary, text_to_stderr, write_json,
 };
 use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
-use super::wait::{Bar, Count};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::ParentFiles;
-use crate::diff::check::BootCode;
-use crate::elf::abi;
 use crate::elf::link::link;
-use crate::elf::out::{OutHome, OutObject};
+use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::tables::StructSizes;
@@ -64,29 +57,16 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     let nothing = Against { parent: None, ..against };
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
-    let done = Count::default();
-    let bar = Bar::count(builds.units.len() as u64, "objects", &done);
-    let boot = if args.strict { BootCode::Refuse } else { BootCode::Warn };
-    let how = How { boot, explain_noise: explains_noise(args) };
-    let mut found: Vec<(usize, Outcome)> = builds
-        .units
-        .par_iter()
-        .enumerate()
-        .map(|(i, unit)| {
-            let outcome = builds.compare(unit, how, nothing, None);
-            done.inc();
-            (i, outcome)
-        })
-        .collect();
-    drop(bar);
+    let how = How { strict: args.strict, explain_noise: explains_noise(args) };
+    let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
         let parent = files.read()?;
         let known = ParentFiles { known: Some(&parent), ..*files };
-        let against = Against { parent: Some(known), ..against };
-        builds.build(&mut found, how, &|_| (0, against));
+        let against = |_| Against { parent: Some(known), ..against };
+        builds.build(&mut outcomes, how, &against);
+        builds.connect(&mut outcomes, how, &against);
     }
     kernel.check_unchanged()?;
-    let mut outcomes: Vec<Outcome> = found.into_iter().map(|(_, outcome)| outcome).collect();
     outcomes.extend(builds.not_compared());
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(outcomes)
@@ -121,7 +101,9 @@ fn worst(a: Exit, b: Exit) -> Exit {
 fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
     let made: Vec<(&Outcome, &OutObject)> =
         outcomes.iter().filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?))).collect();
-    check_needs(args, output, &made)?;
+    // Objects of the klp flavour cannot be linked with each other.
+    let linked = args.flavor == Flavor::Kpatch || !is_folder(output);
+    check_needs(made.iter().copied(), linked)?;
     if !is_folder(output) {
         let all = made.iter().map(|(o, object)| (o.patched.clone(), (*object).clone()));
         return publish(output, &in_flavor(link(all.collect())?, args.flavor)?);
@@ -139,30 +121,4 @@ fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
         publish(&path, &object)?;
     }
     Ok(())
-}
-
-/// Fails when an output refers to what neither the kernel nor another output has.
-fn check_needs(args: &Args, output: &Path, made: &[(&Outcome, &OutObject)]) -> Result<()> {
-    let mut defined: IndexSet<&str, RandomState> = IndexSet::default();
-    // Objects of the klp flavour cannot be linked with each other.
-    if args.flavor == Flavor::Kpatch || !is_folder(output) {
-        let symbols = made.iter().flat_map(|(_, object)| &object.symbols);
-        let global = symbols.filter(|s| s.bind != abi::STB_LOCAL && s.home != OutHome::Undefined);
-        defined.extend(global.map(|s| s.name.as_str()));
-    }
-    let mut details = Vec::new();
-    for (outcome, _) in made {
-        for name in outcome.report.needs.iter().filter(|n| !defined.contains(n.as_str())) {
-            details.push(format!("{}: '{name}' is not known", outcome.path));
-        }
-    }
-    if details.is_empty() {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "unresolved-symbol",
-        "the patch refers to what neither it nor the kernel has",
-    )
-    .with_details(details)
-    .advise("give all objects of the build; with --flavor klp, write one file for all objects"))
 }
