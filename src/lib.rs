@@ -33,9 +33,11 @@ use elf::object::Object;
 use elf::out::OutObject;
 use error::{Error, Result};
 use kernel::blocks::match_blocks;
+use kernel::bytecode::check_compiled;
 use kernel::image::KernelImage;
 use kernel::image_match::match_image;
 use kernel::layout::Layout;
+use kernel::objtool::check_same;
 use kernel::parent::Parent;
 use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
@@ -115,6 +117,9 @@ pub struct Among<'a> {
     pub boot: BootCode,
     /// Where the other objects' symbols are; also asks for [`Report::offers`].
     pub peers: Option<&'a Peers>,
+    /// All other objects were looked at: a weak definition that became an ordinary one, or
+    /// back, is the one that counts in both builds.
+    pub complete: bool,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -135,6 +140,11 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
+    if !job.drop_in {
+        check_compiled(&orig)?;
+        check_compiled(&patched)?;
+        check_same(&orig, &patched).map_err(|e| e.in_file(job.patched.name))?;
+    }
     let read = read.transpose()?;
     let parent = job.parent.and_then(|files| files.known.or(read.as_ref()));
     report.progress.enter(Step::Correlate);
@@ -244,7 +254,7 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
-    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
+    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });

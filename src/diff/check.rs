@@ -251,7 +251,8 @@ fn check_shared(
         }
         let entity = layout.entity(section, index);
         let Some(symbol) = entity.symbol else {
-            if !layout.is_nameless(section) && layout.class(section) != Class::Strings {
+            let counts = !layout.is_nameless(section) && layout.class(section) != Class::Strings;
+            if counts && !is_overridden(comparer, section, index) {
                 details.push(
                     Finding::in_section(
                         name,
@@ -276,6 +277,27 @@ fn check_shared(
             details.push(finding(comparer, symbol, text));
         }
     }
+}
+
+/// Whether nameless code at the start of a section was, in the original, the function that the
+/// section is named after: it was weak, and gave way to a definition of another file, which
+/// lies behind it. The linker takes its name, and leaves its code.
+fn is_overridden(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    section: SectionId<Patched>,
+    index: usize,
+) -> bool {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let function = comparer.twins.orig_section(section).and_then(|s| orig.entity(s, 0).symbol);
+    let twin = function.and_then(|f| comparer.twins.patched_symbol(f));
+    index == 0
+        && patched.class(section) == Class::Text
+        && patched.is_linked()
+        && twin.is_some_and(|t| {
+            let (kind, name) = (patched.object.symbol_kind(t), patched.object.symbol_name(t));
+            patched.object.section_of(t) == Some(section)
+                && names::owns_section(kind, name, patched.object.section_name(section))
+        })
 }
 
 fn is_grouped(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> bool {

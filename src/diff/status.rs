@@ -39,6 +39,8 @@ pub struct Statuses {
     pub messages: Vec<String>,
     /// Sections that functions or variables share are judged by these, not as a whole.
     split: bool,
+    /// All definitions of the build are known, so that the one given counts.
+    complete: bool,
 }
 
 impl Statuses {
@@ -54,12 +56,14 @@ impl Statuses {
     }
 
     /// Derives all statuses. With `split`, entities of shared sections are judged one by
-    /// one. Fails, with class refused, on differences that no patch can express.
+    /// one. With `complete`, or in objects linked from several, a definition may become weak,
+    /// or cease to be. Fails, with class refused, on differences that no patch can express.
     pub fn new(
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         split: bool,
+        complete: bool,
     ) -> Result<Self> {
         let object = comparer.patched.layout.object;
         let mut statuses = Statuses {
@@ -68,6 +72,7 @@ impl Statuses {
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
             split,
+            complete,
         };
         // The first error counts, on any number of threads.
         let found = differing(object.section_count(), |id| {
@@ -170,10 +175,13 @@ impl Statuses {
             }
             _ => None,
         };
-        if before.symbol_kind(twin) != kind
-            || before.symbol_bind(twin) != after.symbol_bind(id)
-                && !self.is_exported(&before.symbol(twin), &after.symbol(id))
-        {
+        let (bind, now) = (before.symbol_bind(twin), after.symbol_bind(id));
+        let may_differ = || {
+            let settled = || self.complete || orig.is_linked() && patched.is_linked();
+            self.is_exported(&before.symbol(twin), &after.symbol(id))
+                || self.split && is_rebound(bind, now) && sections.is_some() && settled()
+        };
+        if before.symbol_kind(twin) != kind || bind != now && !may_differ() {
             return Err(info_mismatch(name()));
         }
         let Some((o, p)) = sections else { return Ok(Status::Same) };
@@ -331,6 +339,12 @@ fn is_promotion<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
     let exported = |bind, other: u8| bind == abi::STB_GLOBAL && other & 3 == HIDDEN;
     orig.bind == abi::STB_LOCAL && exported(patched.bind, patched.other)
         || patched.bind == abi::STB_LOCAL && exported(orig.bind, orig.other)
+}
+
+/// Whether one is weak, and the other not.
+fn is_rebound(orig: u8, patched: u8) -> bool {
+    let visible = |bind| matches!(bind, abi::STB_GLOBAL | abi::STB_WEAK);
+    orig != patched && visible(orig) && visible(patched)
 }
 
 fn info_mismatch(name: &str) -> Error {

@@ -4,6 +4,8 @@
 //! variable, or, where a section has no symbols, the section. Entities of a section follow
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
+use std::cell::LazyCell;
+
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
@@ -65,6 +67,17 @@ pub struct Layout<'o, 'd, S> {
 
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
+
+/// See [`Layout::is_linked`].
+fn is_linked<S: Side>(object: &Object<'_, S>) -> bool {
+    object.symbols().filter(|&s| object.symbol_kind(s) == abi::STT_FILE).take(2).count() > 1
+}
+
+/// The sections that have an owner, by section.
+fn sparse<S: Side>(owner: &IdVec<SectionId<S>, SymbolId<S>>) -> Sparse<SectionId<S>, SymbolId<S>> {
+    let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
+    Sparse::build(owner.len(), owners)
+}
 
 /// Where an entity begins: its section, the offset, and the symbol that names it.
 type Cut<S> = (SectionId<S>, u32, SymbolId<S>);
@@ -171,10 +184,22 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         for section in contested {
             owner[section] = SymbolId::new(0);
         }
-        let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
-        self.owner = Sparse::build(owner.len(), owners);
-        for (section, owner) in owners() {
-            self.check_owner(owner, section)?;
+        self.owner = sparse(&owner);
+        let linked = LazyCell::new(|| is_linked(object));
+        let mut behind = Vec::new();
+        for (section, owner) in owner.iter().filter(|(_, o)| o.index() != 0) {
+            match self.check_owner(*owner, section) {
+                Ok(()) => {}
+                // A weak definition that gave way lies before it: without a name, but there.
+                Err(_) if *linked => behind.push(section),
+                Err(error) => return Err(error),
+            }
+        }
+        if !behind.is_empty() {
+            for section in behind {
+                owner[section] = SymbolId::new(0);
+            }
+            self.owner = sparse(&owner);
         }
         Ok(())
     }
@@ -323,8 +348,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Whether the object was linked from several: it has several FILE symbols.
     pub fn is_linked(&self) -> bool {
-        let files = self.object.symbols().filter(|&s| self.object.symbol_kind(s) == abi::STT_FILE);
-        files.take(2).count() > 1
+        is_linked(self.object)
     }
 
     /// Sections of alternative instructions.

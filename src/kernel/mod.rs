@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod btf;
+pub mod bytecode;
 mod children;
 pub mod classes;
 mod cover;
@@ -18,6 +19,7 @@ pub mod lines;
 pub mod macros;
 pub mod names;
 pub mod noise;
+pub mod objtool;
 pub mod parent;
 pub mod pieces;
 mod prefixes;

@@ -286,6 +286,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 let name = self.name(symbol);
                 let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
                 self.check_local(symbol, &found)?;
+                self.check_weak(symbol, &found)?;
                 self.check_listed(&found)?;
                 Ok(Replaced {
                     symbol,
@@ -336,6 +337,27 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             .advise("the parent only has a global symbol of that name"));
         }
         Ok(())
+    }
+
+    /// Fails when the kernel has a definition that is not weak in the place of a weak one: the
+    /// object given is not where the running function comes from.
+    fn check_weak(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
+        let entry = found.index.and_then(|i| self.target.parent.table().entries().get(i as usize));
+        let is_strong = entry.is_some_and(|e| e.bind == abi::STB_GLOBAL);
+        if self.target.sympos == Sympos::DropIn
+            || self.original_bind(id) != abi::STB_WEAK
+            || !is_strong
+        {
+            return Ok(());
+        }
+        let name = self.name(id);
+        Err(Error::refused(
+            "overridden-definition",
+            format!("'{name}' is weak in the original object, but the kernel has a definition that is not: another object overrides it"),
+        )
+        .in_file(self.target.parent.table().file())
+        .at_symbol(name)
+        .advise("this function never runs: leave the change out, or patch the one that does"))
     }
 
     /// Decides about every relocation that `entries` lists: (section, index, relocation).
