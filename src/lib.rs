@@ -360,7 +360,7 @@ fn find_original<'a>(
     let (blocks, no_blocks) = match matched {
         Ok(blocks) => (blocks, None),
         // The code may tell what the FILE symbols do not.
-        Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
+        Err(error) => (Blocks::default(), Some(named(error))),
     };
     let matched = match_image(orig, image, parent.table())?;
     let live = Live { image, matched, no_blocks };

@@ -159,14 +159,16 @@ fn places<S: Side>(
     Ok(places)
 }
 
-/// Whether a section group has a member that is loaded.
+/// Whether a section group has a member that is loaded, or one that is no section.
 fn holds_loaded<S: Side>(object: &Object<'_, S>, group: SectionId<S>) -> bool {
     let data = object.contents(group);
     let members = (1..data.len() / 4).filter_map(|i| read_u32(data, 4 * i, object.endian()));
-    members.map(|m| m as usize).any(|member| {
-        member >= object.section_count()
-            || object.section_flags(SectionId::new(member)) & abi::SHF_ALLOC != 0
-    })
+    let loaded = object.section_flags(group) & abi::SHF_ALLOC != 0;
+    loaded
+        || members.map(|m| m as usize).any(|member| {
+            !(1..object.section_count()).contains(&member)
+                || object.section_flags(SectionId::new(member)) & abi::SHF_ALLOC != 0
+        })
 }
 
 fn section<S: Side>(

@@ -11,11 +11,11 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
-use crate::elf::ids::{Id, IdVec, Side, SymbolId};
+use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 use crate::kernel::names::find;
-use crate::kernel::symtab::{BlockId, Entry, ParentTable};
+use crate::kernel::symtab::{BlockId, ParentTable};
 
 /// How a name tells that the linker may have discarded its symbol.
 enum Rule {
@@ -90,9 +90,11 @@ impl<'n> Locals<'n> {
         Locals { all, sorted }
     }
 
-    fn of_block(entries: &'n [Entry<'_>]) -> Self {
-        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind) && !e.is_demoted());
-        Locals::new(locals.map(|e| (e.kind, e.name)))
+    fn of_block(table: &ParentTable<'n>, block: BlockId) -> Self {
+        let entries = table.entries();
+        let traits = table.block_entries(block).map(|i| (i, entries.traits(i)));
+        let locals = traits.filter(|(_, t)| is_code_or_data(t.bind(), t.kind()) && !t.is_demoted());
+        Locals::new(locals.map(|(i, t)| (t.kind(), entries.name(i))))
     }
 
     /// Those that a parent must have: places in `sorted`.
@@ -148,10 +150,10 @@ impl<'n> Locals<'n> {
 pub fn match_blocks<'d, S: Side>(
     object: &Object<'d, S>,
     table: &ParentTable<'_>,
-) -> Result<IdVec<SymbolId<S>, Option<BlockId>>> {
-    let mut result = IdVec::filled(None, object.symbol_count());
+) -> Result<Blocks<S>> {
+    let mut blocks = Blocks::default();
     if !table.knows_files() {
-        return Ok(result);
+        return Ok(blocks);
     }
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();
@@ -167,13 +169,33 @@ pub fn match_blocks<'d, S: Side>(
             find_block(table, &prints, object.symbol_name(files[i]), &Locals::new(locals))
         })
         .collect();
-    for (i, block) in found.into_iter().enumerate() {
-        let block = block.map_err(|e| e.in_file(object.file()))?;
-        for id in members(object, &files, i) {
-            result[id] = Some(block);
-        }
+    for (file, block) in files.into_iter().zip(found) {
+        blocks.0.push((file, block.map_err(|e| e.in_file(object.file()))?));
     }
-    Ok(result)
+    Ok(blocks)
+}
+
+/// The parent's block of each file of an object.
+#[derive(Clone, Debug)]
+pub struct Blocks<S>(
+    /// FILE symbols, ascending, and the blocks of what follows each of them.
+    Vec<(SymbolId<S>, BlockId)>,
+);
+
+// Not derived: that would ask it of the side.
+impl<S> Default for Blocks<S> {
+    fn default() -> Self {
+        Blocks(Vec::new())
+    }
+}
+
+impl<S: Side> Blocks<S> {
+    /// The block of the file that symbol `id` follows; `None` for FILE symbols themselves, and
+    /// where blocks are unknown.
+    pub fn of(&self, id: SymbolId<S>) -> Option<BlockId> {
+        let upto = self.0.partition_point(|&(file, _)| file <= id);
+        self.0[..upto].last().filter(|&&(file, _)| file != id).map(|&(_, block)| block)
+    }
 }
 
 /// The symbols behind FILE symbol `i` up to the next one.
@@ -196,10 +218,8 @@ fn prints<'d>(table: &ParentTable<'_>, files: impl Iterator<Item = &'d str>) -> 
         .iter()
         .flat_map(|&file| table.blocks_named(file).iter().map(move |&block| (file, block)))
         .collect();
-    let prints: Vec<u64> = blocks
-        .par_iter()
-        .map(|&(_, block)| Locals::of_block(table.block_entries(block)).fingerprint())
-        .collect();
+    let prints: Vec<u64> =
+        blocks.par_iter().map(|&(_, block)| Locals::of_block(table, block).fingerprint()).collect();
     let mut found = Prints::default();
     for ((file, block), print) in blocks.into_iter().zip(prints) {
         found.entry((file, print)).or_default().push(block);
@@ -215,7 +235,7 @@ fn find_block(
 ) -> Result<BlockId> {
     let alike = prints.get(&(file, locals.fingerprint())).map_or(&[][..], Vec::as_slice);
     let mut fitting = alike.iter().copied().filter(|&block| {
-        let parent = Locals::of_block(table.block_entries(block));
+        let parent = Locals::of_block(table, block);
         locals.lacks(&parent).is_empty() && locals.misses(&parent).is_empty()
     });
     let Some(block) = fitting.next() else {
@@ -284,7 +304,7 @@ struct Misfit {
 
 impl Misfit {
     fn new(block: BlockId, locals: &Locals<'_>, table: &ParentTable<'_>) -> Self {
-        let parent = Locals::of_block(table.block_entries(block));
+        let parent = Locals::of_block(table, block);
         let only_object: Vec<Local<'_>> = locals.misses(&parent);
         let only_parent: Vec<Local<'_>> = locals.lacks(&parent);
         let mut text = format!("the block at row {}", table.block_number(block));
@@ -380,7 +400,7 @@ mod tests {
             .symbols()
             .filter(|&s| matches!(object.symbol_kind(s), STT_FUNC | STT_OBJECT))
             .map(|s| {
-                let number = blocks[s].map(|b| table.block_number(b));
+                let number = blocks.of(s).map(|b| table.block_number(b));
                 (object.symbol_name(s).to_owned(), number)
             })
             .collect())
@@ -543,7 +563,7 @@ mod tests {
                 for id in object.symbols() {
                     let symbol = object.symbol(id);
                     if is_code_or_data(symbol.bind, symbol.kind) {
-                        let found = parent.lookup(symbol.name, blocks[id]).expect("unique");
+                        let found = parent.lookup(symbol.name, blocks.of(id)).expect("unique");
                         let found = found.expect("in the table");
                         assert_eq!(
                             (found.addr, found.size),

@@ -2,11 +2,13 @@
 
 pub mod blocks;
 pub mod btf;
+mod by_name;
 pub mod bytecode;
 mod children;
 pub mod classes;
 mod cover;
 pub mod dwarf;
+pub mod entries;
 mod facts;
 mod fields;
 pub mod image;

@@ -29,6 +29,7 @@ impl<S: Side> Layout<'_, '_, S> {
         }
         // Of several prefixes (`__cfi_f`, and objtool's `__pfx_f` behind it) the one that lies
         // farthest before the function counts: `prefix_of` takes the last.
+        self.prefixes.shrink_to_fit();
         self.prefixes.sort_unstable_by_key(|&(function, prefix)| {
             (function, std::cmp::Reverse(object.symbol_value(prefix)), prefix)
         });

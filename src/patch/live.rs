@@ -2,10 +2,11 @@
 //! original object is what runs, and what else a redirected function would take along.
 
 use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
-use crate::elf::ids::{IdVec, Orig, Patched, Side, SymbolId};
+use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
@@ -49,14 +50,14 @@ impl Live<'_> {
                 _ => Err(error.clone()),
             };
         };
-        let Some(entry) = table.entries().get(index as usize).filter(|e| e.name == name) else {
+        let Some(entry) = table.entries().get(index).filter(|e| e.name == name) else {
             return plain;
         };
         let global = entry.bind != STB_LOCAL || entry.is_demoted();
         let proven = parent.found(index, global)?;
         match plain {
             Ok(Some(Found { index: Some(other), .. })) if other != index => {
-                let places = [index, other].map(|i| table.entries()[i as usize].addr);
+                let places = [index, other].map(|i| table.entries().addr(i));
                 Err(Error::broken(
                     "contradiction",
                     format!(
@@ -154,10 +155,13 @@ pub fn check_folded(
     let mut at: IndexMap<u64, Vec<u32>, foldhash::fast::RandomState> =
         replaced.iter().map(|r| (r.old_addr, Vec::new())).collect();
     // Usually few: one look at each entry costs less than all by address.
-    for (i, entry) in (0..).zip(entries).filter(|(_, e)| e.kind == STT_FUNC && e.size > 0) {
-        if let Some(functions) = at.get_mut(&entry.addr) {
-            functions.push(i);
-        }
+    let places = (0..entries.len() as u32).into_par_iter().with_min_len(4096).filter_map(|i| {
+        let addr = Some(i).filter(|&i| entries.traits(i).kind() == STT_FUNC);
+        let addr = addr.map(|i| entries.addr(i)).filter(|addr| at.contains_key(addr))?;
+        (entries.at(i).size > 0).then_some((addr, i))
+    });
+    for (addr, i) in places.collect::<Vec<_>>() {
+        at.entry(addr).or_default().push(i);
     }
     for function in replaced {
         let Some(index) = function.entry else { continue };
@@ -166,7 +170,7 @@ pub fn check_folded(
         let others = others.filter(|&i| i != index && home(i) == home(index));
         let mut aliases = None;
         for other in others {
-            let name = entries[other as usize].name;
+            let name = entries.name(other);
             let known = aliases.get_or_insert_with(|| Aliases::of(comparer, function.symbol));
             if patched.contains(&other) || known.has(name) {
                 continue;
@@ -213,4 +217,4 @@ fn names_at<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> Vec<&'d str
 }
 
 /// The block of each symbol of the original object.
-pub type Blocks = IdVec<SymbolId<Orig>, Option<BlockId>>;
+pub type Blocks = crate::kernel::blocks::Blocks<Orig>;
