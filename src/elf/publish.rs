@@ -1,7 +1,7 @@
 //! Writing an object to disk so that either the whole checked file is there, or nothing.
 
 use std::fs::Permissions;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use memmap2::Mmap;
 
 use super::out::OutObject;
 use super::verify::verify;
-use super::write::write;
+use super::write::write_to;
 use crate::error::{Error, Result};
 
 /// Writes `object` to `path`, replacing a file of that name.
@@ -18,11 +18,14 @@ use crate::error::{Error, Result};
 /// back and compared with the model, and only then get their name; on any error `path` is
 /// untouched and nothing else is left behind. A symbolic link is followed. Fails with
 /// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
-/// codes of [`write`](fn@write) and [`verify`].
+/// codes of [`write_to`] and [`verify`].
 pub fn publish(path: &Path, object: &OutObject) -> Result<()> {
     let shown = path.display().to_string();
     publish_inner(path, object).map_err(|e| e.in_file(shown))
 }
+
+/// Bytes that are handed to the system at once.
+const PIECE: usize = 256 * 1024;
 
 fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
     let target = target(path)?;
@@ -30,8 +33,7 @@ fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let bytes = write(object)?;
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".klp-")
         .suffix(".tmp")
         .permissions(Permissions::from_mode(0o664))
@@ -44,9 +46,7 @@ fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
                 _ => format!("is {folder} writable for you?"),
             })
         })?;
-    file.write_all(&bytes)
-        .map_err(|e| unwritable("cannot write", &e).advise("is the disk full?"))?;
-    drop(bytes);
+    write_to(object, &mut BufWriter::with_capacity(PIECE, file.as_file()))?;
     // SAFETY: the map is private and read-only, and nobody else knows the file's name.
     let stored =
         unsafe { Mmap::map(file.as_file()) }.map_err(|e| unwritable("cannot read back", &e))?;

@@ -7,6 +7,8 @@
 //! Format: System V gABI, chapter 4, with the extended numbering of more than 0xfeff
 //! sections (e_shnum 0, e_shstrndx SHN_XINDEX, st_shndx SHN_XINDEX).
 
+use std::io::{self, Cursor, Seek, Write};
+
 use indexmap::IndexMap;
 use object::elf as e;
 use object::pod::{bytes_of, bytes_of_slice};
@@ -19,6 +21,8 @@ use crate::error::{Error, Result};
 /// Largest alignment of a section's place in the file. sh_addralign speaks of addresses, so
 /// a relocatable file need not honour it; without a bound one hostile value fills the disk.
 const MAX_FILE_ALIGN: u64 = 4096;
+/// What lies between sections.
+static GAP: [u8; MAX_FILE_ALIGN as usize] = [0; MAX_FILE_ALIGN as usize];
 /// Size of a symbol and of a relocation entry.
 const SYMBOL_SIZE: u64 = 24;
 const RELA_SIZE: u64 = 24;
@@ -31,20 +35,32 @@ type Shdr = e::SectionHeader64<Endianness>;
 /// (spec section 20). Fails with [`crate::error::Class::Broken`], code `inconsistent-output`,
 /// on a model that no valid file can express.
 pub fn write(object: &OutObject) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    write_to(object, &mut bytes)?;
+    Ok(bytes.into_inner())
+}
+
+/// Writes these bytes to a file, in small pieces: wrap it in a buffer. The file header comes
+/// last. Fails as [`write`](fn@write) before anything is written, and with code `unwritable`
+/// when the file cannot take it.
+pub fn write_to(object: &OutObject, file: &mut (impl Write + Seek)) -> Result<()> {
     check(object)?;
     let plan = Plan::new(object)?;
     let mut out = Writer {
         endian: plan.endian,
-        bytes: vec![0; size_of::<e::FileHeader64<Endianness>>()],
+        file,
+        size: 0,
         shdrs: vec![header(plan.endian, &Table::default(), 0, 0, 0)],
         names: Strings::default(),
     };
+    out.append(1, &[0; size_of::<e::FileHeader64<Endianness>>()])?;
+    let mut entries = Vec::new();
     for (i, section) in object.sections.iter().enumerate() {
         out.section(section, &plan)?;
         let base = plan.section_index[i];
         for table in &section.relocs {
-            let entries: Vec<_> =
-                table.entries.iter().map(|r| plan.rela(r)).collect::<Result<_>>()?;
+            entries.clear();
+            entries.extend(table.entries.iter().map(|r| plan.rela(r)));
             out.table(
                 Table {
                     name: &table.name,
@@ -61,6 +77,10 @@ pub fn write(object: &OutObject) -> Result<Vec<u8>> {
     }
     symbol_tables(object, &plan, &mut out)?;
     out.finish(object)
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::broken("unwritable", format!("cannot write: {error}")).advise("is the disk full?")
 }
 
 fn inconsistent(message: impl Into<String>) -> Error {
@@ -197,13 +217,13 @@ impl Plan {
         Ok(Plan { endian, section_index, symtab: next as u32, order, symbol_index, locals })
     }
 
-    fn rela(&self, entry: &OutReloc) -> Result<e::Rela64<Endianness>> {
+    fn rela(&self, entry: &OutReloc) -> e::Rela64<Endianness> {
         let symbol = entry.symbol.map_or(0, |symbol| self.symbol_index[symbol]);
-        Ok(e::Rela64 {
+        e::Rela64 {
             r_offset: U64::new(self.endian, entry.offset),
             r_info: U64::new(self.endian, u64::from(symbol) << 32 | u64::from(entry.kind)),
             r_addend: I64::new(self.endian, entry.addend),
-        })
+        }
     }
 
     /// st_shndx and the extended section index of a symbol.
@@ -230,7 +250,11 @@ fn rank(symbol: &OutSymbol) -> u8 {
 }
 
 /// Writes `.symtab`, `.symtab_shndx` and `.strtab`.
-fn symbol_tables(object: &OutObject, plan: &Plan, out: &mut Writer) -> Result<()> {
+fn symbol_tables<'o, F: Write + Seek>(
+    object: &'o OutObject,
+    plan: &Plan,
+    out: &mut Writer<'_, 'o, F>,
+) -> Result<()> {
     let endian = plan.endian;
     let mut names = Strings::default();
     let mut symbols = vec![e::Sym64::<Endianness>::default()];
@@ -309,14 +333,16 @@ fn header(e: Endianness, table: &Table<'_>, name: u32, offset: u64, size: u64) -
 }
 
 /// The file as far as it is written.
-struct Writer<'o> {
+struct Writer<'f, 'o, F> {
     endian: Endianness,
-    bytes: Vec<u8>,
+    file: &'f mut F,
+    /// Bytes written.
+    size: u64,
     shdrs: Vec<Shdr>,
     names: Strings<'o>,
 }
 
-impl<'o> Writer<'o> {
+impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
     fn section(&mut self, section: &'o OutSection, plan: &Plan) -> Result<()> {
         let table = Table {
             name: &section.name,
@@ -336,28 +362,28 @@ impl<'o> Writer<'o> {
 
     fn table(&mut self, table: Table<'o>, data: &[u8]) -> Result<()> {
         let name = self.names.add(table.name)?;
-        let offset = self.append(table.align, data);
+        let offset = self.append(table.align, data)?;
         self.shdrs.push(header(self.endian, &table, name, offset, data.len() as u64));
         Ok(())
     }
 
     /// Appends `data` at the next multiple of `align`; returns where.
-    fn append(&mut self, align: u64, data: &[u8]) -> u64 {
-        let align = align.clamp(1, MAX_FILE_ALIGN) as usize;
-        self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
-        let offset = self.bytes.len() as u64;
-        self.bytes.extend_from_slice(data);
-        offset
+    fn append(&mut self, align: u64, data: &[u8]) -> Result<u64> {
+        let offset = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
+        self.file.write_all(&GAP[..(offset - self.size) as usize]).map_err(failed)?;
+        self.file.write_all(data).map_err(failed)?;
+        self.size = offset + data.len() as u64;
+        Ok(offset)
     }
 
     /// Adds `.shstrtab`, the section header table and the file header.
-    fn finish(mut self, object: &OutObject) -> Result<Vec<u8>> {
+    fn finish(mut self, object: &OutObject) -> Result<()> {
         let e = self.endian;
         let own = ".shstrtab";
         // The table holds its own name, so its header is made before its contents are final.
         self.table(Table::strings(own), &[])?;
         let names = std::mem::take(&mut self.names.bytes);
-        self.bytes.extend_from_slice(&names);
+        self.append(1, &names)?;
         if let Some(shdr) = self.shdrs.last_mut() {
             shdr.sh_size.set(e, names.len() as u64);
         }
@@ -371,7 +397,7 @@ impl<'o> Writer<'o> {
             self.shdrs[0].sh_link.set(e, shstrndx);
         }
         let shdrs = std::mem::take(&mut self.shdrs);
-        let shoff = self.append(8, bytes_of_slice(&shdrs));
+        let shoff = self.append(8, bytes_of_slice(&shdrs))?;
         let header = e::FileHeader64 {
             e_ident: e::Ident {
                 magic: e::ELFMAG,
@@ -403,8 +429,9 @@ impl<'o> Writer<'o> {
                 }),
             ),
         };
-        self.bytes[..size_of_val(&header)].copy_from_slice(bytes_of(&header));
-        Ok(self.bytes)
+        self.file.rewind().map_err(failed)?;
+        self.file.write_all(bytes_of(&header)).map_err(failed)?;
+        self.file.flush().map_err(failed)
     }
 }
 
