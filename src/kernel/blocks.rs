@@ -125,20 +125,27 @@ pub fn match_blocks<'d, S: Side>(
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();
     let prints = prints(table, files.iter().map(|&file| object.symbol_name(file)));
-    let found: Vec<Result<BlockId>> = (0..files.len())
+    let found: Vec<Result<Option<BlockId>>> = (0..files.len())
         .into_par_iter()
         .map(|i| {
             let symbols = members(object, &files, i).map(|id| object.symbol(id));
             let locals = symbols
                 .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
                 .map(|s| (s.kind, s.name));
-            find_block(table, &prints, object.symbol_name(files[i]), &Locals(locals.collect()))
+            let (name, locals) = (object.symbol_name(files[i]), Locals(locals.collect()));
+            // Of several files that were linked, one may have no local symbols that stay: then
+            // the linker drops its FILE symbol, too.
+            let gone = files.len() > 1 && table.blocks_named(name).is_empty();
+            if gone && locals.required().next().is_none() {
+                return Ok(None);
+            }
+            find_block(table, &prints, name, &locals).map(Some)
         })
         .collect();
     for (i, block) in found.into_iter().enumerate() {
         let block = block.map_err(|e| e.in_file(object.file()))?;
         for id in members(object, &files, i) {
-            result[id] = Some(block);
+            result[id] = block;
         }
     }
     Ok(result)
@@ -375,6 +382,15 @@ mod tests {
             rows(matched(&[A, F, ("FILE", "LOCAL", "b.c"), V, F], &theirs)),
             [Some(0), Some(5), Some(5)]
         );
+    }
+
+    #[test]
+    fn a_file_without_locals_may_be_gone() {
+        let empty = ("FILE", "LOCAL", "ld-temp.o");
+        assert_eq!(rows(matched(&[empty, A, F], &[A, F])), [Some(0)]);
+        assert_eq!(rows(matched(&[empty, DROPPED, A, F], &[A, F])), [None, Some(0)]);
+        assert!(matched(&[empty, V, A, F], &[A, F]).is_err(), "its variable is not there");
+        assert!(matched(&[empty, GLOBAL], &[A, F]).is_err(), "not linked: another kernel");
     }
 
     #[test]
