@@ -16,6 +16,7 @@ pub mod inlining;
 pub mod instrumented;
 mod lines;
 mod referrers;
+mod reordered;
 pub mod select;
 mod select_rows;
 pub mod spans;

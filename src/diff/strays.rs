@@ -85,6 +85,10 @@ fn suspects<S: Side>(
         }
         for index in 0..layout.entity_count(section) {
             let entity = layout.entity(section, index);
+            let code = class == Class::Text && entity.symbol.is_none();
+            if code && layout.is_filler(&entity) {
+                continue;
+            }
             if entity.symbol.is_none_or(|symbol| counts(layout, symbol)) && differs(&entity, index)
             {
                 found.insert((section, index), ());
