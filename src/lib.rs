@@ -33,9 +33,11 @@ use elf::object::Object;
 use elf::out::OutObject;
 use error::{Error, Result};
 use kernel::blocks::match_blocks;
+use kernel::bytecode::check_compiled;
 use kernel::image::KernelImage;
 use kernel::image_match::match_image;
 use kernel::layout::Layout;
+use kernel::objtool::check_same;
 use kernel::parent::Parent;
 use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
@@ -113,8 +115,11 @@ pub struct Job<'a> {
 pub struct Among<'a> {
     /// What to do about changed code that only runs at boot.
     pub boot: BootCode,
-    /// Where the other objects' symbols are.
+    /// Where the other objects' symbols are; also asks for [`Report::offers`].
     pub peers: Option<&'a Peers>,
+    /// All other objects were looked at: a weak definition that became an ordinary one, or
+    /// back, is the one that counts in both builds.
+    pub complete: bool,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -135,6 +140,11 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
     let (orig, patched) = (orig?, patched?);
+    if !job.drop_in {
+        check_compiled(&orig)?;
+        check_compiled(&patched)?;
+        check_same(&orig, &patched).map_err(|e| e.in_file(job.patched.name))?;
+    }
     let read = read.transpose()?;
     let parent = job.parent.and_then(|files| files.known.or(read.as_ref()));
     report.progress.enter(Step::Correlate);
@@ -177,27 +187,30 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
-    let (removed, data) =
-        rayon::join(|| check::removed_functions(&comparer), || check::data(&comparer, &verdicts));
-    report.removed = removed;
-    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.explain_noise {
         report.ignored = account::noise(&comparer, &verdicts);
     }
-
-    let selected = match doubts.refused {
-        Some(error) => Err(error),
-        None => judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
-    };
+    let ((removed, data), selected) = rayon::join(
+        || {
+            rayon::join(
+                || check::removed_functions(&comparer),
+                || check::data(&comparer, &verdicts),
+            )
+        },
+        || match doubts.refused {
+            Some(error) => Err(error),
+            None => judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
+        },
+    );
+    report.removed = removed;
+    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.functions.is_empty() && selected.is_err() {
         let differing = check::differing_functions(&comparer, &verdicts, job.among.boot);
         let because = |_| Vec::new();
         report.functions = functions(&comparer, differing, because)?;
     }
     let (statuses, selection) = selected?;
-    if !job.drop_in
-        && let Some(target) = &target
-    {
+    if let (Some(target), Some(_)) = (&target, job.among.peers) {
         let resolver = Resolver { comparer: &comparer, statuses: &statuses, target };
         report.offers = resolver.offers();
     }
@@ -246,7 +259,7 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
-    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in)?;
+    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
@@ -352,7 +365,7 @@ fn find_original<'a>(
     let (blocks, no_blocks) = match matched {
         Ok(blocks) => (blocks, None),
         // The code may tell what the FILE symbols do not.
-        Err(error) => (Blocks::filled(None, orig.object.symbol_count()), Some(named(error))),
+        Err(error) => (Blocks::default(), Some(named(error))),
     };
     let matched = match_image(orig, image, parent.table())?;
     let live = Live { image, matched, no_blocks };

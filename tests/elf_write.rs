@@ -306,7 +306,7 @@ fn more_sections_than_in_the_model_are_a_difference() {
 fn objects_that_the_model_cannot_hold_are_refused() {
     // (wanted message, offset of a 32-bit field in the header of .data, new value)
     for (message, field, value) in
-        [("section groups", 4, abi::SHT_GROUP), ("sh_info", 44, 1), ("sh_link", 40, 6)]
+        [("groups of sections", 4, abi::SHT_GROUP), ("sh_info", 44, 1), ("sh_link", 40, 6)]
     {
         let mut object = sample(abi::EM_X86_64, false, 1, "a");
         object.sections[1].relocs.clear();

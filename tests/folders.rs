@@ -1,96 +1,12 @@
 //! Folders of objects: what is paired with what, one report, one output.
 
+#[path = "common/builds.rs"]
+mod builds;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use serde_json::Value;
-
-const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
-     -fno-asynchronous-unwind-tables -std=gnu11";
-
-/// Two folders that are compared.
-struct Builds {
-    folder: tempfile::TempDir,
-}
-
-impl Builds {
-    /// `None` without the compiler.
-    fn new() -> Option<Builds> {
-        if Command::new("gcc-12").arg("--version").output().is_err() {
-            eprintln!("skipped: gcc-12 is not installed");
-            return None;
-        }
-        Some(Builds { folder: tempfile::tempdir().unwrap() })
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
-    }
-
-    /// Compiles `source`, called `file` by its FILE symbol, into `object`.
-    fn compile(&self, object: &str, file: &str, source: &str) {
-        let input = self.path("source").join(file);
-        let output = self.path(object);
-        for path in [&input, &output] {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        }
-        std::fs::write(&input, source).unwrap();
-        let mut command = Command::new("gcc-12");
-        command.args(FLAGS.split_whitespace()).arg("-c").arg("-o").args([&output, &input]);
-        let done = command.output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    fn run(&self, options: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_klp-diff"))
-            .args([self.path("a"), self.path("b")])
-            .args(options)
-            .args(["--struct", "BUG_STRUCT_SIZE=12", "--struct", "EX_STRUCT_SIZE=12"])
-            .args(["--struct", "JUMP_STRUCT_SIZE=16", "--struct", "ALT_STRUCT_SIZE=14"])
-            .output()
-            .unwrap()
-    }
-
-    /// Exit status and standard output.
-    fn told(&self, options: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(options);
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    fn json(&self, options: &[&str], exit: i32) -> Value {
-        let options: Vec<&str> = options.iter().copied().chain(["--json", "-"]).collect();
-        let (code, text) = self.told(&options);
-        assert_eq!(code, Some(exit));
-        let document: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(document["exit"], exit);
-        document
-    }
-
-    /// A symbol table of the kernel: FILE blocks with functions of ascending addresses.
-    fn symtab(&self, files: &[(&str, &[(&str, &str)])]) -> String {
-        let mut lines = vec!["Num: Value Size Type Bind Vis Ndx Name".to_owned()];
-        let mut globals = Vec::new();
-        let mut address = 0xffff_ffff_8100_0000_u64;
-        for (file, symbols) in files {
-            lines.push(format!("0: 0000000000000000 0 FILE LOCAL DEFAULT ABS {file}"));
-            for (name, bind) in *symbols {
-                address += 64;
-                let line = format!("0: {address:016x} 16 FUNC {bind} DEFAULT 1 {name}");
-                if *bind == "LOCAL" { lines.push(line) } else { globals.push(line) }
-            }
-        }
-        lines.extend(globals);
-        let lines: Vec<String> = lines
-            .into_iter()
-            .enumerate()
-            .map(|(i, l)| if i == 0 { l } else { l.replacen("0:", &format!("{i}:"), 1) })
-            .collect();
-        let path = self.path("symtab");
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-        path.display().to_string()
-    }
-}
+use builds::Builds;
 
 fn names(output: &str) -> Vec<&str> {
     output.lines().filter(|l| !l.starts_with(' ')).collect()
@@ -340,4 +256,173 @@ fn what_the_optimiser_did_is_told_from_what_the_patch_says() {
     let said = String::from_utf8_lossy(&output.stderr);
     let line = "1 function(s) changed by the patch, 1 re-inlined by the optimiser, 0 new";
     assert!(said.contains(line), "{said}");
+}
+
+/// A weak function, and a strong one in another object of the patched build only.
+fn overrides(builds: &Builds) -> String {
+    let weak = |number: u32| {
+        format!(
+            "int arch_setup(int);
+             __attribute__((weak)) int arch_setup(int x) {{ return x - {number}; }}
+             int user(int x) {{ return arch_setup(x) + 1; }}\n"
+        )
+    };
+    builds.compile("a/one.o", "one.c", &weak(3));
+    builds.compile("b/one.o", "one.c", &weak(3));
+    builds.compile("b/weak.o", "one.c", &weak(4));
+    std::fs::rename(builds.path("b/weak.o"), builds.path("weak.o")).unwrap();
+    builds.compile("a/two.o", "two.c", TWO);
+    builds.compile(
+        "b/two.o",
+        "two.c",
+        &format!("{TWO}int arch_setup(int x) {{ return x * 11; }}\n"),
+    );
+    let one: &[(&str, &str)] =
+        &[("arch_setup", "WEAK"), ("user", "GLOBAL"), ("__fentry__", "GLOBAL")];
+    builds.symtab(&[("one.c", one), ("two.c", &[("two", "GLOBAL")])])
+}
+
+#[test]
+fn the_running_function_becomes_the_one_that_overrides_it() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = overrides(&builds);
+    let file = builds.path("all.o");
+    let out = file.display().to_string();
+    let document = builds.json(&["--symtab", &symtab, "-o", &out], 0);
+    let object = &document["objects"][0];
+    let functions = object["functions"].as_array().unwrap();
+    assert_eq!(functions.len(), 1, "{object}");
+    assert_eq!(
+        (&functions[0]["name"], &functions[0]["status"]),
+        (&"arch_setup".into(), &"changed".into())
+    );
+    assert_eq!(object["warnings"][0]["code"], "definition-replaced");
+    let dump =
+        Command::new(env!("CARGO_BIN_EXE_klp-diff")).arg("dump").arg(&file).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert_eq!(dump.matches("func name=str:\"arch_setup\"").count(), 1, "{dump}");
+}
+
+#[test]
+fn a_weak_function_that_never_runs_is_not_patched() {
+    let Some(builds) = Builds::new() else { return };
+    let symtab = overrides(&builds);
+    let strong = std::fs::read_to_string(&symtab).unwrap().replace("WEAK", "GLOBAL");
+    let run = |options: &[&str]| {
+        let out = builds.path("one.o").display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.arg(builds.path("a/one.o")).arg(builds.path("weak.o"));
+        let output =
+            command.args(["--symtab", &symtab, "-o", &out]).args(options).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run(&[]).0, Some(0), "the kernel has the weak one");
+    std::fs::write(&symtab, strong).unwrap();
+    let (code, said) = run(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("'arch_setup' is weak in the original object"), "{said}");
+}
+
+#[test]
+fn of_several_weak_functions_the_order_of_the_link_decides() {
+    let Some(builds) = Builds::new() else { return };
+    let weak = "__attribute__((weak)) int twice(int x) { return x * ";
+    for (side, number) in [("a", 21), ("b", 22)] {
+        builds.compile(&format!("{side}/one.o"), "one.c", &format!("{weak}{number}; }}\n{ONE}"));
+        builds.compile(&format!("{side}/two.o"), "two.c", &format!("{weak}23; }}\n{TWO}"));
+    }
+    let document = builds.json(&[], 2);
+    let refusal = &document["objects"][0]["refusals"][0];
+    assert_eq!(refusal["code"], "overridden-definition", "{document}");
+    assert!(refusal["message"].as_str().unwrap().contains("two.o"), "{refusal}");
+}
+
+#[test]
+fn thousands_of_objects_of_one_file_name_are_paired() {
+    use klp_diff::elf::abi;
+    use klp_diff::elf::out::{OutHome, OutObject, OutSection, OutSymbol};
+
+    const MANY: usize = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let symbol = |name: &str, kind, bind, home| OutSymbol {
+        name: name.to_owned(),
+        kind,
+        bind,
+        other: 0,
+        home,
+        value: 0,
+        size: 4,
+    };
+    for (side, number) in [("a", 0x90), ("b", 0x91)] {
+        std::fs::create_dir(folder.path().join(side)).unwrap();
+        for i in 0..MANY {
+            let name = format!("f{i}");
+            let file = OutHome::Reserved(abi::SHN_ABS);
+            let object = OutObject {
+                kind: abi::ET_REL,
+                machine: abi::EM_X86_64,
+                sections: vec![
+                    OutSection {
+                        name: format!(".data.{name}"),
+                        kind: abi::SHT_PROGBITS,
+                        flags: abi::SHF_ALLOC,
+                        align: 1,
+                        // The second build differs in a section that does not count.
+                        data: vec![0x11; 4],
+                        size: 4,
+                        ..OutSection::default()
+                    },
+                    OutSection {
+                        name: ".comment".to_owned(),
+                        kind: abi::SHT_PROGBITS,
+                        align: 1,
+                        data: vec![number],
+                        size: 1,
+                        ..OutSection::default()
+                    },
+                ],
+                symbols: vec![
+                    symbol("core.c", abi::STT_FILE, abi::STB_LOCAL, file),
+                    symbol(&name, abi::STT_OBJECT, abi::STB_GLOBAL, OutHome::Section(0)),
+                    symbol("__fentry__", abi::STT_NOTYPE, abi::STB_GLOBAL, OutHome::Undefined),
+                ],
+                ..OutObject::default()
+            };
+            // Numbered the other way round.
+            let place = if side == "a" { i } else { MANY - i };
+            let path = folder.path().join(side).join(format!("o{place}"));
+            std::fs::write(path, klp_diff::elf::write::write(&object).unwrap()).unwrap();
+        }
+    }
+    let started = std::time::Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_klp-diff"))
+        .args([folder.path().join("a"), folder.path().join("b")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
+fn groups_of_loaded_sections_are_not_linked() {
+    let Some(builds) = Builds::new() else { return };
+    let group = "asm(\".section .text.thunk,\\\"axG\\\",@progbits,thunk,comdat\\n\"
+        \".globl thunk; .type thunk,@function\\nthunk: ret\\n.size thunk,1\\n.text\");\n";
+    let moved = "int uno(int x) { return x - 7; }\n";
+    builds.compile("a/one.o", "one.c", &format!("{group}{ONE}"));
+    builds.compile("a/two.o", "two.c", TWO);
+    builds.compile("b/one.o", "one.c", &format!("{group}{}", ONE.replace(moved, "")));
+    builds.compile("b/two.o", "two.c", &format!("{TWO}{moved}"));
+    let output = builds.run(&[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("one.o: groups of sections") && said.contains("--force-group"), "{said}");
+    for side in ["a", "b"] {
+        let (old, new) = (builds.path(&format!("{side}/one.o")), builds.path("flat.o"));
+        let mut ld = Command::new("ld");
+        ld.args(["-r", "--force-group-allocation", "-o"]).args([&new, &old]);
+        assert!(ld.status().unwrap().success());
+        std::fs::rename(new, old).unwrap();
+    }
+    assert_eq!(builds.told(&[]).0, Some(3));
 }

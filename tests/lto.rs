@@ -8,7 +8,9 @@
 //! compiler:
 //!
 //! * `what`: why the case exists;
-//! * `build`: `thin` (the default), `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `build`: `thin` (the default), `cache` (the same, with the objects of lld's cache),
+//!   `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `also`: `gcc-12` when that compiles a `plain` case, too;
 //! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
 //! * `says`: part of what a refusal says;
 //! * `flags`: for the compiler; `link`: for lld;
@@ -127,7 +129,7 @@ fn build(
         let mut command = Command::new(compiler);
         command.args(FLAGS.split_whitespace()).current_dir(&sources);
         match kind {
-            "thin" => drop(command.arg("-flto=thin")),
+            "thin" | "cache" => drop(command.arg("-flto=thin")),
             "gcc" => drop(command.args(["-flto", "-fno-fat-lto-objects"])),
             _ => {}
         }
@@ -146,12 +148,15 @@ fn build(
     let whole = root.join(format!("{side}.o"));
     let lld = compiler.replace("clang", "ld.lld");
     match kind {
-        "thin" => succeed(
+        "thin" | "cache" => succeed(
             Command::new(lld)
                 .current_dir(&sources)
                 .arg("-r")
                 .args(case.get("link", compiler).split_whitespace())
-                .arg(format!("--lto-obj-path={}", folder.join("o").display()))
+                .arg(match kind {
+                    "cache" => format!("--thinlto-cache-dir={}", folder.display()),
+                    _ => format!("--lto-obj-path={}", folder.join("o").display()),
+                })
                 .arg("-o")
                 .arg(&whole)
                 .args(&objects),
@@ -226,6 +231,11 @@ fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(),
 }
 
 fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
+    let profdata = compiler.replace("clang", "llvm-profdata");
+    if case.files.iter().any(|f| f.0.ends_with(".proftext")) && !exists(&profdata) {
+        eprintln!("skipped: {}, {profdata} is not installed", case.name);
+        return Ok(Completion::ignored_with(format!("{profdata} is not installed")));
+    }
     let folder = tempfile::tempdir()?;
     let orig = build(case, compiler, folder.path(), "orig")?;
     let patched = build(case, compiler, folder.path(), "patched")?;
@@ -242,6 +252,12 @@ fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
     check(case, compiler, &orig.0, &patched.0)?;
     check(case, compiler, &orig.1, &patched.1)?;
     Ok(Completion::Completed)
+}
+
+/// Whether a program that knows no `--version` can be started.
+fn exists(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 fn runs(program: &str) -> bool {
@@ -274,7 +290,10 @@ fn main() -> ExitCode {
             && runs(compiler)
             && (is_gcc || runs(&compiler.replace("clang", "ld.lld")));
         let before = trials.len();
-        for case in cases.iter().filter(|c| is_gcc == (c.get("build", "") == "gcc")) {
+        let builds = |case: &&Arc<Case>| {
+            is_gcc == (case.get("build", "") == "gcc") || is_gcc && case.get("also", "") == compiler
+        };
+        for case in cases.iter().filter(builds) {
             let (case, compiler) = (Arc::clone(case), compiler.to_owned());
             trials.push(
                 Trial::ignorable_test(format!("{}::{compiler}", case.name), move || {

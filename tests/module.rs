@@ -267,7 +267,14 @@ fn the_patch_may_add_and_remove_source_files() {
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(out.contains("1 function(s) replaced, 1 livepatch relocation(s)"), "{out}");
 
+    // A file that is gone under one name and there under another is the same one.
+    lab.object("patched/extra", "int beta(int x) { return x * 4; } int extra(int x) { return x; }");
+    let (status, out, err) = lab.all(&[]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("comparing extra.o\nchanged function: beta"), "{out}");
+
     // A new file whose code the kernel has already, or that wants to run at boot.
+    fs::copy(lab.path("orig/b.o"), lab.path("patched/b.o")).unwrap();
     lab.object("patched/extra", "int beta(int x) { return x; }");
     let (status, _, err) = lab.all(&[]);
     assert_eq!(status, Some(2), "{err}");
@@ -301,6 +308,71 @@ fn mistakes_are_told() {
     assert_eq!(status, Some(64), "{err}");
     let (status, out, _) = lab.run(&[&base[..], &["orig", "orig"]].concat());
     assert_eq!((status, out.as_str()), (Some(3), "nothing changed\n"));
+    let (status, _, err) = lab.run(&[&base[..], &["orig", "patched/a.o"]].concat());
+    assert_eq!(status, Some(1));
+    assert!(err.contains("a folder is paired with a file"), "{err}");
+}
+
+#[test]
+fn objects_of_one_patch_refer_to_each_other() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    // What the kernel has as a static function, the optimiser made visible to another object.
+    let local = "static __attribute__((noinline)) int helper(int x) { return x * 9; }\n\
+        int delta(int x) { return helper(x) + 1; }\n";
+    let hidden = "int helper(int) __asm__(\"helper.llvm.123\");\n";
+    let shown = local.replace("static ", "__attribute__((visibility(\"hidden\"))) ");
+    lab.object("p-orig/c", local);
+    lab.object("p-orig/e", "int echo(int x) { return x + 1; }\n");
+    lab.object("p-patched/c", &format!("{hidden}{shown}"));
+    lab.object("p-patched/e", &format!("{hidden}int echo(int x) {{ return helper(x); }}\n"));
+    succeed(
+        Command::new("ld")
+            .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+            .args(["-o".as_ref(), lab.path("p-vmlinux").as_os_str()])
+            .args([lab.path("p-orig/c.o"), lab.path("p-orig/e.o")]),
+    );
+    let base = ["--image=p-vmlinux", "-o=lp.ko", "--name=lp"];
+    let (status, out, err) = lab.run(&[&base[..], &["p-orig", "p-patched"]].concat());
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(out.contains("2 function(s) replaced, 2 livepatch relocation(s)"), "{out}");
+    let folders = fs::read(lab.path("lp.ko")).unwrap();
+    // The same, file by file, and on any number of threads.
+    let files = ["-j1", "p-orig/e.o", "p-patched/e.o", "p-orig/c.o", "p-patched/c.o"];
+    let (status, again, err) = lab.run(&[&base[..], &files].concat());
+    assert_eq!(status, Some(0), "{again}{err}");
+    assert!(fs::read(lab.path("lp.ko")).unwrap() == folders);
+    // By itself the object does not tell.
+    let (status, _, err) = lab.run(&[&base[..], &["p-orig/e.o", "p-patched/e.o"]].concat());
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("'helper.llvm.123' is not known"), "{err}");
+}
+
+#[test]
+fn objects_that_objtool_has_seen_are_refused_where_it_runs_again() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let seen = |body: &str| {
+        format!(
+            "int alpha(int x) {{ return {body}; }}\n\
+             asm(\".section .return_sites,\\\"a\\\"; .long alpha - .; .text\");"
+        )
+    };
+    lab.object("orig/a", &seen("x + 1"));
+    lab.object("patched/a", &seen("x + 2"));
+    lab.write(
+        "kdir/include/config/auto.conf",
+        "CONFIG_LIVEPATCH=y\nCONFIG_OBJTOOL=y\nCONFIG_X86_KERNEL_IBT=y\n",
+    );
+    let args = ["--symtab=vmlinux.symtab", "-o=lp.ko", "orig/a.o", "patched/a.o"];
+    let (status, out, err) = lab.run(&args);
+    assert_eq!(status, Some(2), "{out}{err}");
+    assert!(err.contains("give the objects from before objtool"), "{err}");
+    assert!(!out.contains("building"), "{out}");
 }
 
 /// A pointer to a function that the kernel sealed stops the build before it begins.

@@ -37,6 +37,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    ends_instruction: None,
     filler: &[0x1f, 0x20, 0x03, 0xd5],
     bias: Bias::None,
     prefix_symbols: &[],

@@ -32,6 +32,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    ends_instruction: None,
     filler: &[0x00, 0x00, 0x40, 0x03],
     bias: Bias::None,
     prefix_symbols: &[],

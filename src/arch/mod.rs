@@ -191,6 +191,9 @@ pub struct Arch {
     /// Start and end of the instruction that contains byte `at` of the slice, when an
     /// instruction starts at `from`; the error is the offset of what is no instruction.
     pub instruction_at: InstructionAt,
+    /// Whether the code before a relative field of so many bytes shows that the field ends its
+    /// instruction. False where only decoding tells.
+    pub ends_instruction: Option<fn(&[u8], usize) -> bool>,
     /// What fills the gaps between functions.
     pub filler: &'static [u8],
     /// How PC-relative addends are biased.

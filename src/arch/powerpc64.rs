@@ -47,6 +47,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len: four_bytes,
     instruction_at: four_bytes_at,
+    ends_instruction: None,
     filler: &[0x00, 0x00, 0x00, 0x60],
     bias: Bias::None,
     prefix_symbols: &[],

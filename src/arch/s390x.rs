@@ -37,6 +37,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    ends_instruction: None,
     filler: &[0x07, 0x07],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
     prefix_symbols: &[],

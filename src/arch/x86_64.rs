@@ -42,6 +42,7 @@ pub(super) static ARCH: Arch = Arch {
     relocs: RELOCS,
     instruction_len,
     instruction_at,
+    ends_instruction: Some(ends_instruction),
     filler: &[0x90],
     bias: Bias::InstructionEnd,
     prefix_symbols: &["__pfx_", "__cfi_"],
@@ -167,6 +168,18 @@ fn reads_directly(code: &[u8], field: usize) -> Option<u64> {
     }
     // 0 for what has no fixed size, such as XSAVE.
     Some(instruction.memory_size().size() as u64).filter(|&size| size > 0)
+}
+
+/// See [`Arch::ends_instruction`]. A relative field of four bytes is the target of a branch,
+/// which is the last field, or the displacement of a RIP-relative operand. Then the ModRM byte
+/// (mod 00, r/m 101) is right before it, and an immediate may follow, but not with these
+/// opcodes, in any opcode map (Intel SDM, volume 2, 2.1 and appendix A).
+fn ends_instruction(before: &[u8], width: usize) -> bool {
+    /// `mov` in its four forms, and `lea`.
+    const WITHOUT_IMMEDIATE: [u8; 5] = [0x8b, 0x8d, 0x89, 0x8a, 0x88];
+    let Some((modrm, before)) = before.split_last() else { return false };
+    let plain = before.last().is_some_and(|opcode| WITHOUT_IMMEDIATE.contains(opcode));
+    width == 4 && (modrm & 0xc7 != 0x05 || plain)
 }
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
@@ -441,6 +454,30 @@ mod tests {
         assert_eq!(checks_type(&check), Some(0x50794));
         assert_eq!(checks_type(&check[..6]), None);
         assert_eq!(checks_type(&hash), None);
+    }
+
+    /// (instruction, place of its relative field, whether the bytes before tell its end)
+    #[test]
+    fn fields_at_the_end_of_instructions() {
+        let cases: [(&[u8], usize, bool); 9] = [
+            (&[0xe8, 0, 0, 0, 0], 1, true),
+            (&[0x0f, 0x8d, 0, 0, 0, 0], 2, true),
+            (&[0x48, 0x8d, 0x3d, 0, 0, 0, 0], 3, true),
+            (&[0x44, 0x8b, 0x05, 0, 0, 0, 0], 3, true),
+            // `call *x(%rip)`, `add`: not in the list.
+            (&[0xff, 0x15, 0, 0, 0, 0], 2, false),
+            (&[0x48, 0x03, 0x05, 0, 0, 0, 0], 3, false),
+            // `cmpb $1, x(%rip)`, `movl $1, x(%rip)`, `pcmpistri $1, x(%rip), %xmm0`
+            (&[0x80, 0x3d, 0, 0, 0, 0, 1], 2, false),
+            (&[0xc7, 0x05, 0, 0, 0, 0, 1, 0, 0, 0], 2, false),
+            (&[0x66, 0x0f, 0x3a, 0x63, 0x05, 0, 0, 0, 0, 1], 5, false),
+        ];
+        for (code, field, told) in cases {
+            assert_eq!(ends_instruction(&code[..field], 4), told, "{code:x?}");
+            let end = instruction_at(code, 0, field).unwrap().1;
+            assert_eq!(end, code.len());
+            assert!(!told || end == field + 4, "{code:x?}");
+        }
     }
 
     #[test]

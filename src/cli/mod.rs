@@ -5,8 +5,10 @@
 //! README.md.
 
 mod args;
+mod builds;
 mod corpus;
 mod dump;
+mod members;
 mod module;
 mod output;
 mod pair;

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use clap::Parser;
 
-use super::pair::struct_sizes;
+use super::builds::{Builds, How, Outcome, check_needs};
+use super::pair::{Against, Shared, struct_sizes};
 use super::verify_orig::ImageArg;
-use super::wait::{Bar, use_threads};
+use super::wait::use_threads;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::elf::abi;
 use crate::elf::ids::Patched;
@@ -19,15 +20,15 @@ use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
-use crate::kernel::symtab::as_text;
+use crate::kernel::objtool;
+use crate::kernel::parent::Parent;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
-use crate::patch::module::{added, check::check, pairs};
-use crate::patch::sealed::Pointers;
-use crate::report::Report;
-use crate::{Input, Job, ParentFiles};
+use crate::patch::module::{added, check::check};
+use crate::patch::resolve::Peers;
+use crate::{Input, ParentFiles};
 
 /// Builds a livepatch module from objects before and after a source patch.
 ///
@@ -222,7 +223,7 @@ impl<'a> Request<'a> {
         Ok(Exit::Changed)
     }
 
-    /// Compares all pairs; gives the link inputs of those that changed.
+    /// Compares all objects as one patch; gives the link inputs of those that changed.
     fn parts(&self, symvers: &Image, tree: &KernelTree) -> Result<Vec<OutObject>> {
         let parents = self.parents()?;
         let images = parents.iter().map(|p| {
@@ -238,93 +239,127 @@ impl<'a> Request<'a> {
         }
         let symvers_name = symvers.path().display().to_string();
         let symvers_text = symvers.text();
-        let options =
-            Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
         let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
         let kernel = kernel.and_then(|(_, image)| image.as_ref());
         let mut files = Vec::new();
         for (parent, image) in parents.iter().zip(&images) {
-            let symtab = match image {
-                Some(_) => "",
-                None => as_text(&parent.shown, parent.file.bytes())?,
-            };
-            files.push(ParentFiles {
-                name: &parent.object,
-                symtab: Input { name: &parent.shown, data: symtab },
-                image: image.as_ref(),
+            let shared = Shared {
                 strict: self.args.strict,
-                pointers: Pointers {
-                    allowed: &self.args.allow_sealed,
-                    kernel: kernel.filter(|_| parent.object != "vmlinux"),
-                },
+                allowed: &self.args.allow_sealed,
+                kernel: kernel.filter(|_| parent.object != "vmlinux"),
                 symvers: Input { name: &symvers_name, data: &symvers_text },
-                known: None,
-            });
+            };
+            files.push(shared.files(
+                (&parent.object, &parent.shown),
+                &parent.file,
+                image.as_ref(),
+            )?);
         }
         let known = files.iter().map(ParentFiles::read).collect::<Result<Vec<_>>>()?;
-        let mut parts = Vec::new();
-        let found = pairs::find(&self.args.pairs)?;
-        for path in found.removed {
-            complain(&format!("note: {} is gone; its code stays in the kernel", path.display()));
-        }
-        for pair in found.pairs {
-            let object = self.object_of(&pair.path);
+        let builds = self.builds()?;
+        let mut of_unit = Vec::new();
+        for path in (0..builds.units.len()).map(|unit| builds.path(unit)) {
+            let object = self.object_of(Path::new(path));
             let parent = files.iter().zip(&known).find(|(files, _)| files.name == object);
             let (files, parent) = parent.ok_or_else(|| {
                 Error::broken("no-parent", format!("the symbols of {object} are not known"))
-                    .in_file(pair.path.display().to_string())
+                    .in_file(path)
                     .advise(format!("give them with --image {object}=FILE"))
             })?;
-            let patched = Image::open(&pair.patched)?;
-            let orig = pair.orig.as_deref().map(Image::open).transpose()?;
-            if orig.as_ref().is_some_and(|orig| orig.bytes() == patched.bytes()) {
-                continue;
-            }
-            say(&format!("comparing {}", pair.path.display()));
-            let patched_name = pair.patched.display().to_string();
-            let added = match &orig {
-                Some(_) => None,
-                None => Some(Object::<Patched>::parse(&patched_name, patched.bytes())?),
-            };
-            let nothing = added.as_ref().map(added::nothing).transpose()?;
-            let (orig_name, orig_bytes) = match (&orig, &nothing) {
-                (Some(orig), _) => (orig.path().display().to_string(), orig.bytes()),
-                (None, nothing) => ("nothing".to_owned(), nothing.as_deref().unwrap_or_default()),
-            };
-            let job = Job {
-                orig: Input { name: &orig_name, data: orig_bytes },
-                patched: Input { name: &patched_name, data: patched.bytes() },
-                parent: Some(ParentFiles { known: Some(parent), ..*files }),
-                sizes: sizes.clone(),
-                drop_in: false,
-                klp_arch: false,
-                among: Default::default(),
-            };
-            let mut report = Report::default();
-            let bar = Bar::steps(&report.progress);
-            let result = crate::run(&job, &mut report);
-            drop(bar);
-            super::output::print(&report, false);
-            let output = match (result, &added) {
-                // What a new file wants of the kernel says more than that nothing refers to it.
-                (Err(e), Some(object)) if e.code() == "unexplained-change" => {
-                    added::check(object, None, parent.table())?;
-                    return Err(e);
+            of_unit.push(ParentFiles { known: Some(parent), ..*files });
+        }
+        let against = |unit: usize| Against { parent: Some(of_unit[unit]), sizes: &sizes };
+        // `--strict` is about the images here.
+        let how = How { strict: false, explain_noise: false };
+        let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
+        builds.connect(&mut outcomes, how, &against);
+        for other in builds.not_compared() {
+            super::output::print(&other.report, false);
+        }
+        let mut order: Vec<usize> = (0..outcomes.len()).collect();
+        order.sort_by(|&a, &b| outcomes[a].path.cmp(&outcomes[b].path));
+        for &unit in &order {
+            self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
+        }
+        let made = order.iter().map(|&unit| &outcomes[unit]);
+        let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
+        check_needs(made.clone(), true)?;
+        let options =
+            Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+        let prepared = |(outcome, output): (&Outcome, &OutObject)| {
+            prepare(output.clone(), options).map_err(|e| e.in_file(outcome.patched.clone()))
+        };
+        made.map(prepared).collect()
+    }
+
+    /// Reads the objects, and finds out what to compare with what.
+    fn builds(&self) -> Result<Builds> {
+        let mut builds = Builds::default();
+        for pair in self.args.pairs.chunks_exact(2) {
+            let [orig, patched] = pair else { continue };
+            match (orig.is_dir(), patched.is_dir()) {
+                (true, true) => builds.add_folders(orig, patched)?,
+                (false, false) if patched.as_os_str() == NOTHING => {
+                    Self::gone(&orig.display().to_string());
                 }
-                (result, _) => result?,
-            };
-            if let Some(orig) = &orig {
-                orig.check_unchanged()?;
-            }
-            patched.check_unchanged()?;
-            if let Some(object) = &added {
-                added::check(object, output.as_ref(), parent.table())?;
-            }
-            if let Some(output) = output {
-                parts.push(prepare(output, options).map_err(|e| e.in_file(patched_name))?);
+                (false, false) => {
+                    let orig = (orig.as_os_str() != NOTHING).then_some(orig.as_path());
+                    builds.add_pair(orig, patched)?;
+                }
+                _ => {
+                    return Err(Error::broken("bad-pair", "a folder is paired with a file")
+                        .in_file(orig.display().to_string())
+                        .advise("give two files or two folders"));
+                }
             }
         }
-        Ok(parts)
+        Ok(builds)
+    }
+
+    fn gone(path: &str) {
+        complain(&format!("note: {path} is gone; its code stays in the kernel"));
+    }
+
+    /// Prints what one comparison gave; fails when the module cannot have it.
+    fn judge(
+        &self,
+        builds: &Builds,
+        index: usize,
+        outcome: &Outcome,
+        parent: Option<&Parent<'_>>,
+        tree: &KernelTree,
+    ) -> Result<()> {
+        let unit = &builds.units[index];
+        if unit.patched.is_empty() {
+            unit.orig.iter().for_each(|&i| Self::gone(&builds.orig[i].shown()));
+            return Ok(());
+        }
+        say(&format!("comparing {}", outcome.path));
+        let mut report = outcome.report.clone();
+        report.warnings.retain(|w| w.code() != "new-object");
+        super::output::print(&report, false);
+        let parse = |&i: &usize| {
+            let member = &builds.patched[i];
+            Object::<Patched>::parse(&member.shown(), member.image.bytes())
+        };
+        if tree.objtool_is_late() {
+            for object in unit.patched.iter().map(parse) {
+                check_before_objtool(&object?)?;
+            }
+        }
+        let added = unit.patched.first().filter(|_| unit.orig.is_empty()).map(parse).transpose()?;
+        match (&outcome.result, added.zip(parent)) {
+            // What a new file wants of the kernel says more than that nothing refers to it.
+            (Err(e), Some((object, parent))) if e.code() == "unexplained-change" => {
+                added::check(&object, None, parent.table())?;
+                Err(e.clone())
+            }
+            (Err(e), _) => Err(e.clone()),
+            (Ok(output), Some((object, parent))) => {
+                added::check(&object, output.as_ref(), parent.table())
+            }
+            (Ok(_), None) => Ok(()),
+        }
     }
 
     /// Symbols of each object that may be patched.
@@ -375,6 +410,25 @@ impl<'a> Request<'a> {
         let linked = Object::<Patched>::parse(&shown, image.bytes())?;
         OutObject::from_object(&linked).and_then(finish).map_err(|e| e.in_file(shown))
     }
+}
+
+/// Stands for an object that is not there, as in patches.
+const NOTHING: &str = "/dev/null";
+
+/// Fails on an object that objtool has seen, when the kernel's build runs objtool on the
+/// module: it would find its own tables, and not make those of the module.
+fn check_before_objtool(object: &Object<'_, Patched>) -> Result<()> {
+    let Some(section) = objtool::mark(object) else { return Ok(()) };
+    Err(Error::refused(
+        "after-objtool",
+        "objtool has seen the object, and this kernel's build runs it on the module",
+    )
+    .in_file(object.file())
+    .in_section(section)
+    .advise(
+        "give the objects from before objtool: those that the compiler or ld.lld --lto-obj-path \
+         wrote, or vmlinux.o as it was before the build ran objtool on it",
+    ))
 }
 
 /// The name of a module as the kernel writes it.

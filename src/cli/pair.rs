@@ -127,7 +127,7 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
     let read = kernel.read(args, sizes)?;
     let against = kernel.against(args, &read)?;
-    let output = against.compare(inputs, Among { boot, peers: None }, report)?;
+    let output = against.compare(inputs, Among { boot, ..Among::default() }, report)?;
     for file in [&orig, &patched] {
         file.check_unchanged()?;
     }
@@ -184,25 +184,14 @@ impl<'t> Kernel<'t> {
     /// What pairs are compared against.
     pub(super) fn against<'k>(&'k self, args: &'k Args, read: &'k Read<'k>) -> Result<Against<'k>> {
         let vmlinux = read.others.iter().find(|(arg, _)| arg.object == "vmlinux");
-        let files = |file: &'k Image| -> Result<ParentFiles<'k>> {
-            let [name, symvers] = &read.names;
-            let text = match &read.image {
-                Some(_) => "",
-                None => as_text(name, file.bytes())?,
-            };
-            Ok(ParentFiles {
-                name: &self.target.object,
-                symtab: Input { name, data: text },
-                symvers: Input { name: symvers, data: &read.symvers },
-                image: read.image.as_ref(),
-                strict: args.strict,
-                pointers: Pointers {
-                    allowed: &args.allow_sealed,
-                    kernel: vmlinux.map(|(_, image)| image),
-                },
-                known: None,
-            })
+        let [name, symvers] = &read.names;
+        let shared = Shared {
+            strict: args.strict,
+            allowed: &args.allow_sealed,
+            kernel: vmlinux.map(|(_, image)| image),
+            symvers: Input { name: symvers, data: &read.symvers },
         };
+        let files = |file| shared.files((&self.target.object, name), file, read.image.as_ref());
         let parent = self.parent.as_ref().map(files).transpose()?;
         Ok(Against { parent, sizes: &read.sizes })
     }
@@ -231,6 +220,44 @@ impl<'t> Kernel<'t> {
             KernelImage::parse(&shown, file.bytes()).map(|parsed| (arg, parsed))
         };
         files.par_iter().map(parse).collect()
+    }
+}
+
+/// What the descriptions of all kernel objects that a patch is for have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'k> {
+    /// `--strict`.
+    pub(super) strict: bool,
+    /// `--allow-sealed`.
+    pub(super) allowed: &'k [String],
+    /// The image of vmlinux, when it is not what is patched.
+    pub(super) kernel: Option<&'k KernelImage<'k>>,
+    /// Module.symvers; may be empty.
+    pub(super) symvers: Input<'k, &'k str>,
+}
+
+impl<'k> Shared<'k> {
+    /// The description of a kernel object: its name, the name of the file that describes it,
+    /// that file, and the image that this is, if it is one.
+    pub(super) fn files(
+        &self,
+        (object, shown): (&'k str, &'k str),
+        file: &'k Image,
+        image: Option<&'k KernelImage<'k>>,
+    ) -> Result<ParentFiles<'k>> {
+        let symtab = match image {
+            Some(_) => "",
+            None => as_text(shown, file.bytes())?,
+        };
+        Ok(ParentFiles {
+            name: object,
+            symtab: Input { name: shown, data: symtab },
+            symvers: self.symvers,
+            image,
+            strict: self.strict,
+            pointers: Pointers { allowed: self.allowed, kernel: self.kernel },
+            known: None,
+        })
     }
 }
 

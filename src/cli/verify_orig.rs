@@ -155,7 +155,7 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         }
         if !image.elf.is_relocatable() {
             for (first, second) in table.overlapping() {
-                let [first, second] = [first, second].map(|i| table.entries()[i as usize].name);
+                let [first, second] = [first, second].map(|i| table.entries().name(i));
                 println_text(&format!("{}: '{first}' reaches into '{second}'", arg.path.display()));
             }
         }
@@ -360,7 +360,7 @@ fn describe(
     for checked in &matched.functions {
         let name = layout.object.symbol_name(checked.function);
         counts.functions += 1;
-        let entry = checked.entry.and_then(|i| table.entries().get(i as usize));
+        let entry = checked.entry.and_then(|i| table.entries().get(i));
         if layout.has_profiling(checked.function)
             && entry.is_some_and(|e| image.is_traced(e.addr) == Some(false))
         {

@@ -3,6 +3,7 @@
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use super::check::finding;
 use super::compare::{Comparer, Open, Spans};
@@ -11,7 +12,7 @@ use super::select::Selection;
 use super::strays;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -72,7 +73,7 @@ pub fn check(
         })
         .collect();
     if !suspects.is_empty() {
-        let first = first_references(layout);
+        let first = first_references(layout, &suspects);
         for id in suspects {
             let start = first.get(&id).copied().unwrap_or(u64::MAX);
             if lead_is_same(comparer, id, start)? {
@@ -121,7 +122,7 @@ fn runtime_constants(
     details: &mut Vec<Finding>,
 ) {
     let object = comparer.patched.layout.object;
-    for id in object.sections() {
+    for id in object.sections().filter(|&s| !comparer.patched.layout.is_ordinary(s)) {
         let name = object.section_name(id);
         if !is_runtime_constant(name) || name == HARMLESS_CONSTANT {
             continue;
@@ -193,13 +194,18 @@ fn thread_locals(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> 
     Ok(())
 }
 
-/// The first offset of each section that something refers to.
+/// The first offset of each of some sections that something elsewhere refers to.
 fn first_references<S: Side>(
     layout: &Layout<'_, '_, S>,
+    sections: &[SectionId<S>],
 ) -> IndexMap<SectionId<S>, u64, RandomState> {
     let object = layout.object;
-    let mut first: IndexMap<SectionId<S>, u64, RandomState> = IndexMap::default();
-    for base in object.sections() {
+    let wanted = Marks::of(object.section_count(), sections.iter().copied());
+    let wanted = Marks::from_fn(object.symbol_count(), |id: SymbolId<S>| {
+        object.section_of(id).is_some_and(|section| wanted.has(section))
+    });
+    type First<S> = IndexMap<SectionId<S>, u64, RandomState>;
+    let note = |mut first: First<S>, &base: &SectionId<S>| {
         // What follows from the code says nothing about it.
         let follows = match layout.class(base) {
             Class::Debug | Class::Noise(_) | Class::Unwind => true,
@@ -210,21 +216,34 @@ fn first_references<S: Side>(
             _ => false,
         };
         if follows {
-            continue;
+            return first;
         }
         let refs = Refs::new(layout, base);
-        for reloc in object.relocs(base).iter() {
-            let Some(target) = object.section_of(reloc.symbol) else { continue };
-            if target == base {
+        for reloc in object.relocs(base).iter().filter(|r| wanted.has(r.symbol)) {
+            let Some(target) = object.section_of(reloc.symbol).filter(|&t| t != base) else {
                 continue;
-            }
-            let value = object.symbol_value(reloc.symbol) as i64;
-            let offset = refs.target_offset(&reloc).unwrap_or(0).wrapping_add(value);
+            };
+            let place = |offset: Result<i64>| {
+                let value = object.symbol_value(reloc.symbol) as i64;
+                u64::try_from(offset.unwrap_or(0).wrapping_add(value)).unwrap_or(0)
+            };
             let slot = first.entry(target).or_insert(u64::MAX);
-            *slot = (*slot).min(u64::try_from(offset).unwrap_or(0));
+            // Most are behind the first one so far: no need to decode the code there.
+            if place(refs.lowest_offset(&reloc)) < *slot {
+                *slot = (*slot).min(place(refs.target_offset(&reloc)));
+            }
         }
-    }
-    first
+        first
+    };
+    let join = |mut a: First<S>, b: First<S>| {
+        for (section, at) in b {
+            let slot = a.entry(section).or_insert(u64::MAX);
+            *slot = (*slot).min(at);
+        }
+        a
+    };
+    let bases = object.relocated().par_iter().with_min_len(1024);
+    bases.fold(First::default, note).reduce(First::default, join)
 }
 
 /// Whether what precedes the first reference into a section is as in the original.
@@ -292,7 +311,7 @@ fn carried_constants(
     }
     let toc = object.sections().find(|&s| object.section_name(s) == ".toc");
     let slots = toc.map(|toc| Refs::new(layout, toc));
-    for base in object.sections() {
+    for &base in object.relocated() {
         let class = layout.class(base);
         if !matches!(class, Class::Text | Class::Data) || toc == Some(base) {
             continue;

@@ -154,7 +154,9 @@ pub fn check_sections(
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
-        if ignored.sections.contains(&id) {
+        let same = verdicts.section(id).is_same()
+            && [statuses.sections[id], statuses.relocs[id]] == [Status::Same; 2];
+        if same && !selection.sections[id] || ignored.sections.contains(&id) {
             continue;
         }
         if statuses.is_shared(layout, id) {
@@ -256,7 +258,8 @@ fn check_shared(
         }
         let entity = layout.entity(section, index);
         let Some(symbol) = entity.symbol else {
-            if !layout.is_nameless(section) && layout.class(section) != Class::Strings {
+            let counts = !layout.is_nameless(section) && layout.class(section) != Class::Strings;
+            if counts && !is_overridden(comparer, section, index) {
                 details.push(
                     Finding::in_section(
                         name,
@@ -281,6 +284,27 @@ fn check_shared(
             details.push(finding(comparer, symbol, text));
         }
     }
+}
+
+/// Whether nameless code at the start of a section was, in the original, the function that the
+/// section is named after: it was weak, and gave way to a definition of another file, which
+/// lies behind it. The linker takes its name, and leaves its code.
+fn is_overridden(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    section: SectionId<Patched>,
+    index: usize,
+) -> bool {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let function = comparer.twins.orig_section(section).and_then(|s| orig.entity(s, 0).symbol);
+    let twin = function.and_then(|f| comparer.twins.patched_symbol(f));
+    index == 0
+        && patched.class(section) == Class::Text
+        && patched.is_linked()
+        && twin.is_some_and(|t| {
+            let (kind, name) = (patched.object.symbol_kind(t), patched.object.symbol_name(t));
+            patched.object.section_of(t) == Some(section)
+                && names::owns_section(kind, name, patched.object.section_name(section))
+        })
 }
 
 fn is_grouped(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> bool {
@@ -373,10 +397,10 @@ pub fn data(
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let mut found = Vec::new();
     for id in patched.object.symbols().skip(1) {
-        let Some(section) = patched.object.section_of(id) else { continue };
         if patched.object.symbol_kind(id) != abi::STT_OBJECT || patched.is_special_static(id) {
             continue;
         }
+        let Some(section) = patched.object.section_of(id) else { continue };
         let status = if comparer.twins.orig_symbol(id).is_none() {
             "new"
         } else {
@@ -396,8 +420,8 @@ pub fn data(
     }
     for id in orig.object.symbols().skip(1) {
         if orig.object.symbol_kind(id) == abi::STT_OBJECT
-            && orig.object.section_of(id).is_some()
             && comparer.twins.patched_symbol(id).is_none()
+            && orig.object.section_of(id).is_some()
             && !orig.is_special_static(id)
         {
             found.push((orig.object.symbol_name(id).to_owned(), "removed"));

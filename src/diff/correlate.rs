@@ -18,7 +18,7 @@ use super::files::{Files, Scopes, pair_files};
 use super::referrers::Referrers;
 use super::twins::Twins;
 use crate::elf::abi;
-use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
 use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Layout};
@@ -26,13 +26,19 @@ use crate::kernel::names;
 
 /// One entry of the sorted lists that are merged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<I> {
-    /// 64 bits, in halves: so a key takes 12 bytes.
-    hash: [u32; 2],
+struct Key<H, I> {
+    hash: H,
     id: I,
 }
 
-impl<I> Key<I> {
+/// All 64 bits of a hash, in halves: so a key takes 12 bytes.
+type Full = [u32; 2];
+
+/// Half of a hash. There is a key for each symbol, so size counts; that unlike names now and
+/// then meet is seen in [`merge_names`].
+type Short = u32;
+
+impl<I> Key<Full, I> {
     fn new(hash: u64, id: I) -> Self {
         Key { hash: [(hash >> 32) as u32, hash as u32], id }
     }
@@ -51,20 +57,23 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
         || symbol_keys(patched, Some(&files.patched), |_, _| true),
     );
     let mut contests = Vec::new();
-    merge(&o, &p, |o, p| pair_symbols((orig, patched), &mut twins, o, p, &mut contests));
+    let scopes = (Some(&files.orig), Some(&files.patched));
+    merge_symbols((orig, patched), scopes, &mut twins, (&o, &p), &mut contests);
     drop((o, p));
     settle((orig, patched), &mut twins, contests);
     doubt_guessed(patched, &files, &mut twins);
     // A static function made global, or back, is in another scope but still unique.
     let (o, p) = rayon::join(
         || {
-            symbol_keys(orig, None, |l, id| {
+            few_symbol_keys(orig, None, |l, id| {
                 !l.is_static_local(id) && twins.patched_symbol(id).is_none()
             })
         },
-        || symbol_keys(patched, None, |_, id| twins.orig_symbol(id).is_none()),
+        || few_symbol_keys(patched, None, |_, id| twins.orig_symbol(id).is_none()),
     );
-    merge(&o, &p, |o, p| pair_across((orig, patched), &files, &mut twins, o, p));
+    merge_names((orig, patched), (None, None), (&o, &p), |o, p| {
+        pair_across((orig, patched), &files, &mut twins, o, p);
+    });
     pair_sections(orig, patched, &mut twins);
     (twins, files)
 }
@@ -93,8 +102,8 @@ fn pair_across(
     (orig, patched): Both<'_, '_, '_>,
     files: &Files,
     twins: &mut Twins,
-    o: &[Key<SymbolId<Orig>>],
-    p: &[Key<SymbolId<Patched>>],
+    o: &[SymbolId<Orig>],
+    p: &[SymbolId<Patched>],
 ) {
     let local = |id| orig.object.symbol_bind(id) == abi::STB_LOCAL;
     let local_patched = |id| patched.object.symbol_bind(id) == abi::STB_LOCAL;
@@ -106,8 +115,7 @@ fn pair_across(
             && from != to
             && !(Files::is_single(from) && Files::is_single(to))
     };
-    if let ([o], [p]) = (o, p) {
-        let (o, p) = (o.id, p.id);
+    if let (&[o], &[p]) = (o, p) {
         if !compatible(orig, patched, o, p) {
             return;
         }
@@ -120,13 +128,13 @@ fn pair_across(
         }
         return;
     }
-    for p in p {
-        let scope = files.patched.of(p.id);
-        let doubted = o.iter().any(|o| {
-            !local(o.id) || !local_patched(p.id) || files.rivals(files.orig.of(o.id), scope)
-        });
-        if doubted && patched.object.section_of(p.id).is_some() {
-            twins.unsettled.insert(p.id);
+    for &p in p {
+        let scope = files.patched.of(p);
+        let doubted = o
+            .iter()
+            .any(|&o| !local(o) || !local_patched(p) || files.rivals(files.orig.of(o), scope));
+        if doubted && patched.object.section_of(p).is_some() {
+            twins.unsettled.insert(p);
         }
     }
 }
@@ -156,64 +164,102 @@ pub fn correlate_rows(
         layout.is_static_local(id)
             && section.is_some_and(|s| !is_plain(layout.object.section_name(s)))
     }
-    let (orig_scopes, patched_scopes) = (Some(&files.orig), Some(&files.patched));
+    let scopes = (Some(&files.orig), Some(&files.patched));
     let (o, p) = (
-        symbol_keys(orig, orig_scopes, |l, id| is_row(l, id) && twins.patched_symbol(id).is_none()),
-        symbol_keys(patched, patched_scopes, |l, id| {
+        few_symbol_keys(orig, scopes.0, |l, id| {
+            is_row(l, id) && twins.patched_symbol(id).is_none()
+        }),
+        few_symbol_keys(patched, scopes.1, |l, id| {
             is_row(l, id) && twins.orig_symbol(id).is_none()
         }),
     );
     let mut contests = Vec::new();
-    merge(&o, &p, |o, p| pair_symbols((orig, patched), twins, o, p, &mut contests));
+    merge_symbols((orig, patched), scopes, twins, (&o, &p), &mut contests);
     settle((orig, patched), twins, contests);
 }
 
-/// Sorted keys of the symbols that take part. With `scopes`, local symbols of different
-/// files differ.
+/// A hash of what a symbol is called; `None` for those that have no twin by name. With
+/// `scopes`, local symbols of different files differ.
+fn name_hash<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    scopes: Option<&Scopes<S>>,
+    id: SymbolId<S>,
+) -> Option<u64> {
+    let object = layout.object;
+    let kind = object.symbol_kind(id);
+    if kind == abi::STT_SECTION
+        || layout.is_label(id)
+        || layout.is_mapping(id)
+        || layout.is_special_static(id)
+    {
+        return None;
+    }
+    let name = object.symbol_name(id);
+    if names::is_ubsan(name) {
+        return None;
+    }
+    let mut state = FixedState::default().build_hasher();
+    if let Some(scope) = scope(layout, scopes, id) {
+        state.write_u64(scope);
+    }
+    state.write_u8(kind);
+    names::hash_normal(name, &mut state);
+    Some(state.finish())
+}
+
+/// What tells the file of a local symbol; the same for all others.
+fn scope<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    scopes: Option<&Scopes<S>>,
+    id: SymbolId<S>,
+) -> Option<u64> {
+    let local = layout.object.symbol_bind(id) == abi::STB_LOCAL;
+    scopes.map(|scopes| if local { scopes.of(id) } else { u64::MAX })
+}
+
+/// Sorted keys of the symbols that take part, which are most. With `scopes`, local symbols of
+/// different files differ.
 fn symbol_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
     scopes: Option<&Scopes<S>>,
     takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
-) -> Vec<Key<SymbolId<S>>> {
-    let object = layout.object;
-    let hasher = FixedState::default();
-    let key = |id: SymbolId<S>| {
-        let kind = object.symbol_kind(id);
-        if kind == abi::STT_SECTION
-            || !takes_part(layout, id)
-            || layout.is_label(id)
-            || layout.is_mapping(id)
-            || layout.is_special_static(id)
-        {
-            return None;
-        }
-        let name = object.symbol_name(id);
-        if names::is_ubsan(name) {
-            return None;
-        }
-        let mut state = hasher.build_hasher();
-        if let Some(scopes) = scopes {
-            let local = object.symbol_bind(id) == abi::STB_LOCAL;
-            state.write_u64(if local { scopes.of(id) } else { u64::MAX });
-        }
-        state.write_u8(kind);
-        names::hash_normal(name, &mut state);
-        Some(Key::new(state.finish(), id))
-    };
+) -> Vec<Key<Short, SymbolId<S>>> {
     // In place, with the null symbol for what takes no part.
-    let none = Key::new(0, SymbolId::new(0));
-    let symbols = (1..object.symbol_count()).into_par_iter().with_min_len(1024);
-    let mut keys: Vec<_> = symbols.map(|i| key(SymbolId::new(i)).unwrap_or(none)).collect();
+    let key = |i| {
+        let id = Some(SymbolId::new(i)).filter(|&id| takes_part(layout, id));
+        let hash = id.and_then(|id| name_hash(layout, scopes, id));
+        match (id, hash) {
+            (Some(id), Some(hash)) => Key { hash: hash as Short, id },
+            _ => Key { hash: 0, id: SymbolId::new(0) },
+        }
+    };
+    let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
+    let mut keys: Vec<_> = symbols.map(key).collect();
     keys.retain(|key| key.id.index() != 0);
+    keys.shrink_to_fit();
+    keys.par_sort_unstable();
+    keys
+}
+
+/// The same of few symbols.
+fn few_symbol_keys<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    scopes: Option<&Scopes<S>>,
+    takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
+) -> Vec<Key<Short, SymbolId<S>>> {
+    let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
+    let taken = symbols.map(SymbolId::new).filter(|&id| takes_part(layout, id));
+    let key = |id| Some(Key { hash: name_hash(layout, scopes, id)? as Short, id });
+    let mut keys: Vec<_> = taken.filter_map(key).collect();
     keys.par_sort_unstable();
     keys
 }
 
 /// Calls `found` for each hash that both sorted lists have, with the entries of both.
-fn merge<O: Copy, P: Copy>(
-    mut orig: &[Key<O>],
-    mut patched: &[Key<P>],
-    mut found: impl FnMut(&[Key<O>], &[Key<P>]),
+fn merge<'k, H: Copy + Ord, O, P>(
+    mut orig: &'k [Key<H, O>],
+    mut patched: &'k [Key<H, P>],
+    mut found: impl FnMut(&'k [Key<H, O>], &'k [Key<H, P>]),
 ) {
     while let (Some(o), Some(p)) = (orig.first(), patched.first()) {
         match o.hash.cmp(&p.hash) {
@@ -228,7 +274,88 @@ fn merge<O: Copy, P: Copy>(
     }
 }
 
-fn run<I>(keys: &[Key<I>], hash: [u32; 2]) -> usize {
+/// Some sorted keys of symbols.
+type Keys<'k, S> = &'k [Key<Short, SymbolId<S>>];
+
+/// The files of both objects' local symbols, where these matter.
+type BothScopes<'a> = (Option<&'a Scopes<Orig>>, Option<&'a Scopes<Patched>>);
+
+/// Calls `found` for the symbols of each name, in each scope, that both lists have.
+fn merge_names(
+    (orig, patched): Both<'_, '_, '_>,
+    scopes: BothScopes<'_>,
+    (o, p): (Keys<'_, Orig>, Keys<'_, Patched>),
+    mut found: impl FnMut(&[SymbolId<Orig>], &[SymbolId<Patched>]),
+) {
+    let hash = |id| name_hash(orig, scopes.0, id).unwrap_or(0);
+    let hash_patched = |id| name_hash(patched, scopes.1, id).unwrap_or(0);
+    merge(o, p, |o, p| {
+        if let ([o], [p]) = (o, p) {
+            // Callers compare the names of those that are single anyway.
+            if scope(orig, scopes.0, o.id) == scope(patched, scopes.1, p.id) {
+                found(&[o.id], &[p.id]);
+            }
+            return;
+        }
+        let mut o: Vec<_> = o.iter().map(|k| Key::new(hash(k.id), k.id)).collect();
+        let mut p: Vec<_> = p.iter().map(|k| Key::new(hash_patched(k.id), k.id)).collect();
+        o.sort_unstable();
+        p.sort_unstable();
+        merge(&o, &p, |o, p| found(&ids(o), &ids(p)));
+    });
+}
+
+fn ids<H, I: Copy>(keys: &[Key<H, I>]) -> Vec<I> {
+    keys.iter().map(|key| key.id).collect()
+}
+
+/// Keys that are not worth a task of their own.
+const KEYS_PER_TASK: usize = 4096;
+
+/// Pairs the symbols of both sorted lists, as [`pair_symbols`] does, in parallel where a name
+/// is there once on each side.
+fn merge_symbols(
+    (orig, patched): Both<'_, '_, '_>,
+    scopes: BothScopes<'_>,
+    twins: &mut Twins,
+    (o, p): (Keys<'_, Orig>, Keys<'_, Patched>),
+    contests: &mut Vec<Contest>,
+) {
+    // No hash is in two tasks.
+    let mut tasks = Vec::new();
+    let (mut o_rest, mut p_rest) = (o, p);
+    while !o_rest.is_empty() {
+        let last = o_rest[o_rest.len().min(KEYS_PER_TASK) - 1].hash;
+        let (o, p) = (
+            o_rest.split_at(o_rest.partition_point(|k| k.hash <= last)),
+            p_rest.split_at(p_rest.partition_point(|k| k.hash <= last)),
+        );
+        tasks.push((o.0, p.0));
+        (o_rest, p_rest) = (o.1, p.1);
+    }
+    let found: Vec<(Vec<_>, Vec<Contest>)> = tasks
+        .into_par_iter()
+        .map(|both| {
+            let (mut single, mut several) = (Vec::new(), Vec::new());
+            merge_names((orig, patched), scopes, both, |o, p| match (o, p) {
+                (&[o], &[p]) if compatible(orig, patched, o, p) => single.push((o, p)),
+                ([_], [_]) => {}
+                _ => several.push((o.to_vec(), p.to_vec())),
+            });
+            (single, several)
+        })
+        .collect();
+    for (single, several) in found {
+        for (o, p) in single {
+            twins.pair_symbols(o, p);
+        }
+        for contest in several {
+            pair_symbols((orig, patched), twins, contest, contests);
+        }
+    }
+}
+
+fn run<H: PartialEq, I>(keys: &[Key<H, I>], hash: H) -> usize {
     keys.iter().take_while(|k| k.hash == hash).count()
 }
 
@@ -249,22 +376,14 @@ type Both<'a, 'o, 'd> = (&'a Layout<'o, 'd, Orig>, &'a Layout<'o, 'd, Patched>);
 /// Symbols of one scope and normal name.
 type Contest = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
 
-/// Pairs the symbols of one name, as far as they are alike in all or one of a kind. What is
+/// Pairs several symbols of one name, as far as they are alike in all or one of a kind. What is
 /// left becomes a contest.
 fn pair_symbols(
     (orig, patched): Both<'_, '_, '_>,
     twins: &mut Twins,
-    o: &[Key<SymbolId<Orig>>],
-    p: &[Key<SymbolId<Patched>>],
+    mut contest: Contest,
     contests: &mut Vec<Contest>,
 ) {
-    if let ([o], [p]) = (o, p) {
-        if compatible(orig, patched, o.id, p.id) {
-            twins.pair_symbols(o.id, p.id);
-        }
-        return;
-    }
-    let mut contest: Contest = (o.iter().map(|k| k.id).collect(), p.iter().map(|k| k.id).collect());
     let hasher = FixedState::default();
     let name = |name: &str, content: u64| Some(hasher.hash_one((name, content)));
     let both = (
@@ -404,15 +523,16 @@ fn pair_sections(
     patched: &Layout<'_, '_, Patched>,
     twins: &mut Twins,
 ) {
-    for p in patched.object.sections() {
-        let Some(owner) = patched.owner(p) else { continue };
-        let Some(twin) = twins.orig_symbol(owner) else { continue };
-        let Some(o) = orig.object.section_of(twin).filter(|&o| orig.owner(o) == Some(twin)) else {
-            continue;
-        };
-        if names::same(orig.object.section_name(o), patched.object.section_name(p)) {
-            twins.pair_sections(o, p);
-        }
+    // No two sections have one owner, so no pair is in another's way.
+    let pair = |p: SectionId<Patched>| {
+        let twin = twins.orig_symbol(patched.owner(p)?)?;
+        let o = orig.object.section_of(twin).filter(|&o| orig.owner(o) == Some(twin))?;
+        names::same(orig.object.section_name(o), patched.object.section_name(p)).then_some(o)
+    };
+    let none = SectionId::new(0);
+    let found = IdVec::from_fn(patched.object.section_count(), |p| pair(p).unwrap_or(none));
+    for p in patched.object.sections().filter(|&p| found[p] != none) {
+        twins.pair_sections(found[p], p);
     }
     pair_by_members(orig, patched, twins);
     let o = section_keys(orig, |id| twins.patched_section(id).is_none());
@@ -458,7 +578,7 @@ fn pair_by_members(
 fn section_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
     takes_part: impl Fn(SectionId<S>) -> bool,
-) -> Vec<Key<SectionId<S>>> {
+) -> Vec<Key<Full, SectionId<S>>> {
     let object = layout.object;
     let hasher = FixedState::default();
     let mut keys = Vec::new();

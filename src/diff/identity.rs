@@ -8,8 +8,9 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 
+use super::closest::{Group, is_shifted};
 use crate::elf::abi;
-use crate::elf::ids::Side;
+use crate::elf::ids::{Side, SymbolId};
 use crate::elf::object::{Home, Object};
 use crate::error::{Error, Result};
 use crate::kernel::names;
@@ -20,9 +21,11 @@ pub struct Identity {
     /// Path below the folder.
     pub path: String,
     /// Names of its FILE symbols.
-    files: Vec<String>,
+    pub(super) files: Vec<String>,
     /// Hashes of the normal names of what it defines.
-    defines: IndexSet<u64, RandomState>,
+    pub(super) defines: IndexSet<u64, RandomState>,
+    /// The same with sizes, and how the contents begin.
+    pub(super) contents: IndexSet<u64, RandomState>,
     /// Names of the functions and variables it defines, and whether other objects see them.
     names: Vec<(String, bool)>,
 }
@@ -32,7 +35,7 @@ impl Identity {
     pub fn of<S: Side>(path: &str, object: &Object<'_, S>) -> Identity {
         let hasher = FixedState::default();
         let mut files = Vec::new();
-        let mut defines = IndexSet::default();
+        let (mut defines, mut contents) = (IndexSet::default(), IndexSet::default());
         let mut known = Vec::new();
         for id in object.symbols().skip(1) {
             let name = object.symbol_name(id);
@@ -44,22 +47,43 @@ impl Identity {
                 {
                     let mut state = hasher.build_hasher();
                     names::hash_normal(name, &mut state);
-                    defines.insert(state.finish());
+                    let name_hash = state.finish();
+                    defines.insert(name_hash);
+                    contents.insert(hasher.hash_one((name_hash, beginning(object, id))));
                     known.push((name.to_owned(), object.symbol_bind(id) != abi::STB_LOCAL));
                 }
                 _ => {}
             }
         }
-        Identity { path: path.to_owned(), files, defines, names: known }
+        Identity { path: path.to_owned(), files, defines, contents, names: known }
     }
 
     /// Definitions in common, as a share of all, in thousandths. Objects that define nothing
     /// are alike.
-    fn likeness(&self, other: &Identity) -> usize {
-        let common = self.defines.iter().filter(|d| other.defines.contains(*d)).count();
-        let all = self.defines.len() + other.defines.len() - common;
-        (1000 * common).checked_div(all).unwrap_or(1000)
+    pub(super) fn likeness(&self, other: &Identity) -> usize {
+        share(&self.defines, &other.defines)
     }
+
+    /// Whether the file has a number in its name: that of its place in the link, maybe.
+    pub(super) fn is_numbered(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name.bytes().any(|b| b.is_ascii_digit())
+    }
+}
+
+pub(super) fn share(a: &IndexSet<u64, RandomState>, b: &IndexSet<u64, RandomState>) -> usize {
+    let common = a.iter().filter(|d| b.contains(*d)).count();
+    (1000 * common).checked_div(a.len() + b.len() - common).unwrap_or(1000)
+}
+
+/// Size of what a symbol stands for, and how it begins.
+fn beginning<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> (u64, &'d [u8]) {
+    const ENOUGH: u64 = 256;
+    let (start, size) = (object.symbol_value(id), object.symbol_size(id));
+    let data = object.section_of(id).map_or(&[][..], |s| object.contents(s));
+    let end = start.saturating_add(size.min(ENOUGH));
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    (size, range.and_then(|(start, end)| data.get(start..end)).unwrap_or_default())
 }
 
 /// Which objects of two builds are the same one; indexes into the lists given.
@@ -74,7 +98,7 @@ pub struct Pairing {
 }
 
 /// Objects that have less in common are not the same one.
-const ALIKE: usize = 300;
+pub(super) const ALIKE: usize = 300;
 
 /// Objects of two builds that are compared with each other: usually one of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +107,22 @@ pub struct Unit {
     pub orig: Vec<usize>,
     /// Patched objects.
     pub patched: Vec<usize>,
+    /// What `diff::overrides` found out about their definitions.
+    pub overrides: Overrides,
+}
+
+/// What definitions of several objects have to do with each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Names that another definition counts for now than in the original, and the objects of
+    /// the two, as indexes.
+    pub replaced: Vec<(String, usize, usize)>,
+    /// Weak definitions that have no effect, since another object (its index among the
+    /// patched) has a stronger one.
+    pub idle: Vec<(String, usize)>,
+    /// Weak definitions that another object has as well, as weak: which one counts depends on
+    /// their order. With the index of that object.
+    pub open: Vec<(String, usize)>,
 }
 
 /// Pairs objects, and takes together those between which something moved: when a file is
@@ -90,37 +130,54 @@ pub struct Unit {
 /// before, and no single pair tells whether it changed. Fails as [`pair`].
 pub fn units(orig: &[Identity], patched: &[Identity]) -> Result<Vec<Unit>> {
     let pairing = pair(orig, patched)?;
-    let mut units: Vec<Unit> =
-        pairing.pairs.iter().map(|&(o, p)| Unit { orig: vec![o], patched: vec![p] }).collect();
-    units.extend(pairing.removed.iter().map(|&o| Unit { orig: vec![o], patched: vec![] }));
-    units.extend(pairing.added.iter().map(|&p| Unit { orig: vec![], patched: vec![p] }));
+    let mut units: Vec<Unit> = pairing.pairs.iter().map(|&(o, p)| Unit::of(&[o], &[p])).collect();
+    units.extend(pairing.removed.iter().map(|&o| Unit::of(&[o], &[])));
+    units.extend(pairing.added.iter().map(|&p| Unit::of(&[], &[p])));
     let moved = moves(&units, orig, patched);
-    // Units that share a moved name become one, under the smallest number.
+    join(&mut units, moved);
+    units.retain(|u| *u != Unit::default());
+    Ok(units)
+}
+
+impl Unit {
+    /// These objects.
+    pub fn of(orig: &[usize], patched: &[usize]) -> Unit {
+        Unit { orig: orig.to_vec(), patched: patched.to_vec(), overrides: Overrides::default() }
+    }
+}
+
+/// Makes one of units that belong together, by index, in the place of the first. The others
+/// are left empty.
+pub(super) fn join(units: &mut [Unit], together: impl IntoIterator<Item = (usize, usize)>) {
     let mut leader: Vec<usize> = (0..units.len()).collect();
-    let find = |leader: &[usize], mut i: usize| {
+    let find = |leader: &mut [usize], mut i: usize| {
         while leader[i] != i {
+            // Shorter the next time.
+            leader[i] = leader[leader[i]];
             i = leader[i];
         }
         i
     };
-    for (from, to) in moved {
-        let (a, b) = (find(&leader, from), find(&leader, to));
+    for (from, to) in together {
+        let (a, b) = (find(&mut leader, from), find(&mut leader, to));
         leader[a.max(b)] = a.min(b);
     }
     for i in (0..units.len()).rev() {
-        let home = find(&leader, i);
+        let home = find(&mut leader, i);
         if home != i {
-            let Unit { orig, patched } = std::mem::take(&mut units[i]);
-            units[home].orig.extend(orig);
-            units[home].patched.extend(patched);
+            let Unit { orig, patched, overrides } = std::mem::take(&mut units[i]);
+            let home = &mut units[home];
+            home.orig.extend(orig);
+            home.patched.extend(patched);
+            home.overrides.replaced.extend(overrides.replaced);
+            home.overrides.idle.extend(overrides.idle);
+            home.overrides.open.extend(overrides.open);
         }
     }
-    units.retain(|u| *u != Unit::default());
-    for unit in &mut units {
+    for unit in units {
         unit.orig.sort_unstable();
         unit.patched.sort_unstable();
     }
-    Ok(units)
 }
 
 /// FILE symbols of objects that the linker makes of many files: what is in which may change
@@ -180,8 +237,10 @@ pub fn pair(orig: &[Identity], patched: &[Identity]) -> Result<Pairing> {
         groups.entry(&identity.files).or_default().1.push(i);
     }
     let mut pairing = Pairing::default();
+    let shifted = is_shifted(orig, patched);
     for (o, p) in groups.into_values() {
-        pair_group(orig, patched, o, p, &mut pairing)?;
+        let left = [o.into_iter().collect(), p.into_iter().collect()];
+        Group { orig, patched, shifted, left }.settle(&mut pairing)?;
     }
     renamed(orig, patched, &mut pairing)?;
     pairing.pairs.sort_unstable();
@@ -192,7 +251,7 @@ pub fn pair(orig: &[Identity], patched: &[Identity]) -> Result<Pairing> {
 
 /// Objects that have this much in common are the same one even when the source file has
 /// another name now.
-const RENAMED: usize = 600;
+pub(super) const RENAMED: usize = 600;
 
 /// Pairs what is left over though the names of the source files differ.
 fn renamed(orig: &[Identity], patched: &[Identity], pairing: &mut Pairing) -> Result<()> {
@@ -235,75 +294,16 @@ fn renamed(orig: &[Identity], patched: &[Identity], pairing: &mut Pairing) -> Re
     Ok(())
 }
 
-fn pair_group(
-    orig: &[Identity],
-    patched: &[Identity],
-    mut o: Vec<usize>,
-    mut p: Vec<usize>,
-    pairing: &mut Pairing,
-) -> Result<()> {
-    // Equal sets of definitions on one object each settle most groups at once.
-    let print = |identity: &Identity| {
-        identity.defines.iter().fold(identity.defines.len() as u64, |sum, d| sum.wrapping_add(*d))
-    };
-    let mut prints: IndexMap<u64, (Vec<usize>, Vec<usize>), RandomState> = IndexMap::default();
-    for &i in &o {
-        prints.entry(print(&orig[i])).or_default().0.push(i);
-    }
-    for &i in &p {
-        prints.entry(print(&patched[i])).or_default().1.push(i);
-    }
-    for (a, b) in prints.values() {
-        if let ([a], [b]) = (a.as_slice(), b.as_slice()) {
-            pairing.pairs.push((*a, *b));
-        }
-    }
-    let taken: IndexSet<(bool, usize), RandomState> =
-        pairing.pairs.iter().flat_map(|&(a, b)| [(false, a), (true, b)]).collect();
-    o.retain(|&i| !taken.contains(&(false, i)));
-    p.retain(|&i| !taken.contains(&(true, i)));
-    while let Some(&next) = p.first() {
-        let candidates = || o.iter().map(|&i| (closeness(&orig[i], &patched[next]), i));
-        let best = candidates().max_by_key(|&(score, i)| (score, std::cmp::Reverse(i)));
-        let Some((score, i)) = best.filter(|&((likeness, _), _)| likeness >= ALIKE) else {
-            pairing.added.push(next);
-            p.remove(0);
-            continue;
-        };
-        let rivals: Vec<usize> = candidates().filter(|c| c.0 == score).map(|c| c.1).collect();
-        if rivals.len() > 1 {
-            return Err(ambiguous(&patched[next], rivals.iter().map(|&r| &orig[r])));
-        }
-        // Another patched object may be closer to that original.
-        let closer = p.iter().copied().find(|&q| closeness(&orig[i], &patched[q]) > score);
-        match closer {
-            Some(q) if o.len() == 1 => {
-                pairing.pairs.push((i, q));
-                p.retain(|&x| x != q);
-            }
-            _ => {
-                pairing.pairs.push((i, next));
-                p.remove(0);
-            }
-        }
-        o.retain(|&x| x != i);
-    }
-    pairing.removed.extend(o);
-    Ok(())
-}
-
-/// Common definitions first; an equal path settles what they leave open.
-fn closeness(orig: &Identity, patched: &Identity) -> (usize, bool) {
-    (orig.likeness(patched), orig.path == patched.path)
-}
-
-fn ambiguous<'i>(patched: &Identity, candidates: impl Iterator<Item = &'i Identity>) -> Error {
+pub(super) fn ambiguous<'i>(
+    patched: &Identity,
+    candidates: impl Iterator<Item = &'i Identity>,
+) -> Error {
     let names: Vec<&str> = candidates.map(|c| c.path.as_str()).collect();
     Error::refused(
         "ambiguous-object",
         format!("it is unclear which object of the other build {} is", patched.path),
     )
-    .with_details(names.iter().map(|n| format!("candidate: {n}")).collect())
+    .with_details(names.iter().take(10).map(|n| format!("candidate: {n}")).collect())
     .advise("their source file names and definitions are equal; give the pair by itself")
 }
 
@@ -316,12 +316,13 @@ mod tests {
             path: path.to_owned(),
             files: vec![file.to_owned()],
             defines: defines.iter().copied().collect(),
+            contents: defines.iter().copied().collect(),
             names: defines.iter().map(|d| (format!("f{d}"), true)).collect(),
         }
     }
 
     fn unit(orig: &[usize], patched: &[usize]) -> Unit {
-        Unit { orig: orig.to_vec(), patched: patched.to_vec() }
+        Unit::of(orig, patched)
     }
 
     #[test]
@@ -395,5 +396,69 @@ mod tests {
         let found = pair(&[identity("o", "a.c", &[1, 2, 3])], &[identity("o", "a.c", &[7, 8, 9])]);
         let found = found.unwrap();
         assert_eq!((found.removed, found.added), (vec![0], vec![0]));
+    }
+
+    #[test]
+    fn a_new_object_does_not_take_the_place_of_a_closer_one() {
+        let orig = [identity("o1", "a.c", &[1, 2, 3, 4]), identity("o2", "a.c", &[7, 8])];
+        let patched = [
+            identity("o1", "a.c", &[1, 2, 9]),
+            identity("o2", "a.c", &[1, 2, 3, 4, 5]),
+            identity("o3", "a.c", &[7, 8]),
+        ];
+        let found = pair(&orig, &patched).unwrap();
+        assert_eq!((found.pairs, found.added), (vec![(0, 1), (1, 2)], vec![0]));
+    }
+
+    #[test]
+    fn contents_decide_when_numbers_shifted() {
+        let one = |path: &str, content: u64| {
+            let mut one = identity(path, "core.c", &[1]);
+            one.contents = [content].into_iter().collect();
+            one
+        };
+        let orig = [one("o1", 10), one("o2", 20)];
+        // Numbers mean what they did: both changed.
+        let found = pair(&orig, &[one("o1", 20), one("o2", 30)]).unwrap();
+        assert_eq!(found.pairs, [(0, 0), (1, 1)]);
+        let mut orig = orig.to_vec();
+        orig.push(identity("o3", "z.c", &[5]));
+        let patched = [
+            identity("o1", "new.c", &[9]),
+            one("o2", 10),
+            one("o3", 20),
+            identity("o4", "z.c", &[5]),
+        ];
+        assert_eq!(pair(&orig, &patched).unwrap().pairs, [(0, 1), (1, 2), (2, 3)]);
+        let both_changed = [patched[0].clone(), one("o2", 11), one("o3", 21), patched[3].clone()];
+        assert_eq!(pair(&orig, &both_changed).unwrap_err().code(), "ambiguous-object");
+    }
+
+    /// With a comparison of each with each this takes minutes.
+    #[test]
+    fn many_objects_of_one_file_name_are_paired_in_time() {
+        const MANY: u64 = 20_000;
+        let build = |first: &str, more: u64| -> Vec<Identity> {
+            let one = |i: u64| {
+                let names = [1, 2, i % 97 + 10, 3 * i + 1000, 3 * i + 1001, 1_000_000 * more + i];
+                identity(&format!("{first}{i}"), "core.c", &names)
+            };
+            (0..MANY).map(one).collect()
+        };
+        let (orig, mut patched) = (build("a", 1), build("b", 2));
+        patched.reverse();
+        let started = std::time::Instant::now();
+        let found = pair(&orig, &patched).unwrap();
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        assert_eq!(found.pairs.len(), MANY as usize);
+        assert!(found.pairs.iter().all(|&(o, p)| o + p == MANY as usize - 1));
+        // Those that nothing tells apart are still refused.
+        let same = |first: &str| -> Vec<Identity> {
+            (0..MANY).map(|i| identity(&format!("{first}{i}"), "core.c", &[1, 2])).collect()
+        };
+        let error = pair(&same("a"), &same("b")).unwrap_err();
+        assert_eq!((error.code(), error.details().len()), ("ambiguous-object", 10));
+        let found = pair(&same("a"), &same("a")).unwrap();
+        assert_eq!(found.pairs.len(), MANY as usize);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod check;
+mod closest;
 pub mod compare;
 mod compare_rows;
 mod content;
@@ -15,6 +16,7 @@ pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
 mod lines;
+pub mod overrides;
 mod referrers;
 mod reordered;
 pub mod select;

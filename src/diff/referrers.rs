@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::elf::abi;
-use crate::elf::ids::{Id, SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -53,25 +53,25 @@ impl<S: Side> Referrers<S> {
         globals: bool,
     ) -> Self {
         let object = layout.object;
-        let mut homes = vec![false; object.section_count()];
-        for &id in wanted {
-            if let Home::Section(section) = object.home(id) {
-                homes[section.index()] = true;
-            }
+        if wanted.is_empty() {
+            return Referrers { by: Vec::new(), ranges: IndexMap::default() };
         }
-        let sections: Vec<SectionId<S>> = if wanted.is_empty() {
-            Vec::new()
-        } else {
-            let counts = |&id: &SectionId<S>| {
-                matches!(layout.class(id), Class::Text | Class::Data)
-                    && !object.relocs(id).is_empty()
-            };
-            object.sections().filter(counts).collect()
-        };
-        let mut found: Vec<(SymbolId<S>, u64)> = sections
+        let homes = wanted.iter().filter_map(|&id| object.section_of(id));
+        let homes = Marks::of(object.section_count(), homes);
+        // Itself, or its section's symbol: what else is referred to is none of the wanted.
+        let direct = Marks::of(object.symbol_count(), wanted.iter().copied());
+        let handles = Marks::from_fn(object.symbol_count(), |id| {
+            direct.has(id)
+                || object.symbol_kind(id) == abi::STT_SECTION
+                    && object.section_of(id).is_some_and(|home| homes.has(home))
+        });
+        let counts = |id: &&SectionId<S>| matches!(layout.class(**id), Class::Text | Class::Data);
+        let mut found: Vec<(SymbolId<S>, u64)> = object
+            .relocated()
             .par_iter()
             .with_min_len(256)
-            .flat_map_iter(|&section| from_section(layout, section, wanted, &homes, globals))
+            .filter(counts)
+            .flat_map_iter(|&section| from_section(layout, section, (&direct, &handles), globals))
             .collect();
         found.par_sort_unstable();
         found.dedup();
@@ -91,16 +91,18 @@ impl<S: Side> Referrers<S> {
 fn from_section<S: Side>(
     layout: &Layout<'_, '_, S>,
     section: SectionId<S>,
-    wanted: &IndexSet<SymbolId<S>, RandomState>,
-    homes: &[bool],
+    (wanted, handles): (&Marks<SymbolId<S>>, &Marks<SymbolId<S>>),
     globals: bool,
 ) -> Vec<(SymbolId<S>, u64)> {
     let object = layout.object;
     let refs = Refs::new(layout, section);
     let mut found = Vec::new();
+    let mut last = None;
     for reloc in object.relocs(section).iter() {
+        if !handles.has(reloc.symbol) {
+            continue;
+        }
         let target = match object.home(reloc.symbol) {
-            Home::Section(home) if !homes[home.index()] => continue,
             Home::Section(home) if object.symbol_kind(reloc.symbol) == abi::STT_SECTION => {
                 match layout.owner(home) {
                     Some(owner) => owner,
@@ -112,7 +114,7 @@ fn from_section<S: Side>(
             }
             _ => reloc.symbol,
         };
-        if !wanted.contains(&target) {
+        if !wanted.has(target) {
             continue;
         }
         let entity = layout.entity_at(section, reloc.offset);
@@ -120,9 +122,17 @@ fn from_section<S: Side>(
         if by == target || globals && object.symbol_bind(by) == abi::STB_LOCAL {
             continue;
         }
-        let mut state = FixedState::default().build_hasher();
-        names::hash_normal(object.symbol_name(by), &mut state);
-        found.push((target, state.finish()));
+        // A function refers to many things in a row.
+        let hash = match last {
+            Some((of, hash)) if of == by => hash,
+            _ => {
+                let mut state = FixedState::default().build_hasher();
+                names::hash_normal(object.symbol_name(by), &mut state);
+                state.finish()
+            }
+        };
+        last = Some((by, hash));
+        found.push((target, hash));
     }
     found
 }

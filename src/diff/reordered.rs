@@ -129,7 +129,7 @@ const PAIRS: [&str; 1] = [".static_call_tramp_key"];
 fn unit(section: &str, size: u64, relocs: u64) -> Option<u64> {
     let count = if PAIRS.contains(&section) { 2 } else { 1 };
     let rows = relocs / count;
-    (rows > 0 && relocs % count == 0 && size % rows == 0).then(|| size / rows)
+    (rows > 0 && relocs.is_multiple_of(count) && size.is_multiple_of(rows)).then(|| size / rows)
 }
 
 #[cfg(test)]

@@ -321,6 +321,10 @@ impl Selector<'_, '_, '_, '_> {
     fn standard(&mut self) -> Result<()> {
         let object = self.layout.object;
         for id in object.sections() {
+            // Only the drop-in carries sections of constants as a whole.
+            if !self.policy.drop_in && self.layout.is_ordinary(id) {
+                continue;
+            }
             let name = object.section_name(id);
             let literals = self.policy.drop_in
                 && names::is_string_literal_section(name)
@@ -432,8 +436,7 @@ impl Selector<'_, '_, '_, '_> {
     fn new_globals(&mut self) -> Result<()> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
-            let symbol = object.symbol(id);
-            if symbol.bind == abi::STB_GLOBAL
+            if object.symbol_bind(id) == abi::STB_GLOBAL
                 && self.statuses.symbols[id] == Status::New
                 && object.section_of(id).is_some()
                 && !self.layout.is_label(id)

@@ -5,9 +5,13 @@
 //! stays as it is keeps the running kernel's variable, whose value no patch can set anew.
 //! That its initialiser changed is no difference of the function, but it is never dropped.
 
-use bumpalo::Bump;
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
+
+use bumpalo::Bump;
+use foldhash::fast::FixedState;
 
 use super::compare::{Comparer, Open, Sink, Spans, hex};
 use super::verdict::Reason;
@@ -82,7 +86,7 @@ impl Comparer<'_, '_, '_, '_> {
             p_start: b.value,
             p_end: b.value.saturating_add(b.size),
         };
-        let first = before.iter().zip(&after).position(|(x, y)| x != y);
+        let first = before.iter().zip(after.iter()).position(|(x, y)| x != y);
         let mut reasons = Vec::new();
         if a.size != b.size {
             reasons.push(Reason {
@@ -113,42 +117,64 @@ impl Comparer<'_, '_, '_, '_> {
     /// Variables that code reaches only through another's address (section anchors): those
     /// of one name must have the same initial values, in any order.
     pub(super) fn anchored_states(&self) -> Result<Vec<String>> {
-        let before = by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none());
-        let after = by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none());
-        let differing: Vec<&String> = after
-            .iter()
-            .filter(|(name, a)| before.get(*name).is_some_and(|b| b.len() == a.len() && b != *a))
-            .map(|(name, _)| name)
-            .collect();
+        let (before, after) = rayon::join(
+            || by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none()),
+            || by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none()),
+        );
+        let mut differing = BTreeSet::new();
+        let mut rest = &before[..];
+        for group in after.chunk_by(|a, b| a.name == b.name) {
+            let from = rest.partition_point(|b| b.name < group[0].name);
+            rest = &rest[from..];
+            let twins = &rest[..rest.partition_point(|b| b.name == group[0].name)];
+            let same = twins.iter().map(|b| b.content).eq(group.iter().map(|a| a.content));
+            if twins.len() == group.len() && !same {
+                let name = self.patched.layout.object.symbol_name(group[0].variable);
+                differing.insert(names::normal(name, &Bump::new()).to_owned());
+            }
+        }
         if differing.is_empty() {
             return Ok(Vec::new());
         }
         let direct = referenced_names(self.patched.layout)?;
-        Ok(differing.into_iter().filter(|n| !direct.contains(*n)).cloned().collect())
+        Ok(differing.into_iter().filter(|n| !direct.contains(n)).collect())
     }
 }
 
-/// The sorted initial values of static local variables without twins, in data that can be
-/// written, by normal name.
+/// What a variable is called and begins with.
+struct Print<S> {
+    /// Hash of the normal name.
+    name: u64,
+    /// Hash of the initial value.
+    content: u64,
+    variable: SymbolId<S>,
+}
+
+/// The static local variables without twins, in data that can be written, by normal name and
+/// initial value.
 fn by_name<S: Side>(
     layout: &Layout<'_, '_, S>,
     is_single: impl Fn(SymbolId<S>) -> bool,
-) -> BTreeMap<String, Vec<Vec<u8>>> {
+) -> Vec<Print<S>> {
     let object = layout.object;
-    let mut found: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    let hasher = FixedState::default();
+    let mut found = Vec::new();
     for id in object.symbols().skip(1) {
+        if !is_single(id) || !(layout.is_special_static(id) || layout.is_static_local(id)) {
+            continue;
+        }
         let Some(section) = object.section_of(id) else { continue };
         if object.symbol_kind(id) == abi::STT_OBJECT
             && object.section_flags(section) & abi::SHF_WRITE != 0
-            && (layout.is_special_static(id) || layout.is_static_local(id))
-            && is_single(id)
             && !names::is_ubsan(object.section_name(section))
         {
-            let name = names::normal(object.symbol_name(id), &Bump::new()).to_owned();
-            found.entry(name).or_default().push(content(object, id, section));
+            let mut name = hasher.build_hasher();
+            names::hash_normal(object.symbol_name(id), &mut name);
+            let content = hasher.hash_one(content(object, id, section));
+            found.push(Print { name: name.finish(), content, variable: id });
         }
     }
-    found.values_mut().for_each(|v| v.sort_unstable());
+    found.sort_unstable_by_key(|print| (print.name, print.content, print.variable));
     found
 }
 
@@ -181,13 +207,17 @@ fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<Stri
 }
 
 /// The bytes of a variable, without what is noise in them.
-fn content<S: Side>(object: &Object<'_, S>, id: SymbolId<S>, section: SectionId<S>) -> Vec<u8> {
+fn content<'d, S: Side>(
+    object: &Object<'d, S>,
+    id: SymbolId<S>,
+    section: SectionId<S>,
+) -> Cow<'d, [u8]> {
     let symbol = object.symbol(id);
     let end = symbol.value.saturating_add(symbol.size) as usize;
-    let bytes = object.contents(section).get(symbol.value as usize..end);
-    let mut bytes = bytes.map(<[u8]>::to_vec).unwrap_or_default();
+    let bytes = object.contents(section).get(symbol.value as usize..end).unwrap_or(&[]);
+    let mut bytes = Cow::Borrowed(bytes);
     if names::is_special_static_section(object.section_name(section)) {
-        without_line(&mut bytes, object.endian());
+        without_line(bytes.to_mut(), object.endian());
     }
     bytes
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::files::{Files, Scopes};
 use super::twins::Twins;
 use crate::elf::abi;
-use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::error::{Class as Kind, Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -29,17 +29,15 @@ pub struct Statics<'a, 'o, 'd> {
     files: &'a Files,
     /// The original was linked from several objects.
     linked: bool,
+    /// What leads to static locals in each object.
+    handles: (Handles<Orig>, Handles<Patched>),
     /// Patched static locals by the hash of their normal names, made when first asked for.
     names: OnceLock<IndexMap<u64, Vec<SymbolId<Patched>>, RandomState>>,
 }
 
-/// Patched variables that a family of sections refers to.
-#[derive(Default)]
-struct Candidates<'n> {
-    all: IndexSet<SymbolId<Patched>, RandomState>,
-    /// By normal name, size, and either scope or what kind of scope it is, in order of use.
-    by_name: IndexMap<(&'n str, u64, u64), VecDeque<SymbolId<Patched>>, RandomState>,
-}
+/// Patched variables that a family of sections refers to, by normal name, size, and either
+/// scope or what kind of scope it is, in order of use.
+type Candidates<'n> = IndexMap<(&'n str, u64, u64), VecDeque<SymbolId<Patched>>, RandomState>;
 
 /// Instead of a scope: visible beyond the file.
 const GLOBAL: u64 = u64::MAX;
@@ -74,7 +72,8 @@ pub fn correlate_statics(
     twins: &mut Twins,
 ) -> Result<Doubts> {
     let linked = orig.is_linked();
-    let statics = Statics { orig, patched, files, linked, names: OnceLock::new() };
+    let handles = rayon::join(|| Handles::new(orig), || Handles::new(patched));
+    let statics = Statics { orig, patched, files, linked, handles, names: OnceLock::new() };
     let users = statics.users()?;
     let mut refused = None;
     for (user, variables) in &users {
@@ -145,11 +144,10 @@ impl Statics<'_, '_, '_> {
     /// The original sections that refer to static locals, with the variables in order of
     /// first use.
     fn users(&self) -> Result<Vec<User>> {
-        let sections = referring(self.orig);
+        let sections = self.orig.object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
         let users: Vec<Result<User>> = sections
-            .into_par_iter()
-            .with_min_len(SECTIONS_PER_TASK)
-            .map(|section| Ok((section, self.variables_of(section)?)))
+            .filter(|&&section| counts(self.orig, section))
+            .map(|&section| Ok((section, self.variables_of(section)?)))
             .filter(|user| user.as_ref().map_or(true, |(_, variables)| !variables.is_empty()))
             .collect();
         let mut users: Vec<User> = users.into_iter().collect::<Result<_>>()?;
@@ -165,7 +163,7 @@ impl Statics<'_, '_, '_> {
             return Ok(Vec::new());
         }
         let mut seen: IndexSet<SymbolId<Orig>, RandomState> = IndexSet::default();
-        for_each_target(self.orig, section, Wanted::Statics, |symbol| {
+        for_each_target(self.orig, section, Some(&self.handles.0), |symbol| {
             if self.orig.is_static_local(symbol) && object.section_of(symbol) != Some(section) {
                 seen.insert(symbol);
             }
@@ -192,33 +190,48 @@ impl Statics<'_, '_, '_> {
         }
     }
 
-    /// Variables that `section` and the functions split from its owner refer to.
-    fn candidates<'n>(
-        &'n self,
+    /// Calls `found` with each variable that `section` and the functions split from its owner
+    /// refer to.
+    fn for_each_variable(
+        &self,
         section: SectionId<Patched>,
-        arena: &'n Bump,
-    ) -> Result<Candidates<'n>> {
+        mut found: impl FnMut(SymbolId<Patched>),
+    ) -> Result<()> {
         let object = self.patched.object;
-        let mut candidates = Candidates::default();
         let mut family = vec![section];
         let mut next = 0;
         while let Some(&section) = family.get(next) {
             next += 1;
-            for_each_target(self.patched, section, Wanted::Data, |symbol| {
+            for_each_target(self.patched, section, None, |symbol| {
                 if object.symbol_kind(symbol) == abi::STT_OBJECT {
-                    candidates.all.insert(symbol);
+                    found(symbol);
                 }
             })?;
             let children =
                 self.patched.owner(section).into_iter().flat_map(|o| self.patched.children(o));
             family.extend(children.filter_map(|c| object.section_of(c)).filter(|&s| s != section));
         }
-        for &symbol in &candidates.all {
+        Ok(())
+    }
+
+    /// The variables that take the place of those that `section` of the original refers to.
+    fn candidates<'n>(
+        &'n self,
+        section: SectionId<Patched>,
+        arena: &'n Bump,
+    ) -> Result<Candidates<'n>> {
+        let object = self.patched.object;
+        let mut all: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
+        self.for_each_variable(section, |symbol| {
+            all.insert(symbol);
+        })?;
+        let mut candidates = Candidates::default();
+        for symbol in all {
             let view = object.symbol(symbol);
             let name = names::normal(view.name, arena);
             for scope in scope_of(self.patched, &self.files.patched, symbol) {
                 let key = (name, view.size, scope);
-                candidates.by_name.entry(key).or_default().push_back(symbol);
+                candidates.entry(key).or_default().push_back(symbol);
             }
         }
         Ok(candidates)
@@ -284,7 +297,7 @@ impl Statics<'_, '_, '_> {
     ) -> Option<SymbolId<Patched>> {
         let symbol = self.orig.object.symbol(variable);
         let key = (names::normal(symbol.name, arena), symbol.size, scope);
-        let queue = candidates.by_name.get_mut(&key)?;
+        let queue = candidates.get_mut(&key)?;
         std::iter::from_fn(|| queue.pop_front()).find(|&c| twins.orig_symbol(c).is_none())
     }
 
@@ -388,8 +401,16 @@ impl Statics<'_, '_, '_> {
                 None => Ok(()),
             };
         };
-        let arena = Bump::new();
-        let candidates = self.candidates(counterpart, &arena)?;
+        let mut expected: Vec<SymbolId<Patched>> =
+            variables.iter().filter_map(|&v| twins.patched_symbol(v)).collect();
+        expected.sort_unstable();
+        let mut found = vec![false; expected.len()];
+        self.for_each_variable(counterpart, |symbol| {
+            if let Ok(at) = expected.binary_search(&symbol) {
+                found[at] = true;
+            }
+        })?;
+        let is_used = |twin| expected.binary_search(&twin).is_ok_and(|at| found[at]);
         for &variable in variables {
             let Some(twin) = twins.patched_symbol(variable) else {
                 if self.is_string(variable) || self.is_gone(user, variable, twins) {
@@ -397,7 +418,7 @@ impl Statics<'_, '_, '_> {
                 }
                 return Err(self.removed(user, variable));
             };
-            if !candidates.all.contains(&twin) && !self.is_string(variable) {
+            if !is_used(twin) && !self.is_string(variable) {
                 let variable = self.orig.object.symbol_name(variable);
                 let user = self.user_name(user);
                 return Err(Error::refused(
@@ -424,18 +445,17 @@ impl Statics<'_, '_, '_> {
         }
         let first_in = |section: SectionId<Patched>| {
             let mut first = None;
-            for_each_target(self.patched, section, Wanted::Statics, |symbol| {
+            for_each_target(self.patched, section, Some(&self.handles.1), |symbol| {
                 if first.is_none() && is_new(symbol) {
                     first = Some((symbol, section));
                 }
             })?;
             Ok(first)
         };
-        let sections = referring(self.patched);
+        let sections = object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
         let first = sections
-            .into_par_iter()
-            .with_min_len(SECTIONS_PER_TASK)
-            .find_map_first(|section| first_in(section).transpose())
+            .filter(|&&section| counts(self.patched, section))
+            .find_map_first(|&section| first_in(section).transpose())
             .transpose()?;
         Ok(first.map(|(symbol, section)| {
             let user = self.patched.owner(section).map_or(object.section_name(section), |o| object.symbol_name(o));
@@ -447,40 +467,46 @@ impl Statics<'_, '_, '_> {
     }
 }
 
-/// The sections with relocations that count.
-fn referring<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SectionId<S>> {
-    let object = layout.object;
-    let counts = |&s: &SectionId<S>| {
-        object.rela_section(s).is_some()
-            && !matches!(layout.class(s), Class::Debug | Class::Noise(_))
-    };
-    object.sections().filter(counts).collect()
+/// Whether what a section refers to counts.
+fn counts<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+    !matches!(layout.class(section), Class::Debug | Class::Noise(_))
 }
 
-/// Which references are looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// Those to data and strings.
-    Data,
-    /// Those to sections that hold static locals.
-    Statics,
+/// The symbols through which relocations refer to static locals: their own, and those that
+/// stand for a section in which there are some.
+struct Handles<S>(Marks<SymbolId<S>>);
+
+impl<S: Side> Handles<S> {
+    fn new(layout: &Layout<'_, '_, S>) -> Self {
+        let object = layout.object;
+        let leads = |id: SymbolId<S>| {
+            layout.is_static_local(id)
+                || matches!(object.symbol_kind(id), abi::STT_SECTION | abi::STT_NOTYPE)
+                    && object.section_of(id).is_some_and(|home| layout.holds_statics(home))
+        };
+        // What is behind a slot of the TOC is not known yet.
+        let any = layout.arch.toc_relocs.is_some();
+        Handles(Marks::from_fn(object.symbol_count(), |id| any || leads(id)))
+    }
 }
 
-/// Calls `found` with the symbol each relocation of a section means, TOC slots followed.
+/// Calls `found` with the data that each relocation of a section means, TOC slots followed;
+/// with `handles` only where these lead.
 fn for_each_target<S: Side>(
     layout: &Layout<'_, '_, S>,
     section: SectionId<S>,
-    wanted: Wanted,
+    handles: Option<&Handles<S>>,
     mut found: impl FnMut(SymbolId<S>),
 ) -> Result<()> {
     let object = layout.object;
-    let through_toc = layout.arch.toc_relocs.is_some();
     let refs = Refs::new(layout, section);
     for reloc in object.relocs(section).iter() {
+        if handles.is_some_and(|handles| !handles.0.has(reloc.symbol)) {
+            continue;
+        }
         // Only data can be a static local: spare the decoding for calls.
         if let Some(target) = object.section_of(reloc.symbol)
-            && (wanted == Wanted::Statics && !through_toc && !layout.holds_statics(target)
-                || !matches!(layout.class(target), Class::Data | Class::Strings))
+            && !matches!(layout.class(target), Class::Data | Class::Strings)
         {
             continue;
         }

@@ -3,11 +3,13 @@
 //! The drop-in's output and its refusals are defined in terms of sections (spec section
 //! 14). The verdicts know more: they are about functions and variables.
 
+use rayon::prelude::*;
+
 use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
@@ -37,6 +39,8 @@ pub struct Statuses {
     pub messages: Vec<String>,
     /// Sections that functions or variables share are judged by these, not as a whole.
     split: bool,
+    /// All definitions of the build are known, so that the one given counts.
+    complete: bool,
 }
 
 impl Statuses {
@@ -52,12 +56,14 @@ impl Statuses {
     }
 
     /// Derives all statuses. With `split`, entities of shared sections are judged one by
-    /// one. Fails, with class refused, on differences that no patch can express.
+    /// one. With `complete`, or in objects linked from several, a definition may become weak,
+    /// or cease to be. Fails, with class refused, on differences that no patch can express.
     pub fn new(
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         split: bool,
+        complete: bool,
     ) -> Result<Self> {
         let object = comparer.patched.layout.object;
         let mut statuses = Statuses {
@@ -66,33 +72,47 @@ impl Statuses {
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
             split,
+            complete,
         };
-        for id in object.sections() {
-            statuses.derive_section(comparer, verdicts, id)?;
+        // The first error counts, on any number of threads.
+        let found = differing(object.section_count(), |id| {
+            let [bytes, relocs] = statuses.of_section(comparer, verdicts, id)?;
+            let same = [bytes, relocs] == [Status::Same; 2];
+            Ok((!same).then_some([bytes, relocs]))
+        });
+        for found in found {
+            let (id, [bytes, relocs]) = found?;
+            statuses.sections[id] = bytes;
+            statuses.relocs[id] = relocs;
         }
-        for id in object.symbols().skip(1) {
-            statuses.symbols[id] = statuses.symbol(comparer, verdicts, ignored, id)?;
+        let found = differing(object.symbol_count(), |id| {
+            let status = statuses.symbol(comparer, verdicts, ignored, id)?;
+            Ok((status != Status::Same).then_some(status))
+        });
+        for found in found {
+            let (id, status) = found?;
+            statuses.symbols[id] = status;
         }
         statuses.spread_to_parents(comparer);
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
         Ok(statuses)
     }
 
-    fn derive_section(
-        &mut self,
+    /// Of a section and of the relocations that apply to it.
+    fn of_section(
+        &self,
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         id: SectionId<Patched>,
-    ) -> Result<()> {
+    ) -> Result<[Status; 2]> {
+        const SAME: [Status; 2] = [Status::Same; 2];
         let layout = comparer.patched.layout;
         let class = layout.class(id);
         if matches!(class, Class::Meta | Class::Relocations | Class::Noise(_)) {
-            return Ok(());
+            return Ok(SAME);
         }
         let Some(twin) = comparer.twins.orig_section(id) else {
-            self.sections[id] = Status::New;
-            self.relocs[id] = Status::New;
-            return Ok(());
+            return Ok([Status::New; 2]);
         };
         let (orig, patched) = (comparer.orig.layout.object, layout.object);
         let header = orig.section_kind(twin) == patched.section_kind(id)
@@ -112,20 +132,18 @@ impl Statuses {
             )));
         }
         // Descriptors of debug messages hold line numbers; `diff::states` compares the rest.
-        if self.is_shared(layout, id) || names::is_special_static_section(patched.section_name(id))
+        if verdicts.section(id).is_same()
+            || self.is_shared(layout, id)
+            || names::is_special_static_section(patched.section_name(id))
         {
-            return Ok(());
+            return Ok(SAME);
         }
         let verdict = named_verdict(comparer, verdicts, id);
         // A new variable in a section of several is no change of the others: it comes in only
         // when something refers to it.
-        if verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS) {
-            self.sections[id] = Status::Changed;
-        }
-        if verdict.has(Verdict::RELOCS) {
-            self.relocs[id] = Status::Changed;
-        }
-        Ok(())
+        let status = |changed| if changed { Status::Changed } else { Status::Same };
+        let bytes = verdict.has(Verdict::BYTES) || verdict.has(Verdict::ROWS);
+        Ok([status(bytes), status(verdict.has(Verdict::RELOCS))])
     }
 
     fn symbol(
@@ -136,43 +154,47 @@ impl Statuses {
         id: SymbolId<Patched>,
     ) -> Result<Status> {
         let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
-        let symbol = patched.object.symbol(id);
-        if symbol.kind == abi::STT_SECTION {
-            let paired = patched
-                .object
-                .section_of(id)
-                .is_none_or(|s| comparer.twins.orig_section(s).is_some());
+        let (before, after) = (orig.object, patched.object);
+        let kind = after.symbol_kind(id);
+        if kind == abi::STT_SECTION {
+            let paired =
+                after.section_of(id).is_none_or(|s| comparer.twins.orig_section(s).is_some());
             return Ok(if paired { Status::Same } else { Status::New });
         }
-        let Some(twin_id) = comparer.twins.orig_symbol(id) else { return Ok(Status::New) };
-        let twin = orig.object.symbol(twin_id);
-        let sections = match (twin.home, symbol.home) {
+        let Some(twin) = comparer.twins.orig_symbol(id) else { return Ok(Status::New) };
+        // Names are only read where they decide.
+        let name = || after.symbol_name(id);
+        let sizes = (before.symbol_size(twin), after.symbol_size(id));
+        let sections = match (before.home(twin), after.home(id)) {
             (Home::Section(o), Home::Section(p)) => Some((o, p)),
             (Home::Section(_), _) | (_, Home::Section(_)) => {
-                return Err(info_mismatch(symbol.name));
+                return Err(info_mismatch(name()));
             }
-            (Home::Common, Home::Common) if symbol.size != twin.size => {
-                return Err(size_mismatch(symbol.name, twin.size, symbol.size));
+            (Home::Common, Home::Common) if sizes.0 != sizes.1 => {
+                return Err(size_mismatch(name(), sizes));
             }
             _ => None,
         };
-        // ThinLTO exports a static function while another file imports its users.
-        let named = twin.name.contains(".llvm.") || symbol.name.contains(".llvm.");
-        let exported = (self.split || named) && is_promotion(&twin, &symbol);
-        if twin.kind != symbol.kind || twin.bind != symbol.bind && !exported {
-            return Err(info_mismatch(symbol.name));
+        let (bind, now) = (before.symbol_bind(twin), after.symbol_bind(id));
+        let may_differ = || {
+            let settled = || self.complete || orig.is_linked() && patched.is_linked();
+            self.is_exported(&before.symbol(twin), &after.symbol(id))
+                || self.split && is_rebound(bind, now) && sections.is_some() && settled()
+        };
+        if before.symbol_kind(twin) != kind || bind != now && !may_differ() {
+            return Err(info_mismatch(name()));
         }
         let Some((o, p)) = sections else { return Ok(Status::Same) };
         // clang numbers its string literals (`.L.str.3`); each is compared where it is used.
-        if symbol.name.starts_with(".L") && patched.class(p) == Class::Strings {
+        if patched.class(p) == Class::Strings && name().starts_with(".L") {
             return Ok(Status::Same);
         }
-        if comparer.twins.orig_section(p) != Some(o) && !is_label(symbol.kind, symbol.name) {
+        if comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name()) {
             self.check_move(comparer, ignored, id, (o, p))?;
             return Ok(Status::Changed);
         }
-        if symbol.kind == abi::STT_OBJECT && symbol.size != twin.size {
-            return Err(size_mismatch(symbol.name, twin.size, symbol.size));
+        if kind == abi::STT_OBJECT && sizes.0 != sizes.1 {
+            return Err(size_mismatch(name(), sizes));
         }
         if !patched.is_bundled(id) {
             if self.is_shared(patched, p) {
@@ -182,6 +204,13 @@ impl Statuses {
         }
         let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
         Ok(if changed { Status::Changed } else { Status::Same })
+    }
+
+    /// Whether ThinLTO exported a static function, as it does while another file imports its
+    /// users, or made it static again.
+    fn is_exported(&self, twin: &Symbol<'_, Orig>, symbol: &Symbol<'_, Patched>) -> bool {
+        let named = twin.name.contains(".llvm.") || symbol.name.contains(".llvm.");
+        (self.split || named) && is_promotion(twin, symbol)
     }
 
     /// A constant that shares its section may be copied into the patch: nobody can see that
@@ -259,6 +288,15 @@ impl Statuses {
     }
 }
 
+/// The entries that `status` says something of, and errors, in order.
+fn differing<I: Id, T: Send>(
+    entries: usize,
+    status: impl Fn(I) -> Result<Option<T>> + Sync,
+) -> Vec<Result<(I, T)>> {
+    let of = |i: usize| Some(status(I::new(i)).transpose()?.map(|found| (I::new(i), found)));
+    (1..entries).into_par_iter().with_min_len(1024).filter_map(of).collect()
+}
+
 /// What differs in a section as far as it has names. Nameless data is accounted for by
 /// everything that refers to it: it is no change by itself.
 fn named_verdict(
@@ -303,13 +341,19 @@ fn is_promotion<O, P>(orig: &Symbol<'_, O>, patched: &Symbol<'_, P>) -> bool {
         || patched.bind == abi::STB_LOCAL && exported(orig.bind, orig.other)
 }
 
+/// Whether one is weak, and the other not.
+fn is_rebound(orig: u8, patched: u8) -> bool {
+    let visible = |bind| matches!(bind, abi::STB_GLOBAL | abi::STB_WEAK);
+    orig != patched && visible(orig) && visible(patched)
+}
+
 fn info_mismatch(name: &str) -> Error {
     Error::refused("symbol-info-mismatch", format!("symbol info mismatch: {name}"))
         .at_symbol(name)
         .advise("its binding, its type, or whether it is defined here changed")
 }
 
-fn size_mismatch(name: &str, before: u64, after: u64) -> Error {
+fn size_mismatch(name: &str, (before, after): (u64, u64)) -> Error {
     Error::refused("object-size-mismatch", format!("object size mismatch: {name}"))
         .at_symbol(name)
         .advise(format!("it has {after} bytes, but {before} in the original: existing data cannot grow; use a shadow variable"))

@@ -12,7 +12,7 @@ use super::compare::Comparer;
 use super::select::Selection;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -38,22 +38,29 @@ pub(super) fn find(
 ) -> Result<()> {
     let mut exports = Vec::new();
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
-    let new = suspects(patched, |entity, index| {
-        let unpaired = comparer.twins.orig_section(entity.section).is_none();
-        (unpaired || verdicts.entity(entity.section, index).has(Verdict::NEW))
-            && !selection.has(entity.section, entity.start)
-    });
-    for (section, index) in unreferenced(patched, new)? {
+    let new = || {
+        let new = suspects(patched, |entity, index| {
+            let unpaired = comparer.twins.orig_section(entity.section).is_none();
+            (unpaired || verdicts.entity(entity.section, index).has(Verdict::NEW))
+                && !selection.has(entity.section, entity.start)
+        });
+        unreferenced(patched, new)
+    };
+    let gone = || {
+        let gone = suspects(orig, |entity, _| match entity.symbol {
+            _ if LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
+            Some(symbol) => comparer.twins.patched_symbol(symbol).is_none(),
+            None => comparer.twins.patched_section(entity.section).is_none_or(|twin| {
+                patched.entity_count(twin) > 0 && patched.entity(twin, 0).symbol.is_some()
+            }),
+        });
+        unreferenced(orig, gone)
+    };
+    let (new, gone) = rayon::join(new, gone);
+    for (section, index) in new? {
         note(patched, patched.entity(section, index), "is new", &mut exports, details);
     }
-    let gone = suspects(orig, |entity, _| match entity.symbol {
-        _ if LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
-        Some(symbol) => comparer.twins.patched_symbol(symbol).is_none(),
-        None => comparer.twins.patched_section(entity.section).is_none_or(|twin| {
-            patched.entity_count(twin) > 0 && patched.entity(twin, 0).symbol.is_some()
-        }),
-    });
-    for (section, index) in unreferenced(orig, gone)? {
+    for (section, index) in gone? {
         note(orig, orig.entity(section, index), "went away", &mut exports, details);
     }
     if selection.effect.is_empty() {
@@ -85,11 +92,10 @@ fn suspects<S: Side>(
         }
         for index in 0..layout.entity_count(section) {
             let entity = layout.entity(section, index);
-            let code = class == Class::Text && entity.symbol.is_none();
-            if code && layout.is_filler(&entity) {
-                continue;
-            }
-            if entity.symbol.is_none_or(|symbol| counts(layout, symbol)) && differs(&entity, index)
+            // What aligns the first function is no code.
+            let aligns = || class == Class::Text && layout.is_filler(&entity);
+            if entity.symbol.map_or_else(|| !aligns(), |symbol| counts(layout, symbol))
+                && differs(&entity, index)
             {
                 found.insert((section, index), ());
             }
@@ -129,10 +135,11 @@ fn unreferenced<S: Side>(
         return Ok(Vec::new());
     }
     let object = layout.object;
-    let mut homes: Vec<SectionId<S>> = suspects.keys().map(|s| s.0).collect();
-    homes.dedup();
-    homes.sort_unstable();
-    for base in object.sections() {
+    let homes = Marks::of(object.section_count(), suspects.keys().map(|s| s.0));
+    let wanted = Marks::from_fn(object.symbol_count(), |id: SymbolId<S>| {
+        object.section_of(id).is_some_and(|home| homes.has(home))
+    });
+    for &base in object.relocated() {
         let is_table = match layout.class(base) {
             Class::Table(index) => {
                 let table = &TABLES[usize::from(index)];
@@ -145,11 +152,7 @@ fn unreferenced<S: Side>(
             _ => continue,
         };
         let refs = Refs::new(layout, base);
-        for reloc in object.relocs(base).iter() {
-            let home = object.section_of(reloc.symbol);
-            if home.is_none_or(|h| homes.binary_search(&h).is_err()) {
-                continue;
-            }
+        for reloc in object.relocs(base).iter().filter(|r| wanted.has(r.symbol)) {
             let Some((section, at)) = refs.place(&reloc)? else { continue };
             let from = (section == base).then(|| layout.entity_at(base, reloc.offset)).flatten();
             // An end of a thing may be the start of the next: both count.

@@ -5,7 +5,7 @@
 
 use super::abi;
 use super::ids::{Id as _, IdVec, SectionId, Side};
-use super::object::{Home, Object, Relocs};
+use super::object::{Home, Object, Relocs, read_u32};
 use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
 use crate::error::{Error, Result};
 
@@ -18,10 +18,20 @@ impl OutObject {
     /// relocations by ascending offset.
     ///
     /// Fails with [`crate::error::Class::Broken`], code `unsupported-object`, on section
-    /// groups, relocations without addends, program headers, and on sections that refer to
-    /// the symbol table in a way that is not understood.
+    /// groups of loaded sections, relocations without addends, program headers, and on
+    /// sections that refer to the symbol table in a way that is not understood.
     pub fn from_object<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
-        copy(object).map_err(|e| e.in_file(object.file()))
+        Self::without(object, |_| false)
+    }
+
+    /// [`OutObject::from_object`] without sections that are not loaded, whose relocations have
+    /// no addends, and whose name `droppable` is true of: the hints of profiles, which name
+    /// the symbols that they are about by relocations.
+    pub fn without<S: Side>(
+        object: &Object<'_, S>,
+        droppable: impl Fn(&str) -> bool,
+    ) -> Result<OutObject> {
+        copy(object, &droppable).map_err(|e| e.in_file(object.file()))
     }
 }
 
@@ -29,14 +39,14 @@ fn unsupported(message: impl Into<String>) -> Error {
     Error::broken("unsupported-object", message)
 }
 
-fn copy<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
+fn copy<S: Side>(object: &Object<'_, S>, droppable: &dyn Fn(&str) -> bool) -> Result<OutObject> {
     let header = object.header();
     if header.kind != abi::ET_REL || header.phnum != 0 {
         return Err(unsupported("not a relocatable object")
             .advise("give the .o or .ko file as the linker wrote it with -r"));
     }
     check_total(object)?;
-    let places = places(object)?;
+    let places = places(object, droppable)?;
     let mut sections = Vec::new();
     for id in object.sections() {
         if places[id].is_some() {
@@ -51,6 +61,10 @@ fn copy<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
             Home::Absolute => OutHome::Reserved(abi::SHN_ABS),
             Home::Common => OutHome::Reserved(abi::SHN_COMMON),
             Home::Reserved(index) => OutHome::Reserved(index),
+            // The name of a group that is dissolved.
+            Home::Section(section) if object.section_kind(section) == abi::SHT_GROUP => {
+                OutHome::Reserved(abi::SHN_ABS)
+            }
             Home::Section(section) => OutHome::Section(places[section].ok_or_else(|| {
                 unsupported("a symbol is defined in a symbol, string or relocation table")
                     .in_section(object.section_name(section))
@@ -92,7 +106,19 @@ fn check_total<S: Side>(object: &Object<'_, S>) -> Result<()> {
 }
 
 /// The place in the model of each section; `None` for those the writer makes.
-fn places<S: Side>(object: &Object<'_, S>) -> Result<IdVec<SectionId<S>, Option<usize>>> {
+fn places<S: Side>(
+    object: &Object<'_, S>,
+    droppable: &dyn Fn(&str) -> bool,
+) -> Result<IdVec<SectionId<S>, Option<usize>>> {
+    // Sections with relocations without addends that may go.
+    let mut dropped = IdVec::filled(false, object.section_count());
+    for id in object.sections().filter(|&id| object.section_kind(id) == abi::SHT_REL) {
+        let base = SectionId::new(object.section(id).info as usize);
+        let loaded = object.section_flags(base) & abi::SHF_ALLOC != 0;
+        if !loaded && droppable(object.section_name(base)) {
+            (dropped[id], dropped[base]) = (true, true);
+        }
+    }
     let mut places = IdVec::filled(None, object.section_count());
     let made = [
         object.symtab().index(),
@@ -104,7 +130,7 @@ fn places<S: Side>(object: &Object<'_, S>) -> Result<IdVec<SectionId<S>, Option<
         let section = object.section(id);
         let refuse = |what: &str| Err(unsupported(what).in_section(section.name));
         match section.kind {
-            _ if made.contains(&id.index()) => continue,
+            _ if made.contains(&id.index()) || dropped[id] => continue,
             abi::SHT_SYMTAB_SHNDX => continue,
             abi::SHT_RELA => {
                 if section.link as usize != object.symtab().index() {
@@ -116,9 +142,13 @@ fn places<S: Side>(object: &Object<'_, S>) -> Result<IdVec<SectionId<S>, Option<
                 return refuse("relocations without addends (SHT_REL) are not supported")
                     .map_err(|e| e.advise("remove the section with objcopy -R"));
             }
+            // Debug information of one type or macro file: nothing counts on its being once.
+            abi::SHT_GROUP if !holds_loaded(object, id) => continue,
             abi::SHT_GROUP => {
-                return refuse("section groups are not supported")
-                    .map_err(|e| e.advise("link with ld -r --force-group-allocation"));
+                return refuse("groups of sections that are loaded (COMDAT) are not supported")
+                    .map_err(|e| {
+                        e.advise("dissolve them: ld -r --force-group-allocation OBJECT -o NEW")
+                    });
             }
             abi::SHT_NULL => return refuse("a section of type SHT_NULL is not supported"),
             _ => {}
@@ -127,6 +157,18 @@ fn places<S: Side>(object: &Object<'_, S>) -> Result<IdVec<SectionId<S>, Option<
         next += 1;
     }
     Ok(places)
+}
+
+/// Whether a section group has a member that is loaded, or one that is no section.
+fn holds_loaded<S: Side>(object: &Object<'_, S>, group: SectionId<S>) -> bool {
+    let data = object.contents(group);
+    let members = (1..data.len() / 4).filter_map(|i| read_u32(data, 4 * i, object.endian()));
+    let loaded = object.section_flags(group) & abi::SHF_ALLOC != 0;
+    loaded
+        || members.map(|m| m as usize).any(|member| {
+            !(1..object.section_count()).contains(&member)
+                || object.section_flags(SectionId::new(member)) & abi::SHF_ALLOC != 0
+        })
 }
 
 fn section<S: Side>(
@@ -155,14 +197,14 @@ fn section<S: Side>(
         let header = object.section(rela);
         OutRelocs {
             name: header.name.to_owned(),
-            flags: header.flags,
+            flags: header.flags & !abi::SHF_GROUP,
             entries: entries(object.table_relocs(rela)),
         }
     });
     Ok(OutSection {
         name: section.name.to_owned(),
         kind: section.kind,
-        flags: section.flags,
+        flags: section.flags & !abi::SHF_GROUP,
         align: section.align,
         entsize: section.entsize,
         data: section.data.to_vec(),

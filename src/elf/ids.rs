@@ -148,6 +148,40 @@ impl<I: Id, T> std::ops::IndexMut<I> for IdVec<I, T> {
     }
 }
 
+/// A set of ids: a bit for each that there is.
+#[derive(Clone, Debug)]
+pub struct Marks<I> {
+    words: Vec<u64>,
+    id: PhantomData<I>,
+}
+
+impl<I: Id> Marks<I> {
+    /// The ids below `ids` that `holds` is true of, asked in parallel.
+    pub fn from_fn(ids: usize, holds: impl Fn(I) -> bool + Sync + Send) -> Self {
+        let word = |word: usize| {
+            let bits = 64 * word..ids.min(64 * (word + 1));
+            bits.fold(0, |set, i| set | u64::from(holds(I::new(i))) << (i % 64))
+        };
+        let words = (0..ids.div_ceil(64)).into_par_iter().with_min_len(ROWS_PER_TASK / 64);
+        Marks { words: words.map(word).collect(), id: PhantomData }
+    }
+
+    /// Those of `marked`; all ids are below `ids`.
+    pub fn of(ids: usize, marked: impl Iterator<Item = I>) -> Self {
+        let mut words = vec![0; ids.div_ceil(64)];
+        for id in marked {
+            words[id.index() / 64] |= 1 << (id.index() % 64);
+        }
+        Marks { words, id: PhantomData }
+    }
+
+    /// Whether `id` is in the set.
+    #[inline]
+    pub fn has(&self, id: I) -> bool {
+        self.words[id.index() / 64] >> (id.index() % 64) & 1 != 0
+    }
+}
+
 /// Which of many keys have something, and how many of those come before each: 2 bits of
 /// memory for each key.
 #[derive(Clone, Debug)]
@@ -273,6 +307,17 @@ mod tests {
     use super::*;
 
     type Section = SectionId<Orig>;
+
+    #[test]
+    fn marks_are_those_given() {
+        let marked = [0, 63, 64, 130];
+        let ids = || marked.iter().map(|&i| Section::new(i));
+        let asked = Marks::from_fn(131, |id: Section| marked.contains(&id.index()));
+        for marks in [Marks::of(131, ids()), asked] {
+            let found: Vec<usize> = (0..131).filter(|&i| marks.has(Section::new(i))).collect();
+            assert_eq!(found, marked);
+        }
+    }
 
     #[test]
     fn rows_of_few_keys_keep_their_order() {

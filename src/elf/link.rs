@@ -5,7 +5,8 @@
 //! machine, and nobody looks for code by section name. A section that refers to another by
 //! `sh_link` stays by itself, too, since it can have one link only. Strings are not merged:
 //! nothing may depend on that. Symbols of one name that are visible beyond their object
-//! become one.
+//! become one; definitions that give way to stronger ones keep a name of their own
+//! ([`OVERRIDDEN`]).
 
 use indexmap::IndexMap;
 
@@ -13,12 +14,14 @@ use super::abi;
 use super::out::{
     OutHome, OutObject, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+pub use super::overridden::OVERRIDDEN;
+use super::overridden::set_aside;
 use crate::error::{Error, Result};
 
-type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
 /// The visibility bits of `st_other`.
-const VISIBILITY: u8 = 3;
+pub(super) const VISIBILITY: u8 = 3;
 
 /// One object of several. `objects` are names for messages and contents, in link order: the
 /// local symbols of each stay together, behind its FILE symbols.
@@ -26,7 +29,8 @@ const VISIBILITY: u8 = 3;
 /// Fails with [`crate::error::Class::Refused`], code `duplicate-definition`, when two define
 /// one name, and with [`crate::error::Class::Broken`], code `unlinkable`, when they are not of
 /// one machine, or are inconsistent.
-pub fn link(objects: Vec<(String, OutObject)>) -> Result<OutObject> {
+pub fn link(mut objects: Vec<(String, OutObject)>) -> Result<OutObject> {
+    set_aside(&mut objects);
     let mut linker = Linker::default();
     for (name, object) in objects {
         linker.add(object, &name).map_err(|e| e.in_file(name))?;
@@ -160,7 +164,7 @@ impl Linker {
         let defined = |s: &OutSymbol| s.home != OutHome::Undefined;
         let visibility = stricter(known.other & VISIBILITY, symbol.other & VISIBILITY);
         match (defined(known), defined(&symbol)) {
-            (true, true) if known.bind != abi::STB_WEAK && symbol.bind != abi::STB_WEAK => {
+            (true, true) => {
                 return Err(Error::refused(
                     "duplicate-definition",
                     format!("'{}' is also defined in {owner}", symbol.name),
@@ -168,9 +172,7 @@ impl Linker {
                 .at_symbol(symbol.name)
                 .advise("a kernel has one definition of a global name: give the objects of one build only"));
             }
-            // The first definition that is not weak counts, and any rather than none.
-            (true, true) if known.bind != abi::STB_WEAK || symbol.bind == abi::STB_WEAK => {}
-            (_, true) => {
+            (false, true) => {
                 *known = symbol;
                 *owner = file.to_owned();
             }
@@ -259,7 +261,33 @@ mod tests {
         let mut weak = two();
         weak[0].1.symbols[1].bind = abi::STB_WEAK;
         let linked = link(weak).unwrap();
-        assert_eq!(linked.symbols[1].home, OutHome::Section(2), "the strong one");
+        let named = |name: &str| linked.symbols.iter().find(|s| s.name == name).unwrap();
+        assert_eq!(named("f").home, OutHome::Section(2), "the strong one");
+        let weak = named("f@overridden");
+        assert_eq!((weak.home, weak.bind), (OutHome::Section(1), abi::STB_LOCAL));
+        let users: Vec<&str> = linked.sections[0].relocs[0]
+            .entries
+            .iter()
+            .map(|r| linked.symbols[r.symbol.unwrap()].name.as_str())
+            .collect();
+        assert_eq!(users, ["", "f", "", "f"], "who refers to it");
+    }
+
+    #[test]
+    fn common_symbols_become_one_and_give_way() {
+        let common = |size| {
+            let mut part = object("f", OutHome::Reserved(abi::SHN_COMMON));
+            part.1.symbols[1].size = size;
+            part.1.symbols[1].value = size;
+            part
+        };
+        let linked = link(vec![common(4), common(8)]).unwrap();
+        let found = &linked.symbols[1];
+        assert_eq!((linked.symbols.len(), found.size, found.value), (2, 8, 8));
+        assert_eq!(found.home, OutHome::Reserved(abi::SHN_COMMON));
+        let linked = link(vec![common(4), object("f", OutHome::Section(1))]).unwrap();
+        assert_eq!(linked.symbols[1].home, OutHome::Section(2));
+        assert_eq!(linked.symbols[1].size, 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod abi;
 pub mod copy;
+pub mod globals;
 mod header;
 pub mod ids;
 pub mod image;
@@ -10,6 +11,7 @@ pub mod link;
 pub mod linked;
 pub mod object;
 pub mod out;
+mod overridden;
 pub mod publish;
 mod relocs;
 pub mod unpack;

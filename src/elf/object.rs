@@ -97,10 +97,16 @@ pub struct Object<'d, S> {
     symbol_names: &'d str,
     symtab: SectionId<S>,
     shstrndx: usize,
+    /// st_info, and the index of its section or 0, of each symbol: what is asked for most,
+    /// close together.
+    infos: Vec<u8>,
+    homes: Vec<u32>,
     /// The relocation sections that do not follow what they apply to, by that.
     rela_of: Sparse<SectionId<S>, SectionId<S>>,
     section_symbol: Sparse<SectionId<S>, SymbolId<S>>,
     members: Csr<SectionId<S>, SymbolId<S>>,
+    /// Sections with a relocation table, ascending.
+    relocated: Vec<SectionId<S>>,
     /// (section, table) of the tables with SHF_RELA_LIVEPATCH, sorted.
     livepatch: Vec<(SectionId<S>, SectionId<S>)>,
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
@@ -165,9 +171,12 @@ impl<'d, S: Side> Object<'d, S> {
             symbol_names,
             symtab: SectionId::new(symtab),
             shstrndx,
+            infos: Vec::new(),
+            homes: Vec::new(),
             rela_of: Sparse::build(0, std::iter::empty),
             section_symbol: Sparse::build(0, std::iter::empty),
             members: Csr::build(0, std::iter::empty),
+            relocated: Vec::new(),
             livepatch: Vec::new(),
             unsorted: IndexMap::default(),
         };
@@ -177,6 +186,7 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     fn index_symbols(&mut self) -> Result<()> {
+        let mut homes = Vec::with_capacity(self.syms.len());
         for id in self.symbols() {
             let raw = &self.syms[id.index()];
             let at = |e: Error| e.at_symbol(format!("#{}", id.index()));
@@ -195,22 +205,20 @@ impl<'d, S: Side> Object<'d, S> {
                     "a symbol is in section {section}, which does not exist"
                 ))));
             }
+            homes.push(section as u32);
         }
+        let infos: Vec<u8> = self.syms.iter().map(|raw| raw.st_info.0).collect();
+        let (of, info) = (&homes, &infos);
+        let placed = |section_symbols: bool| {
+            let homes = of.iter().zip(info).enumerate().filter(|(_, (home, _))| **home != 0);
+            homes
+                .filter(move |(_, (_, info))| (**info & 15 == abi::STT_SECTION) == section_symbols)
+                .map(|(i, (&home, _))| (SectionId::<S>::new(home as usize), SymbolId::<S>::new(i)))
+        };
         // The last symbol counts.
-        let section_symbol = Sparse::build(self.shdrs.len(), || {
-            self.symbols().filter_map(|id| {
-                let unnamed = self.syms[id.index()].st_type().0 == abi::STT_SECTION;
-                let section = if unnamed { self.raw_section(id) } else { 0 };
-                (section != 0).then(|| (SectionId::new(section), id))
-            })
-        });
-        let members = Csr::build(self.shdrs.len(), || {
-            self.symbols().filter_map(|id| {
-                let section = self.raw_section(id);
-                let named = self.syms[id.index()].st_type().0 != abi::STT_SECTION;
-                (section != 0 && named).then(|| (SectionId::new(section), id))
-            })
-        });
+        let section_symbol = Sparse::build(self.shdrs.len(), || placed(true));
+        let members = Csr::build(self.shdrs.len(), || placed(false));
+        (self.homes, self.infos) = (homes, infos);
         self.members = members;
         self.section_symbol = section_symbol;
         Ok(())
@@ -234,38 +242,42 @@ impl<'d, S: Side> Object<'d, S> {
             if kind != abi::SHT_RELA && kind != abi::SHT_REL {
                 continue;
             }
-            let section = self.section(id);
+            let shdr = &self.shdrs[id.index()];
+            let name = || self.section_name(id);
+            let base = shdr.sh_info.get(self.endian) as usize;
             if kind == abi::SHT_REL {
-                let base = SectionId::<S>::new(section.info as usize);
-                if section.info as usize >= self.shdrs.len() {
-                    return Err(bad("sh_info names no section").in_section(section.name));
+                if base >= self.shdrs.len() {
+                    return Err(bad("sh_info names no section").in_section(name()));
                 }
-                if self.section(base).flags & abi::SHF_ALLOC != 0 {
+                if self.section_flags(SectionId::new(base)) & abi::SHF_ALLOC != 0 {
                     return Err(bad("relocations without addends (SHT_REL) are not supported")
-                        .in_section(section.name));
+                        .in_section(name()));
                 }
                 continue;
             }
-            let base = section.info as usize;
             if base == 0 || base >= self.shdrs.len() {
-                return Err(bad(format!(
-                    "can't find base section for rela section {}",
-                    section.name
-                )));
+                return Err(bad(format!("can't find base section for rela section {}", name())));
             }
             let base = SectionId::<S>::new(base);
-            if section.entsize != 24 || !section.data.len().is_multiple_of(24) {
-                return Err(bad("relocation entries must have 24 bytes").in_section(section.name));
+            let entries =
+                self.section_entsize(id) == 24 && self.section_size(id).is_multiple_of(24);
+            if !entries {
+                return Err(bad("relocation entries must have 24 bytes").in_section(name()));
             }
             tables.push(id);
-            if section.flags & abi::SHF_RELA_LIVEPATCH != 0 {
+            if self.section_flags(id) & abi::SHF_RELA_LIVEPATCH != 0 {
                 self.livepatch.push((base, id));
                 continue;
             }
+            self.relocated.push(base);
             if self.next_table(base) != Some(id) {
                 elsewhere.push((base, id));
             }
         }
+        if !self.relocated.is_sorted() {
+            self.relocated.sort_unstable();
+        }
+        self.relocated.shrink_to_fit();
         self.rela_of = Sparse::build(self.shdrs.len(), || elsewhere.iter().copied());
         for &(base, id) in &elsewhere {
             if self.next_table(base).is_some() || self.rela_of.get(base) != Some(id) {
@@ -455,10 +467,16 @@ impl<'d, S: Side> Object<'d, S> {
         self.syms[id.index()].st_size.get(self.endian)
     }
 
+    /// st_other of symbol `id`.
+    #[inline]
+    pub fn symbol_other(&self, id: SymbolId<S>) -> u8 {
+        self.syms[id.index()].st_other.0
+    }
+
     /// STB_* of symbol `id`.
     #[inline]
     pub fn symbol_bind(&self, id: SymbolId<S>) -> u8 {
-        self.syms[id.index()].st_bind().0
+        self.infos[id.index()] >> 4
     }
 
     /// Name of section `id`.
@@ -488,8 +506,8 @@ impl<'d, S: Side> Object<'d, S> {
     #[inline]
     pub fn symbol_name(&self, id: SymbolId<S>) -> &'d str {
         let raw = &self.syms[id.index()];
-        if raw.st_type().0 == abi::STT_SECTION
-            && let Home::Section(section) = self.home(id)
+        if self.symbol_kind(id) == abi::STT_SECTION
+            && let Some(section) = self.section_of(id)
         {
             return self.section_name(section);
         }
@@ -499,32 +517,28 @@ impl<'d, S: Side> Object<'d, S> {
     /// STT_* of symbol `id`.
     #[inline]
     pub fn symbol_kind(&self, id: SymbolId<S>) -> u8 {
-        self.syms[id.index()].st_type().0
+        self.infos[id.index()] & 15
     }
 
     /// Where symbol `id` is defined.
     #[inline]
     pub fn home(&self, id: SymbolId<S>) -> Home<S> {
+        if let Some(section) = self.section_of(id) {
+            return Home::Section(section);
+        }
         match self.syms[id.index()].st_shndx.get(self.endian).0 {
-            0 => Home::Undefined,
-            SHN_XINDEX => match self.shndx[id.index()].get(self.endian) {
-                0 => Home::Undefined,
-                section => Home::Section(SectionId::new(section as usize)),
-            },
+            0 | SHN_XINDEX => Home::Undefined,
             abi::SHN_ABS => Home::Absolute,
             abi::SHN_COMMON => Home::Common,
-            n if n >= SHN_LORESERVE => Home::Reserved(n),
-            n => Home::Section(SectionId::new(usize::from(n))),
+            n => Home::Reserved(n),
         }
     }
 
     /// The section symbol `id` is defined in.
     #[inline]
     pub fn section_of(&self, id: SymbolId<S>) -> Option<SectionId<S>> {
-        match self.home(id) {
-            Home::Section(section) => Some(section),
-            _ => None,
-        }
+        let section = self.homes[id.index()] as usize;
+        (section != 0).then(|| SectionId::new(section))
     }
 
     /// The STT_SECTION symbol of a section.
@@ -543,6 +557,11 @@ impl<'d, S: Side> Object<'d, S> {
     #[inline]
     pub fn rela_section(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         self.rela_of.get(id).or_else(|| self.next_table(id))
+    }
+
+    /// The sections that have a [`Object::rela_section`], in file order.
+    pub fn relocated(&self) -> &[SectionId<S>] {
+        &self.relocated
     }
 
     /// The section behind `id`, when it is its ordinary relocation table: so all compilers and

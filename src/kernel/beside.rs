@@ -54,8 +54,7 @@ impl<S: Side> Refs<'_, '_, '_, S> {
         let layout = self.layout;
         let nameless = layout.is_nameless(target);
         let place = u64::try_from(at).ok();
-        let ending =
-            |wanted: &dyn Fn(SymbolId<S>) -> bool| layout.ending(target, place?, |m| wanted(m));
+        let ending = |wanted: &dyn Fn(SymbolId<S>) -> bool| layout.ending(target, place?, wanted);
         let Some(start) = covering else {
             // What follows the last named constant may be one without a name.
             return Ok(if nameless { None } else { ending(&|_| true) });

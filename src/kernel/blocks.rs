@@ -4,18 +4,18 @@
 //! pairs each block of the original object with the parent's block that has the same
 //! local functions and variables; FILE names alone do not tell blocks apart.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
-use crate::elf::ids::{Id, IdVec, Side, SymbolId};
+use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 use crate::kernel::names::find;
-use crate::kernel::symtab::{BlockId, Entry, ParentTable};
+use crate::kernel::symtab::{BlockId, ParentTable};
 
 /// How a name tells that the linker may have discarded its symbol.
 enum Rule {
@@ -71,37 +71,70 @@ fn show((kind, name): Local<'_>) -> String {
     format!("{} {name}", if kind == STT_FUNC { "FUNC" } else { "OBJECT" })
 }
 
-/// The distinct local functions and variables of one block, in order.
-struct Locals<'n>(IndexSet<Local<'n>, RandomState>);
+/// The local functions and variables of one block.
+struct Locals<'n> {
+    /// In the order of the symbol table.
+    all: Vec<Local<'n>>,
+    /// The distinct ones as (hash, place in `all`), by hash.
+    sorted: Vec<(u64, u32)>,
+}
 
 impl<'n> Locals<'n> {
-    fn of_block(entries: &'n [Entry<'_>]) -> Self {
-        let locals = entries.iter().filter(|e| is_code_or_data(e.bind, e.kind) && !e.is_demoted());
-        Locals(locals.map(|e| (e.kind, e.name)).collect())
+    fn new(locals: impl Iterator<Item = Local<'n>>) -> Self {
+        let hasher = FixedState::default();
+        let all: Vec<Local<'n>> = locals.collect();
+        let hash = |(i, local)| (hasher.hash_one(local), i);
+        let mut sorted: Vec<(u64, u32)> = (0..).zip(&all).map(|(i, l)| hash((i, l))).collect();
+        sorted.sort_unstable();
+        sorted.dedup_by(|b, a| a.0 == b.0 && all[a.1 as usize] == all[b.1 as usize]);
+        Locals { all, sorted }
     }
 
-    /// Those that a parent must have.
-    fn required(&self) -> impl Iterator<Item = Local<'n>> {
-        self.0.iter().copied().filter(|l| !maybe_discarded(l.1))
+    fn of_block(table: &ParentTable<'n>, block: BlockId) -> Self {
+        let entries = table.entries();
+        let traits = table.block_entries(block).map(|i| (i, entries.traits(i)));
+        let locals = traits.filter(|(_, t)| is_code_or_data(t.bind(), t.kind()) && !t.is_demoted());
+        Locals::new(locals.map(|(i, t)| (t.kind(), entries.name(i))))
+    }
+
+    /// Those that a parent must have: places in `sorted`.
+    fn required(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.sorted.iter().copied().filter(|l| !maybe_discarded(self.all[l.1 as usize].1))
     }
 
     /// Equal for blocks that have the same required locals, whatever their order; all
     /// others are told apart but for chance, so that few blocks need a closer look.
     fn fingerprint(&self) -> u64 {
-        let hasher = FixedState::default();
-        let mut hashes: Vec<u64> = self.required().map(|l| hasher.hash_one(l)).collect();
-        hashes.sort_unstable();
-        hasher.hash_one(hashes)
+        let mut state = FixedState::default().build_hasher();
+        self.required().for_each(|(hash, _)| state.write_u64(hash));
+        state.finish()
     }
 
-    /// Those of the parent's block that the object lacks.
-    fn lacks<'a>(&'a self, parent: &'a Locals<'n>) -> impl Iterator<Item = Local<'n>> + 'a {
-        parent.0.iter().copied().filter(|l| !self.0.contains(l))
+    fn has(&self, hash: u64, local: Local<'_>) -> bool {
+        let from = self.sorted.partition_point(|l| l.0 < hash);
+        let alike = self.sorted[from..].iter().take_while(|l| l.0 == hash);
+        alike.into_iter().any(|l| self.all[l.1 as usize] == local)
     }
 
-    /// Those that the parent's block lacks although it must have them.
-    fn misses<'a>(&'a self, parent: &'a Locals<'n>) -> impl Iterator<Item = Local<'n>> + 'a {
-        self.required().filter(|l| !parent.0.contains(l))
+    /// Those of the parent's block that the object lacks, in order.
+    fn lacks(&self, parent: &Locals<'n>) -> Vec<Local<'n>> {
+        parent.missing_from(self, parent.sorted.iter().copied())
+    }
+
+    /// Those that the parent's block lacks although it must have them, in order.
+    fn misses(&self, parent: &Locals<'n>) -> Vec<Local<'n>> {
+        self.missing_from(parent, self.required())
+    }
+
+    fn missing_from(
+        &self,
+        other: &Locals<'_>,
+        asked: impl Iterator<Item = (u64, u32)>,
+    ) -> Vec<Local<'n>> {
+        let missing = asked.filter(|&(hash, i)| !other.has(hash, self.all[i as usize]));
+        let mut missing: Vec<u32> = missing.map(|l| l.1).collect();
+        missing.sort_unstable();
+        missing.into_iter().map(|i| self.all[i as usize]).collect()
     }
 }
 
@@ -117,10 +150,10 @@ impl<'n> Locals<'n> {
 pub fn match_blocks<'d, S: Side>(
     object: &Object<'d, S>,
     table: &ParentTable<'_>,
-) -> Result<IdVec<SymbolId<S>, Option<BlockId>>> {
-    let mut result = IdVec::filled(None, object.symbol_count());
+) -> Result<Blocks<S>> {
+    let mut blocks = Blocks::default();
     if !table.knows_files() {
-        return Ok(result);
+        return Ok(blocks);
     }
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();
@@ -128,11 +161,12 @@ pub fn match_blocks<'d, S: Side>(
     let found: Vec<Result<Option<BlockId>>> = (0..files.len())
         .into_par_iter()
         .map(|i| {
-            let symbols = members(object, &files, i).map(|id| object.symbol(id));
-            let locals = symbols
-                .filter(|s| is_code_or_data(s.bind, s.kind) && !is_hidden(s.other))
-                .map(|s| (s.kind, s.name));
-            let (name, locals) = (object.symbol_name(files[i]), Locals(locals.collect()));
+            let wanted = members(object, &files, i).filter(|&id| {
+                is_code_or_data(object.symbol_bind(id), object.symbol_kind(id))
+                    && !is_hidden(object.symbol_other(id))
+            });
+            let locals = wanted.map(|id| (object.symbol_kind(id), object.symbol_name(id)));
+            let (name, locals) = (object.symbol_name(files[i]), Locals::new(locals));
             // Of several files that were linked, one may have no local symbols that stay: then
             // the linker drops its FILE symbol, too.
             let gone = files.len() > 1 && table.blocks_named(name).is_empty();
@@ -142,13 +176,34 @@ pub fn match_blocks<'d, S: Side>(
             find_block(table, &prints, name, &locals).map(Some)
         })
         .collect();
-    for (i, block) in found.into_iter().enumerate() {
-        let block = block.map_err(|e| e.in_file(object.file()))?;
-        for id in members(object, &files, i) {
-            result[id] = block;
-        }
+    for (file, block) in files.into_iter().zip(found) {
+        blocks.0.push((file, block.map_err(|e| e.in_file(object.file()))?));
     }
-    Ok(result)
+    Ok(blocks)
+}
+
+/// The parent's block of each file of an object.
+#[derive(Clone, Debug)]
+pub struct Blocks<S>(
+    /// FILE symbols, ascending, and the blocks of what follows each of them; `None` where the parent
+    /// lacks the file.
+    Vec<(SymbolId<S>, Option<BlockId>)>,
+);
+
+// Not derived: that would ask it of the side.
+impl<S> Default for Blocks<S> {
+    fn default() -> Self {
+        Blocks(Vec::new())
+    }
+}
+
+impl<S: Side> Blocks<S> {
+    /// The block of the file that symbol `id` follows; `None` for FILE symbols themselves, and
+    /// where blocks are unknown.
+    pub fn of(&self, id: SymbolId<S>) -> Option<BlockId> {
+        let upto = self.0.partition_point(|&(file, _)| file <= id);
+        self.0[..upto].last().filter(|&&(file, _)| file != id).and_then(|&(_, block)| block)
+    }
 }
 
 /// The symbols behind FILE symbol `i` up to the next one.
@@ -171,10 +226,8 @@ fn prints<'d>(table: &ParentTable<'_>, files: impl Iterator<Item = &'d str>) -> 
         .iter()
         .flat_map(|&file| table.blocks_named(file).iter().map(move |&block| (file, block)))
         .collect();
-    let prints: Vec<u64> = blocks
-        .par_iter()
-        .map(|&(_, block)| Locals::of_block(table.block_entries(block)).fingerprint())
-        .collect();
+    let prints: Vec<u64> =
+        blocks.par_iter().map(|&(_, block)| Locals::of_block(table, block).fingerprint()).collect();
     let mut found = Prints::default();
     for ((file, block), print) in blocks.into_iter().zip(prints) {
         found.entry((file, print)).or_default().push(block);
@@ -190,8 +243,8 @@ fn find_block(
 ) -> Result<BlockId> {
     let alike = prints.get(&(file, locals.fingerprint())).map_or(&[][..], Vec::as_slice);
     let mut fitting = alike.iter().copied().filter(|&block| {
-        let parent = Locals::of_block(table.block_entries(block));
-        locals.lacks(&parent).next().is_none() && locals.misses(&parent).next().is_none()
+        let parent = Locals::of_block(table, block);
+        locals.lacks(&parent).is_empty() && locals.misses(&parent).is_empty()
     });
     let Some(block) = fitting.next() else {
         return Err(not_found(file, locals, table));
@@ -259,9 +312,9 @@ struct Misfit {
 
 impl Misfit {
     fn new(block: BlockId, locals: &Locals<'_>, table: &ParentTable<'_>) -> Self {
-        let parent = Locals::of_block(table.block_entries(block));
-        let only_object: Vec<Local<'_>> = locals.misses(&parent).collect();
-        let only_parent: Vec<Local<'_>> = locals.lacks(&parent).collect();
+        let parent = Locals::of_block(table, block);
+        let only_object: Vec<Local<'_>> = locals.misses(&parent);
+        let only_parent: Vec<Local<'_>> = locals.lacks(&parent);
         let mut text = format!("the block at row {}", table.block_number(block));
         for (names, what) in
             [(&only_object, "it lacks the object's"), (&only_parent, "the object lacks its")]
@@ -355,7 +408,7 @@ mod tests {
             .symbols()
             .filter(|&s| matches!(object.symbol_kind(s), STT_FUNC | STT_OBJECT))
             .map(|s| {
-                let number = blocks[s].map(|b| table.block_number(b));
+                let number = blocks.of(s).map(|b| table.block_number(b));
                 (object.symbol_name(s).to_owned(), number)
             })
             .collect())
@@ -527,7 +580,7 @@ mod tests {
                 for id in object.symbols() {
                     let symbol = object.symbol(id);
                     if is_code_or_data(symbol.bind, symbol.kind) {
-                        let found = parent.lookup(symbol.name, blocks[id]).expect("unique");
+                        let found = parent.lookup(symbol.name, blocks.of(id)).expect("unique");
                         let found = found.expect("in the table");
                         assert_eq!(
                             (found.addr, found.size),

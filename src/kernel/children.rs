@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use super::facts::{self, Facts};
 use super::names::{self, ChildKind};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Side, SymbolId};
@@ -14,11 +15,11 @@ pub(super) type Child<S> = (SymbolId<S>, SymbolId<S>);
 
 /// All split-off functions, sorted. Of several symbols with the parent's name the one in the
 /// same file counts, then a global one, then the first.
-pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
+pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<Vec<Child<S>>> {
     let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
         IndexMap::default();
     let mut found = Vec::new();
-    for id in object.symbols() {
+    for id in object.symbols().filter(|&id| facts.has(id, facts::DOTTED)) {
         if is_part(object, id)
             && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
         {
@@ -35,6 +36,10 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>) -> Result<Vec<Child<S>>> {
         .with_min_len(2048)
         .map(SymbolId::new)
         .filter(|&id| {
+            let kind = object.symbol_kind(id);
+            if !matches!(kind, abi::STT_FUNC | abi::STT_NOTYPE | abi::STT_GNU_IFUNC) {
+                return false;
+            }
             let name = object.symbol_name(id);
             shapes.may_have(name) && wanted.contains_key(name)
         })

@@ -55,6 +55,7 @@ impl<S: Side> Cover<S> {
                 _ => spans.push((at, first)),
             }
         }
+        spans.shrink_to_fit();
         let size = layout.object.section_size(section);
         let members = layout.object.members(section);
         let last = members.iter().copied().find(|&m| layout.ends_at(m, size));

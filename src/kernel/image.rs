@@ -12,8 +12,9 @@ use crate::elf::abi::{
 };
 use crate::elf::linked::{Linked, LinkedSymbol};
 use crate::error::{Error, Result};
+use crate::kernel::entries::Entry;
 use crate::kernel::kallsyms::{Evidence, Matching, PROMOTED, Version, is_promoted};
-use crate::kernel::readelf::{Block, Entry, Rows, bad};
+use crate::kernel::readelf::{Block, Rows, bad};
 use crate::kernel::symtab::ParentTable;
 use crate::kernel::{btf, dwarf};
 
@@ -58,7 +59,7 @@ impl Neighbour<'_> {
     /// Whether its visible symbol `name` is neither a function nor a variable.
     pub fn is_label(&self, name: &str) -> bool {
         let index = self.global(name).ok().flatten();
-        index.is_some_and(|i| self.table.entries()[i as usize].kind == STT_NOTYPE)
+        index.is_some_and(|i| self.table.entries().traits(i).kind() == STT_NOTYPE)
     }
 
     /// The one symbol `name` that is visible beyond its file; `Err` has how many there are.
@@ -243,14 +244,14 @@ impl<'d> KernelImage<'d> {
         }
         let table = ParentTable::from_rows(
             self.elf.file(),
-            Rows { entries, blocks, skipped: false, missing_rows: 0 },
+            Rows { entries: entries.into(), blocks, skipped: false, missing_rows: 0 },
         );
         Ok(table.with_matching(self.matching()))
     }
 
     /// The stored bytes from entry `index` of the table to the end of its section.
     pub fn bytes_of(&self, table: &ParentTable<'_>, index: u32) -> Option<&'d [u8]> {
-        let entry = table.entries().get(index as usize)?;
+        let entry = table.entries().get(index)?;
         self.bytes_at(index, entry.addr)
     }
 

@@ -176,7 +176,7 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
         let entries = table.entries();
         let all = table.named(symbol.name).iter().copied();
         let fits = |&i: &u32| {
-            let entry = &entries[i as usize];
+            let entry = entries.at(i);
             // Assembly may leave out the type.
             let kind = entry.kind == symbol.kind || entry.kind == abi::STT_NOTYPE;
             // A global may be LOCAL in the image, but no local becomes GLOBAL.
@@ -184,11 +184,11 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
             kind && bind && self.comparison.image.is_loaded(i)
         };
         let found: Vec<u32> = all.filter(fits).collect();
-        let global = |&i: &u32| entries[i as usize].bind != abi::STB_LOCAL;
+        let global = |&i: &u32| entries.traits(i).bind() != abi::STB_LOCAL;
         if symbol.bind != abi::STB_LOCAL && found.iter().any(global) {
             return found.into_iter().filter(global).collect();
         }
-        let demoted = |&i: &u32| entries[i as usize].is_demoted();
+        let demoted = |&i: &u32| entries.traits(i).is_demoted();
         if symbol.bind != abi::STB_LOCAL && found.iter().any(demoted) {
             return found.into_iter().filter(demoted).collect();
         }
@@ -252,7 +252,7 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
             }
             Some((at, what)) => {
                 let object = self.comparison.layout.object;
-                let entry = self.comparison.table.entries()[index as usize];
+                let entry = self.comparison.table.entries().at(index);
                 let weak = object.symbol(id).bind == abi::STB_WEAK;
                 let outcome = if weak && entry.bind != abi::STB_WEAK {
                     Outcome::Overridden { at, what }
@@ -292,10 +292,11 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
         }
         let table = self.comparison.table;
         let entries = table.entries();
-        let mut at_addr =
-            table.named(view.name).iter().copied().filter(|&i| {
-                entries[i as usize].addr == addr && entries[i as usize].kind == view.kind
-            });
+        let mut at_addr = table
+            .named(view.name)
+            .iter()
+            .copied()
+            .filter(|&i| entries.addr(i) == addr && entries.traits(i).kind() == view.kind);
         if let (Some(index), None) = (at_addr.next(), at_addr.next()) {
             self.implied[symbol] = Some(index);
             if self.waiting[symbol] {

@@ -87,7 +87,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// Compares `piece` with the image where entry `index` says that it is.
     pub fn at(&self, piece: &Piece<S>, index: u32) -> Seen<S> {
         let mut seen = Seen { difference: None, implied: Vec::new(), unchecked: 0 };
-        let Some(&entry) = self.table.entries().get(index as usize) else { return seen };
+        let Some(entry) = self.table.entries().get(index) else { return seen };
         let object = self.layout.object;
         let data = object.section(piece.section).data;
         let lead = piece.value - piece.start;
@@ -161,7 +161,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         if image.bolt.is_none() || image.arch.machine != abi::EM_X86_64 {
             return false;
         }
-        let Some(&entry) = self.table.entries().get(index as usize) else { return false };
+        let Some(entry) = self.table.entries().get(index) else { return false };
         let Some(end) = entry.addr.checked_add(piece.end - piece.value) else { return false };
         let room = self.table.next_function(entry.addr).and_then(|next| next.checked_sub(end));
         let there = image.bytes_at(index, end).unwrap_or(&[]);
@@ -313,19 +313,19 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         let entries = self.table.entries();
         let same = |a: u64| a == addr || (width == Width::Half && a as u32 == addr as u32);
         let inside = |i: u32| home == 0 || self.image.home(i) == Some(home);
-        match indexes.iter().find(|&&i| same(entries[i as usize].addr) && inside(i)) {
-            Some(&i) => Target::Is(meant.symbol, entries[i as usize].addr),
+        match indexes.iter().find(|&&i| same(entries.addr(i)) && inside(i)) {
+            Some(&i) => Target::Is(meant.symbol, entries.addr(i)),
             // BOLT gives some symbols of the linker script new values, not the code.
             None if self.image.bolt.is_some()
-                && indexes.iter().all(|&i| entries[i as usize].kind == abi::STT_NOTYPE) =>
+                && indexes.iter().all(|&i| entries.traits(i).kind() == abi::STT_NOTYPE) =>
             {
                 Target::Unknown
             }
             None => {
-                let there = self.table.at_addresses(addr).iter().filter(|&&i| inside(i));
+                let there = self.table.at_addresses(addr).filter(|&i| inside(i));
                 // A function rather than a label of the same place.
-                let there = there.min_by_key(|&&i| entries[i as usize].kind != abi::STT_FUNC);
-                let there = there.map(|&i| entries[i as usize].name);
+                let there = there.min_by_key(|&i| entries.traits(i).kind() != abi::STT_FUNC);
+                let there = there.map(|i| entries.name(i));
                 let there = there.map_or_else(|| format!("{addr:#x}"), |n| format!("'{n}'"));
                 Target::Wrong(format!("it refers to '{}' here, but to {there} there", symbol.name))
             }

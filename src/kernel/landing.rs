@@ -76,7 +76,7 @@ impl<'i, 'd> Landings<'i, 'd> {
     /// Why entry `index` of the image's table cannot be called through a pointer; `None` when
     /// it can, or is no function.
     pub fn closed(&self, table: &ParentTable<'_>, index: u32) -> Option<Closed> {
-        let entry = table.entries().get(index as usize).filter(|e| e.kind == STT_FUNC)?;
+        let entry = table.entries().get(index).filter(|e| e.kind == STT_FUNC)?;
         let home = if self.image.elf.is_relocatable() { self.image.home(index)? } else { 0 };
         if self.sealed.contains(&(home, entry.addr)) {
             return Some(Closed::Sealed);

@@ -4,14 +4,17 @@
 //! variable, or, where a section has no symbols, the section. Entities of a section follow
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
+use std::cell::LazyCell;
+use std::sync::OnceLock;
+
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
-use super::names;
+use super::facts::{self, Facts};
 use super::roles::Roles;
-use super::{children, pieces, tables};
+use super::{children, names, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -59,8 +62,8 @@ pub struct Layout<'o, 'd, S> {
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     pub(super) has_pfe: bool,
-    /// The FILE symbols, ascending.
-    files: Vec<SymbolId<S>>,
+    /// The FILE symbols, ascending, once they are asked for.
+    files: OnceLock<Vec<SymbolId<S>>>,
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
@@ -68,10 +71,21 @@ pub struct Layout<'o, 'd, S> {
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
 
-/// Where an entity begins: its section, the offset, and the symbol that names it.
+/// See [`Layout::is_linked`].
+fn is_linked<S: Side>(object: &Object<'_, S>) -> bool {
+    object.symbols().filter(|&s| object.symbol_kind(s) == abi::STT_FILE).take(2).count() > 1
+}
+
+/// The sections that have an owner, by section.
+fn sparse<S: Side>(owner: &IdVec<SectionId<S>, SymbolId<S>>) -> Sparse<SectionId<S>, SymbolId<S>> {
+    let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
+    Sparse::build(owner.len(), owners)
+}
+
 /// Start, end and name of what may be an entity.
 type CutPoint<S> = (u64, u64, SymbolId<S>);
 
+/// Where an entity begins: its section, the offset, and the symbol that names it.
 type Cut<S> = (SectionId<S>, u32, SymbolId<S>);
 
 impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
@@ -127,19 +141,20 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             mcount: Vec::new(),
             covers: IndexMap::default(),
             replacements,
-            files: object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect(),
+            files: OnceLock::new(),
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
             named_sections,
         };
         layout.find_patchable();
-        let prefixes = layout.find_prefixes()?;
-        layout.find_owners()?;
+        let facts = Facts::new(object, arch);
+        let prefixes = layout.find_prefixes(&facts)?;
+        layout.find_owners(&facts)?;
         for id in object.sections() {
             if pieces::holds_nameless(&layout, id) {
                 layout.traits[id].add(Traits::NAMELESS);
             }
         }
-        layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id));
+        layout.roles = IdVec::from_fn(object.symbol_count(), |id| layout.judge_symbol(id, &facts));
         for prefix in prefixes {
             layout.roles[prefix].set_prefix();
         }
@@ -150,7 +165,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
                 layout.traits[section].add(Traits::STATICS);
             }
         }
-        layout.parents = children::find(object)?;
+        layout.parents = children::find(object, &facts)?;
+        drop(facts);
         let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
         layout.children = turned.collect();
         layout.children.sort_unstable();
@@ -159,19 +175,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         Ok(layout)
     }
 
-    fn find_owners(&mut self) -> Result<()> {
+    fn find_owners(&mut self, facts: &Facts<S>) -> Result<()> {
         let object = self.object;
         let mut contested = Vec::new();
-        let owns = IdVec::from_fn(object.symbol_count(), |id: SymbolId<S>| {
-            let kind = object.symbol_kind(id);
-            matches!(kind, abi::STT_FUNC | abi::STT_OBJECT)
-                && object.section_of(id).is_some_and(|section| {
-                    let name = object.symbol_name(id);
-                    names::owns_section(kind, name, object.section_name(section))
-                })
-        });
         let mut owner = IdVec::filled(SymbolId::new(0), object.section_count());
-        for (id, _) in owns.iter().filter(|(_, owns)| **owns) {
+        for id in object.symbols().filter(|&id| facts.has(id, facts::OWNS)) {
             let Some(section) = object.section_of(id) else { continue };
             let rival = owner[section];
             if rival.index() != 0 && object.symbol_value(rival) != object.symbol_value(id) {
@@ -183,10 +191,22 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         for section in contested {
             owner[section] = SymbolId::new(0);
         }
-        let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
-        self.owner = Sparse::build(owner.len(), owners);
-        for (section, owner) in owners() {
-            self.check_owner(owner, section)?;
+        self.owner = sparse(&owner);
+        let linked = LazyCell::new(|| is_linked(object));
+        let mut behind = Vec::new();
+        for (section, owner) in owner.iter().filter(|(_, o)| o.index() != 0) {
+            match self.check_owner(*owner, section) {
+                Ok(()) => {}
+                // A weak definition that gave way lies before it: without a name, but there.
+                Err(_) if *linked => behind.push(section),
+                Err(error) => return Err(error),
+            }
+        }
+        if !behind.is_empty() {
+            for section in behind {
+                owner[section] = SymbolId::new(0);
+            }
+            self.owner = sparse(&owner);
         }
         Ok(())
     }
@@ -341,6 +361,13 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.class[id].class()
     }
 
+    /// Whether the name of a section begins as those of functions and variables do, so that
+    /// it is in no list of special names.
+    #[inline]
+    pub fn is_ordinary(&self, section: SectionId<S>) -> bool {
+        !self.traits[section].has(Traits::LISTED)
+    }
+
     /// The first section called `name`, for tables, groups, noise and sections of the
     /// livepatch macros.
     pub fn section_named(&self, name: &str) -> Option<SectionId<S>> {
@@ -349,17 +376,20 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Whether the object was linked from several: it has several FILE symbols.
     pub fn is_linked(&self) -> bool {
-        self.files.len() > 1
+        is_linked(self.object)
     }
 
     /// The FILE symbols, ascending.
     pub fn files(&self) -> &[SymbolId<S>] {
-        &self.files
+        self.files.get_or_init(|| {
+            let kind = |id: &SymbolId<S>| self.object.symbol_kind(*id) == abi::STT_FILE;
+            self.object.symbols().filter(kind).collect()
+        })
     }
 
     /// Number of the FILE block that a local symbol is in; 0 before the first one.
     pub fn file_of(&self, id: SymbolId<S>) -> usize {
-        self.files.partition_point(|&file| file <= id)
+        self.files().partition_point(|&file| file <= id)
     }
 
     /// The first local symbol, in symbol order, that ends at byte `at` and is wanted. An empty

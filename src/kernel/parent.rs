@@ -177,7 +177,7 @@ impl<'t> Parent<'t> {
             Err(_) => return Err(duplicate(table, "global", name, table.globals(name))),
         };
         let order = order_of(&home.object);
-        let Entry { name, addr, size, .. } = table.entries()[index as usize];
+        let Entry { name, addr, size, .. } = table.entries().at(index);
         let matching = table.matching();
         let rank = match order {
             Order::Address if matching != Matching::Exact => table.compared_rank(index),
@@ -218,16 +218,17 @@ impl<'t> Parent<'t> {
         };
         let entries = self.table.entries();
         let by_name = self.normal.get_or_init(|| {
-            let named = |(_, e): &(u32, &Entry<'_>)| matches!(e.kind, STT_FUNC | STT_OBJECT);
+            let named = |&i: &u32| matches!(entries.traits(i).kind(), STT_FUNC | STT_OBJECT);
+            let indexes = (0..entries.len() as u32).filter(named);
             let mut by_name: Vec<([u32; 2], u32)> =
-                (0u32..).zip(entries).filter(named).map(|(i, e)| (hash(e.name), i)).collect();
+                indexes.map(|i| (hash(entries.name(i)), i)).collect();
             by_name.par_sort_unstable();
             by_name
         });
         let wanted = hash(name);
         let found = by_name[by_name.partition_point(|row| row.0 < wanted)..].iter();
         let found = found.take_while(|row| row.0 == wanted).map(|row| row.1);
-        let same = |&i: &u32| entries.get(i as usize).is_some_and(|e| names::same(e.name, name));
+        let same = |&i: &u32| names::same(entries.name(i), name);
         found.filter(same).collect()
     }
 
@@ -242,7 +243,7 @@ impl<'t> Parent<'t> {
     ///
     /// Fails when it is unknown how this kernel compares such a name.
     pub fn found(&self, index: u32, global: bool) -> Result<Found<'_>> {
-        let Entry { name, addr, size, bind, .. } = self.table.entries()[index as usize];
+        let Entry { name, addr, size, bind, .. } = self.table.entries().at(index);
         let (locals, rank) = self.table.positions(index, self.order());
         let sympos = if bind == STB_LOCAL { u64::from(locals) } else { 0 };
         let mut found = Found {
@@ -310,7 +311,7 @@ fn exported<'a>(name: &'a str, object: &'a str) -> Found<'a> {
 fn duplicate(table: &ParentTable<'_>, bind: &str, name: &str, indexes: &[u32]) -> Error {
     let entries = table.entries();
     let places: Vec<String> =
-        indexes.iter().take(5).map(|&i| format!("{:#x}", entries[i as usize].addr)).collect();
+        indexes.iter().take(5).map(|&i| format!("{:#x}", entries.addr(i))).collect();
     Error::broken("duplicate-symbol", format!("duplicate {bind} symbol found for {name}"))
         .in_file(table.file())
         .at_symbol(name)

@@ -11,7 +11,7 @@ use super::names;
 use super::refs::Refs;
 use super::tables::{RowSize, TABLES};
 use crate::elf::abi;
-use crate::elf::ids::{Csr, SectionId, Side};
+use crate::elf::ids::{Csr, Marks, SectionId, Side};
 use crate::elf::object::{Home, Object};
 use crate::error::Result;
 
@@ -63,18 +63,19 @@ impl<S: Side> Pieces<S> {
     pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
         let object = layout.object;
         let mut reads: Vec<Read<S>> = Vec::new();
-        for base in object.sections() {
-            if object.rela_section(base).is_none()
-                || matches!(layout.class(base), Class::Debug | Class::Noise(_))
-            {
+        let nameless = Marks::from_fn(object.symbol_count(), |id| {
+            object.section_of(id).is_some_and(|s| layout.is_nameless(s) && !is_pool(object, s))
+        });
+        for &base in object.relocated() {
+            if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
                 continue;
             }
             let refs = Refs::new(layout, base);
             for reloc in object.relocs(base).iter() {
-                let Home::Section(target) = object.home(reloc.symbol) else { continue };
-                if !layout.is_nameless(target) || is_pool(object, target) {
+                if !nameless.has(reloc.symbol) {
                     continue;
                 }
+                let Home::Section(target) = object.home(reloc.symbol) else { continue };
                 let value = object.symbol_value(reloc.symbol) as i64;
                 let at = refs.target_offset(&reloc)?.wrapping_add(value);
                 if let Ok(at) = u32::try_from(at) {

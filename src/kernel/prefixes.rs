@@ -1,6 +1,7 @@
 //! Prefix symbols: `__cfi_f` and `__pfx_f` name what lies before function `f`.
 
 use super::classes::is_padding;
+use super::facts::{self, Facts};
 use super::layout::Layout;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
@@ -11,17 +12,14 @@ impl<S: Side> Layout<'_, '_, S> {
     /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
     ///
     /// Returns the prefix symbols.
-    pub(super) fn find_prefixes(&mut self) -> Result<Vec<SymbolId<S>>> {
+    pub(super) fn find_prefixes(&mut self, facts: &Facts<S>) -> Result<Vec<SymbolId<S>>> {
         if self.arch.prefix_symbols.is_empty() {
             return Ok(Vec::new());
         }
         let object = self.object;
         let mut found = Vec::new();
-        for prefix in object.symbols() {
-            if object.symbol_kind(prefix) == abi::STT_FUNC
-                && self.arch.prefixed(object.symbol_name(prefix)).is_some()
-                && let Some(section) = object.section_of(prefix)
-            {
+        for prefix in object.symbols().filter(|&id| facts.has(id, facts::PREFIX)) {
+            if let Some(section) = object.section_of(prefix) {
                 found.push((section, prefix));
             }
         }
@@ -31,6 +29,7 @@ impl<S: Side> Layout<'_, '_, S> {
         }
         // Of several prefixes (`__cfi_f`, and objtool's `__pfx_f` behind it) the one that lies
         // farthest before the function counts: `prefix_of` takes the last.
+        self.prefixes.shrink_to_fit();
         self.prefixes.sort_unstable_by_key(|&(function, prefix)| {
             (function, std::cmp::Reverse(object.symbol_value(prefix)), prefix)
         });

@@ -12,35 +12,10 @@ use crate::elf::abi::{
     self, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
 };
 use crate::error::{Error, Result};
+use crate::kernel::entries::{Entries, Entry, Format, Places};
 
 /// Pieces below this size are not worth a task of their own.
 const MIN_CHUNK: usize = 256 * 1024;
-
-/// One defined symbol of the parent; never a FILE or SECTION symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'t> {
-    /// Name; empty when the row has none.
-    pub name: &'t str,
-    /// The Value column: an address in a linked kernel, an offset in a module.
-    pub addr: u64,
-    /// The Size column in bytes.
-    pub size: u64,
-    /// STT_NOTYPE, STT_OBJECT or STT_FUNC.
-    pub kind: u8,
-    /// STB_LOCAL, STB_GLOBAL or STB_WEAK.
-    pub bind: u8,
-    /// STV_HIDDEN or STV_INTERNAL.
-    pub hidden: bool,
-}
-
-impl Entry<'_> {
-    /// Whether this was a global symbol until the final link. lld makes hidden globals,
-    /// which is all of them in an LTO kernel, LOCAL and lists them behind the locals of
-    /// the last file, so they look like part of its block but belong to none.
-    pub fn is_demoted(&self) -> bool {
-        self.hidden && self.bind == STB_LOCAL
-    }
-}
 
 /// A FILE symbol and the range of entries up to the next one.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +43,38 @@ pub fn as_text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str> {
 
 /// Reads a whole text.
 pub(super) fn parse(text: &str) -> Result<Rows<'_>> {
+    check_size(text)?;
+    let pieces = split_at_lines(text).into_par_iter();
     let chunks: Vec<Chunk<'_>> =
-        split_at_lines(text).into_par_iter().map(Chunk::parse).collect::<Result<_>>()?;
-    merge(chunks)
+        pieces.map(|piece| Chunk::parse(text, piece)).collect::<Result<_>>()?;
+    Ok(merge(text, &chunks))
 }
+
+/// Fails when places in the text need more than 32 bits.
+pub(super) fn check_size(text: &str) -> Result<()> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(bad("the text has more than 4 GiB"));
+    }
+    Ok(())
+}
+
+/// Where a part of `text` begins in it.
+pub(super) fn place(text: &str, part: &str) -> u32 {
+    (part.as_ptr() as usize - text.as_ptr() as usize) as u32
+}
+
+static FORMAT: Format = Format {
+    row: |line| match row(line) {
+        Ok(Row::Entry(entry)) => Some(entry),
+        _ => None,
+    },
+    addr: |line| {
+        let mut rest = line;
+        let column = take(&mut rest).and_then(|_| take(&mut rest));
+        column.and_then(hex).unwrap_or(0)
+    },
+    name: |rest| bare(rest.trim_ascii()),
+};
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::broken("parent-symtab", message)
@@ -86,21 +89,21 @@ enum Mark<'t> {
 /// What one piece of the text says, before it is known whether it is of the dynamic table.
 #[derive(Default)]
 struct Chunk<'t> {
-    entries: Vec<Entry<'t>>,
+    entries: Places,
     marks: Vec<Mark<'t>>,
     rows: u64,
 }
 
 impl<'t> Chunk<'t> {
-    fn parse(text: &'t str) -> Result<Self> {
+    fn parse(text: &str, piece: &'t str) -> Result<Self> {
         let mut chunk = Chunk::default();
-        let ends = memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+        let ends = memchr_iter(b'\n', piece.as_bytes()).chain([piece.len()]);
         let mut start = 0;
         for end in ends {
-            let line = &text[start..end];
+            let line = &piece[start..end];
             start = end + 1;
             match row(line)? {
-                Row::Entry(entry) => chunk.entries.push(entry),
+                Row::Entry(entry) => chunk.entries.push(place(text, entry.name), &entry),
                 Row::File { name, number } => {
                     chunk.marks.push(Mark::File { at: chunk.entries.len(), name, number });
                 }
@@ -121,7 +124,7 @@ impl<'t> Chunk<'t> {
 
 /// What a text says.
 pub(super) struct Rows<'t> {
-    pub entries: Vec<Entry<'t>>,
+    pub entries: Entries<'t>,
     pub blocks: Vec<Block<'t>>,
     /// Some rows were of a dynamic symbol table.
     pub skipped: bool,
@@ -130,21 +133,18 @@ pub(super) struct Rows<'t> {
 }
 
 /// Puts the chunks together in order and leaves out the dynamic symbol tables.
-fn merge(chunks: Vec<Chunk<'_>>) -> Result<Rows<'_>> {
+fn merge<'t>(text: &'t str, chunks: &[Chunk<'t>]) -> Rows<'t> {
     let total: usize = chunks.iter().map(|c| c.entries.len()).sum();
-    if u32::try_from(total).is_err() {
-        return Err(bad("the symbol table has more than 4 billion rows"));
-    }
-    let mut entries: Vec<Entry<'_>> = Vec::with_capacity(total);
+    let mut entries = Places::with_capacity(total);
     let mut blocks: Vec<Block<'_>> = Vec::new();
     let (mut skip, mut skipped) = (false, false);
     let (mut announced, mut rows) = (0u64, 0u64);
     for chunk in chunks {
         let (mut done, mut counted) = (0, 0);
-        let mut keep = |entries: &mut Vec<_>, skip, upto: usize| {
-            let part = &chunk.entries[done..upto];
+        let mut keep = |entries: &mut Places, skip, upto: usize| {
+            let part = done..upto;
             done = upto;
-            if skip { skipped |= !part.is_empty() } else { entries.extend_from_slice(part) }
+            if skip { skipped |= !part.is_empty() } else { entries.extend(&chunk.entries, part) }
         };
         for mark in &chunk.marks {
             match *mark {
@@ -172,7 +172,8 @@ fn merge(chunks: Vec<Chunk<'_>>) -> Result<Rows<'_>> {
         block.end = end;
         end = block.first;
     }
-    Ok(Rows { entries, blocks, skipped, missing_rows: announced.saturating_sub(rows) })
+    let entries = Entries::of_text(text, &FORMAT, entries);
+    Rows { entries, blocks, skipped, missing_rows: announced.saturating_sub(rows) }
 }
 
 /// Cuts the text at line ends into pieces for the threads.

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::layout::{Class, Layout};
 use super::relative;
-use crate::arch::{Bias, RelocClass};
+use crate::arch::{Bias, RelocClass, RelocType};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, read_u64};
@@ -83,7 +83,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 .binary_search_by_key(&reloc.kind, |b| b.0)
                 .map_or(0, |i| -i64::from(biased[i].1)),
             Bias::InstructionEnd => {
-                if self.is_text && is_relative(kind.class) {
+                if let Some(bias) = self.plain_bias(reloc, kind) {
+                    bias
+                } else if self.is_text && is_relative(kind.class) {
                     self.instruction_end(reloc.offset)?.wrapping_sub(reloc.offset) as i64
                 } else {
                     0
@@ -91,6 +93,16 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             }
         };
         Ok(reloc.addend.wrapping_add(bias))
+    }
+
+    /// How far the instruction's end is behind the field, where the bytes before it tell.
+    #[inline]
+    fn plain_bias(&self, reloc: &Reloc<S>, kind: &RelocType) -> Option<i64> {
+        let ends_instruction = self.layout.arch.ends_instruction?;
+        let width = usize::from(kind.width);
+        let before = self.layout.object.contents(self.base).get(..reloc.offset as usize)?;
+        (self.is_text && is_relative(kind.class) && ends_instruction(before, width))
+            .then_some(width as i64)
     }
 
     /// End of the instruction that contains byte `at`. Decoding starts where the last one
@@ -127,12 +139,17 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         let biased = self.layout.arch.bias == Bias::InstructionEnd
             && self.is_text
             && is_relative(kind.class);
-        if biased && kind.width == 4 {
+        if biased && kind.width == 4 && self.plain_bias(reloc, kind).is_none() {
             let low = reloc.addend.wrapping_add(4);
             return Ok((low, low.wrapping_add(4)));
         }
         let exact = self.target_offset(reloc)?;
         Ok((exact, exact))
+    }
+
+    /// No more than what [`Refs::target_offset`] gives, without a look at the code.
+    pub fn lowest_offset(&self, reloc: &Reloc<S>) -> Result<i64> {
+        self.target_range(reloc).map(|(low, _)| low)
     }
 
     fn at(&self, error: Error, reloc: &Reloc<S>) -> Error {
@@ -229,8 +246,13 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
 
     /// Relocations of debug sections and of ftrace tables stay as they are.
     fn keeps_all(&self) -> bool {
-        matches!(self.layout.class(self.base), Class::Debug)
-            || self.layout.object.section_name(self.base) == "__patchable_function_entries"
+        match self.layout.class(self.base) {
+            Class::Debug => true,
+            Class::Noise(_) => {
+                self.layout.object.section_name(self.base) == "__patchable_function_entries"
+            }
+            _ => false,
+        }
     }
 
     /// The section and offset that `reloc` refers to; `None` when it is not in the object.

@@ -2,6 +2,7 @@
 //! variables.
 
 use super::classes::Traits;
+use super::facts::{self, Facts};
 use super::layout::{Class, Layout};
 use super::names;
 use crate::arch::{EntryReloc, FunctionView};
@@ -127,12 +128,13 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
     }
 
     /// All of these for one symbol, prefixes aside. The owners of sections are known.
-    pub(super) fn judge_symbol(&self, id: SymbolId<S>) -> Roles {
+    pub(super) fn judge_symbol(&self, id: SymbolId<S>, facts: &Facts<S>) -> Roles {
         let object = self.object;
         let (kind, home) = (object.symbol_kind(id), object.home(id));
         let local = object.symbol_bind(id) == abi::STB_LOCAL;
         let mut roles = 0;
-        if kind == abi::STT_NOTYPE {
+        let marked = facts.has(id, facts::MARKED);
+        if kind == abi::STT_NOTYPE && (marked || self.arch.local_labels) {
             let in_section = matches!(home, Home::Section(_));
             let name = object.symbol_name(id);
             if local && in_section && (self.arch.local_labels || name.starts_with(".L")) {
@@ -143,24 +145,24 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
             }
         }
         let Home::Section(section) = home else { return Roles(roles) };
-        if self.judge_special(id, section) {
+        if self.judge_special(id, section, facts) {
             roles |= SPECIAL;
         }
-        if kind == abi::STT_OBJECT {
+        if kind == abi::STT_OBJECT && facts.has(id, facts::DOTTED) {
             let name = object.symbol_name(id);
             // Also `.L__func__.f`, where the machine's clang keeps such names.
             let private = names::is_string_name(name) || local && name.starts_with(".L");
             if private && self.class(section) == Class::Strings {
                 roles |= LABEL;
             }
-            if local && roles & SPECIAL == 0 && name.contains('.') && !name.starts_with(".L") {
+            if local && roles & SPECIAL == 0 && !name.starts_with(".L") {
                 roles |= STATIC;
             }
         }
         Roles(roles)
     }
 
-    fn judge_special(&self, id: SymbolId<S>, section: SectionId<S>) -> bool {
+    fn judge_special(&self, id: SymbolId<S>, section: SectionId<S>, facts: &Facts<S>) -> bool {
         let object = self.object;
         let (kind, traits) = (object.symbol_kind(id), self.traits[section]);
         if traits.has(Traits::UNNAMED) {
@@ -169,13 +171,14 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         if kind == abi::STT_SECTION {
             let owner = self.owner(section).filter(|&o| object.symbol_kind(o) != abi::STT_SECTION);
             return traits.has(Traits::SPECIAL)
-                || owner.is_some_and(|owner| self.judge_special(owner, section));
+                || owner.is_some_and(|owner| self.judge_special(owner, section, facts));
         }
         kind == abi::STT_OBJECT
             && (traits.has(Traits::SPECIAL)
                 || object.symbol_bind(id) == abi::STB_LOCAL
                     && (traits.has(Traits::ONCE)
-                        || names::is_special_static_name(object.symbol_name(id))))
+                        || facts.has(id, facts::DOTTED)
+                            && names::is_special_static_name(object.symbol_name(id))))
     }
 }
 

@@ -4,20 +4,19 @@
 //! The table is read in parallel pieces and indexed by sorting, so a million lines
 //! take well under a second, every look-up is O(log n), and no name is copied.
 
-use std::cmp::Ordering;
-use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Id, IdVec};
 use crate::error::Result;
+use crate::kernel::by_name::{ByName, Class};
+pub use crate::kernel::entries::{Entries, Entry};
 use crate::kernel::kallsyms::Matching;
+pub use crate::kernel::readelf::as_text;
 use crate::kernel::readelf::{self, Block, Rows, bad};
-pub use crate::kernel::readelf::{Entry, as_text};
 use crate::kernel::sysmap;
 
 const ADVICE: &str = "make it with readelf -s --wide vmlinux";
@@ -55,52 +54,22 @@ pub enum Order {
     Table,
 }
 
-/// How far a name was visible before and after the final link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    /// Only in its file.
-    Local,
-    /// See [`Entry::is_demoted`].
-    Demoted,
-    /// Everywhere.
-    Global,
-}
-
-impl Class {
-    fn of(entry: &Entry<'_>) -> Self {
-        match (entry.bind, entry.is_demoted()) {
-            (STB_LOCAL, false) => Class::Local,
-            (STB_LOCAL, true) => Class::Demoted,
-            _ => Class::Global,
-        }
-    }
-}
-
 /// The parent's symbol table, indexed.
 #[derive(Debug)]
 pub struct ParentTable<'t> {
     file: String,
-    entries: Vec<Entry<'t>>,
+    entries: Entries<'t>,
     blocks: IdVec<BlockId, Block<'t>>,
     /// Blocks by name, then by position.
     blocks_by_name: Vec<BlockId>,
-    /// How far the hash of a name is shifted to tell its bucket.
-    shift: u32,
-    /// Where each bucket starts in `by_name` and `by_addr`, and where the last one ends.
-    starts: Vec<u32>,
-    /// Entries by (bucket, name, [`Class`], position): a group of equal names is one range.
-    by_name: Vec<u32>,
-    /// The same groups, each by (address, position).
-    by_addr: Vec<u32>,
-    /// For each row of `by_addr`, the locals of its group up to and including it.
-    locals: Vec<u32>,
+    by_name: ByName,
     missing_rows: u64,
     matching: Matching,
     /// Entries by (compared name, address, position); empty when names are compared exactly.
     compared: Vec<u32>,
     knows_files: bool,
-    /// Entries by (address, position); made when first asked for.
-    addresses: OnceLock<Vec<u32>>,
+    /// Entries as (address, position), sorted; made when first asked for.
+    addresses: OnceLock<Vec<(u64, u32)>>,
 }
 
 impl<'t> ParentTable<'t> {
@@ -139,39 +108,13 @@ impl<'t> ParentTable<'t> {
         let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
         blocks_by_name.sort_by_key(|b| blocks[b.index()].name);
 
-        let (shift, starts, mut by_name) = buckets(&entries);
-        let entry = |i: u32| &entries[i as usize];
-        for bucket in starts.windows(2) {
-            let bucket = &mut by_name[bucket[0] as usize..bucket[1] as usize];
-            if bucket.len() > 1 {
-                bucket.sort_unstable_by(|&a, &b| {
-                    let (ea, eb) = (entry(a), entry(b));
-                    (ea.name.cmp(eb.name))
-                        .then_with(|| Class::of(ea).cmp(&Class::of(eb)))
-                        .then(a.cmp(&b))
-                });
-            }
-        }
-        let mut by_addr = by_name.clone();
-        let mut locals = Vec::with_capacity(by_addr.len());
-        for group in by_addr.chunk_by_mut(|&a, &b| entry(a).name == entry(b).name) {
-            group.sort_unstable_by_key(|&i| (entry(i).addr, i));
-            let mut count = 0;
-            for &i in group.iter() {
-                count += u32::from(entry(i).bind == STB_LOCAL);
-                locals.push(count);
-            }
-        }
+        let by_name = ByName::new(&entries);
         ParentTable {
             file: file.to_owned(),
             entries,
             blocks: IdVec::from_vec(blocks),
             blocks_by_name,
-            shift,
-            starts,
             by_name,
-            by_addr,
-            locals,
             missing_rows,
             matching: Matching::Exact,
             compared: Vec::new(),
@@ -187,7 +130,7 @@ impl<'t> ParentTable<'t> {
         if matching != Matching::Exact {
             self.compared = (0..self.entries.len() as u32).collect();
             let key = |&i: &u32| {
-                let entry = &self.entries[i as usize];
+                let entry = self.entries.at(i);
                 (matching.compared(entry.name), entry.addr, i)
             };
             self.compared.par_sort_unstable_by(|a, b| key(a).cmp(&key(b)));
@@ -208,14 +151,13 @@ impl<'t> ParentTable<'t> {
     /// The place of symbol `index` among all whose names the kernel takes for the same, by
     /// address. Differs from [`ParentTable::rank`] only where names are cut.
     pub fn compared_rank(&self, index: u32) -> Rank {
-        let entry = self.entries[index as usize];
+        let entry = self.entries.at(index);
         let name = self.matching.compared(entry.name);
-        let name_of = |i: &u32| self.matching.compared(self.entries[*i as usize].name);
+        let name_of = |i: &u32| self.matching.compared(self.entries.name(*i));
         let from = self.compared.partition_point(|i| name_of(i) < name);
         let group = &self.compared[from..];
         let group = &group[..group.partition_point(|i| name_of(i) == name)];
-        let position =
-            group.partition_point(|&i| (self.entries[i as usize].addr, i) <= (entry.addr, index));
+        let position = group.partition_point(|&i| (self.entries.addr(i), i) <= (entry.addr, index));
         Rank { position: position as u32, total: group.len() as u32 }
     }
 
@@ -225,7 +167,7 @@ impl<'t> ParentTable<'t> {
     }
 
     /// All symbols in table order.
-    pub fn entries(&self) -> &[Entry<'t>] {
+    pub fn entries(&self) -> &Entries<'t> {
         &self.entries
     }
 
@@ -246,10 +188,10 @@ impl<'t> ParentTable<'t> {
         self.blocks[block].number
     }
 
-    /// The symbols of `block`. Globals follow the last block and count as part of it.
-    pub fn block_entries(&self, block: BlockId) -> &[Entry<'t>] {
+    /// Indexes of the symbols of `block`. Globals follow the last block and count as part of it.
+    pub fn block_entries(&self, block: BlockId) -> Range<u32> {
         let Block { first, end, .. } = self.blocks[block];
-        &self.entries[first as usize..end as usize]
+        first..end
     }
 
     /// The blocks whose FILE symbol is called `name`, in table order.
@@ -266,11 +208,12 @@ impl<'t> ParentTable<'t> {
         self.within(self.of_class(name, Class::Local), block)
     }
 
-    /// All entries by (address, position).
-    fn by_address(&self) -> &[u32] {
+    /// All entries as (address, position), sorted.
+    fn by_address(&self) -> &[(u64, u32)] {
         self.addresses.get_or_init(|| {
-            let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
-            order.par_sort_unstable_by_key(|&i| (self.entries[i as usize].addr, i));
+            let mut order: Vec<(u64, u32)> =
+                (0u32..).zip(self.entries.iter()).map(|(i, entry)| (entry.addr, i)).collect();
+            order.par_sort_unstable();
             order
         })
     }
@@ -278,45 +221,38 @@ impl<'t> ParentTable<'t> {
     /// Functions that reach into the next one: (function, next), by address. Offsets in
     /// different sections of a module cannot be compared, so this is for a linked kernel.
     pub fn overlapping(&self) -> Vec<(u32, u32)> {
-        let functions = |&i: &u32| {
-            let entry = &self.entries[i as usize];
-            entry.kind == STT_FUNC && entry.size > 0
-        };
-        let order: Vec<u32> = self.by_address().iter().copied().filter(functions).collect();
-        let reaches = |pair: &[u32]| {
-            let [first, second] = [pair[0], pair[1]].map(|i| &self.entries[i as usize]);
+        let all = self.by_address().iter().map(|&(_, i)| (self.entries.at(i), i));
+        let functions: Vec<(Entry<'_>, u32)> =
+            all.filter(|(entry, _)| entry.kind == STT_FUNC && entry.size > 0).collect();
+        let reaches = |pair: &[(Entry<'_>, u32)]| {
+            let [first, second] = [&pair[0].0, &pair[1].0];
             first.addr < second.addr && first.addr.saturating_add(first.size) > second.addr
         };
-        order.windows(2).filter(|pair| reaches(pair)).map(|pair| (pair[0], pair[1])).collect()
+        functions.windows(2).filter(|p| reaches(p)).map(|p| (p[0].1, p[1].1)).collect()
     }
 
     /// Address of the first function behind `addr`.
     pub fn next_function(&self, addr: u64) -> Option<u64> {
         let order = self.by_address();
-        let from = order.partition_point(|&i| self.entries[i as usize].addr <= addr);
-        let mut behind = order[from..].iter().map(|&i| &self.entries[i as usize]);
-        behind.find(|entry| entry.kind == STT_FUNC).map(|entry| entry.addr)
+        let mut behind = order[order.partition_point(|row| row.0 <= addr)..].iter();
+        behind.find(|row| self.entries.traits(row.1).kind() == STT_FUNC).map(|row| row.0)
     }
 
     /// Indexes of all symbols called `name`, by address.
     pub fn named(&self, name: &str) -> &[u32] {
-        &self.by_addr[self.group(name)]
+        self.by_name.group(&self.entries, name).by_addr()
     }
 
     /// The symbol at exactly `addr`; of several the first in the table, functions first.
     pub fn at_address(&self, addr: u64) -> Option<u32> {
-        self.at_addresses(addr)
-            .iter()
-            .copied()
-            .min_by_key(|&i| (self.entries[i as usize].kind != STT_FUNC, i))
+        self.at_addresses(addr).min_by_key(|&i| (self.entries.traits(i).kind() != STT_FUNC, i))
     }
 
     /// Indexes of all symbols at exactly `addr`, in table order.
-    pub fn at_addresses(&self, addr: u64) -> &[u32] {
+    pub fn at_addresses(&self, addr: u64) -> impl Iterator<Item = u32> + '_ {
         let order = self.by_address();
-        let of = |i: &u32| self.entries[*i as usize].addr;
-        let tail = &order[order.partition_point(|i| of(i) < addr)..];
-        &tail[..tail.partition_point(|i| of(i) == addr)]
+        let tail = order[order.partition_point(|row| row.0 < addr)..].iter();
+        tail.take_while(move |row| row.0 == addr).map(|row| row.1)
     }
 
     /// Indexes of the LOCAL symbols called `name`, of any file, in table order.
@@ -347,25 +283,24 @@ impl<'t> ParentTable<'t> {
 
     /// [`ParentTable::local_position`] and [`ParentTable::rank`], for the price of one.
     pub fn positions(&self, index: u32, order: Order) -> (u32, Rank) {
-        let entry = &self.entries[index as usize];
-        let group = self.group(entry.name);
+        let entries = &self.entries;
+        let group = self.by_name.group(entries, entries.name(index));
         let total = group.len() as u32;
         if total == 1 {
-            return (u32::from(entry.bind == STB_LOCAL), Rank { position: 1, total });
+            let is_local = entries.traits(index).bind() == STB_LOCAL;
+            return (u32::from(is_local), Rank { position: 1, total });
         }
         let (locals, position) = match order {
             Order::Address => {
-                let rows = &self.by_addr[group.clone()];
-                let addr = |i: u32| self.entries[i as usize].addr;
-                let upto = rows.partition_point(|&i| addr(i) <= entry.addr);
-                let locals = upto.checked_sub(1).map_or(0, |last| self.locals[group.start + last]);
-                let position = rows.partition_point(|&i| (addr(i), i) <= (entry.addr, index));
-                (locals, position as u32)
+                let own = entries.addr(index);
+                let rows = group.by_addr();
+                let upto = rows.partition_point(|&i| entries.addr(i) <= own);
+                let position = rows.partition_point(|&i| (entries.addr(i), i) <= (own, index));
+                (group.locals_among(upto), position as u32)
             }
             Order::Table => {
-                let rows = &self.by_name[group];
                 let [local, demoted, global] = [Class::Local, Class::Demoted, Class::Global]
-                    .map(|c| self.in_group(rows, c).partition_point(|&i| i <= index) as u32);
+                    .map(|c| group.of_class(entries, c).partition_point(|&i| i <= index) as u32);
                 (local + demoted, local + demoted + global)
             }
         };
@@ -375,44 +310,26 @@ impl<'t> ParentTable<'t> {
     /// How many symbols called `name` there are, and how many of them lie at or below `addr`.
     /// `None` when there are none.
     pub fn rank_of_address(&self, name: &str, addr: u64) -> Option<Rank> {
-        let group = &self.by_addr[self.group(name)];
-        let position = group.partition_point(|&i| self.entries[i as usize].addr <= addr);
+        let group = self.named(name);
+        let position = group.partition_point(|&i| self.entries.addr(i) <= addr);
         (!group.is_empty()).then_some(Rank { position: position as u32, total: group.len() as u32 })
-    }
-
-    /// The range of `by_name` and `by_addr` that holds the symbols called `name`.
-    fn group(&self, name: &str) -> Range<usize> {
-        let bucket = bucket_of(name, self.shift);
-        let (from, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
-        let rows = &self.by_name[from..end];
-        // Few names share a bucket, but an attacker can make many, and copies are equal.
-        let cmp = |i: &u32| self.entries[*i as usize].name.cmp(name);
-        let start = rows.partition_point(|i| cmp(i) == Ordering::Less);
-        let len = rows[start..].partition_point(|i| cmp(i) == Ordering::Equal);
-        from + start..from + start + len
     }
 
     /// The symbols called `name` of one class, in table order.
     fn of_class(&self, name: &str, class: Class) -> &[u32] {
-        self.in_group(&self.by_name[self.group(name)], class)
-    }
-
-    fn in_group<'g>(&self, group: &'g [u32], class: Class) -> &'g [u32] {
-        let of = |i: &u32| Class::of(&self.entries[*i as usize]);
-        let from = group.partition_point(|i| of(i) < class);
-        let tail = &group[from..];
-        &tail[..tail.partition_point(|i| of(i) == class)]
+        self.by_name.group(&self.entries, name).of_class(&self.entries, class)
     }
 
     /// All symbols called `name` as [`ParentTable::locals_in_block`] (or, without a block,
     /// [`ParentTable::locals`]), [`ParentTable::globals`] and [`ParentTable::demoted`].
     pub(super) fn candidates(&self, name: &str, block: Option<BlockId>) -> [&[u32]; 3] {
-        let group = &self.by_name[self.group(name)];
-        let mut locals = self.in_group(group, Class::Local);
+        let group = self.by_name.group(&self.entries, name);
+        let of_class = |class| group.of_class(&self.entries, class);
+        let mut locals = of_class(Class::Local);
         if let Some(block) = block {
             locals = self.within(locals, block);
         }
-        [locals, self.in_group(group, Class::Global), self.in_group(group, Class::Demoted)]
+        [locals, of_class(Class::Global), of_class(Class::Demoted)]
     }
 
     /// Those of some indexes in table order that belong to `block`.
@@ -421,40 +338,6 @@ impl<'t> ParentTable<'t> {
         let tail = &indexes[indexes.partition_point(|&i| i < first)..];
         &tail[..tail.partition_point(|&i| i < end)]
     }
-}
-
-/// Names in a bucket, on average, at least.
-const PER_BUCKET: usize = 1;
-
-fn bucket_of(name: &str, shift: u32) -> usize {
-    // One more bit than a shift may remove, for tables of one bucket.
-    ((FixedState::default().hash_one(name) >> 1) >> shift) as usize
-}
-
-/// Sorts the entries by the hashes of their names, as far as their number asks for: the
-/// shift that gives the bucket of a hash, where each bucket starts, and its entries in order.
-fn buckets(entries: &[Entry<'_>]) -> (u32, Vec<u32>, Vec<u32>) {
-    let bits = (entries.len() / PER_BUCKET).max(1).ilog2();
-    let shift = 63 - bits;
-    let bucket: Vec<u32> =
-        entries.par_iter().with_min_len(4096).map(|e| bucket_of(e.name, shift) as u32).collect();
-    let mut starts = vec![0u32; (1 << bits) + 1];
-    for &b in &bucket {
-        starts[b as usize + 1] += 1;
-    }
-    for i in 1..starts.len() {
-        starts[i] += starts[i - 1];
-    }
-    // Filled from the end, so that each start ends up where its bucket starts.
-    let mut sorted = vec![0u32; entries.len()];
-    for (i, &b) in bucket.iter().enumerate().rev() {
-        let end = &mut starts[b as usize + 1];
-        *end -= 1;
-        sorted[*end as usize] = i as u32;
-    }
-    starts.remove(0);
-    starts.push(entries.len() as u32);
-    (shift, starts, sorted)
 }
 
 #[cfg(test)]
@@ -476,7 +359,7 @@ mod tests {
             0: 2 0 FILE LOCAL DEFAULT ABS s.c\n1: 2 0 FUNC GLOBAL DEFAULT 1 a\n";
         let table = parse(text);
         assert_eq!(table.globals("a").len(), 1);
-        assert_eq!(table.entries()[0].addr, 2);
+        assert_eq!(table.entries().addr(0), 2);
         assert!(table.blocks_named("d.c").is_empty());
         assert_eq!(table.blocks_named("s.c").len(), 1);
         assert_eq!(table.missing_rows(), 0);
@@ -526,7 +409,7 @@ mod tests {
         assert_eq!((table.block_name(second), table.block_number(second)), ("a.c", 5));
         assert!(table.blocks_named("c.c").is_empty());
         let addrs = |indexes: &[u32]| -> Vec<u64> {
-            indexes.iter().map(|&i| table.entries()[i as usize].addr).collect()
+            indexes.iter().map(|&i| table.entries().addr(i)).collect()
         };
         assert_eq!(addrs(table.locals_in_block("x", first)), [1]);
         assert_eq!(addrs(table.locals_in_block("x", empty)), [0; 0]);

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::elf::abi::{STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_NOTYPE, STT_OBJECT};
 use crate::error::Result;
-use crate::kernel::readelf::{Entry, Rows, bad, split_at_lines};
+use crate::kernel::entries::{Entries, Entry, Format, Places};
+use crate::kernel::readelf::{Rows, bad, check_size, place, split_at_lines};
 
 /// The rows of `text`, in its order; `None` when it is another kind of text: its first line
 /// tells. Rows of modules in a kallsyms text are left out.
@@ -18,29 +19,39 @@ pub(super) fn parse(text: &str) -> Option<Result<Rows<'_>>> {
 }
 
 fn rows(text: &str) -> Result<Rows<'_>> {
-    let pieces: Vec<Vec<Entry<'_>>> = split_at_lines(text)
+    check_size(text)?;
+    let pieces: Vec<Places> = split_at_lines(text)
         .into_par_iter()
         .map(|piece| {
-            let lines = piece.split('\n').filter(|line| !line.trim_ascii().is_empty());
-            lines
-                .map(|line| {
-                    row(line).ok_or_else(|| bad("a line is no row of a System.map").at_symbol(line))
-                })
-                .filter_map(Result::transpose)
-                .collect()
+            let mut places = Places::default();
+            for line in piece.split('\n').filter(|line| !line.trim_ascii().is_empty()) {
+                let found = row(line)
+                    .ok_or_else(|| bad("a line is no row of a System.map").at_symbol(line))?;
+                if let Some(entry) = found {
+                    places.push(place(text, entry.name), &entry);
+                }
+            }
+            Ok(places)
         })
         .collect::<Result<_>>()?;
-    let entries = pieces.concat();
+    let mut places = Places::with_capacity(pieces.iter().map(Places::len).sum());
+    for piece in &pieces {
+        places.extend(piece, 0..piece.len());
+    }
+    let entries = Entries::of_text(text, &FORMAT, places);
     if entries.iter().all(|e| e.addr == 0) {
         return Err(bad("all addresses are 0").advise(
             "the kernel hides them: read /proc/kallsyms as root, with kernel.kptr_restrict at most 1",
         ));
     }
-    if u32::try_from(entries.len()).is_err() {
-        return Err(bad("the text has more than 4 billion lines"));
-    }
     Ok(Rows { entries, blocks: Vec::new(), skipped: false, missing_rows: 0 })
 }
+
+static FORMAT: Format = Format {
+    row: |line| row(line).flatten(),
+    addr: |line| row(line).flatten().map_or(0, |entry| entry.addr),
+    name: |rest| rest.split_ascii_whitespace().next().unwrap_or(""),
+};
 
 /// One line: `None` for something else, `Some(None)` for a row that is left out.
 #[expect(clippy::option_option, reason = "two different ways of not being an entry")]
@@ -89,9 +100,9 @@ mod tests {
         let table = ParentTable::parse("System.map", TEXT).expect("parses");
         let entries = table.entries();
         assert_eq!(entries.len(), 5);
-        assert_eq!((entries[1].kind, entries[1].bind), (STT_FUNC, STB_LOCAL));
-        assert_eq!(entries[2].bind, STB_WEAK);
-        assert_eq!((entries[4].kind, entries[4].addr), (STT_OBJECT, 0xffff_ffff_81a0_0000));
+        assert_eq!((entries.at(1).kind, entries.at(1).bind), (STT_FUNC, STB_LOCAL));
+        assert_eq!(entries.at(2).bind, STB_WEAK);
+        assert_eq!((entries.at(4).kind, entries.at(4).addr), (STT_OBJECT, 0xffff_ffff_81a0_0000));
         assert!(!table.knows_files());
         let text = format!("{TEXT}ffffffffc0000000 t helper\t[dummy]\n");
         let table = ParentTable::parse("kallsyms", &text).expect("parses");

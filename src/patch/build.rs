@@ -3,9 +3,10 @@
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
+use rayon::prelude::*;
 
 use super::output::{Output, Table};
-use super::resolve::{KlpReloc, Replaced, Resolution, Resolver};
+use super::resolve::{KlpReloc, Replaced, Resolution, Resolver, each};
 use super::sites;
 use super::strings::Strings;
 use crate::arch::RelocClass;
@@ -30,6 +31,21 @@ pub type Entry = (SectionId<Patched>, usize, Reloc<Patched>);
 
 /// Where rows of a table that is cut down went: (old start, old end, new start), ascending.
 type Moves = Vec<(u64, u64, u64)>;
+
+/// The relocations of a section in the output.
+struct SectionRelocs {
+    section: SectionId<Patched>,
+    relocs: Vec<OutReloc>,
+    /// Which of them refer to the symbol of an output section that may have none yet.
+    unnamed: Vec<(usize, OutSectionIndex)>,
+}
+
+/// What a symbol is in the output.
+enum Target {
+    None,
+    Symbol(OutSymbolIndex),
+    Section(OutSectionIndex),
+}
 
 /// Everything that the output is made from.
 pub struct Builder<'a, 'l, 'o, 'd> {
@@ -148,32 +164,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     fn copy_sections(&self, output: &mut Output<'_>) -> Result<()> {
         let object = self.layout().object;
-        for id in object.sections() {
-            if !self.selection.sections[id] || self.is_dropped(id) {
-                continue;
-            }
-            let section = object.section(id);
-            let (data, size) = match self.moves.get(&id) {
-                Some(moves) => {
-                    let size = moves.last().map_or(0, |&(start, end, to)| to + (end - start));
-                    (self.assemble(&section, moves, size), size)
-                }
-                None => (section.data.to_vec(), section.size),
-            };
-            output.sections.insert(id, output.object.sections.len());
-            output.object.sections.push(OutSection {
-                name: self.comparer.output_section_name(id).to_owned(),
-                kind: section.kind,
-                // Members of groups are refused unless unchanged; the copy is no member.
-                flags: section.flags & !abi::SHF_GROUP,
-                align: section.align,
-                entsize: section.entsize,
-                data,
-                size,
-                link: None,
-                relocs: Vec::new(),
-            });
-        }
+        let carried =
+            |&id: &SectionId<Patched>| self.selection.sections[id] && !self.is_dropped(id);
+        let ids: Vec<SectionId<Patched>> = object.sections().filter(carried).collect();
+        let copies = ids.par_iter().with_min_len(256).map(|&id| self.copy_section(id));
+        output.object.sections = copies.collect();
+        output.sections = ids.iter().copied().zip(0..).collect();
         for (&id, &index) in &output.sections {
             let section = object.section(id);
             if section.flags & abi::SHF_LINK_ORDER == 0 {
@@ -190,6 +186,29 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             output.object.sections[index].link = Some(link);
         }
         Ok(())
+    }
+
+    fn copy_section(&self, id: SectionId<Patched>) -> OutSection {
+        let section = self.layout().object.section(id);
+        let (data, size) = match self.moves.get(&id) {
+            Some(moves) => {
+                let size = moves.last().map_or(0, |&(start, end, to)| to + (end - start));
+                (self.assemble(&section, moves, size), size)
+            }
+            None => (section.data.to_vec(), section.size),
+        };
+        OutSection {
+            name: self.comparer.output_section_name(id).to_owned(),
+            kind: section.kind,
+            // Members of groups are refused unless unchanged; the copy is no member.
+            flags: section.flags & !abi::SHF_GROUP,
+            align: section.align,
+            entsize: section.entsize,
+            data,
+            size,
+            link: None,
+            relocs: Vec::new(),
+        }
     }
 
     /// The bytes of a section that is not carried whole, with filler between its parts.
@@ -265,31 +284,20 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         entries: &[Entry],
     ) -> Result<()> {
         let object = self.layout().object;
-        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
-            let section = chunk[0].0;
-            let refs = Refs::new(self.layout(), section);
-            let mut out = Vec::with_capacity(chunk.len());
-            for &(_, index, reloc) in chunk {
-                if resolution.moved.contains(&(section, index)) {
-                    continue;
+        let parts = each(entries, |chunks| {
+            chunks.iter().map(|chunk| self.section_relocs(output, resolution, chunk)).collect()
+        })?;
+        for part in parts {
+            let part: Vec<SectionRelocs> = part;
+            for SectionRelocs { section, mut relocs, unnamed } in part {
+                for (at, home) in unnamed {
+                    relocs[at].symbol = Some(output.section_symbol(home));
                 }
-                let target = refs.resolve(&reloc)?;
-                let addend = self.remap(&refs, &reloc, target)?;
-                self.check_range(&refs, section, &reloc, target.symbol, target.addend)?;
-                out.push(OutReloc {
-                    offset: self.offset(section, reloc.offset),
-                    kind: reloc.kind,
-                    symbol: self.symbol_index(output, section, target.symbol)?,
-                    addend,
-                });
-            }
-            output.set_relocs(
-                section,
-                object
+                let flags = object
                     .rela_section(section)
-                    .map_or(abi::SHF_INFO_LINK, |r| object.section_flags(r)),
-                out,
-            );
+                    .map_or(abi::SHF_INFO_LINK, |r| object.section_flags(r));
+                output.set_relocs(section, flags, relocs);
+            }
         }
         // A section whose relocations all went keeps an empty table, as the C tool's does.
         let empty: Vec<SectionId<Patched>> = output.sections.keys().copied().collect();
@@ -304,23 +312,56 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(())
     }
 
-    fn symbol_index(
+    /// The relocations of one section that the output carries.
+    fn section_relocs(
         &self,
-        output: &mut Output<'_>,
+        output: &Output<'_>,
+        resolution: &Resolution<'_>,
+        chunk: &[Entry],
+    ) -> Result<SectionRelocs> {
+        let section = chunk[0].0;
+        let refs = Refs::new(self.layout(), section);
+        let mut relocs = Vec::with_capacity(chunk.len());
+        let mut unnamed = Vec::new();
+        for &(_, index, reloc) in chunk {
+            if resolution.is_moved(section, index) {
+                continue;
+            }
+            let target = refs.resolve(&reloc)?;
+            let addend = self.remap(&refs, &reloc, target)?;
+            self.check_range(&refs, section, &reloc, target.symbol, target.addend)?;
+            let symbol = match self.target(output, section, target.symbol)? {
+                Target::None => None,
+                Target::Symbol(index) => Some(index),
+                Target::Section(home) => {
+                    unnamed.push((relocs.len(), home));
+                    None
+                }
+            };
+            let offset = self.offset(section, reloc.offset);
+            relocs.push(OutReloc { offset, kind: reloc.kind, symbol, addend });
+        }
+        Ok(SectionRelocs { section, relocs, unnamed })
+    }
+
+    /// What a symbol is in the output.
+    fn target(
+        &self,
+        output: &Output<'_>,
         section: SectionId<Patched>,
         symbol: SymbolId<Patched>,
-    ) -> Result<Option<OutSymbolIndex>> {
+    ) -> Result<Target> {
         if symbol.index() == 0 {
-            return Ok(None);
+            return Ok(Target::None);
         }
         if let Some(&index) = output.symbols.get(&symbol) {
-            return Ok(Some(index));
+            return Ok(Target::Symbol(index));
         }
         let object = self.layout().object;
         if object.symbol_kind(symbol) == abi::STT_SECTION
             && let Some(&home) = object.section_of(symbol).and_then(|s| output.sections.get(&s))
         {
-            return Ok(Some(output.section_symbol(home)));
+            return Ok(Target::Section(home));
         }
         Err(Error::broken("dangling-reference", "a reference leads out of the patch")
             .in_section(object.section_name(section))

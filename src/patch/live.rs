@@ -1,11 +1,12 @@
 //! What the image that runs says about a patch: which symbols its names are, whether the
 //! original object is what runs, and what else a redirected function would take along.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
-use crate::elf::ids::{IdVec, Orig, Patched, Side, SymbolId};
+use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
@@ -49,14 +50,14 @@ impl Live<'_> {
                 _ => Err(error.clone()),
             };
         };
-        let Some(entry) = table.entries().get(index as usize).filter(|e| e.name == name) else {
+        let Some(entry) = table.entries().get(index).filter(|e| e.name == name) else {
             return plain;
         };
         let global = entry.bind != STB_LOCAL || entry.is_demoted();
         let proven = parent.found(index, global)?;
         match plain {
             Ok(Some(Found { index: Some(other), .. })) if other != index => {
-                let places = [index, other].map(|i| table.entries()[i as usize].addr);
+                let places = [index, other].map(|i| table.entries().addr(i));
                 Err(Error::broken(
                     "contradiction",
                     format!(
@@ -151,16 +152,25 @@ pub fn check_folded(
     let entries = table.entries();
     let patched: IndexSet<u32, foldhash::fast::RandomState> =
         replaced.iter().filter_map(|r| r.entry).collect();
+    let mut at: IndexMap<u64, Vec<u32>, foldhash::fast::RandomState> =
+        replaced.iter().map(|r| (r.old_addr, Vec::new())).collect();
+    // Usually few: one look at each entry costs less than all by address.
+    let places = (0..entries.len() as u32).into_par_iter().with_min_len(4096).filter_map(|i| {
+        let addr = Some(i).filter(|&i| entries.traits(i).kind() == STT_FUNC);
+        let addr = addr.map(|i| entries.addr(i)).filter(|addr| at.contains_key(addr))?;
+        (entries.at(i).size > 0).then_some((addr, i))
+    });
+    for (addr, i) in places.collect::<Vec<_>>() {
+        at.entry(addr).or_default().push(i);
+    }
     for function in replaced {
         let Some(index) = function.entry else { continue };
         let home = |i: u32| image.and_then(|image| image.home(i));
-        let others = table.at_addresses(function.old_addr).iter().copied().filter(|&i| {
-            let entry = &entries[i as usize];
-            i != index && entry.kind == STT_FUNC && entry.size > 0 && home(i) == home(index)
-        });
+        let others = at[&function.old_addr].iter().copied();
+        let others = others.filter(|&i| i != index && home(i) == home(index));
         let mut aliases = None;
         for other in others {
-            let name = entries[other as usize].name;
+            let name = entries.name(other);
             let known = aliases.get_or_insert_with(|| Aliases::of(comparer, function.symbol));
             if patched.contains(&other) || known.has(name) {
                 continue;
@@ -207,4 +217,4 @@ fn names_at<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> Vec<&'d str
 }
 
 /// The block of each symbol of the original object.
-pub type Blocks = IdVec<SymbolId<Orig>, Option<BlockId>>;
+pub type Blocks = crate::kernel::blocks::Blocks<Orig>;

@@ -3,12 +3,13 @@
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
 
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
-use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, Marks, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::{Error, Result};
 use crate::kernel::kallsyms;
@@ -82,14 +83,49 @@ pub struct KlpSymbol<'a> {
     pub kind: u8,
 }
 
+/// The decisions for the references of some sections.
+#[derive(Default)]
+struct Part<'a> {
+    klp: Vec<KlpReloc<'a>>,
+    moved: Vec<(SectionId<Patched>, usize)>,
+    /// Symbols that relocations refer to which do not move.
+    used: Vec<SymbolId<Patched>>,
+    /// Symbols that relocations referred to which do, and that are not in the patch.
+    candidates: Vec<SymbolId<Patched>>,
+    known: IndexMap<SymbolId<Patched>, Found<'a>, RandomState>,
+}
+
 /// The decisions for all references of a patch.
 pub struct Resolution<'a> {
     /// References that livepatch resolves, in output order.
     pub klp: Vec<KlpReloc<'a>>,
-    /// (section, offset, index in its list) of the relocations that became klp relocations.
-    pub moved: IndexSet<(SectionId<Patched>, usize), RandomState>,
+    /// (section, index in its list) of the relocations that became klp relocations, ascending.
+    moved: Vec<(SectionId<Patched>, usize)>,
     /// Symbols that nothing refers to any more.
     pub stripped: IndexSet<SymbolId<Patched>, RandomState>,
+}
+
+impl Resolution<'_> {
+    /// Whether relocation `index` of a section became a klp relocation.
+    pub fn is_moved(&self, section: SectionId<Patched>, index: usize) -> bool {
+        self.moved.binary_search(&(section, index)).is_ok()
+    }
+}
+
+/// The relocations of one section, of those that the output carries.
+type Chunk<'e> = &'e [(SectionId<Patched>, usize, Reloc<Patched>)];
+
+/// Calls `decide` for groups of sections in parallel, and returns what it says in their order.
+/// Of several errors it is the first.
+pub(super) fn each<T: Send>(
+    entries: Chunk<'_>,
+    decide: impl Fn(&[Chunk<'_>]) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
+    let chunks: Vec<Chunk<'_>> = entries.chunk_by(|a, b| a.0 == b.0).collect();
+    // What a group learns of a symbol it remembers, so a group should not be small.
+    let group = (chunks.len() / (4 * rayon::current_num_threads())).max(64);
+    let found: Vec<Result<T>> = chunks.par_chunks(group).map(decide).collect();
+    found.into_iter().collect()
 }
 
 /// A changed function and what it replaces.
@@ -142,7 +178,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             return parent.found(index, true).map(Some);
         }
         let twin = self.comparer.twins.orig_symbol(id);
-        let block = twin.and_then(|twin| self.target.blocks[twin]);
+        let block = twin.and_then(|twin| self.target.blocks.of(twin));
         match (&self.target.live, twin) {
             (Some(live), Some(twin)) => {
                 let object = self.comparer.orig.layout.object;
@@ -166,9 +202,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         }
         let parent = self.target.parent;
         let candidates = parent.namesakes(name);
-        let promoted = candidates.iter().filter(|&&i| {
-            parent.table().entries().get(i as usize).is_some_and(|e| e.name.contains(PROMOTED))
-        });
+        let promoted =
+            candidates.iter().filter(|&&i| parent.table().entries().name(i).contains(PROMOTED));
         match (&candidates[..], promoted.count()) {
             (&[], _) => Ok(None),
             (&[index], 1) => parent.found(index, true).map(Some),
@@ -176,7 +211,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             (_, 0) if self.target.peers.is_some() => Ok(None),
             (more, _) => {
                 let entries = parent.table().entries();
-                let shown = more.iter().take(10).filter_map(|&i| entries.get(i as usize));
+                let shown = more.iter().take(10).filter_map(|&i| entries.get(i));
                 let details = shown.map(|e| format!("candidate: {} at {:#x}", e.name, e.addr));
                 Err(Error::refused(
                     "ambiguous-symbol",
@@ -286,6 +321,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 let name = self.name(symbol);
                 let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
                 self.check_local(symbol, &found)?;
+                self.check_weak(symbol, &found)?;
                 self.check_listed(&found)?;
                 Ok(Replaced {
                     symbol,
@@ -338,6 +374,27 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         Ok(())
     }
 
+    /// Fails when the kernel has a definition that is not weak in the place of a weak one: the
+    /// object given is not where the running function comes from.
+    fn check_weak(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
+        let entry = found.index.and_then(|i| self.target.parent.table().entries().get(i));
+        let is_strong = entry.is_some_and(|e| e.bind == abi::STB_GLOBAL);
+        if self.target.sympos == Sympos::DropIn
+            || self.original_bind(id) != abi::STB_WEAK
+            || !is_strong
+        {
+            return Ok(());
+        }
+        let name = self.name(id);
+        Err(Error::refused(
+            "overridden-definition",
+            format!("'{name}' is weak in the original object, but the kernel has a definition that is not: another object overrides it"),
+        )
+        .in_file(self.target.parent.table().file())
+        .at_symbol(name)
+        .advise("this function never runs: leave the change out, or patch the one that does"))
+    }
+
     /// Decides about every relocation that `entries` lists: (section, index, relocation).
     pub fn resolve(
         &self,
@@ -345,46 +402,57 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
     ) -> Result<Resolution<'a>> {
         let object = self.layout().object;
-        let mut flagged: IndexSet<(SectionId<Patched>, u64), RandomState> = IndexSet::default();
-        let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
-        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
-            let refs = Refs::new(self.layout(), chunk[0].0);
-            for (_, _, reloc) in chunk {
-                if let Some(place) = self.needs_klp(selection, &refs, reloc, &mut decided)? {
-                    flagged.insert(place);
+        let flagged = each(entries, |chunks| {
+            let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
+            let mut flagged = Vec::new();
+            for chunk in chunks {
+                let refs = Refs::new(self.layout(), chunk[0].0);
+                for (_, _, reloc) in *chunk {
+                    flagged.extend(self.needs_klp(selection, &refs, reloc, &mut decided)?);
                 }
             }
-        }
-        let mut resolution = Resolution {
-            klp: Vec::with_capacity(flagged.len()),
-            moved: IndexSet::default(),
-            stripped: IndexSet::default(),
-        };
-        let mut used: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
-        let mut candidates = Vec::new();
-        let mut known: IndexMap<SymbolId<Patched>, Found<'a>, RandomState> = IndexMap::default();
-        for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
-            let refs = Refs::new(self.layout(), chunk[0].0);
-            for &(section, index, reloc) in chunk {
-                let target = refs.resolve(&reloc)?;
-                // Of several relocations at one place only one with a symbol can move.
-                let moves = reloc.symbol.index() != 0
-                    && !flagged.is_empty()
-                    && flagged.contains(&(section, reloc.offset));
-                if !moves {
-                    used.insert(target.symbol);
-                    continue;
-                }
-                let klp =
-                    self.klp_reloc(section, &reloc, target.symbol, target.addend, &mut known)?;
-                resolution.klp.push(klp);
-                resolution.moved.insert((section, index));
-                if !selection.has_symbol(object, target.symbol) {
-                    candidates.push(target.symbol);
+            Ok(flagged)
+        })?;
+        let mut flagged = flagged.concat();
+        flagged.sort_unstable();
+        let parts = each(entries, |chunks| {
+            let mut part = Part::default();
+            for chunk in chunks {
+                let refs = Refs::new(self.layout(), chunk[0].0);
+                for &(section, index, reloc) in *chunk {
+                    let target = refs.resolve(&reloc)?;
+                    // Of several relocations at one place only one with a symbol can move.
+                    let moves = reloc.symbol.index() != 0
+                        && flagged.binary_search(&(section, reloc.offset)).is_ok();
+                    if !moves {
+                        part.used.push(target.symbol);
+                        continue;
+                    }
+                    let (symbol, addend) = (target.symbol, target.addend);
+                    part.klp.push(self.klp_reloc(
+                        section,
+                        &reloc,
+                        symbol,
+                        addend,
+                        &mut part.known,
+                    )?);
+                    part.moved.push((section, index));
+                    if !selection.has_symbol(object, symbol) {
+                        part.candidates.push(symbol);
+                    }
                 }
             }
+            Ok(part)
+        })?;
+        let used = parts.iter().flat_map(|part| part.used.iter().copied());
+        let used = Marks::of(object.symbol_count(), used);
+        let mut resolution =
+            Resolution { klp: Vec::new(), moved: Vec::new(), stripped: IndexSet::default() };
+        for part in parts {
+            resolution.klp.extend(part.klp);
+            resolution.moved.extend(part.moved);
+            resolution.stripped.extend(part.candidates.into_iter().filter(|&s| !used.has(s)));
         }
-        resolution.stripped = candidates.into_iter().filter(|s| !used.contains(s)).collect();
         Ok(resolution)
     }
 

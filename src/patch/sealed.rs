@@ -55,7 +55,7 @@ pub fn check_pointers(
             let Some(target) = address_taken(layout, &refs, reloc)? else { continue };
             // What the patch brings along is linked to, unless livepatch is asked for it.
             let brought = selection.has_symbol(layout.object, target);
-            if !brought || resolution.moved.contains(&(section, *index)) {
+            if !brought || resolution.is_moved(section, *index) {
                 taken.push((section, reloc.offset, target));
             }
         }

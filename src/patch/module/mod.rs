@@ -12,5 +12,4 @@ pub mod added;
 pub mod check;
 pub mod kbuild;
 pub mod link;
-pub mod pairs;
 pub mod tree;

@@ -1,0 +1,483 @@
+//! Two builds of one kernel, object by object: which are compared with which, and how the
+//! outputs of one patch refer to each other.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
+use rayon::prelude::*;
+
+use super::members::{self, Member};
+use super::pair::Against;
+use super::wait::{Bar, Count};
+use crate::Among;
+use crate::arch::Arch;
+use crate::diff::check::BootCode;
+use crate::diff::identity::{Identity, Overrides, Unit, units};
+use crate::diff::overrides::{Contested, Globals};
+use crate::elf::globals::globals;
+use crate::elf::ids::{Orig, Patched, Side};
+use crate::elf::image::Image;
+use crate::elf::link::{OVERRIDDEN, link};
+use crate::elf::object::Object;
+use crate::elf::out::{OutHome, OutObject};
+use crate::elf::{self, abi};
+use crate::error::{Error, Result};
+use crate::kernel::noise;
+use crate::patch::module::added::nothing;
+use crate::patch::resolve::Peers;
+use crate::report::{FunctionStatus, Report};
+
+/// The objects of two builds, and what to compare.
+#[derive(Default)]
+pub(super) struct Builds {
+    pub(super) orig: Vec<Member>,
+    pub(super) patched: Vec<Member>,
+    /// What is compared with what: indexes of members.
+    pub(super) units: Vec<Unit>,
+    /// The units whose objects were given by themselves.
+    alone: IndexSet<usize, RandomState>,
+    /// About files that are not compared, with their paths below the folders.
+    warnings: Vec<(String, Error)>,
+}
+
+/// What comparing one unit gave.
+pub(super) struct Outcome {
+    /// Paths as given, several joined by ` + `; empty when a side has none.
+    pub(super) orig: String,
+    pub(super) patched: String,
+    /// Path below the folder of the patched object, or of the original where there is none.
+    pub(super) path: String,
+    pub(super) report: Report,
+    pub(super) result: Result<Option<OutObject>>,
+}
+
+/// How to compare.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// Refuse changed code that only runs at boot, also in folders.
+    pub(super) strict: bool,
+    /// Account for what differs and means nothing, too.
+    pub(super) explain_noise: bool,
+}
+
+impl Builds {
+    /// Adds all objects below two folders. Those that are equal byte by byte to one of the
+    /// other build need no closer look.
+    pub(super) fn add_folders(&mut self, orig: &Path, patched: &Path) -> Result<()> {
+        let read = members::read(orig, patched)?;
+        let (from_orig, from_patched) = (self.orig.len(), self.patched.len());
+        for mut unit in units_of(&read.orig, &read.patched)? {
+            unit.orig.iter_mut().for_each(|i| *i += from_orig);
+            unit.patched.iter_mut().for_each(|i| *i += from_patched);
+            let Overrides { replaced, idle, open } = &mut unit.overrides;
+            for (_, from, to) in replaced {
+                (*from, *to) = (*from + from_orig, *to + from_patched);
+            }
+            idle.iter_mut().chain(open).for_each(|d| d.1 += from_patched);
+            self.units.push(unit);
+        }
+        self.orig.extend(read.orig);
+        self.patched.extend(read.patched);
+        self.warnings.extend(read.warnings);
+        Ok(())
+    }
+
+    /// Adds two objects that are the same one; without an original, the object is new. Those
+    /// that are equal byte by byte need no closer look.
+    pub(super) fn add_pair(&mut self, orig: Option<&Path>, patched: &Path) -> Result<()> {
+        let open = |path: &Path| {
+            Ok(Member { path: path.display().to_string(), image: Image::open(path)? })
+        };
+        let (orig, patched) = (orig.map(open).transpose()?, open(patched)?);
+        if orig.as_ref().is_some_and(|o| o.image.bytes() == patched.image.bytes()) {
+            return Ok(());
+        }
+        let from: &[usize] = if orig.is_some() { &[self.orig.len()] } else { &[] };
+        self.alone.insert(self.units.len());
+        self.units.push(Unit::of(from, &[self.patched.len()]));
+        self.orig.extend(orig);
+        self.patched.push(patched);
+        Ok(())
+    }
+
+    /// Compares one unit, given by its index. With `peers` the answer is that of all objects of the patch.
+    pub(super) fn compare(
+        &self,
+        index: usize,
+        how: How,
+        against: Against<'_>,
+        peers: Option<&Peers>,
+    ) -> Outcome {
+        let unit = &self.units[index];
+        let complete = !self.alone.contains(&index);
+        let boot = match (how.strict, complete) {
+            (true, _) => BootCode::Refuse,
+            (false, true) => BootCode::Warn,
+            (false, false) => BootCode::AsLinked,
+        };
+        let shown = |members: &[Member], picked: &[usize]| {
+            picked.iter().map(|&i| members[i].shown()).collect::<Vec<String>>().join(" + ")
+        };
+        let mut outcome = Outcome {
+            orig: shown(&self.orig, &unit.orig),
+            patched: shown(&self.patched, &unit.patched),
+            path: self.path(index).to_owned(),
+            report: Report { explain_noise: how.explain_noise, ..Report::default() },
+            result: Ok(None),
+        };
+        outcome.result = self.inner(unit, against, Among { boot, peers, complete }, &mut outcome);
+        self.forget_overridden(&mut outcome);
+        if outcome.result.is_ok()
+            && let Err(error) = self.check_overrides(unit, &outcome.report)
+        {
+            outcome.result = Err(error);
+        }
+        outcome
+    }
+
+    fn inner(
+        &self,
+        unit: &Unit,
+        against: Against<'_>,
+        among: Among<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<OutObject>> {
+        let report = &mut outcome.report;
+        if unit.patched.is_empty() {
+            for &i in &unit.orig {
+                report.removed.extend(functions(&self.orig[i])?);
+                let line = "the patched build has no such object; what it holds stays in the running kernel";
+                report.warnings.push(
+                    Error::refused("removed-object", line).in_file(self.orig[i].path.clone()),
+                );
+            }
+            return Ok(None);
+        }
+        let orig = match unit.orig.is_empty() {
+            true => {
+                let line =
+                    "the original has no such object; what refers to it brings it into the patch";
+                report
+                    .warnings
+                    .push(Error::refused("new-object", line).in_file(outcome.path.clone()));
+                let like = &self.patched[unit.patched[0]];
+                Cow::Owned(nothing(&Object::parse(&like.shown(), like.image.bytes())?)?)
+            }
+            false => bytes::<Orig>(&self.orig, &unit.orig)?,
+        };
+        for (name, from, to) in &unit.overrides.replaced {
+            let line = format!(
+                "{name}: the definition in {} counts now, and that in {} before",
+                self.patched[*to].path, self.orig[*from].path
+            );
+            let warning = Error::refused("definition-replaced", line).at_symbol(name.clone());
+            report.warnings.push(warning.in_file(outcome.path.clone()));
+        }
+        let patched = bytes::<Patched>(&self.patched, &unit.patched)?;
+        let output = against.compare(
+            [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
+            among,
+            report,
+        )?;
+        let sides = [(&self.orig, &unit.orig), (&self.patched, &unit.patched)];
+        for (members, picked) in sides {
+            for &i in picked {
+                members[i].image.check_unchanged()?;
+            }
+        }
+        Ok(output)
+    }
+
+    /// Takes what was never part of the kernel out of the lists of what came and went.
+    fn forget_overridden(&self, outcome: &mut Outcome) {
+        let report = &mut outcome.report;
+        report.removed.retain(|name| !name.ends_with(OVERRIDDEN));
+        report.data.retain(|data| !data.name.ends_with(OVERRIDDEN) || data.status == "changed");
+    }
+
+    /// Fails when what changed is a definition that does not count, or may not.
+    fn check_overrides(&self, unit: &Unit, report: &Report) -> Result<()> {
+        let Overrides { idle, open, .. } = &unit.overrides;
+        let of = |list: &[(String, usize)], name: &str| {
+            list.iter().find(|d| d.0 == name).map(|d| self.patched[d.1].path.clone())
+        };
+        let changed = report.functions.iter().filter(|f| f.status == FunctionStatus::Changed);
+        let mut details = Vec::new();
+        for name in changed.map(|f| f.name.as_str()) {
+            if let Some(plain) = name.strip_suffix(OVERRIDDEN) {
+                details.push(format!("{plain}: another object has a definition that is not weak"));
+            } else if let Some(other) = of(idle, name) {
+                details.push(format!("{name}: {other} has a definition that is not weak"));
+            } else if let Some(other) = of(open, name) {
+                details.push(format!(
+                    "{name}: {other} has a weak definition, too; the order of the link decides"
+                ));
+            }
+        }
+        if details.is_empty() {
+            return Ok(());
+        }
+        Err(Error::refused(
+            "overridden-definition",
+            "a function changed that is not, or may not be, the one that runs",
+        )
+        .with_details(details)
+        .advise("leave the change out, or give only objects that are linked with each other"))
+    }
+
+    /// Path of a unit below its folder, or as given.
+    pub(super) fn path(&self, unit: usize) -> &str {
+        let Unit { orig, patched, .. } = &self.units[unit];
+        let patched = patched.first().map(|&i| &self.patched[i]);
+        patched.or(orig.first().map(|&i| &self.orig[i])).map_or("", |m| &m.path)
+    }
+
+    /// What to say about files that were not compared.
+    pub(super) fn not_compared(&self) -> impl Iterator<Item = Outcome> + '_ {
+        self.warnings.iter().map(|(path, warning)| Outcome {
+            orig: String::new(),
+            patched: path.clone(),
+            path: path.clone(),
+            report: Report { warnings: vec![warning.clone()], ..Report::default() },
+            result: Ok(None),
+        })
+    }
+
+    /// Compares all units, each against what `against` says, in order.
+    pub(super) fn compare_all<'k>(
+        &self,
+        how: How,
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+        peers: Option<&Peers>,
+    ) -> Vec<Outcome> {
+        let done = Count::default();
+        let bar = Bar::count(self.units.len() as u64, "objects", &done);
+        let found = (0..self.units.len())
+            .into_par_iter()
+            .map(|unit| {
+                let outcome = self.compare(unit, how, against(unit), peers);
+                done.inc();
+                outcome
+            })
+            .collect();
+        drop(bar);
+        found
+    }
+
+    /// Builds the outputs of what changed.
+    pub(super) fn build<'k>(
+        &self,
+        found: &mut [Outcome],
+        how: How,
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+    ) {
+        let none = Peers::default();
+        let changed = |o: &Outcome| o.result.is_ok() && o.report.is_changed();
+        found.par_iter_mut().enumerate().filter(|(_, o)| changed(o)).for_each(|(unit, outcome)| {
+            *outcome = self.compare(unit, how, against(unit), Some(&none));
+        });
+    }
+
+    /// Builds the outputs anew that refer to what other objects tell the names of in the
+    /// running kernel. All outputs must have been built with `peers`, without any.
+    pub(super) fn connect<'k>(
+        &self,
+        found: &mut [Outcome],
+        how: How,
+        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+    ) {
+        if found.iter().all(|o| o.report.needs.is_empty()) {
+            return;
+        }
+        let none = Peers::default();
+        let object = |unit: usize| against(unit).parent.map_or("", |files| files.name);
+        // An object may refer to what was local to another one, which may not have changed.
+        let offers: Vec<Vec<(String, u32)>> = found
+            .par_iter()
+            .enumerate()
+            .map(|(unit, outcome)| match outcome.report.is_changed() {
+                true => outcome.report.offers.clone(),
+                false => self.compare(unit, how, against(unit), Some(&none)).report.offers,
+            })
+            .collect();
+        // A place in the symbol table of one kernel object says nothing about another's.
+        let mut peers: IndexMap<&str, Peers, RandomState> = IndexMap::default();
+        for (unit, offers) in offers.into_iter().enumerate() {
+            peers.entry(object(unit)).or_default().extend(offers);
+        }
+        found.par_iter_mut().enumerate().for_each(|(unit, outcome)| {
+            let Some(peers) = peers.get(object(unit)) else { return };
+            if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
+                *outcome = self.compare(unit, how, against(unit), Some(peers));
+            }
+        });
+    }
+}
+
+/// Fails when an output refers to what neither the kernel nor another output has. `linked`:
+/// the outputs are linked with each other.
+pub(super) fn check_needs<'o>(
+    made: impl Iterator<Item = (&'o Outcome, &'o OutObject)> + Clone,
+    linked: bool,
+) -> Result<()> {
+    let mut defined: IndexSet<&str, RandomState> = IndexSet::default();
+    if linked {
+        let symbols = made.clone().flat_map(|(_, object)| &object.symbols);
+        let global = symbols.filter(|s| s.bind != abi::STB_LOCAL && s.home != OutHome::Undefined);
+        defined.extend(global.map(|s| s.name.as_str()));
+    }
+    let mut details = Vec::new();
+    for (outcome, _) in made {
+        for name in outcome.report.needs.iter().filter(|n| !defined.contains(n.as_str())) {
+            details.push(format!("{}: '{name}' is not known", outcome.path));
+        }
+    }
+    if details.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "unresolved-symbol",
+        "the patch refers to what neither it nor the kernel has",
+    )
+    .with_details(details)
+    .advise("give all objects of the build; with --flavor klp, write one file for all objects"))
+}
+
+/// The object, or several linked into one.
+fn bytes<'m, S: Side>(members: &'m [Member], picked: &[usize]) -> Result<Cow<'m, [u8]>> {
+    if let [only] = picked {
+        return Ok(Cow::Borrowed(members[*only].image.bytes()));
+    }
+    let parse = |&i: &usize| {
+        let name = members[i].shown();
+        let object = Object::<S>::parse(&name, members[i].image.bytes())?;
+        let arch = Arch::from_machine(object.header().machine)?;
+        let droppable = |section: &str| noise::rule(section, arch).is_some_and(|r| r.dropped);
+        Ok((name, OutObject::without(&object, droppable)?))
+    };
+    let parts = picked.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    elf::write::write(&link(parts)?).map(Cow::Owned)
+}
+
+/// Names of the functions that an object defines, in symbol order.
+fn functions(member: &Member) -> Result<Vec<String>> {
+    let object = Object::<Orig>::parse(&member.shown(), member.image.bytes())?;
+    let defined = object
+        .symbols()
+        .skip(1)
+        .filter(|&id| object.symbol_kind(id) == abi::STT_FUNC && object.section_of(id).is_some());
+    Ok(defined.map(|id| object.symbol_name(id).to_owned()).collect())
+}
+
+/// What to compare: the objects that differ, paired.
+fn units_of(orig: &[Member], patched: &[Member]) -> Result<Vec<Unit>> {
+    let mut by_path: IndexMap<&str, usize, RandomState> =
+        orig.iter().enumerate().map(|(i, m)| (m.path.as_str(), i)).collect();
+    let equal: Vec<Option<usize>> = patched
+        .par_iter()
+        .map(|p| {
+            let twin = by_path.get(p.path.as_str()).copied();
+            twin.filter(|&o| orig[o].image.bytes() == p.image.bytes())
+        })
+        .collect();
+    for (p, _) in patched.iter().zip(&equal).filter(|(_, equal)| equal.is_some()) {
+        by_path.swap_remove(p.path.as_str());
+    }
+    let mut left: Vec<usize> = by_path.into_values().collect();
+    left.sort_unstable();
+    let mut right: Vec<usize> = (0..patched.len()).filter(|&i| equal[i].is_none()).collect();
+    let mut equal: Vec<(usize, usize)> =
+        equal.into_iter().enumerate().filter_map(|(p, o)| Some((o?, p))).collect();
+    drop_copies(orig, patched, &mut left, &mut right, &mut equal);
+    let (o, p) =
+        rayon::join(|| identities::<Orig>(orig, &left), || identities::<Patched>(patched, &right));
+    let mut units = units(&o?, &p?)?;
+    for unit in &mut units {
+        unit.orig.iter_mut().for_each(|i| *i = left[*i]);
+        unit.patched.iter_mut().for_each(|i| *i = right[*i]);
+    }
+    settle_definitions(orig, patched, &equal, &mut units);
+    Ok(units)
+}
+
+/// Finds out which definitions count where several objects define a name; also looks at those
+/// that are equal in both builds, and adds them to the units that depend on them.
+fn settle_definitions(
+    orig: &[Member],
+    patched: &[Member],
+    equal: &[(usize, usize)],
+    units: &mut Vec<Unit>,
+) {
+    fn all<'m>(
+        members: &'m [Member],
+        picked: impl Iterator<Item = usize>,
+    ) -> IndexMap<usize, Globals<'m>, RandomState> {
+        let picked: Vec<usize> = picked.collect();
+        let read = |&i: &usize| (i, globals(members[i].image.bytes()).unwrap_or_default());
+        let found: Vec<(usize, Globals<'m>)> = picked.par_iter().map(read).collect();
+        found.into_iter().collect()
+    }
+    let before = all(orig, units.iter().flat_map(|u| u.orig.iter().copied()));
+    let after = all(patched, units.iter().flat_map(|u| u.patched.iter().copied()));
+    let mut contested = Contested::of(
+        units,
+        |i| before.get(&i).map_or(&[], Vec::as_slice),
+        |i| after.get(&i).map_or(&[], Vec::as_slice),
+    );
+    if contested.is_empty() {
+        return;
+    }
+    let changed = units.len();
+    let others: Vec<Globals<'_>> = equal
+        .par_iter()
+        .map(|&(_, p)| {
+            let mut all = globals(patched[p].image.bytes()).unwrap_or_default();
+            all.retain(|(name, _)| contested.has(name));
+            all
+        })
+        .collect();
+    for (&(o, p), globals) in equal.iter().zip(&others).filter(|(_, g)| !g.is_empty()) {
+        contested.add(units.len(), [o, p], globals);
+        units.push(Unit::of(&[o], &[p]));
+    }
+    contested.settle(units);
+    // Those that are equal in both builds are compared where something depends on them.
+    units.truncate(changed);
+    units.retain(|unit| *unit != Unit::default());
+}
+
+/// Takes objects out that the other build has under another name, byte by byte: when as many
+/// of them are on each side, it does not matter which is which. They join the `equal` ones.
+fn drop_copies(
+    orig: &[Member],
+    patched: &[Member],
+    left: &mut Vec<usize>,
+    right: &mut Vec<usize>,
+    equal: &mut Vec<(usize, usize)>,
+) {
+    let mut copies: IndexMap<&[u8], (Vec<usize>, Vec<usize>), RandomState> = IndexMap::default();
+    for &o in left.iter() {
+        copies.entry(orig[o].image.bytes()).or_default().0.push(o);
+    }
+    for &p in right.iter() {
+        copies.entry(patched[p].image.bytes()).or_default().1.push(p);
+    }
+    let differs = |bytes: &[u8]| copies.get(bytes).is_none_or(|(o, p)| o.len() != p.len());
+    left.retain(|&o| differs(orig[o].image.bytes()));
+    right.retain(|&p| differs(patched[p].image.bytes()));
+    let same = copies.into_values().filter(|(o, p)| o.len() == p.len());
+    equal.extend(same.flat_map(|(o, p)| o.into_iter().zip(p)));
+}
+
+fn identities<S: Side>(members: &[Member], wanted: &[usize]) -> Result<Vec<Identity>> {
+    wanted
+        .par_iter()
+        .map(|&i| {
+            let member = &members[i];
+            let object = Object::<S>::parse(&member.shown(), member.image.bytes())?;
+            Ok(Identity::of(&member.path, &object))
+        })
+        .collect()
+}

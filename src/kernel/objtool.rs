@@ -1,0 +1,99 @@
+//! Whether objtool has seen an object.
+//!
+//! Linux runs objtool on each object, or, with link-time optimization or indirect branch
+//! tracking, on the linked kernel or module (scripts/Makefile.lib, `delay-objtool`). It turns
+//! calls of `__fentry__` into filler and adds tables: an object from before and one from after
+//! differ everywhere, and mean the same.
+
+use super::layout::{Class, Layout};
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId, Side};
+use crate::elf::object::Object;
+use crate::error::{Error, Result};
+
+/// Tables that only objtool makes (Linux tools/objtool/check.c, orc_gen.c).
+const MARKS: [&str; 6] = [
+    ".orc_unwind_ip",
+    ".return_sites",
+    ".call_sites",
+    ".cfi_sites",
+    ".retpoline_sites",
+    ".ibt_endbr_seal",
+];
+
+/// What functions jump to at their ends, where the kernel patches that: objtool lists each
+/// place in [`MARKS`]' `.return_sites`.
+const RETURN_THUNK: &str = "__x86_return_thunk";
+
+fn is_mark(name: &str) -> bool {
+    MARKS.contains(&name)
+}
+
+/// The name of a table of objtool's that the object has.
+pub fn mark<'d, S: Side>(object: &Object<'d, S>) -> Option<&'d str> {
+    let found = object
+        .sections()
+        .find(|&id| object.section_size(id) > 0 && is_mark(object.section_name(id)));
+    found.map(|id| object.section_name(id))
+}
+
+/// What objtool has left in an object, and whether it would have left something.
+struct Traces<'d> {
+    mark: Option<&'d str>,
+    has_functions: bool,
+}
+
+fn traces<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Traces<'d> {
+    let object = layout.object;
+    let mut found = Traces { mark: None, has_functions: false };
+    for id in object.sections() {
+        match layout.class(id) {
+            Class::Unwind | Class::Table(_) if found.mark.is_none() => {
+                let name = object.section_name(id);
+                if object.section_size(id) > 0 && is_mark(name) {
+                    found.mark = Some(name);
+                }
+            }
+            Class::Text => {
+                found.has_functions = found.has_functions
+                    || object.members(id).iter().any(|&m| object.symbol_kind(m) == abi::STT_FUNC);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether objtool would list something of an object that it has not seen in `table`.
+fn would_list<S: Side>(layout: &Layout<'_, '_, S>, table: &str) -> bool {
+    let object = layout.object;
+    match table {
+        // Each function has entries.
+        ".orc_unwind_ip" => true,
+        ".return_sites" => {
+            let is_code = |&id: &SectionId<S>| layout.class(id) == Class::Text;
+            let thunk =
+                |id| object.relocs(id).iter().any(|r| object.symbol_name(r.symbol) == RETURN_THUNK);
+            object.sections().filter(is_code).any(thunk)
+        }
+        _ => false,
+    }
+}
+
+/// Fails when objtool has seen one of the objects, and not the other.
+pub fn check_same(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Result<()> {
+    let (o, p) = (traces(orig), traces(patched));
+    if !o.has_functions || !p.has_functions {
+        return Ok(());
+    }
+    let (seen, other, table) = match (o.mark, p.mark) {
+        (Some(table), None) if would_list(patched, table) => ("original", "patched", table),
+        (None, Some(table)) if would_list(orig, table) => ("patched", "original", table),
+        _ => return Ok(()),
+    };
+    Err(Error::refused(
+        "mixed-objtool",
+        format!("objtool has seen the {seen} object ({table}), but not the {other} one"),
+    )
+    .advise("give both from before objtool, or both from after it"))
+}
