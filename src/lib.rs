@@ -22,7 +22,7 @@ use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
-use diff::statics::{borrow_names, correlate_statics};
+use diff::statics::{Doubts, borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
@@ -172,10 +172,12 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         peers: job.among.peers,
     });
 
-    let (twins, uncorrelated) = pairing?;
-    report
-        .warnings
-        .extend(uncorrelated.map(|w| error::Error::refused("static-local-uncorrelated", w)));
+    let (twins, doubts) = pairing?;
+    if job.drop_in {
+        doubts.refused.clone().map_or(Ok(()), Err)?;
+    }
+    let warning = doubts.uncorrelated.map(|w| Error::refused("static-local-uncorrelated", w));
+    report.warnings.extend(warning);
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
 
@@ -195,12 +197,15 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
                 || check::data(&comparer, &verdicts),
             )
         },
-        || judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
+        || match doubts.refused {
+            Some(error) => Err(error),
+            None => judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
+        },
     );
     report.removed = removed;
     report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
     if report.functions.is_empty() && selected.is_err() {
-        let differing = check::differing_functions(&comparer, &verdicts);
+        let differing = check::differing_functions(&comparer, &verdicts, job.among.boot);
         let because = |_| Vec::new();
         report.functions = functions(&comparer, differing, because)?;
     }
@@ -332,19 +337,19 @@ fn function(
     })
 }
 
-/// Pairs the symbols and sections of both objects; also a warning about a static local.
+/// Pairs the symbols and sections of both objects; also what is wrong with static locals.
 fn pair_up(
     job: &Job<'_>,
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
-) -> Result<(Twins, Option<String>)> {
+) -> Result<(Twins, Doubts)> {
     let (mut twins, files) = correlate(orig, patched);
-    let uncorrelated = correlate_statics(orig, patched, &files, &mut twins)?;
+    let doubts = correlate_statics(orig, patched, &files, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);
     }
-    Ok((twins, uncorrelated))
+    Ok((twins, doubts))
 }
 
 /// Finds the original object in the parent.

@@ -87,14 +87,19 @@ fn sample(machine: u16, big_endian: bool, abs64: u32, tag: &str) -> OutObject {
 
 /// The model as the reader gives it back: symbols in file order, relocations by offset.
 fn normal(object: &OutObject) -> OutObject {
-    let rank = |s: &OutSymbol| match s.bind {
-        abi::STB_LOCAL if s.kind == abi::STT_FILE => 0,
-        abi::STB_LOCAL if s.kind == abi::STT_FUNC => 1,
-        abi::STB_LOCAL => 2,
-        _ => 3,
+    let is_file = |s: &OutSymbol| s.bind == abi::STB_LOCAL && s.kind == abi::STT_FILE;
+    let files = |symbols: &[OutSymbol]| symbols.iter().filter(|s| is_file(s)).count();
+    let several = files(&object.symbols) > 1;
+    // Local symbols stay behind the FILE symbol of their file, when there are several.
+    let rank = |i: usize| match &object.symbols[i] {
+        s if s.bind != abi::STB_LOCAL => (usize::MAX, 3),
+        s => {
+            let file = if several { files(&object.symbols[..=i]) } else { 0 };
+            (file, if is_file(s) { 0 } else { 1 + u8::from(s.kind != abi::STT_FUNC) })
+        }
     };
     let mut order: Vec<usize> = (0..object.symbols.len()).collect();
-    order.sort_by_key(|&i| rank(&object.symbols[i]));
+    order.sort_by_key(|&i| rank(i));
     let mut place = vec![0; order.len()];
     for (new, &old) in order.iter().enumerate() {
         place[old] = new;

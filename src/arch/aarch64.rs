@@ -43,6 +43,8 @@ pub(super) static ARCH: Arch = Arch {
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: false,
+    names_globals: false,
+    reads_directly: None,
     mapping_symbols: true,
     toc_relocs: None,
     local_entry: |_| 0,

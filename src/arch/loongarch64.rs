@@ -38,6 +38,8 @@ pub(super) static ARCH: Arch = Arch {
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: true,
+    names_globals: false,
+    reads_directly: None,
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,

@@ -167,6 +167,9 @@ pub enum LineCallees {
 /// See [`Arch::is_branch`].
 pub type IsBranch = fn(code: &[u8], offset: u64, kind: u32) -> bool;
 
+/// See [`Arch::reads_directly`].
+pub type ReadsDirectly = fn(instruction: &[u8], field: usize) -> Option<u64>;
+
 /// See [`Arch::instruction_at`].
 pub type InstructionAt =
     fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>;
@@ -202,6 +205,13 @@ pub struct Arch {
     pub uses_pfe: bool,
     /// LOCAL NOTYPE symbols are assembler labels: references to them are references to their section.
     pub local_labels: bool,
+    /// Relocations to global symbols name them: assemblers keep the name, and compilers have
+    /// no section anchors. What goes through a section's symbol means a local symbol then.
+    pub names_globals: bool,
+    /// How many bytes the instruction that fills the slice reads or writes at the place that
+    /// the field at this offset in it gives, when it has no base or index register; `None`
+    /// when it only takes the address, or this is not known.
+    pub reads_directly: Option<ReadsDirectly>,
     /// LOCAL NOTYPE symbols starting with `$` mark code and data, and name nothing.
     pub mapping_symbols: bool,
     /// The two relocation types through `.toc` slots.

@@ -53,6 +53,8 @@ pub(super) static ARCH: Arch = Arch {
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: false,
+    names_globals: false,
+    reads_directly: None,
     mapping_symbols: false,
     toc_relocs: Some(TOC_RELOCS),
     local_entry,

@@ -22,7 +22,9 @@
 //! * Before a function may lie call-thunk padding, which objtool names `__pfx_<name>`, and the
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
+use iced_x86::{
+    Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, Register,
+};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
@@ -46,6 +48,8 @@ pub(super) static ARCH: Arch = Arch {
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,
     local_labels: false,
+    names_globals: true,
+    reads_directly: Some(reads_directly),
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,
@@ -144,6 +148,26 @@ fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize),
             return Ok((start, end));
         }
     }
+}
+
+fn reads_directly(code: &[u8], field: usize) -> Option<u64> {
+    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+    if !decoder.can_decode() {
+        return None;
+    }
+    let instruction = decoder.decode();
+    let direct = instruction.is_ip_rel_memory_operand()
+        || instruction.memory_base() == Register::None && instruction.memory_displ_size() > 0;
+    if instruction.is_invalid()
+        || !direct
+        || instruction.memory_index() != Register::None
+        || instruction.mnemonic() == Mnemonic::Lea
+        || decoder.get_constant_offsets(&instruction).displacement_offset() != field
+    {
+        return None;
+    }
+    // 0 for what has no fixed size, such as XSAVE.
+    Some(instruction.memory_size().size() as u64).filter(|&size| size > 0)
 }
 
 /// See [`Arch::ends_instruction`]. A relative field of four bytes is the target of a branch,

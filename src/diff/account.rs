@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::check::finding;
 use super::compare::{Comparer, Open, Spans};
+use super::reordered;
 use super::select::Selection;
 use super::strays;
 use super::verdict::{Verdict, Verdicts};
@@ -75,8 +76,16 @@ pub fn check(
         let first = first_references(layout, &suspects);
         for id in suspects {
             let start = first.get(&id).copied().unwrap_or(u64::MAX);
-            if !lead_is_same(comparer, id, start)? {
-                unexplained(&mut details, object.section_name(id), "changed");
+            if lead_is_same(comparer, id, start)? {
+                continue;
+            }
+            let name = object.section_name(id);
+            if reordered::rows(comparer, id)? {
+                let text =
+                    format!("files are linked in another order, and so are the rows of {name}");
+                warnings.push(Error::warning("link-order", Finding::in_section(name, text)));
+            } else {
+                unexplained(&mut details, name, "changed");
             }
         }
     }
@@ -133,8 +142,10 @@ fn runtime_constants(
 }
 
 /// clang's constants for what local variables begin with (`..L__const.f.x`), and for literals
-/// (`..Lconstinit`). They are read in parts, or not at all where the code has the values.
-const PRIVATE_CONSTANTS: [&str; 2] = [".rodata..L__const.", ".rodata..Lconstinit"];
+/// (`..Lconstinit`, and `..L.str` for strings with a zero in them). They are read in parts, or
+/// not at all where the code has the values.
+const PRIVATE_CONSTANTS: [&str; 3] =
+    [".rodata..L__const.", ".rodata..Lconstinit", ".rodata..L.str"];
 
 /// Loaded read-only data or code that begins without a symbol that names it, and strings that
 /// are no literals. [`PRIVATE_CONSTANTS`] are not meant: they have one section each, and stay

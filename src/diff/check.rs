@@ -35,6 +35,17 @@ pub enum BootCode {
     Refuse,
 }
 
+impl BootCode {
+    /// Whether it is only warned of in this object.
+    fn warns(self, comparer: &Comparer<'_, '_, '_, '_>) -> bool {
+        match self {
+            BootCode::AsLinked => comparer.patched.layout.is_linked(),
+            BootCode::Warn => true,
+            BootCode::Refuse => false,
+        }
+    }
+}
+
 /// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
 /// left to [`check_boot_only`].
 pub fn check_entries(
@@ -46,12 +57,13 @@ pub fn check_entries(
     let object = patched.object;
     let any_hookable =
         LazyCell::new(|| orig.object.symbols().any(|other| orig.has_profiling(other)));
+    let boot_warns = boot.warns(comparer);
     let mut details = Vec::new();
     for id in object.symbols().skip(1) {
         if object.symbol_kind(id) != abi::STT_FUNC
             || statuses.symbols[id] != Status::Changed
             || patched.is_prefix(id)
-            || boot == BootCode::Warn && is_boot_code(comparer, id)
+            || boot_warns && is_boot_code(comparer, id)
             || patched.parent(id).is_some_and(|p| statuses.symbols[p] == Status::Changed)
         {
             continue;
@@ -119,12 +131,7 @@ pub fn check_boot_only(
         finding(comparer, id, text)
     };
     let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
-    let warn = match boot {
-        BootCode::AsLinked => comparer.patched.layout.is_linked(),
-        BootCode::Warn => true,
-        BootCode::Refuse => false,
-    };
-    if lines.is_empty() || warn {
+    if lines.is_empty() || boot.warns(comparer) {
         return Ok(lines.into_iter().map(|line| Error::warning("boot-only", line)).collect());
     }
     Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
@@ -328,13 +335,16 @@ pub fn functions(
 }
 
 /// The functions that differ from their twins or have none, as far as the comparison alone
-/// tells: for runs that end before anything is selected.
+/// tells: for runs that end before anything is selected. Without code that only runs at boot,
+/// where it is only warned of.
 pub fn differing_functions(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
+    boot: BootCode,
 ) -> Vec<(SymbolId<Patched>, bool)> {
     let layout = comparer.patched.layout;
     let object = layout.object;
+    let boot_warns = boot.warns(comparer);
     let mut listed: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
     for (section, _) in verdicts.differing() {
         if layout.class(section) != Class::Text {
@@ -343,7 +353,10 @@ pub fn differing_functions(
         for index in 0..layout.entity_count(section) {
             let verdict = verdicts.entity(section, index);
             let Some(id) = layout.entity(section, index).symbol else { continue };
-            if verdict.is_same() || object.symbol_kind(id) != abi::STT_FUNC {
+            if verdict.is_same()
+                || object.symbol_kind(id) != abi::STT_FUNC
+                || boot_warns && is_boot_code(comparer, id)
+            {
                 continue;
             }
             let root = layout.root(id);

@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::content::fixed;
 use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
@@ -145,7 +146,13 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     fn entity(&self, o: SectionId<Orig>, p: SectionId<Patched>, index: usize) -> Result<Verdict> {
         let patched = self.patched.layout.entity(p, index);
-        let Some(orig) = self.twin_entity(o, &patched) else { return Ok(Verdict::NEW) };
+        let Some(orig) = self.twin_entity(o, &patched) else {
+            let layout = self.patched.layout;
+            let filler = patched.symbol.is_none()
+                && layout.class(p) == Class::Text
+                && layout.is_filler(&patched);
+            return Ok(if filler { Verdict::SAME } else { Verdict::NEW });
+        };
         self.entities(&orig, &patched, &mut Sink(None))
     }
 
@@ -157,6 +164,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     ) -> Option<Entity<Orig>> {
         let layout = self.orig.layout;
         let index = match patched.symbol {
+            // Where the first thing has its place from the start, nothing is in front of it.
+            None if layout.entity_count(o) > 1 && layout.entity(o, 0).symbol.is_some() => {
+                return None;
+            }
             None => 0,
             Some(symbol) => {
                 let twin = self.twins.orig_symbol(symbol);
@@ -230,9 +241,30 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         // Between the named constants of a pool lie others, which have no names.
         if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
-            spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
-            spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
-            return;
+            let labels = (
+                orig.unsized_at(spans.o, spans.o_start),
+                patched.unsized_at(spans.p, spans.p_start),
+            );
+            let (Some(before), Some(after)) = labels else {
+                spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
+                spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
+                return;
+            };
+            let is_end = names::is_end_label(orig.object.symbol_name(before))
+                || names::is_end_label(patched.object.symbol_name(after));
+            if is_end {
+                (spans.o_end, spans.p_end) = (spans.o_start, spans.p_start);
+                return;
+            }
+            let whole = fixed(orig, spans.o, spans.o_start, spans.o_end);
+            if whole.is_some() && whole == fixed(patched, spans.p, spans.p_start, spans.p_end) {
+                return;
+            }
+            // A label has no size. What is up to the next place that anything refers to counts
+            // as its own; what is behind that one is compared where it is referred to.
+            let o_end = self.orig.pieces.end(orig, spans.o, spans.o_start).0;
+            let p_end = self.patched.pieces.end(patched, spans.p, spans.p_start).0;
+            (spans.o_end, spans.p_end) = (spans.o_end.min(o_end), spans.p_end.min(p_end));
         }
         let (o, p) = (orig.object, patched.object);
         let (o_data, p_data) = (o.contents(spans.o), p.contents(spans.p));
@@ -448,7 +480,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 || names::is_clang_unnamed(patched.object.section_name(p_section))
                 || names::is_ubsan(patched.object.section_name(p_section))
             {
-                return self.same_piece((o_section, o_at), (p_section, p_at), open);
+                let (from, to) = ((o_section, o_at), (p_section, p_at));
+                return Ok(self.same_piece(from, to, open)?
+                    || self.same_labelled(from, to, open)?
+                    || self.same_literal(from, to)
+                    || self.same_read((o_refs, o, from), (p_refs, p, to))?);
             }
         }
         if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {

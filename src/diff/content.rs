@@ -2,11 +2,13 @@
 
 use super::compare::{Comparer, MAX_DEPTH, Open, Sink, Spans};
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, SectionId, Side};
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
 use crate::error::Result;
-use crate::kernel::layout::Layout;
+use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::pieces::MAX_PARTS;
+use crate::kernel::refs::Refs;
 
 impl Comparer<'_, '_, '_, '_> {
     /// Whether the nameless data at two places is equal. A piece goes on to the next place
@@ -74,6 +76,79 @@ impl Comparer<'_, '_, '_, '_> {
         Ok(same)
     }
 
+    /// Whether two places in linked objects are at the same distance behind labels that are
+    /// twins, and all from there to the next thing with a name is equal. That one is compared by
+    /// itself; what the linker laid behind it may be of another file.
+    pub(super) fn same_labelled(
+        &self,
+        (o, o_at): (SectionId<Orig>, i64),
+        (p, p_at): (SectionId<Patched>, i64),
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+            return Ok(false);
+        };
+        if !self.orig.layout.is_linked() || !self.patched.layout.is_linked() {
+            return Ok(false);
+        }
+        let (Some((a, o_label)), Some((b, p_label))) =
+            (labelled(self.orig.layout, o, o_start), labelled(self.patched.layout, p, p_start))
+        else {
+            return Ok(false);
+        };
+        if !self.twins.are_twins(o_label, p_label)
+            || o_start - a.start != p_start - b.start
+            || a.end - a.start != b.end - b.start
+        {
+            return Ok(false);
+        }
+        let spans = Spans { o, o_start, o_end: a.end, p, p_start, p_end: b.end };
+        open.push((o, o_start, p, p_start));
+        let same = open.len() < MAX_DEPTH && self.same_span(&spans, open)?;
+        open.pop();
+        Ok(same)
+    }
+
+    /// Whether two string literals that the linker laid together with those of other files are
+    /// equal. With a zero in it, a literal is no mergeable string, and nothing says where it
+    /// ends: not behind the next place that is referred to. All to there must be equal, as far
+    /// as both have it, and the section must hold the same strings, in any order.
+    pub(super) fn same_literal(
+        &self,
+        (o, o_at): (SectionId<Orig>, i64),
+        (p, p_at): (SectionId<Patched>, i64),
+    ) -> bool {
+        let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+            return false;
+        };
+        let (Some(before), Some(after)) =
+            (literals(self.orig.layout, o), literals(self.patched.layout, p))
+        else {
+            return false;
+        };
+        let o_end = self.orig.pieces.extent(self.orig.layout, o, o_start).1;
+        let p_end = self.patched.pieces.extent(self.patched.layout, p, p_start).1;
+        let a = before.get(o_start as usize..o_end as usize).unwrap_or(&[]);
+        let b = after.get(p_start as usize..p_end as usize).unwrap_or(&[]);
+        let length = a.len().min(b.len());
+        length > 0 && a[..length] == b[..length] && strings(before) == strings(after)
+    }
+
+    /// Whether two instructions read the same from constants without names, at places that they
+    /// give: not more than that many bytes, whatever lies behind these.
+    pub(super) fn same_read(
+        &self,
+        (o_refs, o, (o_section, o_at)): Read<'_, '_, '_, Orig>,
+        (p_refs, p, (p_section, p_at)): Read<'_, '_, '_, Patched>,
+    ) -> Result<bool> {
+        let (Some(size), Some(p_size)) = (o_refs.direct_read(o)?, p_refs.direct_read(p)?) else {
+            return Ok(false);
+        };
+        let before = constant(self.orig.layout, o_section, o_at, size);
+        let after = constant(self.patched.layout, p_section, p_at, p_size);
+        Ok(before.is_some() && before == after)
+    }
+
     /// Whether two pieces of equal length are equal, but for lines that a sanitizer prints.
     fn same_content(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
         let lines = locations(self.patched.layout, spans.p, spans.p_start);
@@ -103,6 +178,66 @@ impl Comparer<'_, '_, '_, '_> {
             && self.relocs(spans, &mut Sink(None), open)?
             && (a.is_empty() || self.rows(spans, &mut Sink(None))?))
     }
+}
+
+/// In larger sections of string literals, ends are not looked for.
+const MAX_LITERALS: usize = 1 << 12;
+
+/// The bytes of a section of string literals that several files share.
+fn literals<'d, S: Side>(layout: &Layout<'_, 'd, S>, section: SectionId<S>) -> Option<&'d [u8]> {
+    let object = layout.object;
+    let data = object.contents(section);
+    let shared = layout.is_linked()
+        && data.len() <= MAX_LITERALS
+        && names::is_string_literal_section(object.section_name(section))
+        && object.section_flags(section) & abi::SHF_WRITE == 0
+        && object.relocs(section).is_empty();
+    shared.then_some(data)
+}
+
+/// All strings of a section, sorted.
+fn strings(data: &[u8]) -> Vec<&[u8]> {
+    let mut all: Vec<&[u8]> = data.split(|&b| b == 0).filter(|s| !s.is_empty()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// The thing that holds byte `at`, and its name, where that is a label without a size.
+fn labelled<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Option<(Entity<S>, SymbolId<S>)> {
+    let entity = layout.entity(section, layout.entity_at(section, at)?);
+    let label = layout.unsized_at(section, entity.start)?;
+    (entity.start..entity.end).contains(&at).then_some((entity, label))
+}
+
+/// A relocation with who resolves it, and the section and offset that it leads to.
+type Read<'r, 'o, 'd, S> = (&'r Refs<'r, 'o, 'd, S>, &'r Reloc<S>, (SectionId<S>, i64));
+
+/// Bytes of read-only data that no relocation changes.
+fn constant<'d, S: Side>(
+    layout: &Layout<'_, 'd, S>,
+    section: SectionId<S>,
+    at: i64,
+    size: u64,
+) -> Option<&'d [u8]> {
+    let start = u64::try_from(at).ok()?;
+    let readable = layout.object.section_flags(section) & abi::SHF_WRITE == 0;
+    fixed(layout, section, start, start.checked_add(size)?).filter(|_| readable)
+}
+
+/// Bytes `start..end` of a section that no relocation changes.
+pub(super) fn fixed<'d, S: Side>(
+    layout: &Layout<'_, 'd, S>,
+    section: SectionId<S>,
+    start: u64,
+    end: u64,
+) -> Option<&'d [u8]> {
+    let object = layout.object;
+    let bytes = object.contents(section).get(start as usize..end as usize)?;
+    object.relocs(section).within(start, end).next().is_none().then_some(bytes)
 }
 
 fn is_filler(data: &[u8], from: u64, to: u64) -> bool {

@@ -18,6 +18,7 @@ pub mod instrumented;
 mod lines;
 pub mod overrides;
 mod referrers;
+mod reordered;
 pub mod select;
 mod select_rows;
 pub mod spans;

@@ -17,7 +17,7 @@ use super::files::{Files, Scopes};
 use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Orig, Patched, SectionId, Side, SymbolId};
-use crate::error::{Error, Result};
+use crate::error::{Class as Kind, Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -54,19 +54,30 @@ fn scope_of<S: Side>(layout: &Layout<'_, '_, S>, scopes: &Scopes<S>, id: SymbolI
     [scope, if Files::is_single(scope) { SINGLE } else { PAIRED }]
 }
 
-/// Pairs static locals in `twins`; returns a warning about one that could not be.
+/// What pairing static locals found wrong.
+#[derive(Default)]
+pub struct Doubts {
+    /// A warning about a new one.
+    pub uncorrelated: Option<String>,
+    /// Why there can be no patch: the first one that can not be followed. The others are
+    /// paired all the same, so that it can be told what changed.
+    pub refused: Option<Error>,
+}
+
+/// Pairs static locals in `twins`.
 pub fn correlate_statics(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
     files: &Files,
     twins: &mut Twins,
-) -> Result<Option<String>> {
+) -> Result<Doubts> {
     let linked = orig.is_linked();
     let handles = rayon::join(|| Handles::new(orig), || Handles::new(patched));
     let statics = Statics { orig, patched, files, linked, handles, names: OnceLock::new() };
     let users = statics.users()?;
+    let mut refused = None;
     for (user, variables) in &users {
-        statics.pair(*user, variables, twins)?;
+        statics.pair(*user, variables, twins, &mut refused)?;
     }
     let twins = &*twins;
     let verified: Vec<Result<()>> = users
@@ -75,8 +86,13 @@ pub fn correlate_statics(
         .map(|(user, variables)| statics.verify(*user, variables, twins))
         .filter(Result::is_err)
         .collect();
-    verified.into_iter().collect::<Result<()>>()?;
-    statics.uncorrelated(twins)
+    for error in verified.into_iter().filter_map(Result::err) {
+        if error.class() != Kind::Refused {
+            return Err(error);
+        }
+        refused.get_or_insert(error);
+    }
+    Ok(Doubts { uncorrelated: statics.uncorrelated(twins)?, refused })
 }
 
 /// Sections that are not worth a task of their own.
@@ -226,6 +242,7 @@ impl Statics<'_, '_, '_> {
         user: SectionId<Orig>,
         variables: &[SymbolId<Orig>],
         twins: &mut Twins,
+        refused: &mut Option<Error>,
     ) -> Result<()> {
         let missing: Vec<_> =
             variables.iter().copied().filter(|&v| twins.patched_symbol(v).is_none()).collect();
@@ -261,7 +278,8 @@ impl Statics<'_, '_, '_> {
                 if self.is_string(variable) || self.is_gone(user, variable, twins) {
                     continue;
                 }
-                return Err(self.removed(user, variable));
+                refused.get_or_insert_with(|| self.removed(user, variable));
+                continue;
             };
             self.accept(variable, twin, twins)?;
         }

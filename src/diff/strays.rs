@@ -92,7 +92,10 @@ fn suspects<S: Side>(
         }
         for index in 0..layout.entity_count(section) {
             let entity = layout.entity(section, index);
-            if entity.symbol.is_none_or(|symbol| counts(layout, symbol)) && differs(&entity, index)
+            // What aligns the first function is no code.
+            let aligns = || class == Class::Text && layout.is_filler(&entity);
+            if entity.symbol.map_or_else(|| !aligns(), |symbol| counts(layout, symbol))
+                && differs(&entity, index)
             {
                 found.insert((section, index), ());
             }

@@ -298,6 +298,30 @@ mod tests {
         assert_eq!((stricter(2, 3), stricter(0, 3), stricter(1, 2)), (2, 3, 1));
     }
 
+    /// The local symbols of a file are found behind its FILE symbol, also in what is written.
+    #[test]
+    fn files_keep_their_local_symbols() {
+        let object = |file: &str, name: &str| {
+            let code = section("c", abi::SHF_ALLOC | abi::SHF_EXECINSTR, &[9], vec![]);
+            let local = |name, kind| symbol(name, kind, abi::STB_LOCAL, OutHome::Section(0), 0);
+            let file =
+                symbol(file, abi::STT_FILE, abi::STB_LOCAL, OutHome::Reserved(abi::SHN_ABS), 0);
+            let symbols = vec![file, local("state", abi::STT_OBJECT), local(name, abi::STT_FUNC)];
+            let sections = vec![code];
+            let (kind, machine) = (abi::ET_REL, abi::EM_X86_64);
+            (
+                name.to_owned(),
+                OutObject { kind, machine, sections, symbols, ..OutObject::default() },
+            )
+        };
+        let linked = link(vec![object("a.c", "f"), object("b.c", "g")]).unwrap();
+        let bytes = crate::elf::write::write(&linked).unwrap();
+        let read = crate::elf::object::Object::<crate::elf::ids::Orig>::parse("x", &bytes).unwrap();
+        let names: Vec<&str> = read.symbols().skip(1).map(|s| read.symbol_name(s)).collect();
+        assert_eq!(names, ["a.c", "f", "state", "b.c", "g", "state"]);
+        crate::elf::verify::verify(&linked, &bytes).unwrap();
+    }
+
     #[test]
     fn other_machines_are_refused() {
         let mut all = vec![object("f", OutHome::Undefined), object("g", OutHome::Undefined)];

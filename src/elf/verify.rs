@@ -316,15 +316,25 @@ impl<'b> Written<'b> {
         let file = |s: &OutSymbol| s.kind == abi::STT_FILE;
         let function = |s: &OutSymbol| s.kind == abi::STT_FUNC;
         let all = || object.symbols.iter().enumerate();
-        // Four passes over the model, in the order of spec section 20.
-        let expected: Vec<Option<usize>> = std::iter::once(None)
-            .chain(all().filter(|(_, s)| local(s) && file(s)).map(|(i, _)| Some(i)))
-            .chain(all().filter(|(_, s)| local(s) && function(s)).map(|(i, _)| Some(i)))
-            .chain(
-                all().filter(|(_, s)| local(s) && !file(s) && !function(s)).map(|(i, _)| Some(i)),
-            )
-            .chain(all().filter(|(_, s)| !local(s)).map(|(i, _)| Some(i)))
-            .collect();
+        // Passes over the model, in the order of spec section 20: over each file's part of the
+        // LOCAL symbols, then over the others. A single file has all of them.
+        let mut starts: Vec<usize> =
+            all().filter(|(_, s)| local(s) && file(s)).map(|(i, _)| i).collect();
+        if starts.len() < 2 {
+            starts.clear();
+        }
+        let from = std::iter::once(0).chain(starts.iter().copied());
+        let to = starts.iter().copied().chain([object.symbols.len()]);
+        let mut expected: Vec<Option<usize>> = vec![None];
+        for (from, to) in from.zip(to) {
+            let part = || all().take(to).skip(from).filter(|(_, s)| local(s));
+            let picks: [&dyn Fn(&OutSymbol) -> bool; 3] =
+                [&file, &function, &|s: &OutSymbol| !file(s) && !function(s)];
+            for pick in picks {
+                expected.extend(part().filter(|(_, s)| pick(s)).map(|(i, _)| Some(i)));
+            }
+        }
+        expected.extend(all().filter(|(_, s)| !local(s)).map(|(i, _)| Some(i)));
         let locals = object.symbols.iter().filter(|s| local(s)).count() + 1;
         same("the number of local symbols", locals, header.sh_info as usize)?;
         for (i, &place) in expected.iter().enumerate() {

@@ -32,7 +32,7 @@ type Shdr = e::SectionHeader64<Endianness>;
 /// The bytes of `object`.
 ///
 /// Symbols are stably sorted: LOCAL file symbols, LOCAL functions, other LOCAL ones, the rest
-/// (spec section 20). Fails with [`crate::error::Class::Broken`], code `inconsistent-output`,
+/// (spec section 20). Of several files, each keeps its LOCAL symbols behind its own. Fails with [`crate::error::Class::Broken`], code `inconsistent-output`,
 /// on a model that no valid file can express.
 pub fn write(object: &OutObject) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
@@ -207,8 +207,9 @@ impl Plan {
         if u32::try_from(object.symbols.len() + 1).is_err() {
             return Err(too_many("symbols"));
         }
+        let ranks = ranks(&object.symbols);
         let mut order: Vec<u32> = (0..object.symbols.len() as u32).collect();
-        order.sort_by_key(|&i| rank(&object.symbols[i as usize]));
+        order.sort_by_key(|&i| ranks[i as usize]);
         let mut symbol_index = vec![0; order.len()];
         for (place, &i) in order.iter().enumerate() {
             symbol_index[i as usize] = place as u32 + 1;
@@ -239,14 +240,22 @@ impl Plan {
     }
 }
 
-/// Place of a symbol's group in the symbol table (spec section 20).
-fn rank(symbol: &OutSymbol) -> u8 {
-    match (symbol.bind, symbol.kind) {
-        (abi::STB_LOCAL, abi::STT_FILE) => 0,
-        (abi::STB_LOCAL, abi::STT_FUNC) => 1,
-        (abi::STB_LOCAL, _) => 2,
-        _ => 3,
-    }
+/// Place of each symbol's group in the symbol table: the FILE block, and the place there (spec
+/// section 20). What precedes the only FILE symbol is of that file; of several, it is of none.
+fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
+    let is_file = |s: &&OutSymbol| s.bind == abi::STB_LOCAL && s.kind == abi::STT_FILE;
+    let several = symbols.iter().filter(is_file).count() > 1;
+    let mut file = 0;
+    let rank = |symbol: &OutSymbol| {
+        file += u32::from(several && is_file(&symbol));
+        match (symbol.bind, symbol.kind) {
+            (abi::STB_LOCAL, abi::STT_FILE) => (file, 0),
+            (abi::STB_LOCAL, abi::STT_FUNC) => (file, 1),
+            (abi::STB_LOCAL, _) => (file, 2),
+            _ => (u32::MAX, 3),
+        }
+    };
+    symbols.iter().map(rank).collect()
 }
 
 /// Writes `.symtab`, `.symtab_shndx` and `.strtab`.

@@ -160,7 +160,7 @@ pub fn match_blocks<'d, S: Side>(
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&s| object.symbol_kind(s) == STT_FILE).collect();
     let prints = prints(table, files.iter().map(|&file| object.symbol_name(file)));
-    let found: Vec<Result<BlockId>> = (0..files.len())
+    let found: Vec<Result<Option<BlockId>>> = (0..files.len())
         .into_par_iter()
         .map(|i| {
             let wanted = members(object, &files, i).filter(|&id| {
@@ -168,7 +168,14 @@ pub fn match_blocks<'d, S: Side>(
                     && !is_hidden(object.symbol_other(id))
             });
             let locals = wanted.map(|id| (object.symbol_kind(id), object.symbol_name(id)));
-            find_block(table, &prints, object.symbol_name(files[i]), &Locals::new(locals))
+            let (name, locals) = (object.symbol_name(files[i]), Locals::new(locals));
+            // Of several files that were linked, one may have no local symbols that stay: then
+            // the linker drops its FILE symbol, too.
+            let gone = files.len() > 1 && table.blocks_named(name).is_empty();
+            if gone && locals.required().next().is_none() {
+                return Ok(None);
+            }
+            find_block(table, &prints, name, &locals).map(Some)
         })
         .collect();
     for (file, block) in files.into_iter().zip(found) {
@@ -180,8 +187,9 @@ pub fn match_blocks<'d, S: Side>(
 /// The parent's block of each file of an object.
 #[derive(Clone, Debug)]
 pub struct Blocks<S>(
-    /// FILE symbols, ascending, and the blocks of what follows each of them.
-    Vec<(SymbolId<S>, BlockId)>,
+    /// FILE symbols, ascending, and the blocks of what follows each of them; `None` where the parent
+    /// lacks the file.
+    Vec<(SymbolId<S>, Option<BlockId>)>,
 );
 
 // Not derived: that would ask it of the side.
@@ -196,7 +204,7 @@ impl<S: Side> Blocks<S> {
     /// where blocks are unknown.
     pub fn of(&self, id: SymbolId<S>) -> Option<BlockId> {
         let upto = self.0.partition_point(|&(file, _)| file <= id);
-        self.0[..upto].last().filter(|&&(file, _)| file != id).map(|&(_, block)| block)
+        self.0[..upto].last().filter(|&&(file, _)| file != id).and_then(|&(_, block)| block)
     }
 }
 
@@ -429,6 +437,15 @@ mod tests {
             rows(matched(&[A, F, ("FILE", "LOCAL", "b.c"), V, F], &theirs)),
             [Some(0), Some(5), Some(5)]
         );
+    }
+
+    #[test]
+    fn a_file_without_locals_may_be_gone() {
+        let empty = ("FILE", "LOCAL", "ld-temp.o");
+        assert_eq!(rows(matched(&[empty, A, F], &[A, F])), [Some(0)]);
+        assert_eq!(rows(matched(&[empty, DROPPED, A, F], &[A, F])), [None, Some(0)]);
+        assert!(matched(&[empty, V, A, F], &[A, F]).is_err(), "its variable is not there");
+        assert!(matched(&[empty, GLOBAL], &[A, F]).is_err(), "not linked: another kernel");
     }
 
     #[test]

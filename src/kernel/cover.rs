@@ -9,6 +9,8 @@ pub(super) struct Cover<S> {
     spans: Vec<(u64, Option<SymbolId<S>>)>,
     /// Empty symbols: (value, symbol), sorted.
     empty: Vec<(u64, SymbolId<S>)>,
+    /// Ends of local symbols, also of empty ones: (byte behind the last, symbol), sorted.
+    ends: Vec<(u64, SymbolId<S>)>,
     /// The first symbol that ends where the section ends.
     pub(super) last: Option<SymbolId<S>>,
 }
@@ -17,10 +19,16 @@ impl<S: Side> Cover<S> {
     /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
     /// the symbol table wins.
     pub(super) fn new(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> Self {
-        let mut empty = Vec::new();
+        let (mut empty, mut ends) = (Vec::new(), Vec::new());
         let mut events = Vec::new();
         for &member in layout.object.members(section) {
-            match layout.span(member) {
+            let span = layout.span(member);
+            if let Some((_, end)) = span
+                && layout.is_local(member)
+            {
+                ends.push((end, member));
+            }
+            match span {
                 Some((start, end)) if start == end => empty.push((start, member)),
                 Some((start, end)) => {
                     events.push((start, true, member));
@@ -30,6 +38,7 @@ impl<S: Side> Cover<S> {
             }
         }
         empty.sort_unstable();
+        ends.sort_unstable();
         events.sort_unstable();
         let mut open = std::collections::BTreeSet::new();
         let mut spans: Vec<(u64, Option<SymbolId<S>>)> = Vec::new();
@@ -50,7 +59,7 @@ impl<S: Side> Cover<S> {
         let size = layout.object.section_size(section);
         let members = layout.object.members(section);
         let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
-        Cover { spans, empty, last }
+        Cover { spans, empty, ends, last }
     }
 
     /// The covering symbol of all of `low..=high`, when it is the same for each.
@@ -60,6 +69,12 @@ impl<S: Side> Cover<S> {
         let empty = self.empty.partition_point(|e| e.0 < low);
         let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > high);
         (same_span && no_empty).then(|| self.at(low))
+    }
+
+    /// The local symbols that end at `at`.
+    pub(super) fn ending(&self, at: u64) -> impl Iterator<Item = SymbolId<S>> {
+        let first = self.ends.partition_point(|e| e.0 < at);
+        self.ends[first..].iter().take_while(move |e| e.0 == at).map(|e| e.1)
     }
 
     pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {

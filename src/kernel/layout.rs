@@ -5,6 +5,7 @@
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
 use std::cell::LazyCell;
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -13,7 +14,7 @@ use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
 use super::facts::{self, Facts};
 use super::roles::Roles;
-use super::{children, pieces, tables};
+use super::{children, names, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -61,6 +62,8 @@ pub struct Layout<'o, 'd, S> {
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     pub(super) has_pfe: bool,
+    /// The FILE symbols, ascending, once they are asked for.
+    files: OnceLock<Vec<SymbolId<S>>>,
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
@@ -78,6 +81,9 @@ fn sparse<S: Side>(owner: &IdVec<SectionId<S>, SymbolId<S>>) -> Sparse<SectionId
     let owners = || owner.iter().map(|(s, &o)| (s, o)).filter(|(_, o)| o.index() != 0);
     Sparse::build(owner.len(), owners)
 }
+
+/// Start, end and name of what may be an entity.
+type CutPoint<S> = (u64, u64, SymbolId<S>);
 
 /// Where an entity begins: its section, the offset, and the symbol that names it.
 type Cut<S> = (SectionId<S>, u32, SymbolId<S>);
@@ -135,6 +141,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             mcount: Vec::new(),
             covers: IndexMap::default(),
             replacements,
+            files: OnceLock::new(),
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
             named_sections,
         };
@@ -277,12 +284,19 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     fn cuts_of(&self, sections: &[SectionId<S>]) -> Vec<Cut<S>> {
         let mut cuts = Vec::new();
-        let mut points: Vec<(u64, u64, SymbolId<S>)> = Vec::new();
+        let mut points: Vec<CutPoint<S>> = Vec::new();
         for &section in sections {
             points.clear();
             let members = self.object.members(section).iter();
             points.extend(members.filter_map(|&m| self.cut_point(m)));
             points.sort_unstable();
+            points.dedup_by(|next, empty| {
+                let hides = self.yields(empty, next);
+                if hides {
+                    *empty = *next;
+                }
+                hides
+            });
             let mut covered = 0;
             if points.first().is_none_or(|p| p.0 > 0) {
                 cuts.push((section, 0, SymbolId::new(0)));
@@ -298,6 +312,20 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         cuts
     }
 
+    /// Whether a cut point names nothing, since another one is at the same place: an empty
+    /// variable takes no place from what begins where it is, nor does a label at the end of a
+    /// file from the file that was linked behind it.
+    fn yields(&self, empty: &CutPoint<S>, next: &CutPoint<S>) -> bool {
+        let &(at, end, symbol) = empty;
+        let is_variable = |id| self.object.symbol_kind(id) == abi::STT_OBJECT;
+        let both_local = || self.is_local(symbol) && self.is_local(next.2);
+        at == end
+            && next.0 == at
+            && (next.1 > at && is_variable(symbol)
+                || names::is_end_label(self.object.symbol_name(symbol))
+                || both_local() && self.file_of(next.2) > self.file_of(symbol))
+    }
+
     /// The cut points of a section that no symbol owns.
     #[inline]
     fn cuts(&self, section: SectionId<S>) -> &[(u32, SymbolId<S>)] {
@@ -305,7 +333,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     /// Start (prefix included) and end of the entity that `id` would open.
-    fn cut_point(&self, id: SymbolId<S>) -> Option<(u64, u64, SymbolId<S>)> {
+    fn cut_point(&self, id: SymbolId<S>) -> Option<CutPoint<S>> {
         let (value, size) = (self.object.symbol_value(id), self.object.symbol_size(id));
         let section = self.object.section_of(id)?;
         let named = match self.object.symbol_kind(id) {
@@ -349,6 +377,39 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// Whether the object was linked from several: it has several FILE symbols.
     pub fn is_linked(&self) -> bool {
         is_linked(self.object)
+    }
+
+    /// The FILE symbols, ascending.
+    pub fn files(&self) -> &[SymbolId<S>] {
+        self.files.get_or_init(|| {
+            let kind = |id: &SymbolId<S>| self.object.symbol_kind(*id) == abi::STT_FILE;
+            self.object.symbols().filter(kind).collect()
+        })
+    }
+
+    /// Number of the FILE block that a local symbol is in; 0 before the first one.
+    pub fn file_of(&self, id: SymbolId<S>) -> usize {
+        self.files().partition_point(|&file| file <= id)
+    }
+
+    /// The first local symbol, in symbol order, that ends at byte `at` and is wanted. An empty
+    /// one ends where it starts.
+    pub(super) fn ending(
+        &self,
+        section: SectionId<S>,
+        at: u64,
+        wanted: impl Fn(SymbolId<S>) -> bool,
+    ) -> Option<SymbolId<S>> {
+        if let Some(cover) = self.covers.get(&section) {
+            return cover.ending(at).find(|&m| wanted(m));
+        }
+        let mut members = self.object.members(section).iter().copied();
+        members.find(|&m| self.span(m).is_some_and(|s| s.1 == at) && self.is_local(m) && wanted(m))
+    }
+
+    /// Whether a symbol is LOCAL.
+    pub fn is_local(&self, id: SymbolId<S>) -> bool {
+        self.object.symbol_bind(id) == abi::STB_LOCAL
     }
 
     /// Sections of alternative instructions.
@@ -429,6 +490,26 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let symbol = self.entity(section, self.entity_at(section, start)?).symbol?;
         let (value, size) = (self.object.symbol_value(symbol), self.object.symbol_size(symbol));
         Some(value.saturating_add(size).min(self.object.section_size(section)))
+    }
+
+    /// The label without a size that names the entity at `start` of a section of data.
+    pub fn unsized_at(&self, section: SectionId<S>, start: u64) -> Option<SymbolId<S>> {
+        let symbol = self.entity(section, self.entity_at(section, start)?).symbol?;
+        let unsized_label = self.object.symbol_kind(symbol) == abi::STT_NOTYPE
+            && self.object.symbol_size(symbol) == 0
+            && self.class(section) == Class::Data;
+        unsized_label.then_some(symbol)
+    }
+
+    /// Whether an entity is nothing but what aligns the next one.
+    pub fn is_filler(&self, entity: &Entity<S>) -> bool {
+        let object = self.object;
+        let data = object.contents(entity.section);
+        let bytes = data.get(entity.start as usize..entity.end as usize);
+        let text = object.is_text(entity.section);
+        object.relocs(entity.section).within(entity.start, entity.end).next().is_none()
+            && bytes
+                .is_some_and(|b| b.iter().all(|&b| b == 0 || text && is_padding(self.arch, &[b])))
     }
 
     /// Index of the entity that holds byte `offset` of a section.

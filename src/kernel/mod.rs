@@ -1,5 +1,6 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
+mod beside;
 pub mod blocks;
 pub mod btf;
 mod by_name;

@@ -200,6 +200,11 @@ pub fn is_string_literal_section(section: &str) -> bool {
     section.starts_with(".rodata.") && section.contains(".str")
 }
 
+/// Whether assembly marks the end of something by such a label: what follows is not its own.
+pub fn is_end_label(symbol: &str) -> bool {
+    ["_end", "_stop", "_tail"].iter().any(|mark| symbol.ends_with(mark))
+}
+
 /// clang's names for string literals, which ThinLTO exports as `.str.7.llvm.123`.
 pub fn is_string_name(symbol: &str) -> bool {
     symbol.starts_with(".str") || symbol.starts_with(".L.str")

@@ -35,11 +35,13 @@ pub enum Effective<S> {
 /// Resolves the relocations of one section. Remembers decoded instruction ends, so that the
 /// relocations of a section cost one pass over its code, however many there are.
 pub struct Refs<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
-    base: SectionId<S>,
-    is_text: bool,
+    pub(super) layout: &'l Layout<'o, 'd, S>,
+    pub(super) base: SectionId<S>,
+    pub(super) is_text: bool,
     /// Start and end of the instruction decoded last.
-    decoded: Cell<(u64, u64)>,
+    pub(super) decoded: Cell<(u64, u64)>,
+    /// The function that a file was looked for last, by its start, and that file.
+    pub(super) file: Cell<(u64, Option<usize>)>,
 }
 
 /// Whether the processor counts from the instruction's end for such a relocation.
@@ -53,7 +55,13 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     #[inline]
     pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
         let is_text = layout.object.is_text(base);
-        Refs { layout, base, is_text, decoded: Cell::new((0, 0)) }
+        Refs {
+            layout,
+            base,
+            is_text,
+            decoded: Cell::new((0, 0)),
+            file: Cell::new((u64::MAX, None)),
+        }
     }
 
     /// The section whose relocations it resolves.
@@ -99,7 +107,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
 
     /// End of the instruction that contains byte `at`. Decoding starts where the last one
     /// ended, or at the function that `at` is in.
-    fn instruction_end(&self, at: u64) -> Result<u64> {
+    pub(super) fn instruction_end(&self, at: u64) -> Result<u64> {
         let (start, end) = self.decoded.get();
         if start <= at && at < end {
             return Ok(end);
@@ -225,10 +233,15 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             return Ok(Some(symbol));
         }
         let (low, high) = self.target_range(reloc)?;
-        if let Some(covering) = self.layout.covering_all(target, low, high) {
-            return Ok(covering);
+        let Some(covering) = self.layout.covering_all(target, low, high) else {
+            let at = self.target_offset(reloc)?;
+            return self.beside(reloc, target, at, self.layout.covering(target, at));
+        };
+        if low == high || self.may_be_end(target, low, covering) {
+            let at = self.target_offset(reloc)?;
+            return self.beside(reloc, target, at, covering);
         }
-        Ok(self.layout.covering(target, self.target_offset(reloc)?))
+        Ok(covering)
     }
 
     /// Relocations of debug sections and of ftrace tables stay as they are.
