@@ -190,10 +190,19 @@ impl Statuses {
             return Ok(Status::Same);
         }
         if comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name()) {
+            let entity = patched.entity_at(p, after.symbol_value(id));
+            let verdict = entity.map(|index| verdicts.entity(p, index));
+            if !comparer.drop_in && verdict.is_some_and(|v| !v.has(Verdict::NEW)) {
+                let same = verdict.is_some_and(Verdict::is_same);
+                return Ok(if same { Status::Same } else { Status::Changed });
+            }
             self.check_move(comparer, ignored, id, (o, p))?;
             return Ok(Status::Changed);
         }
-        if kind == abi::STT_OBJECT && sizes.0 != sizes.1 {
+        if kind == abi::STT_OBJECT
+            && sizes.0 != sizes.1
+            && !(comparer.is_stamp(id) && entity_status(comparer, verdicts, id, p) == Status::Same)
+        {
             return Err(size_mismatch(name(), sizes));
         }
         if !patched.is_bundled(id) {
@@ -256,7 +265,10 @@ impl Statuses {
         )
         .in_section(names.1)
         .at_symbol(patched.object.symbol_name(id))
-        .advise(format!("it moved from {} to {}", names.0, names.1)))
+        .advise(format!(
+            "it moved from {} to {}, which means something to the kernel: keep it where it was",
+            names.0, names.1
+        )))
     }
 
     /// A function whose split-off part changed has changed, unless ftrace can hook the part
