@@ -20,6 +20,7 @@ use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
+use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{borrow_names, correlate_statics};
@@ -260,8 +261,14 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
+    if !job.drop_in {
+        check_instrumented(comparer, verdicts)?;
+    }
     let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
+    if job.drop_in {
+        report.warnings.extend(left_behind(comparer, &statuses)?);
+    }
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
     let selection = select(
@@ -282,7 +289,6 @@ fn judge(
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
-        check_instrumented(comparer, verdicts)?;
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);

@@ -18,6 +18,7 @@ pub mod inlining;
 pub mod instrumented;
 mod lines;
 pub mod overrides;
+pub mod parts;
 mod referrers;
 pub mod relayout;
 pub mod select;

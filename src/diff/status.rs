@@ -94,6 +94,9 @@ impl Statuses {
             statuses.symbols[id] = status;
         }
         statuses.spread_to_parents(comparer);
+        if split {
+            statuses.spread_to_parts(comparer);
+        }
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
         Ok(statuses)
     }
@@ -276,10 +279,7 @@ impl Statuses {
     fn spread_to_parents(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
         let layout = comparer.patched.layout;
         let object = layout.object;
-        for id in object.symbols().skip(1) {
-            if layout.parent(id).is_none() {
-                continue;
-            }
+        for id in layout.parts() {
             let Some(section) = object.section_of(id) else { continue };
             let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed)
                 || self.split && self.symbols[id] == Status::Changed;
@@ -293,6 +293,30 @@ impl Statuses {
                 }
                 if self.symbols[parent] == Status::Same {
                     self.symbols[parent] = Status::Changed;
+                }
+                child = parent;
+            }
+        }
+    }
+
+    /// A part that was split off goes along with its changed function even when it is as it
+    /// was: it jumps back into the function, and the kernel's part would into the kernel's
+    /// function. A part that ftrace can hook is called and returns. What only runs at boot
+    /// stays out of the patch, and so do its parts.
+    fn spread_to_parts(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+        let layout = comparer.patched.layout;
+        let object = layout.object;
+        let place = |id| object.section_of(id).map_or("", |s| object.section_name(s));
+        for id in layout.parts() {
+            let mut child = id;
+            while let Some(parent) = layout.parent(child)
+                && !layout.has_profiling(child)
+            {
+                if self.symbols[parent] == Status::Changed {
+                    if !names::is_init_section(place(parent)) {
+                        self.symbols[id] = Status::Changed;
+                    }
+                    break;
                 }
                 child = parent;
             }
