@@ -165,6 +165,14 @@ impl Error {
         &self.0.message
     }
 
+    /// The text with the advice, without the place.
+    pub fn told(&self) -> String {
+        match self.advice() {
+            Some(advice) => format!("{}: {advice}", self.message()),
+            None => self.message().to_owned(),
+        }
+    }
+
     /// Where it was found.
     pub fn place(&self) -> &Place {
         &self.0.place

@@ -20,6 +20,7 @@ use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
+use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
 use diff::statics::{Doubts, borrow_names, correlate_statics};
@@ -49,7 +50,7 @@ use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
 use rayon::prelude::*;
 use report::progress::Step;
-use report::{Function, FunctionStatus, Report};
+use report::{Carriers, Function, FunctionStatus, Report};
 
 /// A file's name, for messages, and its contents.
 #[derive(Clone, Copy, Debug)]
@@ -183,8 +184,13 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 
     let (orig, patched) = (halves.0?, halves.1?);
     report.progress.enter(Step::Compare);
-    let comparer =
-        Comparer { orig: &orig, patched: &patched, twins: &twins, states: States::default() };
+    let comparer = Comparer {
+        orig: &orig,
+        patched: &patched,
+        twins: &twins,
+        drop_in: job.drop_in,
+        states: States::default(),
+    };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
     if report.explain_noise {
@@ -208,6 +214,9 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         let differing = check::differing_functions(&comparer, &verdicts, job.among.boot);
         let because = |_| Vec::new();
         report.functions = functions(&comparer, differing, because)?;
+    }
+    if !job.drop_in {
+        report.tell_inlined_everywhere(&Carriers::default());
     }
     let (statuses, selection) = selected?;
     if let (Some(target), Some(_)) = (&target, job.among.peers) {
@@ -238,10 +247,8 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
             let touched = redirected.iter().copied().chain(named);
             let touched = touched.filter_map(|id| twins.orig_symbol(id));
             let differing = live.check_original(orig.layout.object, touched, strict)?;
-            let warn = |line| Error::refused("original-differs", line);
-            report.warnings.extend(differing.into_iter().map(warn));
-            let warn = |line| Error::refused("no-ftrace-entry", line);
-            report.warnings.extend(untraced(live.image, &replaced).into_iter().map(warn));
+            report.warnings.extend(differing);
+            report.warnings.extend(untraced(live.image, &replaced));
         }
         check_folded(&comparer, resolver.target.parent, live.map(|l| l.image), &replaced)?;
         let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
@@ -259,8 +266,14 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
+    if !job.drop_in {
+        check_instrumented(comparer, verdicts)?;
+    }
     let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
+    if job.drop_in {
+        report.warnings.extend(left_behind(comparer, &statuses)?);
+    }
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
     let selection = select(
@@ -281,7 +294,6 @@ fn judge(
     report.functions = functions(comparer, listed, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
-        check_instrumented(comparer, verdicts)?;
         check_unsettled(comparer, &selection)?;
     }
     report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
@@ -329,10 +341,12 @@ fn function(
     changed: bool,
     included_because: Vec<(String, String)>,
 ) -> Result<Function> {
+    let (reasons, questions) = comparer.reasons(id)?;
     Ok(Function {
         name: comparer.output_name(id).to_owned(),
         status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
-        reasons: comparer.reasons(id)?,
+        reasons,
+        questions,
         included_because,
     })
 }

@@ -311,6 +311,72 @@ pub fn instruction_text(arch: &Arch, code: &[u8], at: u64) -> Option<String> {
     (arch.machine == x86_64::ARCH.machine).then(|| x86_64::instruction_text(code, at))?
 }
 
+/// Whether two types of relocations do the same in code that is linked into the kernel, or
+/// loaded into it: x86 assemblers have one for calls of local and one for calls of global
+/// functions (arch/x86/kernel/module.c).
+pub fn same_reloc(arch: &Arch, a: u32, b: u32) -> bool {
+    arch.machine == x86_64::ARCH.machine && x86_64::CALLS.contains(&a) && x86_64::CALLS.contains(&b)
+}
+
+/// What one instruction does to the order in which instructions run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It only fills space.
+    Filler,
+    /// It goes on behind it; calls do, too.
+    Next,
+    /// It goes on at `target`, a byte of the slice, unless a relocation says where.
+    Jump {
+        /// Where.
+        target: u64,
+    },
+    /// As [`Flow::Jump`] when a condition holds, else behind it.
+    Branch {
+        /// Which condition: opposites differ in bit 0 alone.
+        condition: u8,
+        /// Where.
+        target: u64,
+    },
+    /// It calls `target`, a byte of the slice, unless a relocation says what.
+    Call {
+        /// What.
+        target: u64,
+    },
+    /// It traps: whoever handles that may go on behind it.
+    Trap,
+    /// Nothing follows: a return.
+    Stop,
+    /// It is not known where it goes on.
+    Unknown,
+}
+
+/// One instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes.
+    pub len: u64,
+    /// What follows.
+    pub flow: Flow,
+    /// It reads or writes at a distance from itself, so that it means something else at
+    /// another place unless the distance is relocated.
+    pub is_relative: bool,
+}
+
+/// The instruction at byte `at` of `code`. `None` where no code can be read, and for machines
+/// of which it is not known.
+pub fn step(arch: &Arch, code: &[u8], at: u64) -> Option<Step> {
+    (arch.machine == x86_64::ARCH.machine).then(|| x86_64::step(code, at))?
+}
+
+/// The immediate operands of the instructions in `code`; none for machines of which they are
+/// not known. An operand that is relocated is zero.
+pub fn immediates(arch: &Arch, code: &[u8]) -> Vec<u64> {
+    match arch.machine == x86_64::ARCH.machine {
+        true => x86_64::immediates(code),
+        false => Vec::new(),
+    }
+}
+
 /// `len` bytes of a section at `offset`; `None` when they are not all there.
 fn bytes_at(section: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
     section.get(usize::try_from(offset).ok()?..)?.get(..len)

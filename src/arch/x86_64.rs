@@ -23,13 +23,14 @@
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
 use iced_x86::{
-    Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, Register,
+    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic,
+    Register,
 };
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocClass,
-    RelocType, SiteTable, bytes_at,
+    Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, LineCallees, RelocClass,
+    RelocType, SiteTable, Step, bytes_at,
 };
 use crate::elf::abi;
 
@@ -81,6 +82,9 @@ const NOP5: u8 = 0x0f;
 const NOP_BYTES: [u8; 5] = [NOP5, 0x1f, 0x44, 0, 0];
 /// `call` with the field still to be relocated.
 const CALL_BYTES: &[u8] = &[CALL, 0, 0, 0, 0];
+
+/// Relocations of calls of local and of global functions.
+pub(super) const CALLS: [u32; 2] = [R_X86_64_PC32.0, R_X86_64_PLT32.0];
 
 static RELOCS: &[RelocType] = relocs! {
     R_X86_64_NONE None 0;
@@ -210,6 +214,60 @@ pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
     options.set_small_hex_numbers_in_decimal(true);
     formatter.format(&instruction, &mut text);
     Some(text)
+}
+
+/// The instruction at byte `at`, with branch targets as bytes of `code`.
+pub(super) fn step(code: &[u8], at: u64) -> Option<Step> {
+    let bytes = usize::try_from(at).ok().and_then(|at| code.get(at..))?;
+    let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
+    if !decoder.can_decode() {
+        return None;
+    }
+    let instruction = decoder.decode();
+    if instruction.is_invalid() {
+        return None;
+    }
+    let target = instruction.near_branch_target();
+    let flow = match instruction.flow_control() {
+        FlowControl::Next if is_filler(&instruction) => Flow::Filler,
+        FlowControl::Next | FlowControl::IndirectCall => Flow::Next,
+        FlowControl::UnconditionalBranch => Flow::Jump { target },
+        // The condition is in the low bits of the opcode, and bit 0 of it negates.
+        FlowControl::ConditionalBranch => match bytes {
+            [opcode @ 0x70..=0x7f, ..] | [0x0f, opcode @ 0x80..=0x8f, ..] => {
+                Flow::Branch { condition: opcode & 0xf, target }
+            }
+            _ => Flow::Unknown,
+        },
+        FlowControl::Call => Flow::Call { target },
+        FlowControl::Return => Flow::Stop,
+        FlowControl::Interrupt if instruction.mnemonic() == Mnemonic::Int3 => Flow::Trap,
+        FlowControl::Exception => Flow::Trap,
+        FlowControl::Interrupt => Flow::Next,
+        FlowControl::IndirectBranch | FlowControl::XbeginXabortXend => Flow::Unknown,
+    };
+    let is_relative = instruction.is_ip_rel_memory_operand();
+    Some(Step { len: instruction.len() as u64, flow, is_relative })
+}
+
+/// The instructions with which assemblers align code.
+fn is_filler(instruction: &Instruction) -> bool {
+    instruction.mnemonic() == Mnemonic::Nop
+}
+
+/// The immediate operands of the instructions in `code`, as far as they can be read. An
+/// operand that is relocated is zero.
+pub(super) fn immediates(code: &[u8]) -> Vec<u64> {
+    let mut found = Vec::new();
+    for instruction in &mut Decoder::new(64, code, DecoderOptions::NONE) {
+        if instruction.is_invalid() {
+            break;
+        }
+        let operands =
+            (0..instruction.op_count()).filter_map(|i| instruction.try_immediate(i).ok());
+        found.extend(operands);
+    }
+    found
 }
 
 /// The relocation of the entry's fentry call: the first one of the function, at the place

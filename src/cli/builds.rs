@@ -15,6 +15,7 @@ use crate::Among;
 use crate::arch::Arch;
 use crate::diff::check::BootCode;
 use crate::diff::identity::{Identity, Overrides, Unit, units};
+use crate::diff::inlining::{Bodies, Question};
 use crate::diff::overrides::{Contested, Globals};
 use crate::elf::globals::globals;
 use crate::elf::ids::{Orig, Patched, Side};
@@ -24,10 +25,10 @@ use crate::elf::object::Object;
 use crate::elf::out::{OutHome, OutObject};
 use crate::elf::{self, abi};
 use crate::error::{Error, Result};
-use crate::kernel::noise;
+use crate::kernel::{names, noise};
 use crate::patch::module::added::nothing;
 use crate::patch::resolve::Peers;
-use crate::report::{FunctionStatus, Report};
+use crate::report::{Carriers, FunctionStatus, Report};
 
 /// The objects of two builds, and what to compare.
 #[derive(Default)]
@@ -314,6 +315,28 @@ impl Builds {
             }
         });
     }
+
+    /// Lets the objects that differ tell each other what was inlined. `found` are all units.
+    pub(super) fn ask(&self, found: &mut [Outcome]) -> Result<()> {
+        let functions = found.iter().flat_map(|o| &o.report.functions);
+        let questions = functions.flat_map(|f| &f.questions);
+        let wanted: IndexSet<&str> = questions.map(Question::callee).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (mut orig, mut patched) = (Bodies::default(), Bodies::default());
+        for unit in &self.units {
+            unit.orig.iter().try_for_each(|&i| self.orig[i].bodies::<Orig>(&wanted, &mut orig))?;
+            let mut learn = |&i: &usize| self.patched[i].bodies::<Patched>(&wanted, &mut patched);
+            unit.patched.iter().try_for_each(&mut learn)?;
+        }
+        let functions = found.iter_mut().flat_map(|o| &mut o.report.functions);
+        functions.for_each(|f| f.learn(&orig, &patched));
+        let mut carriers = Carriers::default();
+        found.iter().for_each(|o| o.report.carriers(&mut carriers));
+        found.iter_mut().for_each(|o| o.report.tell_inlined_everywhere(&carriers));
+        Ok(())
+    }
 }
 
 /// Fails when an output refers to what neither the kernel nor another output has. `linked`:
@@ -364,10 +387,14 @@ fn bytes<'m, S: Side>(members: &'m [Member], picked: &[usize]) -> Result<Cow<'m,
 /// Names of the functions that an object defines, in symbol order.
 fn functions(member: &Member) -> Result<Vec<String>> {
     let object = Object::<Orig>::parse(&member.shown(), member.image.bytes())?;
-    let defined = object
-        .symbols()
-        .skip(1)
-        .filter(|&id| object.symbol_kind(id) == abi::STT_FUNC && object.section_of(id).is_some());
+    let arch = Arch::from_machine(object.header().machine)?;
+    let defined = object.symbols().skip(1).filter(|&id| {
+        let name = object.symbol_name(id);
+        object.symbol_kind(id) == abi::STT_FUNC
+            && object.section_of(id).is_some()
+            && arch.prefixed(name).is_none()
+            && !names::is_init_stub(name)
+    });
     Ok(defined.map(|id| object.symbol_name(id).to_owned()).collect())
 }
 

@@ -6,9 +6,13 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use crate::diff::inlining::{Bodies, base, bodies};
 use crate::elf::abi;
+use crate::elf::ids::Side;
 use crate::elf::image::Image;
+use crate::elf::object::Object;
 use crate::error::{Error, Result};
+use crate::kernel::layout::Layout;
 
 /// An object of a tree.
 pub(super) struct Member {
@@ -22,6 +26,21 @@ impl Member {
     /// The path as given, for messages.
     pub(super) fn shown(&self) -> String {
         self.image.path().display().to_string()
+    }
+
+    /// Adds what those of its functions refer to that are wanted.
+    pub(super) fn bodies<S: Side>(
+        &self,
+        wanted: &IndexSet<&str>,
+        found: &mut Bodies,
+    ) -> Result<()> {
+        let object = Object::<S>::parse(&self.shown(), self.image.bytes())?;
+        let defines =
+            |id| object.section_of(id).is_some() && wanted.contains(base(object.symbol_name(id)));
+        match object.symbols().skip(1).any(defines) {
+            true => bodies(&Layout::new(&object)?, wanted, found),
+            false => Ok(()),
+        }
     }
 }
 

@@ -273,6 +273,7 @@ impl<'a> Request<'a> {
         let how = How { strict: false, explain_noise: false };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
+        builds.ask(&mut outcomes)?;
         for other in builds.not_compared() {
             super::output::print(&other.report, false);
         }
@@ -281,6 +282,7 @@ impl<'a> Request<'a> {
         for &unit in &order {
             self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
         }
+        super::output::summary(outcomes.iter().map(|o| &o.report), true);
         let made = order.iter().map(|&unit| &outcomes[unit]);
         let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
         check_needs(made.clone(), true)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Args, Exit, complain, fail};
 use crate::error::Error;
 use crate::report::json::{Document, Object};
-use crate::report::{FunctionStatus, Report};
+use crate::report::{FunctionStatus, OPTIMISER, Report};
 
 /// Whether the report for programs takes standard output.
 pub(super) fn text_to_stderr(args: &Args) -> bool {
@@ -33,31 +33,36 @@ pub(super) fn print(report: &Report, to_stderr: bool) {
         }
     }
     say(&text, to_stderr);
-    for line in
-        report.warnings.iter().map(Error::message).chain(report.messages.iter().map(|m| &**m))
-    {
-        complain(line);
+    for line in report.warnings.iter().map(Error::told).chain(report.messages.iter().cloned()) {
+        complain(&line);
     }
 }
 
 /// Says how many functions changed because the patch says so, and how many because the
-/// optimiser did.
-pub(super) fn summary<'r>(reports: impl Iterator<Item = &'r Report>) {
-    let functions = reports.flat_map(|r| &r.functions);
-    let mut counts = [0_usize; 3];
-    for function in functions {
-        let kind = match function.status {
-            FunctionStatus::New => 2,
-            FunctionStatus::Changed => usize::from(function.is_reinlined()),
-        };
-        counts[kind] += 1;
+/// optimiser did. Of a single pair it is only said when the optimiser changed something.
+pub(super) fn summary<'r>(reports: impl Iterator<Item = &'r Report>, single: bool) {
+    let (mut edited, mut new, mut optimised) = (0, 0, [0_usize; OPTIMISER.len()]);
+    for function in reports.flat_map(|r| &r.functions) {
+        let kind = function.optimised().and_then(|k| OPTIMISER.iter().position(|o| *o == k));
+        match (function.status, kind) {
+            (FunctionStatus::New, _) => new += 1,
+            (FunctionStatus::Changed, None) => edited += 1,
+            (FunctionStatus::Changed, Some(kind)) => optimised[kind] += 1,
+        }
     }
-    let [edited, reinlined, new] = counts;
-    if edited + reinlined + new > 0 {
-        complain(&format!(
-            "{edited} function(s) changed by the patch, {reinlined} re-inlined by the optimiser, {new} new"
-        ));
+    let by_optimiser: usize = optimised.iter().sum();
+    if edited + by_optimiser + new == 0 || single && by_optimiser == 0 {
+        return;
     }
+    let kinds = OPTIMISER.iter().zip(optimised).filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+    let kinds = match kinds.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", kinds.join(", ")),
+    };
+    complain(&format!(
+        "{edited} function(s) changed by the patch, {by_optimiser} by the optimiser{kinds}, {new} new"
+    ));
 }
 
 /// Whether it is needed what was judged noise.

@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     if args.explain_noise {
         output::explain_noise(&report);
     }
+    output::summary(std::iter::once(&report), true);
     let exit = match &result {
         Ok(exit) => *exit,
         Err(error) => fail(error),

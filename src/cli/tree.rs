@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     for outcome in &outcomes {
         exit = worst(exit, show(args, outcome, to_stderr));
     }
-    summary(outcomes.iter().map(|o| &o.report));
+    summary(outcomes.iter().map(|o| &o.report), false);
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
@@ -66,6 +66,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
         builds.build(&mut outcomes, how, &against);
         builds.connect(&mut outcomes, how, &against);
     }
+    builds.ask(&mut outcomes)?;
     kernel.check_unchanged()?;
     outcomes.extend(builds.not_compared());
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));

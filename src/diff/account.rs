@@ -13,6 +13,7 @@ use super::strays;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
 use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -42,6 +43,8 @@ const ROW_FIELDS: (&str, &str) =
     ("row-noise-fields", "rows that differ only in line numbers, file names or order");
 const LINES: (&str, &str) =
     ("compared-equal", "only line numbers, filler, or the numbering of names and strings differ");
+const STAMPS: (&str, &str) =
+    ("build-version", "when and by whom the kernel was built; the running kernel keeps its own");
 const RUNTIME: (&str, &str) =
     ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
@@ -90,6 +93,9 @@ pub fn check(
         }
     }
     tables_without_rows(comparer, &mut details);
+    if !drop_in && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout) {
+        unexplained(&mut details, TYPE_IDS, "changed");
+    }
     named_like_literals(comparer, verdicts, selection, drop_in, &mut details);
     if details.is_empty() {
         return Ok(());
@@ -127,16 +133,24 @@ fn runtime_constants(
         if !is_runtime_constant(name) || name == HARMLESS_CONSTANT {
             continue;
         }
-        let user =
-            object.relocs(id).iter().filter_map(|r| object.section_of(r.symbol)).find(|&s| {
-                comparer.patched.layout.class(s) == Class::Text && selection.sections[s]
-            });
-        if let Some(user) = user {
-            let user = object.section_name(user);
+        let layout = comparer.patched.layout;
+        let carried = |r: &Reloc<Patched>| {
+            let section = object.section_of(r.symbol)?;
+            let is_carried = layout.class(section) == Class::Text && selection.sections[section];
+            is_carried.then_some((section, r.addend))
+        };
+        let user = object.relocs(id).iter().find_map(|r| carried(&r));
+        if let Some((section, at)) = user {
+            let function = layout.covering(section, at).or_else(|| layout.owner(section));
+            let user = object.section_name(section);
             let text = format!(
                 "{user} uses a constant of {name}, which is only known when the kernel boots and is not set in a livepatch"
             );
-            details.push(Finding::in_section(user, text));
+            details.push(match function {
+                Some(function) => Finding::in_section(user, text)
+                    .at_symbol(comparer.output_name(layout.root(function))),
+                None => Finding::in_section(user, text),
+            });
         }
     }
 }
@@ -472,6 +486,39 @@ fn tables_without_rows(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Fi
     }
 }
 
+/// Sets of types and functions by which BPF programs are checked. Each is a symbol whose name
+/// ends in a counter and a line (include/linux/btf_ids.h).
+const TYPE_IDS: &str = ".BTF_ids";
+
+/// What an object lists there, with flags: in order, which means something within a set, but
+/// sorted where several files were linked.
+fn type_ids<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Vec<(&'d str, &'d [u8])> {
+    let object = layout.object;
+    let mut found = Vec::new();
+    let Some(first) = layout.section_named(TYPE_IDS) else { return found };
+    for id in object.sections().skip_while(|&s| s != first) {
+        if object.section_name(id) != TYPE_IDS {
+            continue;
+        }
+        let mut members: Vec<SymbolId<S>> = object.members(id).to_vec();
+        members.sort_by_key(|&m| object.symbol_value(m));
+        let ends = members.iter().skip(1).map(|&m| object.symbol_value(m));
+        let ends = ends.chain([object.section_size(id)]);
+        for (&member, end) in members.iter().zip(ends) {
+            let mut name = object.symbol_name(member);
+            if name.starts_with("__BTF_ID__") {
+                name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            }
+            let bytes = object.contents(id).get(object.symbol_value(member) as usize..end as usize);
+            found.push((name, bytes.unwrap_or_default()));
+        }
+    }
+    if layout.is_linked() {
+        found.sort_unstable();
+    }
+    found
+}
+
 fn bare_tables<'d, S: Side>(
     layout: &Layout<'_, 'd, S>,
 ) -> IndexMap<&'d str, Vec<&'d [u8]>, RandomState> {
@@ -542,6 +589,12 @@ pub fn check_states(
     Ok(())
 }
 
+/// Whether a section holds when and by whom the kernel was built.
+fn holds_stamp(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> bool {
+    let members = comparer.patched.layout.object.members(id);
+    members.iter().any(|&member| comparer.is_stamp(member))
+}
+
 /// Differences between sections that were judged noise, by rule.
 pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Vec<NoiseFound> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
@@ -568,6 +621,7 @@ pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Vec<No
             Class::Strings => BY_REFERENCE,
             Class::Data if is_runtime_constant(name) => RUNTIME,
             Class::Data if patched.is_nameless(id) => BY_REFERENCE,
+            Class::Data if holds_stamp(comparer, id) => STAMPS,
             Class::Data | Class::Text if verdicts.section(id).is_same() => LINES,
             Class::Meta | Class::Relocations | Class::Group | Class::Data | Class::Text => continue,
         };

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
+use object::{Endianness, U32};
 
 use super::compare::Comparer;
 use super::ignore::Ignored;
@@ -13,10 +14,11 @@ use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::error::{Error, Finding, Result};
-use crate::kernel::layout::Class;
+use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
+use crate::kernel::refs::Refs;
 
 /// Data sections that may be copied into a patch although they changed: once-only flags and
 /// counters of branches.
@@ -58,7 +60,7 @@ pub fn check_entries(
     let any_hookable =
         LazyCell::new(|| orig.object.symbols().any(|other| orig.has_profiling(other)));
     let boot_warns = boot.warns(comparer);
-    let mut details = Vec::new();
+    let (mut details, mut unhookable) = (Vec::new(), Vec::new());
     for id in object.symbols().skip(1) {
         if object.symbol_kind(id) != abi::STT_FUNC
             || statuses.symbols[id] != Status::Changed
@@ -71,6 +73,7 @@ pub fn check_entries(
         let hookable = comparer.twins.orig_symbol(id).is_some_and(|twin| orig.has_profiling(twin));
         if !hookable {
             let name = object.symbol_name(id);
+            unhookable.push(id);
             details.push(finding(
                 comparer,
                 id,
@@ -84,9 +87,48 @@ pub fn check_entries(
     if details.is_empty() {
         return Ok(());
     }
+    if !comparer.drop_in {
+        name_callers(comparer, &unhookable, &mut details)?;
+    }
     Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
         .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
+}
+
+/// How many callers a finding names.
+const SHOWN_CALLERS: usize = 8;
+
+/// Adds to what is said of functions who calls them in this object: there a patch can begin.
+fn name_callers(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    functions: &[SymbolId<Patched>],
+    details: &mut [Finding],
+) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let mut callers: IndexMap<SymbolId<Patched>, IndexSet<&str>, RandomState> =
+        functions.iter().map(|&f| (f, IndexSet::default())).collect();
+    for section in object.sections().filter(|&s| layout.class(s) == Class::Text) {
+        let refs = Refs::new(layout, section);
+        for reloc in object.relocs(section).iter() {
+            let Some(callers) = callers.get_mut(&refs.resolve(&reloc)?.symbol) else { continue };
+            let entity = layout.entity_at(section, reloc.offset);
+            if let Some(caller) = entity.and_then(|i| layout.entity(section, i).symbol) {
+                callers.insert(comparer.output_name(layout.root(caller)));
+            }
+        }
+    }
+    for (finding, (function, mut callers)) in details.iter_mut().zip(callers) {
+        callers.shift_remove(comparer.output_name(function));
+        let more = callers.len().saturating_sub(SHOWN_CALLERS);
+        let shown: Vec<&str> = callers.into_iter().take(SHOWN_CALLERS).collect();
+        finding.text += &match (shown.is_empty(), more) {
+            (true, _) => "; nothing in this object calls it".to_owned(),
+            (false, 0) => format!("; it is called by {}", shown.join(", ")),
+            (false, _) => format!("; it is called by {} and {more} more", shown.join(", ")),
+        };
+    }
+    Ok(())
 }
 
 /// Why ftrace cannot hook the original of a function. `any_hookable`: whether it can hook
@@ -132,12 +174,18 @@ pub fn check_boot_only(
     };
     let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
     if lines.is_empty() || boot.warns(comparer) {
-        return Ok(lines.into_iter().map(|line| Error::warning("boot-only", line)).collect());
+        let warn = |line| Error::warning("boot-only", line).advise(BOOT_ADVICE);
+        return Ok(lines.into_iter().map(warn).collect());
     }
-    Err(Error::refused("boot-only", format!("{} changed function(s) only run while the kernel boots", lines.len()))
-        .with_findings(lines)
-        .advise("a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback"))
+    Err(Error::refused(
+        "boot-only",
+        format!("{} changed function(s) only run while the kernel boots", lines.len()),
+    )
+    .with_findings(lines)
+    .advise(BOOT_ADVICE))
 }
+
+const BOOT_ADVICE: &str = "a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback";
 
 /// Fails when something changed that the patch does not carry, or carries in a way that
 /// would not take effect.
@@ -151,6 +199,7 @@ pub fn check_sections(
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut details = Vec::new();
+    let grouped = grouped(comparer);
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
@@ -171,7 +220,13 @@ pub fn check_sections(
         let rela = object.rela_section(id).map(|r| object.section_name(r));
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
         if layout.class(id) == Class::Group {
-            if statuses.sections[id] == Status::New {
+            let binds = comparer.drop_in
+                || group(layout, id).is_some_and(|(comdat, members)| {
+                    let kept =
+                        |&m: &SectionId<Patched>| !matches!(layout.class(m), Class::Noise(_));
+                    comdat && members.iter().any(kept)
+                });
+            if binds && statuses.sections[id] == Status::New {
                 details.push(Finding::in_section(
                     name,
                     "new/changed group sections are not supported",
@@ -187,11 +242,12 @@ pub fn check_sections(
                     format!("changed section {name} not selected for inclusion"),
                 ));
             }
-            if status != Status::Same && is_grouped(comparer, id) {
-                details.push(Finding::in_section(
-                    name,
-                    format!("changed section {name} is part of a section group"),
-                ));
+            if status != Status::Same && grouped.contains(&id) {
+                let text = format!("changed section {name} is part of a section group");
+                details.push(match layout.owner(id) {
+                    Some(owner) => finding(comparer, owner, text),
+                    None => Finding::in_section(name, text),
+                });
             }
         }
         let data = name.starts_with(".data") || name.starts_with(".bss");
@@ -307,8 +363,33 @@ fn is_overridden(
         })
 }
 
-fn is_grouped(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> bool {
-    comparer.patched.layout.object.section(id).flags & abi::SHF_GROUP != 0
+/// Sections that the linker may drop together with others. Groups that it may not drop only
+/// keep sections together, such as code and the probes for its profile.
+fn grouped(comparer: &Comparer<'_, '_, '_, '_>) -> IndexSet<SectionId<Patched>, RandomState> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    if comparer.drop_in {
+        let flagged = |&s: &SectionId<_>| object.section_flags(s) & abi::SHF_GROUP != 0;
+        return object.sections().filter(flagged).collect();
+    }
+    let groups = object.sections().filter(|&s| layout.class(s) == Class::Group);
+    let comdats = groups.filter_map(|s| group(layout, s)).filter(|(comdat, _)| *comdat);
+    comdats.flat_map(|(_, members)| members).collect()
+}
+
+/// Whether the linker may drop a group, and its members.
+fn group(
+    layout: &Layout<'_, '_, Patched>,
+    id: SectionId<Patched>,
+) -> Option<(bool, Vec<SectionId<Patched>>)> {
+    const GRP_COMDAT: u32 = 1;
+    let object = layout.object;
+    let words = object.contents(id).chunks_exact(4).filter_map(|word| word.try_into().ok());
+    let mut words = words.map(|word| U32::<Endianness>::from_bytes(word).get(object.endian()));
+    let flags = words.next()?;
+    let count = object.section_count();
+    let members = words.map(|word| word as usize).filter(|&index| index < count);
+    Some((flags & GRP_COMDAT != 0, members.map(SectionId::new).collect()))
 }
 
 /// The functions the patch lists, in symbol order: changed ones with `true`, new ones with
@@ -323,6 +404,9 @@ pub fn functions(
     for id in patch_functions(comparer, statuses, selection) {
         let changed = statuses.symbols[id] == Status::Changed;
         let root = layout.root(id);
+        if names::is_init_stub(layout.object.symbol_name(root)) {
+            continue;
+        }
         // A part that is new or changed changes what its function does.
         if root == id {
             listed.insert(id, changed);
@@ -360,6 +444,9 @@ pub fn differing_functions(
                 continue;
             }
             let root = layout.root(id);
+            if names::is_init_stub(object.symbol_name(root)) {
+                continue;
+            }
             let changed = comparer.twins.orig_symbol(root).is_some();
             listed.entry(root).or_insert(changed);
         }
@@ -438,6 +525,7 @@ pub fn removed_functions(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<String> {
             && orig.object.section_of(id).is_some()
             && !orig.is_prefix(id)
             && comparer.twins.patched_symbol(id).is_none()
+            && !names::is_init_stub(orig.object.symbol_name(id))
     });
     gone.map(|id| orig.object.symbol_name(id).to_owned()).collect()
 }

@@ -7,10 +7,11 @@
 
 use rayon::prelude::*;
 
-use super::content::fixed;
+use super::inlining::{PROMOTED, is_promotion};
 use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
+use crate::arch::same_reloc;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
@@ -47,6 +48,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub patched: &'a Half<'l, 'o, 'd, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
+    /// Behave as the drop-in where the two differ.
+    pub drop_in: bool,
     /// Live state whose initialiser changed, as far as it was met.
     pub states: States,
 }
@@ -136,7 +139,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     fn section(&self, p: SectionId<Patched>) -> Result<Vec<Verdict>> {
         let layout = self.patched.layout;
         let Some(o) = self.twins.orig_section(p) else {
-            return Ok(vec![Verdict::NEW; layout.entity_count(p).max(1)]);
+            let moved = |i| Ok(self.moved(p, i)?.unwrap_or(Verdict::NEW));
+            return match layout.entity_count(p) {
+                0 => Ok(vec![Verdict::NEW]),
+                count => (0..count).map(moved).collect(),
+            };
         };
         if matches!(layout.class(p), Class::Group) {
             return Ok(vec![Verdict::SAME]);
@@ -147,6 +154,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     fn entity(&self, o: SectionId<Orig>, p: SectionId<Patched>, index: usize) -> Result<Verdict> {
         let patched = self.patched.layout.entity(p, index);
         let Some(orig) = self.twin_entity(o, &patched) else {
+            if let Some(verdict) = self.moved(p, index)? {
+                return Ok(verdict);
+            }
             let layout = self.patched.layout;
             let filler = patched.symbol.is_none()
                 && layout.class(p) == Class::Text
@@ -154,6 +164,24 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(if filler { Verdict::SAME } else { Verdict::NEW });
         };
         self.entities(&orig, &patched, &mut Sink(None))
+    }
+
+    /// The verdict on a function whose twin is in another section, when it is a matter of heat
+    /// which of these it is in.
+    fn moved(&self, p: SectionId<Patched>, index: usize) -> Result<Option<Verdict>> {
+        if self.drop_in || self.patched.layout.class(p) != Class::Text {
+            return Ok(None);
+        }
+        let patched = self.patched.layout.entity(p, index);
+        let orig = self.orig.layout.object;
+        let twin = patched.symbol.and_then(|s| self.twins.orig_symbol(s));
+        let Some(o) = twin.and_then(|twin| orig.section_of(twin)) else { return Ok(None) };
+        let names = (orig.section_name(o), self.patched.layout.object.section_name(p));
+        if !names::is_movable(names.0) || !names::is_movable(names.1) {
+            return Ok(None);
+        }
+        let Some(orig) = self.twin_entity(o, &patched) else { return Ok(None) };
+        self.entities(&orig, &patched, &mut Sink(None)).map(Some)
     }
 
     /// The entity of original section `o` that corresponds to `patched`.
@@ -233,64 +261,6 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         Ok(verdict)
     }
 
-    /// Drops the filler behind an entity that shares its section with others.
-    fn trim(&self, spans: &mut Spans) {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
-            return;
-        }
-        // Between the named constants of a pool lie others, which have no names.
-        if patched.is_pool(spans.p) && orig.is_pool(spans.o) {
-            let labels = (
-                orig.unsized_at(spans.o, spans.o_start),
-                patched.unsized_at(spans.p, spans.p_start),
-            );
-            let (Some(before), Some(after)) = labels else {
-                spans.o_end = orig.named_end(spans.o, spans.o_start).unwrap_or(spans.o_end);
-                spans.p_end = patched.named_end(spans.p, spans.p_start).unwrap_or(spans.p_end);
-                return;
-            };
-            let is_end = names::is_end_label(orig.object.symbol_name(before))
-                || names::is_end_label(patched.object.symbol_name(after));
-            if is_end {
-                (spans.o_end, spans.p_end) = (spans.o_start, spans.p_start);
-                return;
-            }
-            let whole = fixed(orig, spans.o, spans.o_start, spans.o_end);
-            if whole.is_some() && whole == fixed(patched, spans.p, spans.p_start, spans.p_end) {
-                return;
-            }
-            // A label has no size. What is up to the next place that anything refers to counts
-            // as its own; what is behind that one is compared where it is referred to.
-            let o_end = self.orig.pieces.end(orig, spans.o, spans.o_start).0;
-            let p_end = self.patched.pieces.end(patched, spans.p, spans.p_start).0;
-            (spans.o_end, spans.p_end) = (spans.o_end.min(o_end), spans.p_end.min(p_end));
-        }
-        let (o, p) = (orig.object, patched.object);
-        let (o_data, p_data) = (o.contents(spans.o), p.contents(spans.p));
-        let text = o.is_text(spans.o);
-        let filler = |b: u8| if text { matches!(b, 0x90 | 0xcc | 0) } else { b == 0 };
-        let kept = |data: &[u8], start: u64, end: u64, relocated: u64| {
-            let bytes = data.get(start as usize..end as usize).unwrap_or(&[]);
-            let filled = bytes.iter().rposition(|&b| !filler(b)).map_or(0, |last| last as u64 + 1);
-            (start + filled).max(relocated)
-        };
-        let stored = o.section_kind(spans.o) != abi::SHT_NOBITS
-            && p.section_kind(spans.p) != abi::SHT_NOBITS;
-        if stored {
-            // A field that is still to be relocated holds zeros, but is no filler.
-            let o_relocated = o.relocs(spans.o).end(spans.o_start, spans.o_end);
-            let p_relocated = p.relocs(spans.p).end(spans.p_start, spans.p_end);
-            spans.o_end = kept(o_data, spans.o_start, spans.o_end, o_relocated);
-            spans.p_end = kept(p_data, spans.p_start, spans.p_end, p_relocated);
-        } else if spans.o_end - spans.o_start != spans.p_end - spans.p_start {
-            // Zeros: the symbols' sizes say what matters, and are compared with the symbols.
-            let length = (spans.o_end - spans.o_start).min(spans.p_end - spans.p_start);
-            spans.o_end = spans.o_start + length;
-            spans.p_end = spans.p_start + length;
-        }
-    }
-
     fn bytes(&self, spans: &Spans, relocs_same: bool, sink: &mut Sink<'_>) -> Result<bool> {
         let (o, p) = (self.orig.layout.object, self.patched.layout.object);
         let is_text = p.is_text(spans.p);
@@ -313,6 +283,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && equal_kind
             && self.only_lines_differ(spans, a, b)?
         {
+            return Ok(true);
+        }
+        if !is_text && equal_kind && self.only_stamps_differ(spans, a, b) {
             return Ok(true);
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
@@ -363,14 +336,15 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     return Ok(false);
                 }
             };
-            let placed = o.offset - spans.o_start == p.offset - spans.p_start && o.kind == p.kind;
+            let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
+            let placed = aligned && self.same_kind(&o, &p);
             if placed && self.same_reference(&o_refs, &o, &p_refs, &p, open)? {
                 continue;
             }
             same = false;
-            let stop = sink.note(|| self.other_reference(&o_refs, &o, &p_refs, &p, spans, placed));
+            let stop = sink.note(|| self.other_reference(&o_refs, &o, &p_refs, &p, spans));
             // Behind a shifted relocation everything differs: one reason is enough.
-            if stop || !placed {
+            if stop || !aligned {
                 return Ok(false);
             }
         }
@@ -383,15 +357,17 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         p_refs: &Refs<'_, 'o, 'd, Patched>,
         p: &Reloc<Patched>,
         spans: &Spans,
-        placed: bool,
     ) -> Reason {
+        let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
+        let placed = aligned && self.same_kind(o, p);
         let (before, after) = (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
         let strings = before.starts_with('"') && after.starts_with('"');
         // Of content, the names of two equal sections say nothing.
         let content = before == after;
-        let kind = match (strings && placed, content && o.kind == p.kind && placed) {
+        let kind = match (strings && placed, content && placed) {
             (true, _) => "string",
             (_, true) => "constant",
+            _ if aligned && self.is_promoted(o_refs, o, p_refs, p) => PROMOTED,
             _ => "relocation",
         };
         let typed = |kind: u32, text: String| {
@@ -407,6 +383,38 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             before: typed(o.kind, before),
             after: typed(p.kind, after),
         }
+    }
+
+    /// Whether two relocations have the same type, or types that do the same, one of them for
+    /// what only its file can see, the other for what all can.
+    #[inline]
+    pub(super) fn same_kind(&self, o: &Reloc<Orig>, p: &Reloc<Patched>) -> bool {
+        let is_local = || {
+            let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+            (
+                orig.symbol_bind(o.symbol) == abi::STB_LOCAL,
+                patched.symbol_bind(p.symbol) == abi::STB_LOCAL,
+            )
+        };
+        o.kind == p.kind
+            || !self.drop_in
+                && same_reloc(self.patched.layout.arch, o.kind, p.kind)
+                && matches!(is_local(), (true, false) | (false, true))
+    }
+
+    /// Whether two references lead to the same place of one thing, but for its promotion.
+    fn is_promoted(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+    ) -> bool {
+        let (Ok(a), Ok(b)) = (o_refs.resolve(o), p_refs.resolve(p)) else { return false };
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        self.same_kind(o, p)
+            && a.addend == b.addend
+            && is_promotion(orig.symbol_name(a.symbol), patched.symbol_name(b.symbol))
     }
 
     fn describe_orig(&self, refs: &Refs<'_, 'o, 'd, Orig>, reloc: &Reloc<Orig>) -> String {
@@ -466,7 +474,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let (Home::Section(o_section), Home::Section(p_section)) =
             (orig.object.home(a.symbol), patched.object.home(b.symbol))
         else {
-            return Ok(a.addend == b.addend && self.same_symbol(a.symbol, b.symbol));
+            // What this object defines is not what another one does, whatever its name.
+            let moved = orig.object.section_of(a.symbol).is_some()
+                != patched.object.section_of(b.symbol).is_some();
+            let same = match moved {
+                true => self.twins.are_twins(a.symbol, b.symbol),
+                false => self.same_symbol(a.symbol, b.symbol),
+            };
+            return Ok(a.addend == b.addend && same);
         };
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return self.same_place(a, b, p_refs, p);

@@ -1,6 +1,7 @@
 //! Why a function is in the patch: compares again, this time noting every difference.
 
 use super::compare::{Comparer, Sink, hex};
+use super::inlining::{PROMOTED, Question};
 use super::verdict::Reason;
 use crate::arch::instruction_text;
 use crate::elf::ids::{Patched, SymbolId};
@@ -8,8 +9,9 @@ use crate::error::Result;
 
 impl Comparer<'_, '_, '_, '_> {
     /// Every difference between a patched function or variable, with its split-off parts,
-    /// and its twin. Empty for what is new.
-    pub fn reasons(&self, id: SymbolId<Patched>) -> Result<Vec<Reason>> {
+    /// and its twin; and what other objects of the build must tell to know whether it was
+    /// re-inlined. Empty for what is new.
+    pub fn reasons(&self, id: SymbolId<Patched>) -> Result<(Vec<Reason>, Vec<Question>)> {
         let mut reasons = Vec::new();
         let mut family = vec![id];
         let layout = self.patched.layout;
@@ -26,11 +28,17 @@ impl Comparer<'_, '_, '_, '_> {
             }
         }
         reasons.sort_by_key(|r| rank(&r.kind));
-        if !reasons.is_empty() {
-            // It explains the others.
-            reasons.splice(0..0, self.inlining(id)?);
+        if reasons.is_empty() {
+            return Ok((reasons, Vec::new()));
         }
-        Ok(reasons)
+        // These explain the others.
+        if let Some(reason) = self.relayout(id)? {
+            reasons.insert(0, reason);
+            return Ok((reasons, Vec::new()));
+        }
+        let (inlined, questions) = self.inlining(id)?;
+        reasons.splice(0..0, inlined);
+        Ok((reasons, questions))
     }
 
     /// How two contents differ first: instructions where they can be read, else bytes.
@@ -74,6 +82,8 @@ fn rank(kind: &str) -> u8 {
         "code" | "data" => 2,
         "relocation" => 4,
         "size" => 5,
+        // It explains nothing but itself.
+        PROMOTED => 6,
         // The name of a table.
         _ => 3,
     }

@@ -3,95 +3,285 @@
 //!
 //! A call alone proves nothing, since source may gain and lose it, too. What a callee refers
 //! to moves along with its code; only when all of that is found in the caller, on the side on
-//! which there is no call, is the callee taken to be inlined there.
+//! which there are fewer calls, is the callee taken to be inlined there. Of a callee that
+//! refers to nothing, constants that are worth the name must be found.
+//!
+//! A callee that the object does not define is left as a [`Question`]: when several objects
+//! of a build are compared, [`bodies`] of the others may answer it.
 
 use foldhash::fast::RandomState;
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use super::compare::Comparer;
 use super::verdict::Reason;
+use crate::arch;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, Side, SymbolId};
 use crate::error::Result;
 use crate::kernel::layout::Layout;
+use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// Kind of the reasons found here.
 pub const REINLINED: &str = "re-inlined";
 
-type Set<S> = IndexSet<SymbolId<S>, RandomState>;
+/// What they say behind the name of a callee that is inlined.
+pub const IS_INLINED: &str = " is inlined";
+
+/// Kind of a reason that is found where relocations are compared: a reference leads to the
+/// same thing, which became visible to other objects, or was copied into this one.
+pub const PROMOTED: &str = "promoted";
+
+/// How often a function refers to each symbol.
+type Counts<S> = IndexMap<SymbolId<S>, usize, RandomState>;
+
+/// Names of what a function refers to.
+type Names = IndexSet<String, RandomState>;
+
+/// A callee that another object defines, and that a function calls less often in one build.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Name of the callee, where it is called more often.
+    callee: String,
+    /// It is called less often in the patched build.
+    after: bool,
+    /// What the function refers to where the callee is called more often.
+    calling: Names,
+    /// What the function refers to in the other build.
+    inlined: Names,
+}
+
+/// What functions of one build refer to, by the name of the function without promotion hash:
+/// `None` when there are several.
+pub type Bodies = IndexMap<String, Option<Names>, RandomState>;
 
 impl Comparer<'_, '_, '_, '_> {
-    /// The callees of a patched function that are inlined on one side and called on the other.
-    pub(super) fn inlining(&self, id: SymbolId<Patched>) -> Result<Vec<Reason>> {
+    /// The callees of a patched function that are inlined on one side and called on the
+    /// other, and those of which other objects must tell.
+    pub(super) fn inlining(&self, id: SymbolId<Patched>) -> Result<(Vec<Reason>, Vec<Question>)> {
         let (before, after) = (self.orig.layout, self.patched.layout);
-        let Some(twin) = self.twins.orig_symbol(id) else { return Ok(Vec::new()) };
-        let orig = named_refs(before, twin)?;
-        let patched = named_refs(after, id)?;
+        let Some(twin) = self.twins.orig_symbol(id) else { return Ok((Vec::new(), Vec::new())) };
+        let orig = View { layout: before, function: twin, refs: references(before, twin)? };
+        let patched = View { layout: after, function: id, refs: references(after, id)? };
+        let to_patched = |s| self.twins.patched_symbol(s);
+        let to_orig = |s| self.twins.orig_symbol(s);
+        let mut questions = Vec::new();
         let mut reasons = Vec::new();
-        for &callee in orig.iter().filter(|&&c| is_function(before, c)) {
-            let Some(now) = self.twins.patched_symbol(callee) else { continue };
-            if patched.contains(&now) || callee == twin {
-                continue;
-            }
-            let own = named_refs(before, callee)?;
-            let own: Vec<_> = own.iter().filter(|&r| !orig.contains(r)).collect();
-            let moved = |&&r: &&SymbolId<_>| {
-                self.twins.patched_symbol(r).is_some_and(|now| patched.contains(&now))
+        for callee in went(&orig, &patched, &to_patched, &to_orig, true, &mut questions)? {
+            let name = match self.twins.patched_symbol(callee) {
+                Some(now) => self.output_name(now),
+                None => before.object.symbol_name(callee),
             };
-            if !own.is_empty() && own.iter().all(moved) {
-                let name = self.output_name(now);
-                reasons.push(reason(format!("calls {name}"), format!("{name} is inlined")));
-            }
+            reasons.push(reason(name, true));
         }
-        for &callee in patched.iter().filter(|&&c| is_function(after, c)) {
-            let Some(then) = self.twins.orig_symbol(callee) else { continue };
-            if orig.contains(&then) || callee == id {
-                continue;
-            }
-            let own = named_refs(after, callee)?;
-            let own: Vec<_> = own.iter().filter(|&r| !patched.contains(r)).collect();
-            let moved = |&&r: &&SymbolId<_>| {
-                self.twins.orig_symbol(r).is_some_and(|then| orig.contains(&then))
-            };
-            if !own.is_empty() && own.iter().all(moved) {
-                let name = self.output_name(callee);
-                reasons.push(reason(format!("{name} is inlined"), format!("calls {name}")));
-            }
+        for callee in went(&patched, &orig, &to_orig, &to_patched, false, &mut questions)? {
+            reasons.push(reason(self.output_name(callee), false));
         }
-        Ok(reasons)
+        Ok((reasons, questions))
     }
 }
 
-fn reason(before: String, after: String) -> Reason {
+impl Question {
+    /// Name of the callee without promotion hash.
+    pub fn callee(&self) -> &str {
+        base(&self.callee)
+    }
+
+    /// The reason, when the bodies of functions in the two builds prove it.
+    pub fn answer(&self, orig: &Bodies, patched: &Bodies) -> Option<Reason> {
+        let (calling, inlining) = if self.after { (orig, patched) } else { (patched, orig) };
+        let of = |bodies: &'_ Bodies| bodies.get(self.callee()).cloned().flatten();
+        // Within one build names agree to the letter, between two but for the hash.
+        let proof = match of(inlining) {
+            Some(body) => {
+                let known: IndexSet<&str> = self.calling.iter().map(|n| base(n)).collect();
+                let own: Vec<_> = body.iter().filter(|n| !known.contains(base(n))).collect();
+                !own.is_empty() && own.iter().all(|n| self.inlined.contains(*n))
+            }
+            None => {
+                let body = of(calling)?;
+                let found: IndexSet<&str> = self.inlined.iter().map(|n| base(n)).collect();
+                let own: Vec<_> = body.iter().filter(|n| !self.calling.contains(*n)).collect();
+                !own.is_empty() && own.iter().all(|n| found.contains(base(n)))
+            }
+        };
+        proof.then(|| reason(&self.callee, self.after))
+    }
+}
+
+/// Of the functions of an object those that `wanted` names without promotion hash, added to
+/// what is known of other objects of the build.
+pub fn bodies<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    wanted: &IndexSet<&str>,
+    found: &mut Bodies,
+) -> Result<()> {
+    for id in layout.object.symbols().skip(1) {
+        let name = base(layout.object.symbol_name(id));
+        if wanted.contains(name) && is_body(layout, id) {
+            let body = names_of(layout, &references(layout, id)?);
+            let several = found.contains_key(name);
+            found.insert(name.to_owned(), Some(body).filter(|_| !several));
+        }
+    }
+    Ok(())
+}
+
+/// A function of one object.
+struct View<'l, 'o, 'd, S> {
+    layout: &'l Layout<'o, 'd, S>,
+    function: SymbolId<S>,
+    refs: Counts<S>,
+}
+
+/// The callees that function `a` calls more often than its twin `b`, into which their code
+/// went. What other objects must tell is added to `questions`.
+fn went<A: Side, B: Side>(
+    a: &View<'_, '_, '_, A>,
+    b: &View<'_, '_, '_, B>,
+    to_b: &dyn Fn(SymbolId<A>) -> Option<SymbolId<B>>,
+    to_a: &dyn Fn(SymbolId<B>) -> Option<SymbolId<A>>,
+    after: bool,
+    questions: &mut Vec<Question>,
+) -> Result<Vec<SymbolId<A>>> {
+    let mut found = Vec::new();
+    let mut numbers = None;
+    for (&callee, &count) in &a.refs {
+        let there = to_b(callee);
+        let left = there.and_then(|t| b.refs.get(&t)).copied().unwrap_or(0);
+        if left >= count || callee == a.function {
+            continue;
+        }
+        // The code that was inlined is that of the other build, while it has it.
+        let body = there.filter(|&t| is_body(b.layout, t));
+        let own: Vec<Option<SymbolId<B>>> = match body {
+            Some(body) => references(b.layout, body)?
+                .into_keys()
+                .filter(|&r| r != body && to_a(r).is_none_or(|r| !a.refs.contains_key(&r)))
+                .map(Some)
+                .collect(),
+            None if is_body(a.layout, callee) => references(a.layout, callee)?
+                .into_keys()
+                .filter(|r| *r != callee && !a.refs.contains_key(r))
+                .map(to_b)
+                .collect(),
+            None => {
+                // It may be data as well: what defines it tells.
+                if left == 0 && a.layout.object.section_of(callee).is_none() {
+                    questions.push(Question {
+                        callee: a.layout.object.symbol_name(callee).to_owned(),
+                        after,
+                        calling: names_of(a.layout, &a.refs),
+                        inlined: names_of(b.layout, &b.refs),
+                    });
+                }
+                continue;
+            }
+        };
+        let proven = match own.is_empty() {
+            false => own.iter().all(|r| r.is_some_and(|r| b.refs.contains_key(&r))),
+            true => {
+                let (here, there) = numbers.get_or_insert_with(|| {
+                    (constants(a.layout, a.function), constants(b.layout, b.function))
+                });
+                let mut its = match body {
+                    Some(body) => constants(b.layout, body),
+                    None => constants(a.layout, callee),
+                };
+                its.retain(|n| !here.contains(n));
+                !its.is_empty() && its.iter().all(|n| there.contains(n))
+            }
+        };
+        if proven {
+            found.push(callee);
+        }
+    }
+    Ok(found)
+}
+
+fn reason(callee: &str, after: bool) -> Reason {
+    let (called, inlined) = (format!("calls {callee}"), format!("{callee}{IS_INLINED}"));
+    let (before, after) = if after { (called, inlined) } else { (inlined, called) };
     Reason { kind: REINLINED.to_owned(), offset: None, before, after }
 }
 
-fn is_function<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+/// A name without promotion hash.
+pub fn base(name: &str) -> &str {
+    name.split_once(".llvm.").map_or(name, |(base, _)| base)
+}
+
+/// Whether a symbol names a function that can be called.
+fn is_body<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     object.symbol_kind(id) == abi::STT_FUNC
         && object.section_of(id).is_some()
         && layout.root(id) == id
+        && !layout.is_prefix(id)
 }
 
-/// The functions, variables and undefined symbols that a function and its parts refer to.
-fn named_refs<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Result<Set<S>> {
+/// Names that mean the same in other objects of the build.
+fn names_of<S: Side>(layout: &Layout<'_, '_, S>, refs: &Counts<S>) -> Names {
     let object = layout.object;
-    let mut found = Set::default();
+    let shared = refs.keys().filter(|&&id| object.symbol_bind(id) != abi::STB_LOCAL);
+    shared.map(|&id| object.symbol_name(id).to_owned()).collect()
+}
+
+/// A function and the parts split off it: section, first byte, byte behind the last.
+fn parts<'a, S: Side>(
+    layout: &'a Layout<'_, '_, S>,
+    id: SymbolId<S>,
+) -> impl Iterator<Item = crate::kernel::layout::Entity<S>> + 'a {
     let mut family = vec![id];
-    while let Some(member) = family.pop() {
+    std::iter::from_fn(move || {
+        let member = family.pop()?;
         family.extend(layout.children(member));
-        let Some(section) = object.section_of(member) else { continue };
-        let Some(index) = layout.entity_at(section, object.symbol_value(member)) else { continue };
-        let entity = layout.entity(section, index);
-        let refs = Refs::new(layout, section);
-        for reloc in object.relocs(section).within(entity.start, entity.end) {
+        let section = layout.object.section_of(member);
+        let index = section
+            .and_then(|s| Some((s, layout.entity_at(s, layout.object.symbol_value(member))?)));
+        Some(index.map(|(section, index)| layout.entity(section, index)))
+    })
+    .flatten()
+}
+
+/// How often a function and its parts refer to each function, variable and undefined symbol.
+fn references<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Result<Counts<S>> {
+    let object = layout.object;
+    let mut found = Counts::default();
+    for part in parts(layout, id) {
+        let refs = Refs::new(layout, part.section);
+        for reloc in object.relocs(part.section).within(part.start, part.end) {
             let target = refs.resolve(&reloc)?.symbol;
             let symbol = object.symbol(target);
             if symbol.kind != abi::STT_SECTION && !symbol.name.is_empty() {
-                found.insert(target);
+                *found.entry(target).or_insert(0) += 1;
             }
         }
     }
     Ok(found)
+}
+
+/// The constants in the code of a function by which it can be told from others: no small
+/// numbers, and none of those that masks and sizes are made of.
+fn constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> IndexSet<u64, RandomState> {
+    let is_telling = |&n: &u64| {
+        let magnitude = n.min(n.wrapping_neg());
+        magnitude > 0xff
+            && !magnitude.is_power_of_two()
+            && !(magnitude + 1).is_power_of_two()
+            && !(n as u32).wrapping_add(1).is_power_of_two()
+    };
+    let mut found = IndexSet::default();
+    for part in parts(layout, id) {
+        let data = layout.object.contents(part.section);
+        let start = part.symbol.map_or(part.start, |s| layout.object.symbol_value(s));
+        if let Some(code) = data.get(start as usize..part.end as usize) {
+            found.extend(arch::immediates(layout.arch, code).into_iter().filter(is_telling));
+        }
+    }
+    found
+}
+
+/// Whether two names are those of one thing whose promotion came, went, or has another hash.
+pub(super) fn is_promotion(a: &str, b: &str) -> bool {
+    a != b && (a.contains(".llvm.") || b.contains(".llvm.")) && names::same(a, b)
 }

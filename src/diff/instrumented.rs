@@ -4,34 +4,91 @@
 use super::compare::Comparer;
 use super::verdict::Verdicts;
 use crate::elf::abi;
+use crate::elf::ids::{Patched, SymbolId};
 use crate::error::{Error, Result};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::refs::Refs;
 
-/// Sections of LLVM's instrumentation.
-const SECTIONS: [&str; 3] = ["__llvm_prf_cnts", "__llvm_prf_data", "__llvm_covfun"];
-/// What the names of counters begin with, in LLVM, gcc's -fprofile-arcs, and LLVM's gcov.
-const COUNTERS: [&str; 4] = ["__profc_", "__gcov0.", "__llvm_gcov_ctr", "__llvm_internal_gcov"];
+/// What the names of sections of LLVM's instrumentation begin with.
+const SECTIONS: [&str; 2] = ["__llvm_prf_", "__llvm_cov"];
+/// What the names of counters, and of what counts, begin with: in LLVM, gcc's -fprofile-arcs
+/// and -fprofile-generate, and LLVM's gcov.
+const COUNTERS: [&str; 6] =
+    ["__profc_", "__profd_", "__llvm_profile_", "__gcov", "__llvm_gcov", "__llvm_internal_gcov"];
 
-/// Fails when something differs in objects that count their own execution.
+/// Fails when something differs in an object that counts its own execution. Of an object of
+/// many files that may be some of them: there, code that differs must count.
 pub fn check_instrumented(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<()> {
-    let object = comparer.patched.layout.object;
     if verdicts.differing().next().is_none() {
         return Ok(());
     }
-    let section = object.sections().map(|id| object.section_name(id));
-    let section = section.into_iter().find(|name| SECTIONS.contains(name));
-    let counter = || {
-        let named = object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_OBJECT);
-        named.map(|id| object.symbol_name(id)).find(|n| COUNTERS.iter().any(|c| n.starts_with(c)))
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let found = match layout.is_linked() {
+        true => counting(comparer, verdicts)?,
+        false => {
+            let mut sections = object.sections().map(|id| object.section_name(id));
+            let section = sections.find(|name| is_section(name));
+            let counter = || object.symbols().find(|&id| is_counter(layout, id));
+            let trace = section.or_else(|| counter().map(|id| object.symbol_name(id)));
+            trace.map(|trace| (format!("the object holds {trace}"), None))
+        }
     };
-    let Some(trace) = section.or_else(counter) else { return Ok(()) };
-    Err(Error::refused(
-        "instrumented",
-        format!("the object was built to collect a profile: it holds {trace}"),
-    )
-    .in_file(object.file())
-    .advise(
-        "build both objects as the running kernel was built: with the profile \
-         (-fprofile-use, -fprofile-sample-use), not with -fprofile-generate, -fprofile-arcs or \
-         GCOV_PROFILE",
-    ))
+    let Some((text, symbol)) = found else { return Ok(()) };
+    let error =
+        Error::refused("instrumented", format!("this was built to collect a profile: {text}"))
+            .in_file(object.file())
+            .advise(
+                "build both objects as the running kernel was built: with the profile \
+                 (-fprofile-use, -fprofile-sample-use), not with -fprofile-generate, \
+                 -fprofile-arcs or GCOV_PROFILE",
+            );
+    Err(match symbol {
+        Some(symbol) => error.at_symbol(symbol),
+        None => error,
+    })
+}
+
+/// The first function that differs and counts, with what tells so.
+fn counting<'n>(
+    comparer: &Comparer<'_, '_, 'n, '_>,
+    verdicts: &Verdicts,
+) -> Result<Option<(String, Option<&'n str>)>> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    for (section, _) in verdicts.differing().filter(|(s, _)| layout.class(*s) == Class::Text) {
+        let refs = Refs::new(layout, section);
+        for index in 0..layout.entity_count(section) {
+            if verdicts.entity(section, index).is_same() {
+                continue;
+            }
+            let entity = layout.entity(section, index);
+            for reloc in object.relocs(section).within(entity.start, entity.end) {
+                let target = refs.resolve(&reloc)?.symbol;
+                let place = object.section_of(target).map(|s| object.section_name(s));
+                let trace = match place.filter(|name| is_section(name)) {
+                    None if !is_counter(layout, target) => continue,
+                    None => object.symbol_name(target),
+                    Some(place) => place,
+                };
+                let symbol = entity.symbol.map(|s| object.symbol_name(layout.root(s)));
+                let function = symbol.unwrap_or(object.section_name(section));
+                return Ok(Some((format!("{function} refers to {trace}"), symbol)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_section(name: &str) -> bool {
+    SECTIONS.iter().any(|s| name.starts_with(s))
+}
+
+/// Whether a symbol is a counter or something of the library that counts; the kernel may have
+/// functions of that library.
+fn is_counter(layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
+    let object = layout.object;
+    let name = object.symbol_name(id);
+    COUNTERS.iter().any(|c| name.starts_with(c))
+        && (object.symbol_kind(id) == abi::STT_OBJECT || object.section_of(id).is_none())
 }

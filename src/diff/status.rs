@@ -94,6 +94,9 @@ impl Statuses {
             statuses.symbols[id] = status;
         }
         statuses.spread_to_parents(comparer);
+        if split {
+            statuses.spread_to_parts(comparer);
+        }
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
         Ok(statuses)
     }
@@ -190,10 +193,19 @@ impl Statuses {
             return Ok(Status::Same);
         }
         if comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name()) {
+            let entity = patched.entity_at(p, after.symbol_value(id));
+            let verdict = entity.map(|index| verdicts.entity(p, index));
+            if !comparer.drop_in && verdict.is_some_and(|v| !v.has(Verdict::NEW)) {
+                let same = verdict.is_some_and(Verdict::is_same);
+                return Ok(if same { Status::Same } else { Status::Changed });
+            }
             self.check_move(comparer, ignored, id, (o, p))?;
             return Ok(Status::Changed);
         }
-        if kind == abi::STT_OBJECT && sizes.0 != sizes.1 {
+        if kind == abi::STT_OBJECT
+            && sizes.0 != sizes.1
+            && !(comparer.is_stamp(id) && entity_status(comparer, verdicts, id, p) == Status::Same)
+        {
             return Err(size_mismatch(name(), sizes));
         }
         if !patched.is_bundled(id) {
@@ -256,7 +268,10 @@ impl Statuses {
         )
         .in_section(names.1)
         .at_symbol(patched.object.symbol_name(id))
-        .advise(format!("it moved from {} to {}", names.0, names.1)))
+        .advise(format!(
+            "it moved from {} to {}, which means something to the kernel: keep it where it was",
+            names.0, names.1
+        )))
     }
 
     /// A function whose split-off part changed has changed, unless ftrace can hook the part
@@ -264,10 +279,7 @@ impl Statuses {
     fn spread_to_parents(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
         let layout = comparer.patched.layout;
         let object = layout.object;
-        for id in object.symbols().skip(1) {
-            if layout.parent(id).is_none() {
-                continue;
-            }
+        for id in layout.parts() {
             let Some(section) = object.section_of(id) else { continue };
             let changed = [self.sections[section], self.relocs[section]].contains(&Status::Changed)
                 || self.split && self.symbols[id] == Status::Changed;
@@ -281,6 +293,30 @@ impl Statuses {
                 }
                 if self.symbols[parent] == Status::Same {
                     self.symbols[parent] = Status::Changed;
+                }
+                child = parent;
+            }
+        }
+    }
+
+    /// A part that was split off goes along with its changed function even when it is as it
+    /// was: it jumps back into the function, and the kernel's part would into the kernel's
+    /// function. A part that ftrace can hook is called and returns. What only runs at boot
+    /// stays out of the patch, and so do its parts.
+    fn spread_to_parts(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+        let layout = comparer.patched.layout;
+        let object = layout.object;
+        let place = |id| object.section_of(id).map_or("", |s| object.section_name(s));
+        for id in layout.parts() {
+            let mut child = id;
+            while let Some(parent) = layout.parent(child)
+                && !layout.has_profiling(child)
+            {
+                if self.symbols[parent] == Status::Changed {
+                    if !names::is_init_section(place(parent)) {
+                        self.symbols[id] = Status::Changed;
+                    }
+                    break;
                 }
                 child = parent;
             }

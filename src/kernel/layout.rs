@@ -434,6 +434,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.parents.binary_search_by_key(&child, |p| p.0).ok().map(|i| self.parents[i].1)
     }
 
+    /// All symbols that were split from another one, in order.
+    pub fn parts(&self) -> impl Iterator<Item = SymbolId<S>> + '_ {
+        self.parents.iter().map(|p| p.0)
+    }
+
     /// The function at the end of the chain of parents; `id` itself when it has none.
     pub fn root(&self, id: SymbolId<S>) -> SymbolId<S> {
         let mut root = id;

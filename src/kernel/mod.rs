@@ -22,6 +22,7 @@ pub mod lines;
 pub mod macros;
 pub mod names;
 pub mod noise;
+pub mod noreturn;
 pub mod objtool;
 pub mod parent;
 pub mod pieces;

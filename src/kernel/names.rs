@@ -175,6 +175,12 @@ pub fn is_init_section(section: &str) -> bool {
         .any(|p| section.starts_with(p))
 }
 
+/// Whether a function only calls an initcall: its name holds a counter and a line, and nobody
+/// wrote it (include/linux/init.h, `__define_initcall_stub`).
+pub fn is_init_stub(name: &str) -> bool {
+    name.starts_with("__initstub__")
+}
+
 /// UBSAN's type and location descriptors: compared through the code that uses them
 /// (spec section 3.3; sections and symbols alike).
 #[inline]
@@ -288,6 +294,17 @@ pub fn heat(section: &str) -> Heat {
     } else {
         Heat::Plain
     }
+}
+
+/// Whether it only matters for speed that code is in this section: the kernel links all of
+/// them into its text (include/asm-generic/vmlinux.lds.h, `TEXT_TEXT`). `.text.startup` and
+/// `.text.exit` as such are linked with code that only runs at boot, or never; `.text..` has
+/// a meaning of its own, as `.noinstr.text` and the like have.
+pub fn is_movable(section: &str) -> bool {
+    section == ".text"
+        || section.starts_with(".text.")
+            && !section.starts_with(".text..")
+            && !matches!(section, ".text.startup" | ".text.exit")
 }
 
 /// Section name prefixes after which the name of the only function follows.

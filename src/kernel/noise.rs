@@ -19,6 +19,18 @@ pub struct Rule {
     pub dropped: bool,
 }
 
+/// Variables that say when and by whom the kernel was built (init/version-timestamps.c): the
+/// text that the kernel prints first, and `struct uts_namespace`.
+pub const BANNER: &str = "linux_banner";
+/// See [`BANNER`].
+pub const UTS_NAMES: &str = "init_uts_ns";
+/// What a banner begins with; the release follows.
+pub const BANNER_START: &[u8] = b"Linux version ";
+/// Bytes of each text in `struct new_utsname` (include/uapi/linux/utsname.h).
+pub const UTS_FIELD: usize = 65;
+/// Which of them is the version: the number of the build, its options and its time.
+pub const UTS_VERSION: usize = 3;
+
 enum Match {
     Name(&'static str),
     Prefix(&'static str),
@@ -34,7 +46,7 @@ const fn row(section: Match, name: &'static str, reason: &'static str) -> Row {
     Row { section, machine: None, rule: Rule { name, reason, dropped: true } }
 }
 
-static ROWS: [Row; 19] = [
+static ROWS: [Row; 20] = [
     row(Match::Prefix(".discard"), "discard", "dropped by the kernel's linker script"),
     row(Match::Prefix(".llvm_addrsig"), "addrsig", "a hint for identical code folding"),
     row(Match::Prefix(".llvm_bb_addr_map"), "bb-addr-map", "a map for profilers"),
@@ -53,6 +65,11 @@ static ROWS: [Row; 19] = [
     row(Match::Prefix(".note.GNU-stack"), "gnu-stack", "an empty marker"),
     row(Match::Prefix(".note.gnu.property"), "gnu-property", "a marker for the linker"),
     row(Match::Prefix(".gnu.build.attributes"), "build-attributes", "notes of the compiler"),
+    row(
+        Match::Name(".BTF_ids"),
+        "btf-ids",
+        "numbers that the build of the kernel fills in; what they are numbers of was compared",
+    ),
     row(Match::Prefix(".BTF"), "btf", "type information, not loaded from a livepatch"),
     row(Match::Name(".symtab_shndx"), "symtab-shndx", "part of the symbol table"),
     Row {

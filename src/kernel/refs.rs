@@ -95,6 +95,11 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         Ok(reloc.addend.wrapping_add(bias))
     }
 
+    /// Tells where an instruction starts and ends, for those who read the code themselves.
+    pub fn know(&self, start: u64, end: u64) {
+        self.decoded.set((start, end));
+    }
+
     /// How far the instruction's end is behind the field, where the bytes before it tell.
     #[inline]
     fn plain_bias(&self, reloc: &Reloc<S>, kind: &RelocType) -> Option<i64> {

@@ -8,7 +8,7 @@ use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
+use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_match::{Checked, ImageMatch, Outcome};
 use crate::kernel::parent::{Found, Parent};
@@ -74,13 +74,13 @@ impl Live<'_> {
     }
 
     /// What is wrong with the original functions that the patch replaces or refers to, one
-    /// sentence each. `strict` makes the first a refusal.
+    /// warning each. `strict` makes the first a refusal.
     pub fn check_original(
         &self,
         object: &Object<'_, Orig>,
         touched: impl Iterator<Item = SymbolId<Orig>>,
         strict: bool,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Error>> {
         let mut touched: Vec<SymbolId<Orig>> = touched.collect();
         touched.sort_unstable();
         touched.dedup();
@@ -89,12 +89,17 @@ impl Live<'_> {
             let functions = &self.matched.functions;
             let Ok(at) = functions.binary_search_by_key(&id, |c| c.function) else { continue };
             let Some(warning) = sentence(object.symbol_name(id), &functions[at]) else { continue };
-            if strict && !matches!(functions[at].outcome, Outcome::Rewritten) {
-                return Err(Error::refused("original-differs", warning)
-                    .in_file(object.file())
-                    .advise("build the original object from the source and with the tools of the running kernel"));
+            let rewritten = matches!(functions[at].outcome, Outcome::Rewritten);
+            let error =
+                Error::refused("original-differs", warning).at_symbol(object.symbol_name(id));
+            let error = match rewritten {
+                true => error,
+                false => error.advise("build the original object from the source and with the tools of the running kernel"),
+            };
+            if strict && !rewritten {
+                return Err(error.in_file(object.file()));
             }
-            warnings.push(warning);
+            warnings.push(error);
         }
         Ok(warnings)
     }
@@ -102,14 +107,17 @@ impl Live<'_> {
 
 /// Says which of the replaced functions the kernel's ftrace does not know: livepatch needs
 /// a site at the entry.
-pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<String> {
+pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<Error> {
     let unknown = replaced.iter().filter(|r| image.is_traced(r.old_addr) == Some(false));
     unknown
         .map(|r| {
-            format!(
+            let text = format!(
                 "'{}' has no ftrace site in the running kernel, so livepatch cannot redirect it",
                 r.name
-            )
+            );
+            Error::refused("no-ftrace-entry", text)
+                .at_symbol(&r.name)
+                .advise("patch its callers instead")
         })
         .collect()
 }
@@ -152,6 +160,7 @@ pub fn check_folded(
     let entries = table.entries();
     let patched: IndexSet<u32, foldhash::fast::RandomState> =
         replaced.iter().filter_map(|r| r.entry).collect();
+    let mut found = Vec::new();
     let mut at: IndexMap<u64, Vec<u32>, foldhash::fast::RandomState> =
         replaced.iter().map(|r| (r.old_addr, Vec::new())).collect();
     // Usually few: one look at each entry costs less than all by address.
@@ -175,19 +184,36 @@ pub fn check_folded(
             if patched.contains(&other) || known.has(name) {
                 continue;
             }
-            return Err(Error::refused(
-                "folded-function",
-                format!("'{name}' and '{}' are one function in the running kernel", function.name),
-            )
-            .in_file(table.file())
-            .at_symbol(&function.name)
-            .at_offset(function.old_addr)
-            .advise(format!(
-                "the linker folded identical code, so the patch would change '{name}' too: patch both in the same way, or neither"
-            )));
+            let text =
+                format!("'{name}' and '{}' are one function in the running kernel", function.name);
+            let place = Place {
+                file: Some(table.file().to_owned()),
+                section: None,
+                symbol: Some(function.name.to_string()),
+                offset: Some(function.old_addr),
+            };
+            found.push((name, Finding { text, place }));
         }
     }
-    Ok(())
+    let advice = |what: &str| {
+        format!(
+            "the linker folded identical code, so the patch would change {what} too: patch both in the same way, or neither"
+        )
+    };
+    if let [(name, _)] = found[..] {
+        let advice = advice(&format!("'{name}'"));
+        let (_, Finding { text, place }) = found.swap_remove(0);
+        return Err(Error::warning("folded-function", Finding { text, place }).advise(advice));
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{} functions of the patch are others as well", found.len());
+    let findings = found.into_iter().map(|(_, finding)| finding).collect();
+    Err(Error::refused("folded-function", text)
+        .in_file(table.file())
+        .with_findings(findings)
+        .advise(advice("the other ones")))
 }
 
 /// Names that a function has in both objects.

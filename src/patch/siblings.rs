@@ -7,7 +7,7 @@ use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
+use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -36,9 +36,11 @@ pub fn check_sibling_calls(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statu
             }
             let name = object.symbol_name(function);
             let offset = reloc.offset.saturating_sub(object.symbol(function).value);
-            details.push(format!(
+            let text = format!(
                 "Found an unsupported sibling call at {name}()+{offset:#x}.  Add __attribute__((optimize(\"-fno-optimize-sibling-calls\"))) to {name}() definition."
-            ));
+            );
+            let place = Finding::in_section(object.section_name(section), text);
+            details.push(place.at_symbol(name).at_offset(reloc.offset));
         }
     }
     if details.is_empty() {
@@ -48,7 +50,7 @@ pub fn check_sibling_calls(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statu
         format!("Found {} unsupported sibling call(s) in the patched code.", details.len());
     Err(Error::broken("sibling-call", message)
         .in_file(object.file())
-        .with_details(details)
+        .with_findings(details)
         .advise("compile with -fno-optimize-sibling-calls"))
 }
 

@@ -138,7 +138,7 @@ impl Object {
                 .map(|d| DataEntry { name: d.name.clone(), status: d.status })
                 .collect(),
             refusals: error.map(refusals).unwrap_or_default(),
-            warnings: report.warnings.iter().map(|w| note(w, w.message().to_owned())).collect(),
+            warnings: report.warnings.iter().map(|w| note(w, w.told())).collect(),
             ignored: report
                 .ignored
                 .iter()
@@ -195,7 +195,7 @@ fn function(function: &super::Function) -> FunctionEntry {
 /// One note for each finding; without findings the error itself.
 fn refusals(error: &Error) -> Vec<Note> {
     let advice = error.advice().map(|a| format!(": {a}")).unwrap_or_default();
-    let whole = || note(error, format!("{}{advice}", error.message()));
+    let whole = || note(error, error.told());
     let placed = error.detail_place(0).is_some();
     if error.details().is_empty() || error.class() == Class::Broken && !placed {
         return vec![whole()];

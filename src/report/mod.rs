@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
 use crate::diff::account::NoiseFound;
-use crate::diff::inlining::REINLINED;
+use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
+use crate::diff::relayout::PROFILE;
 use crate::diff::select::Effect;
 use crate::diff::verdict::Reason;
 use crate::error::Error;
@@ -31,6 +35,8 @@ pub struct Function {
     pub status: FunctionStatus,
     /// How it differs from the original, most telling first; empty for a new function.
     pub reasons: Vec<Reason>,
+    /// What other objects of the build may tell of the reasons.
+    pub questions: Vec<Question>,
     /// Why a new function is in the patch: (symbol, what refers to it), from the function
     /// itself to one that changed.
     pub included_because: Vec<(String, String)>,
@@ -81,6 +87,47 @@ impl Report {
     }
 }
 
+/// The functions that inline a function since the patch, by its name in the original.
+pub type Carriers = IndexMap<String, Vec<String>, RandomState>;
+
+impl Report {
+    /// Adds to `carriers` the functions that inline others since the patch.
+    pub fn carriers(&self, carriers: &mut Carriers) {
+        for function in &self.functions {
+            for reason in function.reasons.iter().filter(|r| r.kind == REINLINED) {
+                if let Some(callee) = reason.after.strip_suffix(IS_INLINED) {
+                    carriers.entry(callee.to_owned()).or_default().push(function.name.clone());
+                }
+            }
+        }
+    }
+
+    /// Warns of functions that have no code of their own any more, and says who carries it:
+    /// functions of this object, and of others where `elsewhere` has the names that objects
+    /// share (`x.llvm.HASH`). Replaces what it said before.
+    pub fn tell_inlined_everywhere(&mut self, elsewhere: &Carriers) {
+        self.warnings.retain(|warning| warning.code() != INLINED_EVERYWHERE);
+        if self.removed.is_empty() {
+            return;
+        }
+        let mut here = Carriers::default();
+        self.carriers(&mut here);
+        for gone in &self.removed {
+            let shared = elsewhere.get(gone).filter(|_| gone.contains(".llvm."));
+            let Some(carriers) = shared.or_else(|| here.get(gone)) else { continue };
+            let text = format!(
+                "function {gone} is inlined in all of its callers now: {}",
+                carriers.join(", ")
+            );
+            self.warnings.push(Error::refused(INLINED_EVERYWHERE, text).at_symbol(gone).advise(
+                "the patch replaces these; what has a pointer to it goes on with the kernel's",
+            ));
+        }
+    }
+}
+
+const INLINED_EVERYWHERE: &str = "inlined-everywhere";
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind)?;
@@ -91,10 +138,22 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Kinds of reasons that are the optimiser's.
+pub const OPTIMISER: [&str; 3] = [REINLINED, PROMOTED, PROFILE];
+
 impl Function {
-    /// Whether it changed because the optimiser inlined other callees than before.
-    pub fn is_reinlined(&self) -> bool {
-        self.reasons.first().is_some_and(|r| r.kind == REINLINED)
+    /// The kind of its first reason, when it is one of [`OPTIMISER`]: then it did not change
+    /// because the patch says so.
+    pub fn optimised(&self) -> Option<&'static str> {
+        let first = self.reasons.first()?;
+        OPTIMISER.into_iter().find(|kind| *kind == first.kind)
+    }
+
+    /// Adds the reasons that functions of other objects prove.
+    pub fn learn(&mut self, orig: &Bodies, patched: &Bodies) {
+        let reasons = self.questions.iter().filter_map(|q| q.answer(orig, patched));
+        let reasons: Vec<Reason> = reasons.collect();
+        self.reasons.splice(0..0, reasons);
     }
 
     /// The line that tells of it.

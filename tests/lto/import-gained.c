@@ -1,5 +1,6 @@
 //# what: a function that shrank is imported now: its callers in other files changed, too
 //# changed: api user
+//# says: re-inlined: calls api -> api is inlined
 //@ a.c
 void out(const char *, int);
 int state;

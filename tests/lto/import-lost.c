@@ -1,5 +1,6 @@
 //# what: a function that grew is not imported any more: its callers in other files changed, too
 //# changed: api user
+//# says: re-inlined: api is inlined -> calls api
 //@ a.c
 void out(const char *, int);
 int state;

@@ -2,7 +2,7 @@
 //# build: plain
 //# flags: -fprofile-instr-generate
 //# exit: 2
-//# says: profile
+//# says: built to collect a profile
 //@ a.c
 int work(int v)
 {

@@ -1,0 +1,12 @@
+//# what: a function moves to the section of what is split off
+//# real: 2 symbol changed sections: work
+#if defined(NOISE)
+#define PLACE ".text.split.work"
+#elif defined(REAL)
+#define PLACE ".noinstr.text"
+#else
+#define PLACE ".text.work"
+#endif
+void out(const char *, int);
+__attribute__((section(PLACE), noinline)) int work(int v) { out("work", v); return v * 3; }
+int user(int v) { return work(v) + 1; }
