@@ -79,6 +79,11 @@ struct Block<S> {
 const REFERRER: u64 = 1 << 63;
 
 impl<S: Side> Block<S> {
+    /// [`Block::print`], and whether there is anything to mistake.
+    fn known(&self) -> (u64, bool) {
+        (self.print(), !self.features.is_empty())
+    }
+
     /// Equal for blocks with equal features.
     fn print(&self) -> u64 {
         let sum = self.features.iter().fold(0u64, |sum, f| sum.wrapping_add(*f));
@@ -112,46 +117,81 @@ fn members<S: Side>(
     })
 }
 
-/// Gives the blocks of a name that is there several times their features.
+/// Gives blocks the names that they define as features.
 fn describe<S: Side>(layout: &Layout<'_, '_, S>, blocks: &mut [Block<S>], contested: &[usize]) {
+    let hasher = FixedState::default();
+    for &i in contested {
+        let name = |id| {
+            let mut state = hasher.build_hasher();
+            names::hash_normal(layout.object.symbol_name(id), &mut state);
+            state.finish() & !REFERRER
+        };
+        blocks[i].features = members(layout, &blocks[i]).map(name).collect();
+    }
+}
+
+/// Adds who refers to what they define.
+fn describe_users<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    blocks: &mut [Block<S>],
+    contested: &[usize],
+) {
     let mut wanted = IndexSet::default();
     for &i in contested {
         wanted.extend(members(layout, &blocks[i]));
     }
     let referrers = Referrers::of_globals(layout, &wanted);
-    let hasher = FixedState::default();
     for &i in contested {
-        let mut features = IndexSet::default();
-        for id in members(layout, &blocks[i]) {
-            let mut state = hasher.build_hasher();
-            names::hash_normal(layout.object.symbol_name(id), &mut state);
-            features.insert(state.finish() & !REFERRER);
-            features.extend(referrers.of(id).iter().map(|&by| by | REFERRER));
-        }
-        blocks[i].features = features;
+        let users: Vec<u64> = members(layout, &blocks[i])
+            .flat_map(|id| referrers.of(id).iter().map(|&by| by | REFERRER))
+            .collect();
+        blocks[i].features.extend(users);
     }
 }
+
+/// Whether the features tell all blocks of one FILE name apart, and are those of as many
+/// blocks of the other object: then nothing was added or removed.
+fn told_apart(orig: &[Block<Orig>], patched: &[Block<Patched>], group: &Group) -> bool {
+    let sorted = |mut prints: Vec<(u64, bool)>| {
+        prints.sort_unstable();
+        prints
+    };
+    let a = sorted(group.0.iter().map(|&i| orig[i].known()).collect());
+    let b = sorted(group.1.iter().map(|&i| patched[i].known()).collect());
+    a == b && a.windows(2).all(|pair| pair[0] != pair[1] || !pair[0].1)
+}
+
+/// The blocks of one FILE name in both objects.
+type Group = (Vec<usize>, Vec<usize>);
 
 /// Pairs the blocks of two objects.
 pub(super) fn pair_files(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Files {
     let (mut o, mut p) = rayon::join(|| blocks(orig), || blocks(patched));
-    let mut groups: IndexMap<&str, (Vec<usize>, Vec<usize>), RandomState> = IndexMap::default();
+    let mut groups: IndexMap<&str, Group, RandomState> = IndexMap::default();
     for (i, block) in o.iter().enumerate() {
         groups.entry(orig.object.symbol_name(block.file)).or_default().0.push(i);
     }
     for (i, block) in p.iter().enumerate() {
         groups.entry(patched.object.symbol_name(block.file)).or_default().1.push(i);
     }
-    let several = |group: &&(Vec<usize>, Vec<usize>)| group.0.len() + group.1.len() > 2;
-    let contested: (Vec<usize>, Vec<usize>) =
-        groups.values().filter(several).fold((Vec::new(), Vec::new()), |(mut a, mut b), group| {
-            a.extend(&group.0);
-            b.extend(&group.1);
-            (a, b)
-        });
+    let several = |group: &&Group| group.0.len() + group.1.len() > 2;
+    let all = |groups: &mut dyn Iterator<Item = &Group>| -> Group {
+        groups.fold(Group::default(), |mut all, group| {
+            all.0.extend(&group.0);
+            all.1.extend(&group.1);
+            all
+        })
+    };
+    let contested = all(&mut groups.values().filter(several));
     rayon::join(
         || describe(orig, &mut o, &contested.0),
         || describe(patched, &mut p, &contested.1),
+    );
+    let open = |group: &&Group| several(group) && !told_apart(&o, &p, group);
+    let open = all(&mut groups.values().filter(open));
+    rayon::join(
+        || describe_users(orig, &mut o, &open.0),
+        || describe_users(patched, &mut p, &open.1),
     );
     let mut twin_of_orig: Vec<Option<usize>> = vec![None; o.len()];
     let mut guessed = Vec::new();
@@ -208,7 +248,7 @@ fn pair_alike(
 fn scopes(
     o: &[Block<Orig>],
     p: &[Block<Patched>],
-    groups: &IndexMap<&str, (Vec<usize>, Vec<usize>), RandomState>,
+    groups: &IndexMap<&str, Group, RandomState>,
     twin_of_orig: &[Option<usize>],
 ) -> Files {
     let single = |side: usize, i: usize| OF_SIDE[side] | (i as u64 + 1);

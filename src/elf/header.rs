@@ -1,11 +1,11 @@
 //! The parts of a file that say where all else is: header, name tables, extended indexes.
 
-use memchr::memchr;
 use object::elf::{ELFMAG, FileHeader64, SectionHeader64};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::{Endianness, U32};
 
 use super::abi;
+use super::search::position;
 use crate::error::{Error, Result};
 
 /// Header fields that two objects must share to be compared (spec section 5).
@@ -43,7 +43,7 @@ pub(super) fn bad(message: impl Into<String>) -> Error {
 #[inline]
 pub(super) fn cstr(table: &str, offset: usize) -> Option<&str> {
     let rest = table.get(offset..)?;
-    rest.get(..memchr(0, rest.as_bytes())?)
+    rest.get(..position(0, rest.as_bytes())?)
 }
 
 /// Whether [`cstr`] finds a string at `offset` of a table that ends with NUL.

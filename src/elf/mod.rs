@@ -14,6 +14,7 @@ pub mod out;
 mod overridden;
 pub mod publish;
 mod relocs;
+pub mod search;
 pub mod unpack;
 pub mod verify;
 pub mod write;

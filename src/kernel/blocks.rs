@@ -49,7 +49,9 @@ const MAYBE_DISCARDED: &[Rule] = &[
 
 fn maybe_discarded(name: &str) -> bool {
     MAYBE_DISCARDED.iter().any(|rule| match *rule {
-        Rule::Prefix(prefix) => name.starts_with(prefix),
+        Rule::Prefix(prefix) => {
+            name.as_bytes().first() == prefix.as_bytes().first() && name.starts_with(prefix)
+        }
         Rule::Contains(part, rare) => find(name, part, rare).is_some(),
     })
 }

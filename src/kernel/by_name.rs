@@ -114,7 +114,7 @@ impl<'g> Group<'g> {
 impl ByName {
     /// Sorts the entries into buckets.
     pub fn new(entries: &Entries<'_>) -> Self {
-        let (shift, starts, mut rows) = buckets(&entries);
+        let (shift, starts, mut rows) = buckets(entries);
         let mut shared = Shared::default();
         for (start, end) in starts.windows(2).map(|b| (b[0] as usize, b[1] as usize)) {
             let bucket = &mut rows[start..end];
@@ -130,7 +130,7 @@ impl ByName {
             let mut from = start;
             for group in bucket.chunk_by(|&a, &b| entries.name(a) == entries.name(b)) {
                 if group.len() > 1 {
-                    shared.push(&entries, from, group);
+                    shared.push(entries, from, group);
                 }
                 from += group.len();
             }

@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
-use crate::elf::abi::{STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_NOTYPE, STT_OBJECT};
+use crate::elf::abi::{STB_LOCAL, STB_WEAK, STT_FUNC};
+use crate::elf::search::position;
 
 /// One defined symbol of the parent; never a FILE or SECTION symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +41,8 @@ pub struct Traits(u8);
 
 impl Traits {
     const HIDDEN: u8 = 1 << 7;
-    const _FIT: () = assert!(STT_NOTYPE | STT_OBJECT | STT_FUNC < 8, "types take three bits");
-    const _BINDS: () = assert!(STB_LOCAL | STB_GLOBAL | STB_WEAK < 4, "bindings take two bits");
+    /// Types take three bits, bindings two.
+    const _FIT: () = assert!(STT_FUNC < 8 && STB_WEAK < 4, "they fit");
 
     fn of(entry: &Entry<'_>) -> Self {
         Traits(entry.kind | entry.bind << 3 | if entry.hidden { Self::HIDDEN } else { 0 })
@@ -163,7 +164,7 @@ impl<'t> Entries<'t> {
             Store::Read(entries) => entries[index as usize].name,
             Store::Text { text, format, places } => {
                 let rest = &text[places.names[index as usize] as usize..];
-                let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+                let end = position(b'\n', rest.as_bytes()).unwrap_or(rest.len());
                 (format.name)(&rest[..end])
             }
         }
@@ -197,6 +198,6 @@ impl<'t> Entries<'t> {
 fn line(text: &str, at: u32) -> &str {
     let (before, rest) = text.split_at(at as usize);
     let start = memrchr(b'\n', before.as_bytes()).map_or(0, |newline| newline + 1);
-    let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+    let end = position(b'\n', rest.as_bytes()).unwrap_or(rest.len());
     &text[start..before.len() + end]
 }

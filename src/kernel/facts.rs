@@ -1,13 +1,12 @@
 //! What the names of symbols tell, each read once: there are hundreds of thousands, and
 //! several questions about each.
 
-use memchr::memchr;
-
 use super::names;
 use crate::arch::Arch;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Side, SymbolId};
 use crate::elf::object::Object;
+use crate::elf::search::position;
 
 /// What the name of each symbol tells, as bits.
 pub(super) struct Facts<S>(IdVec<SymbolId<S>, u8>);
@@ -36,7 +35,7 @@ impl<S: Side> Facts<S> {
             let owns = |s| names::owns_section(kind, name, object.section_name(s));
             let answers = [
                 (OWNS, section.is_some_and(owns)),
-                (DOTTED, memchr(b'.', name.as_bytes()).is_some()),
+                (DOTTED, position(b'.', name.as_bytes()).is_some()),
                 (MARKED, name.starts_with(['.', '$'])),
                 (PREFIX, kind == abi::STT_FUNC && arch.prefixed(name).is_some()),
             ];

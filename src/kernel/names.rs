@@ -11,9 +11,10 @@
 use std::hash::{Hash, Hasher};
 
 use bumpalo::Bump;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 
 use crate::elf::abi;
+use crate::elf::search::position;
 
 /// Calls `emit` with the parts of `name` that are not noise, in order.
 ///
@@ -29,7 +30,7 @@ use crate::elf::abi;
 #[inline]
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
     // Most names have neither a counter nor one of the macros' prefixes.
-    let dotted = memchr(b'.', name.as_bytes()).is_some();
+    let dotted = position(b'.', name.as_bytes()).is_some();
     if !dotted && !name.starts_with("__") {
         return emit(name);
     }
@@ -86,7 +87,7 @@ pub(super) fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
 fn split_counter(name: &str) -> Option<(&str, &str)> {
     let bytes = name.as_bytes();
     let mut from = 0;
-    while let Some(dot) = memchr(b'.', &bytes[from..]).map(|i| i + from) {
+    while let Some(dot) = position(b'.', &bytes[from..]).map(|i| i + from) {
         let digits = bytes[dot + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
         if digits > 0 && matches!(bytes.get(dot + 1 + digits), None | Some(b'.')) {
             return Some((&name[..dot], &name[dot + 1 + digits..]));
@@ -223,7 +224,7 @@ const SPECIAL_STATICS: [&str; 8] =
 /// first dot is one of them, or another part begins with one.
 pub fn is_special_static_name(name: &str) -> bool {
     let bytes = name.as_bytes();
-    let Some(first) = memchr(b'.', bytes) else { return false };
+    let Some(first) = position(b'.', bytes) else { return false };
     if SPECIAL_STATICS.contains(&&name[..first]) {
         return true;
     }

@@ -278,7 +278,7 @@ fn take<'t>(rest: &mut &'t str) -> Option<&'t str> {
         start += 1;
     }
     let mut end = start;
-    while bytes.get(end).is_some_and(|b| !b.is_ascii_whitespace()) {
+    while bytes.get(end).is_some_and(|b| *b > b' ' || !b.is_ascii_whitespace()) {
         end += 1;
     }
     let field = &rest[start..end];
@@ -305,8 +305,25 @@ fn hex(field: &str) -> Option<u64> {
         let digits = field.bytes().all(|b| b.is_ascii_hexdigit());
         return digits.then(|| u64::from_str_radix(field, 16).ok())?;
     }
-    field.bytes().try_fold(0, |value, b| Some(value << 4 | u64::from((b as char).to_digit(16)?)))
+    let (mut value, mut all) = (0, 0);
+    for digit in field.bytes().map(|b| DIGITS[usize::from(b)]) {
+        value = value << 4 | u64::from(digit);
+        all |= digit;
+    }
+    (all < 16).then_some(value)
 }
+
+/// The value of each hexadecimal digit; more than 15 for all other bytes.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xf0; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
 
 /// A number with a base prefix as in C: readelf writes large sizes in hexadecimal.
 fn size(field: &str) -> Option<u64> {
