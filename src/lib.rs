@@ -28,7 +28,7 @@ use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
-use diff::{account, check};
+use diff::{account, check, explained};
 use elf::ids::{Orig, Patched, SymbolId};
 use elf::object::Object;
 use elf::out::OutObject;
@@ -194,7 +194,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
     if report.explain_noise {
-        report.ignored = account::noise(&comparer, &verdicts);
+        report.ignored = explained::noise(&comparer, &verdicts);
     }
     let ((removed, data), selected) = rayon::join(
         || {

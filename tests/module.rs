@@ -326,7 +326,7 @@ fn objects_of_one_patch_refer_to_each_other() {
     let shown = local.replace("static ", "__attribute__((visibility(\"hidden\"))) ");
     lab.object("p-orig/c", local);
     lab.object("p-orig/e", "int echo(int x) { return x + 1; }\n");
-    lab.object("p-patched/c", &format!("{hidden}{shown}"));
+    lab.object("p-patched/c", &format!("{hidden}{}", shown.replace("+ 1", "+ 2")));
     lab.object("p-patched/e", &format!("{hidden}int echo(int x) {{ return helper(x); }}\n"));
     succeed(
         Command::new("ld")

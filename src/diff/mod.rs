@@ -10,6 +10,7 @@ mod content;
 pub mod correlate;
 mod entry;
 mod explain;
+pub mod explained;
 mod files;
 mod filler;
 pub mod identity;

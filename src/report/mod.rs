@@ -5,7 +5,7 @@ use std::fmt;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use crate::diff::account::NoiseFound;
+use crate::diff::explained::NoiseFound;
 use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
 use crate::diff::relayout::PROFILE;
 use crate::diff::select::Effect;
