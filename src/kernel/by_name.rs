@@ -1,7 +1,8 @@
 //! The entries of a parent's table by name.
 //!
-//! They lie in buckets by the hashes of their names, as many as there are entries, so that a
-//! look-up reads few names and building the index sorts none but those of one bucket.
+//! They are sorted by the hashes of their names, and it is known where each of as many buckets
+//! begins as there are entries: a look-up reads few names, and building the index compares
+//! none but equal ones.
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
@@ -37,11 +38,12 @@ impl Class {
 /// Indexes of all entries by name.
 #[derive(Debug)]
 pub(super) struct ByName {
-    /// How far the hash of a name is shifted to tell its bucket.
-    shift: u32,
+    /// How many bits of a hash tell the bucket.
+    bits: u32,
     /// Where each bucket starts in `rows`, and where the last one ends.
     starts: Vec<u32>,
-    /// Entries by (bucket, name, [`Class`], position): a group of equal names is one range.
+    /// Entries by (hash of the name, name, [`Class`], position): a group of equal names is one
+    /// range.
     rows: Vec<u32>,
     shared: Shared,
 }
@@ -112,39 +114,52 @@ impl<'g> Group<'g> {
 }
 
 impl ByName {
-    /// Sorts the entries into buckets.
+    /// Sorts the entries by the hashes of their names.
     pub fn new(entries: &Entries<'_>) -> Self {
-        let (shift, starts, mut rows) = buckets(entries);
-        let mut shared = Shared::default();
-        for (start, end) in starts.windows(2).map(|b| (b[0] as usize, b[1] as usize)) {
-            let bucket = &mut rows[start..end];
-            if bucket.len() < 2 {
-                continue;
-            }
-            bucket.sort_unstable_by(|&a, &b| {
-                let class = |i| Class::of(entries.traits(i));
-                (entries.name(a).cmp(entries.name(b)))
-                    .then_with(|| class(a).cmp(&class(b)))
-                    .then(a.cmp(&b))
-            });
-            let mut from = start;
-            for group in bucket.chunk_by(|&a, &b| entries.name(a) == entries.name(b)) {
-                if group.len() > 1 {
-                    shared.push(entries, from, group);
-                }
-                from += group.len();
-            }
+        let indexes = (0..entries.len() as u32).into_par_iter().with_min_len(4096);
+        let key = |i| u64::from(print(entries.name(i))) << 32 | u64::from(i);
+        let mut keys: Vec<u64> = indexes.map(key).collect();
+        keys.par_sort_unstable();
+        let bits = entries.len().max(1).ilog2();
+        let mut starts = vec![0; (1 << bits) + 1];
+        for key in &keys {
+            starts[bucket((key >> 32) as u32, bits) + 1] += 1;
         }
-        ByName { shift, starts, rows, shared }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        let mut rows: Vec<u32> = keys.iter().map(|&key| key as u32).collect();
+        let mut shared = Shared::default();
+        let mut from = 0;
+        for alike in keys.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let rows = &mut rows[from..from + alike.len()];
+            if rows.len() > 1 {
+                let class = |i| Class::of(entries.traits(i));
+                rows.sort_by_cached_key(|&i| (entries.name(i), class(i), i));
+                let mut start = from;
+                for group in rows.chunk_by(|&a, &b| entries.name(a) == entries.name(b)) {
+                    if group.len() > 1 {
+                        shared.push(entries, start, group);
+                    }
+                    start += group.len();
+                }
+            }
+            from += alike.len();
+        }
+        ByName { bits, starts, rows, shared }
     }
 
     /// The entries called `name`.
     pub fn group(&self, entries: &Entries<'_>, name: &str) -> Group<'_> {
-        let bucket = bucket_of(name, self.shift);
+        let wanted = print(name);
+        let bucket = bucket(wanted, self.bits);
         let (from, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
         let rows = &self.rows[from..end];
         // Few names share a bucket, but an attacker can make many, and copies are equal.
-        let cmp = |i: &u32| entries.name(*i).cmp(name);
+        let cmp = |i: &u32| {
+            let other = entries.name(*i);
+            print(other).cmp(&wanted).then_with(|| other.cmp(name))
+        };
         let start = rows.partition_point(|i| cmp(i) == Ordering::Less);
         let len = rows[start..].partition_point(|i| cmp(i) == Ordering::Equal);
         let rows = &rows[start..start + len];
@@ -157,36 +172,11 @@ impl ByName {
     }
 }
 
-/// Names in a bucket, on average, at least.
-const PER_BUCKET: usize = 1;
-
-fn bucket_of(name: &str, shift: u32) -> usize {
-    // One more bit than a shift may remove, for tables of one bucket.
-    ((FixedState::default().hash_one(name) >> 1) >> shift) as usize
+fn print(name: &str) -> u32 {
+    FixedState::default().hash_one(name) as u32
 }
 
-/// Sorts the entries by the hashes of their names, as far as their number asks for: the
-/// shift that gives the bucket of a hash, where each bucket starts, and its entries in order.
-fn buckets(entries: &Entries<'_>) -> (u32, Vec<u32>, Vec<u32>) {
-    let bits = (entries.len() / PER_BUCKET).max(1).ilog2();
-    let shift = 63 - bits;
-    let indexes = (0..entries.len() as u32).into_par_iter().with_min_len(4096);
-    let bucket: Vec<u32> = indexes.map(|i| bucket_of(entries.name(i), shift) as u32).collect();
-    let mut starts = vec![0u32; (1 << bits) + 1];
-    for &b in &bucket {
-        starts[b as usize + 1] += 1;
-    }
-    for i in 1..starts.len() {
-        starts[i] += starts[i - 1];
-    }
-    // Filled from the end, so that each start ends up where its bucket starts.
-    let mut sorted = vec![0u32; entries.len()];
-    for (i, &b) in bucket.iter().enumerate().rev() {
-        let end = &mut starts[b as usize + 1];
-        *end -= 1;
-        sorted[*end as usize] = i as u32;
-    }
-    starts.remove(0);
-    starts.push(entries.len() as u32);
-    (shift, starts, sorted)
+/// One of as many buckets as `bits` can tell apart, ascending with the hash.
+fn bucket(print: u32, bits: u32) -> usize {
+    (u64::from(print) << bits >> 32) as usize
 }

@@ -69,8 +69,8 @@ static FORMAT: Format = Format {
         _ => None,
     },
     addr: |line| {
-        let mut rest = line;
-        let column = take(&mut rest).and_then(|_| take(&mut rest));
+        let mut fields = Fields { line, at: 0 };
+        let column = fields.next().and_then(|_| fields.next());
         column.and_then(hex).unwrap_or(0)
     },
     name: |rest| bare(rest.trim_ascii()),
@@ -230,33 +230,33 @@ fn row(line: &str) -> Result<Row<'_>> {
 }
 
 fn columns(line: &str) -> Option<Row<'_>> {
-    let mut rest = line;
-    let number = take(&mut rest)?.strip_suffix(':')?.parse().ok()?;
-    let addr = hex(take(&mut rest)?)?;
-    let size = size(take(&mut rest)?)?;
-    let kind = take(&mut rest)?;
-    let bind = take(&mut rest)?;
-    let hidden = matches!(take(&mut rest)?, "HIDDEN" | "INTERNAL");
-    let mut home = take(&mut rest)?;
-    if home.starts_with('[') {
-        while !home.ends_with(']') {
-            home = take(&mut rest)?;
+    let mut fields = Fields { line, at: 0 };
+    let number = decimal(fields.next()?.strip_suffix(b":")?)?;
+    let addr = hex(fields.next()?)?;
+    let size = size(fields.next()?)?;
+    let kind = fields.next()?;
+    let bind = fields.next()?;
+    let hidden = matches!(fields.next()?, b"HIDDEN" | b"INTERNAL");
+    let mut home = fields.next()?;
+    if home.starts_with(b"[") {
+        while !home.ends_with(b"]") {
+            home = fields.next()?;
         }
-        home = take(&mut rest)?;
+        home = fields.next()?;
     }
-    let defined = home == "ABS" || home == "COM" || home.bytes().all(|b| b.is_ascii_digit());
-    let name = bare(rest.trim_ascii());
+    let defined = home == b"ABS" || home == b"COM" || home.iter().all(u8::is_ascii_digit);
+    let name = bare(line[fields.at..].trim_ascii());
     let kind = match kind {
-        "NOTYPE" => STT_NOTYPE,
-        "OBJECT" => STT_OBJECT,
-        "FUNC" => STT_FUNC,
-        "FILE" => STT_FILE,
+        b"NOTYPE" => STT_NOTYPE,
+        b"OBJECT" => STT_OBJECT,
+        b"FUNC" => STT_FUNC,
+        b"FILE" => STT_FILE,
         _ => return Some(Row::Ignored),
     };
     let bind = match bind {
-        "LOCAL" => STB_LOCAL,
-        "GLOBAL" => STB_GLOBAL,
-        "WEAK" => STB_WEAK,
+        b"LOCAL" => STB_LOCAL,
+        b"GLOBAL" => STB_GLOBAL,
+        b"WEAK" => STB_WEAK,
         _ => return Some(Row::Ignored),
     };
     Some(if !defined {
@@ -268,22 +268,28 @@ fn columns(line: &str) -> Option<Row<'_>> {
     })
 }
 
-/// The next field of a row.
-fn take<'t>(rest: &mut &'t str) -> Option<&'t str> {
-    // Fields are short: a plain loop is as fast as any search. White space is one byte each, so
-    // all cuts are at character boundaries.
-    let bytes = rest.as_bytes();
-    let mut start = 0;
-    while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
-        start += 1;
+/// The fields of a row, one after the other.
+struct Fields<'t> {
+    line: &'t str,
+    /// Where the last one ended. White space is one byte each, so this is a character boundary.
+    at: usize,
+}
+
+impl<'t> Fields<'t> {
+    // Fields are short: a plain loop is as fast as any search.
+    #[inline]
+    fn next(&mut self) -> Option<&'t [u8]> {
+        let bytes = self.line.as_bytes();
+        let mut start = self.at;
+        while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
+            start += 1;
+        }
+        self.at = start;
+        while bytes.get(self.at).is_some_and(|b| *b > b' ' || !b.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+        Some(&bytes[start..self.at]).filter(|field| !field.is_empty())
     }
-    let mut end = start;
-    while bytes.get(end).is_some_and(|b| *b > b' ' || !b.is_ascii_whitespace()) {
-        end += 1;
-    }
-    let field = &rest[start..end];
-    *rest = &rest[end..];
-    (!field.is_empty()).then_some(field)
 }
 
 /// A name without the remark on st_other that some versions of readelf put behind it.
@@ -300,13 +306,13 @@ fn bare(name: &str) -> &str {
     }
 }
 
-fn hex(field: &str) -> Option<u64> {
-    if field.is_empty() || field.len() > 16 {
-        let digits = field.bytes().all(|b| b.is_ascii_hexdigit());
-        return digits.then(|| u64::from_str_radix(field, 16).ok())?;
+fn hex(field: &[u8]) -> Option<u64> {
+    let zeros = field.len().saturating_sub(16);
+    if field.is_empty() || field[..zeros].iter().any(|&digit| digit != b'0') {
+        return None;
     }
     let (mut value, mut all) = (0, 0);
-    for digit in field.bytes().map(|b| DIGITS[usize::from(b)]) {
+    for digit in field[zeros..].iter().map(|&b| DIGITS[usize::from(b)]) {
         value = value << 4 | u64::from(digit);
         all |= digit;
     }
@@ -326,13 +332,23 @@ const DIGITS: [u8; 256] = {
 };
 
 /// A number with a base prefix as in C: readelf writes large sizes in hexadecimal.
-fn size(field: &str) -> Option<u64> {
-    let (digits, base) = match field.strip_prefix("0x").or_else(|| field.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if field.len() > 1 && field.starts_with('0') => (field, 8),
-        None => (field, 10),
+fn size(field: &[u8]) -> Option<u64> {
+    match field {
+        [b'0', b'x' | b'X', digits @ ..] => hex(digits),
+        [b'0', digits @ .., last] => digits.iter().chain([last]).try_fold(0u64, |value, b| {
+            let digit = b.checked_sub(b'0').filter(|&digit| digit < 8)?;
+            value.checked_mul(8)?.checked_add(u64::from(digit))
+        }),
+        _ => decimal(field),
+    }
+}
+
+fn decimal(field: &[u8]) -> Option<u64> {
+    let digit = |value: u64, b: &u8| {
+        let digit = b.checked_sub(b'0').filter(|&digit| digit < 10)?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
     };
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, base).ok())?
+    if field.is_empty() { None } else { field.iter().try_fold(0, digit) }
 }
 
 #[cfg(test)]
