@@ -1,5 +1,5 @@
-//# what: a function becomes cold and moves to another kind of text section
-//# changed: recover_link
+//# what: a function becomes cold and moves to another kind of text section, which changes nothing
+//# exit: 3
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -177,7 +177,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let twin = patched.symbol.and_then(|s| self.twins.orig_symbol(s));
         let Some(o) = twin.and_then(|twin| orig.section_of(twin)) else { return Ok(None) };
         let names = (orig.section_name(o), self.patched.layout.object.section_name(p));
-        if !names::is_movable(names.0) || !names::is_movable(names.1) {
+        let name = patched.symbol.map_or("", |s| self.patched.layout.object.symbol_name(s));
+        if !names::differ_in_heat(name, [names.0, names.1]) {
             return Ok(None);
         }
         let Some(orig) = self.twin_entity(o, &patched) else { return Ok(None) };

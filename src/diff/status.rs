@@ -192,7 +192,15 @@ impl Statuses {
         if patched.class(p) == Class::Strings && name().starts_with(".L") {
             return Ok(Status::Same);
         }
-        if comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name()) {
+        let moved = comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name());
+        if !is_where_it_was(comparer, verdicts, (twin, o), (id, p)) {
+            return Err(if moved {
+                changed_sections(comparer, id, (o, p))
+            } else {
+                alias_moved(name())
+            });
+        }
+        if moved {
             let entity = patched.entity_at(p, after.symbol_value(id));
             let verdict = entity.map(|index| verdicts.entity(p, index));
             if !comparer.drop_in && verdict.is_some_and(|v| !v.has(Verdict::NEW)) {
@@ -262,16 +270,7 @@ impl Statuses {
         if left_ignored || names::heat(names.0) != names::heat(names.1) {
             return Ok(());
         }
-        Err(Error::refused(
-            "symbol-changed-sections",
-            format!("symbol changed sections: {}", patched.object.symbol_name(id)),
-        )
-        .in_section(names.1)
-        .at_symbol(patched.object.symbol_name(id))
-        .advise(format!(
-            "it moved from {} to {}, which means something to the kernel: keep it where it was",
-            names.0, names.1
-        )))
+        Err(changed_sections(comparer, id, (o, p)))
     }
 
     /// A function whose split-off part changed has changed, unless ftrace can hook the part
@@ -322,6 +321,62 @@ impl Statuses {
             }
         }
     }
+}
+
+/// Whether a function or variable is a name of what its twin is a name of: an alias may stand
+/// for something else, although what it stood for, and stands for now, did not change.
+fn is_where_it_was(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    (twin, o): (SymbolId<Orig>, SectionId<Orig>),
+    (id, p): (SymbolId<Patched>, SectionId<Patched>),
+) -> bool {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let (before, after) = (orig.object, patched.object);
+    if !matches!(after.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT)
+        || patched.owner(p) == Some(id)
+        || after.symbol_size(id) == 0
+        || patched.is_prefix(id)
+    {
+        return true;
+    }
+    let value = after.symbol_value(id);
+    let Some(index) = patched.entity_at(p, value) else { return true };
+    let Some(main) = patched.entity(p, index).symbol.filter(|&main| main != id) else {
+        return true;
+    };
+    // What is new, or not known to be anything else, is judged as a whole.
+    let Some(main_twin) = comparer.twins.orig_symbol(main) else { return true };
+    let Some(home) = before.section_of(main_twin) else { return true };
+    let offset = |value: u64, main: u64| value.wrapping_sub(main);
+    let (value_before, main_before) = (before.symbol_value(twin), before.symbol_value(main_twin));
+    home == o
+        && orig.entity_at(o, value_before) == orig.entity_at(o, main_before)
+        && (!verdicts.entity(p, index).is_same()
+            || offset(value, after.symbol_value(main)) == offset(value_before, main_before))
+}
+
+fn alias_moved(name: &str) -> Error {
+    Error::refused("alias-moved", format!("{name} stands for another function or variable now"))
+        .at_symbol(name)
+        .advise("who uses this name in the running kernel goes on with the old one: keep it, and change what it stands for")
+}
+
+fn changed_sections(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    (o, p): (SectionId<Orig>, SectionId<Patched>),
+) -> Error {
+    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+    let name = patched.symbol_name(id);
+    Error::refused("symbol-changed-sections", format!("symbol changed sections: {name}"))
+        .in_section(patched.section_name(p))
+        .at_symbol(name)
+        .advise(format!(
+            "it moved from {} to {}, which means something to the kernel: keep it where it was",
+            orig.section_name(o),
+            patched.section_name(p)
+        ))
 }
 
 /// The entries that `status` says something of, and errors, in order.

@@ -296,15 +296,30 @@ pub fn heat(section: &str) -> Heat {
     }
 }
 
-/// Whether it only matters for speed that code is in this section: the kernel links all of
-/// them into its text (include/asm-generic/vmlinux.lds.h, `TEXT_TEXT`). `.text.startup` and
-/// `.text.exit` as such are linked with code that only runs at boot, or never; `.text..` has
-/// a meaning of its own, as `.noinstr.text` and the like have.
-pub fn is_movable(section: &str) -> bool {
-    section == ".text"
-        || section.starts_with(".text.")
-            && !section.starts_with(".text..")
-            && !matches!(section, ".text.startup" | ".text.exit")
+/// Whether it only matters for speed in which of two sections a function of this name is:
+/// the kernel links all of them into its text (include/asm-generic/vmlinux.lds.h,
+/// `TEXT_TEXT`). `.text.startup` and `.text.exit` as such are linked with code that only runs
+/// at boot, or never; `.text..` has a meaning of its own, as `.noinstr.text` and the like have.
+/// A section that is named after something else is another's.
+pub fn differ_in_heat(function: &str, sections: [&str; 2]) -> bool {
+    let owners = sections.map(|section| {
+        let rest = section.strip_prefix(".text")?;
+        let shared = ["", ".hot", ".unlikely", ".split", ".unknown", ".hot.", ".unlikely."];
+        if shared.contains(&rest) || matches!(rest, ".split." | ".unknown.") {
+            return Some("");
+        }
+        if matches!(rest, ".startup" | ".exit") || rest.starts_with("..") {
+            return None;
+        }
+        let rest = rest.strip_prefix('.')?;
+        let heats = ["hot.", "unlikely.", "split.", "unknown.", "startup."];
+        Some(heats.iter().find_map(|heat| rest.strip_prefix(heat)).unwrap_or(rest))
+    });
+    let fits = |owner: &str| owner.is_empty() || same(owner, function);
+    match owners {
+        [Some(before), Some(after)] => same(before, after) || fits(before) && fits(after),
+        _ => false,
+    }
 }
 
 /// Section name prefixes after which the name of the only function follows.
