@@ -1,5 +1,6 @@
 //# what: a value that assembly names, among others, without a size
 //# exit: 2
+//# machines: x86_64
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -154,7 +154,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
             || layout.is_nameless(place.0) && layout.class(place.0) == Class::Text
     }
 
-    /// The instruction at a place; `None` at the end of a part.
+    /// The instruction at a place; `None` at the end of a part, and where it is unknown.
     fn at(&self, place: Place<S>) -> Option<Instruction<'d, S>> {
         let layout = self.layout();
         let data = layout.object.contents(place.0);
@@ -326,10 +326,11 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
             }
             self.orig.visit(a);
             self.patched.visit(b);
+            let at_ends = !self.orig.holds(a) && !self.patched.holds(b);
             let (a, b) = match (self.orig.at(a), self.patched.at(b)) {
                 (Some(a), Some(b)) => (a, b),
                 // Nothing is behind a call that does not return.
-                (None, None) => return Ok(true),
+                (None, None) => return Ok(at_ends),
                 _ => return Ok(false),
             };
             match self.instructions(&a, &b)? {
