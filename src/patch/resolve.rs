@@ -92,8 +92,10 @@ struct Part<'a> {
     used: Vec<SymbolId<Patched>>,
     /// Symbols that relocations referred to which do, and that are not in the patch.
     candidates: Vec<SymbolId<Patched>>,
-    known: IndexMap<SymbolId<Patched>, Found<'a>, RandomState>,
 }
+
+/// What is known of symbols that are not in the patch: where only livepatch can find them.
+type Decided<'a> = IndexMap<SymbolId<Patched>, Option<Found<'a>>, RandomState>;
 
 /// The decisions for all references of a patch.
 pub struct Resolution<'a> {
@@ -402,8 +404,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
     ) -> Result<Resolution<'a>> {
         let object = self.layout().object;
-        let flagged = each(entries, |chunks| {
-            let mut decided: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
+        let found = each(entries, |chunks| {
+            let mut decided = Decided::default();
             let mut flagged = Vec::new();
             for chunk in chunks {
                 let refs = Refs::new(self.layout(), chunk[0].0);
@@ -411,10 +413,16 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                     flagged.extend(self.needs_klp(selection, &refs, reloc, &mut decided)?);
                 }
             }
-            Ok(flagged)
+            Ok((flagged, decided))
         })?;
-        let mut flagged = flagged.concat();
+        let mut flagged = Vec::new();
+        let mut known: IndexMap<SymbolId<Patched>, Found<'a>, RandomState> = IndexMap::default();
+        for (places, decided) in found {
+            flagged.extend(places);
+            known.extend(decided.into_iter().filter_map(|(id, found)| Some((id, found?))));
+        }
         flagged.sort_unstable();
+        known.values().try_for_each(|found| self.check_listed(found))?;
         let parts = each(entries, |chunks| {
             let mut part = Part::default();
             for chunk in chunks {
@@ -429,13 +437,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                         continue;
                     }
                     let (symbol, addend) = (target.symbol, target.addend);
-                    part.klp.push(self.klp_reloc(
-                        section,
-                        &reloc,
-                        symbol,
-                        addend,
-                        &mut part.known,
-                    )?);
+                    part.klp.push(self.klp_reloc(section, &reloc, symbol, addend, &known)?);
                     part.moved.push((section, index));
                     if !selection.has_symbol(object, symbol) {
                         part.candidates.push(symbol);
@@ -462,7 +464,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         reloc: &Reloc<Patched>,
         symbol: SymbolId<Patched>,
         addend: i64,
-        known: &mut IndexMap<SymbolId<Patched>, Found<'a>, RandomState>,
+        known: &IndexMap<SymbolId<Patched>, Found<'a>, RandomState>,
     ) -> Result<KlpReloc<'a>> {
         let layout = self.layout();
         let section_name = layout.object.section_name(section);
@@ -481,7 +483,6 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             None => {
                 let found = self.lookup(symbol)?.ok_or_else(|| self.not_found(name))?;
                 self.check_listed(&found)?;
-                known.insert(symbol, found);
                 found
             }
         };
@@ -514,7 +515,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         selection: &Selection,
         refs: &Refs<'_, '_, '_, Patched>,
         reloc: &Reloc<Patched>,
-        decided: &mut IndexMap<SymbolId<Patched>, bool, RandomState>,
+        decided: &mut Decided<'a>,
     ) -> Result<Option<(SectionId<Patched>, u64)>> {
         let layout = self.layout();
         let object = layout.object;
@@ -548,31 +549,32 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 && !self.comparer.type_changed(target.symbol)
         } else {
             match decided.get(&target.symbol) {
-                Some(&known) => known,
+                Some(known) => known.is_some(),
                 None => {
-                    let needed = self.lives_elsewhere(target.symbol)?;
-                    decided.insert(target.symbol, needed);
-                    needed
+                    let found = self.lives_elsewhere(target.symbol)?;
+                    decided.insert(target.symbol, found);
+                    found.is_some()
                 }
             }
         };
         Ok(needed.then_some((base, effective.offset)))
     }
 
-    /// Whether only livepatch can find a symbol that is not in the patch.
-    fn lives_elsewhere(&self, id: SymbolId<Patched>) -> Result<bool> {
+    /// What only livepatch can find, of a symbol that is not in the patch.
+    fn lives_elsewhere(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         let layout = self.layout();
         let symbol = layout.object.symbol(id);
         // Another object of the same patch supplies what the parent does not have.
-        let Some(found) = self.lookup(id)? else { return Ok(false) };
-        if self.original_bind(id) == abi::STB_LOCAL {
+        let Some(found) = self.lookup(id)? else { return Ok(None) };
+        let elsewhere = if self.original_bind(id) == abi::STB_LOCAL {
             self.check_local(id, &found)?;
-            return Ok(true);
-        }
-        if found.exported {
+            true
+        } else if found.exported {
             let local_entry = layout.is_bundled(id) && (layout.arch.local_entry)(symbol.other) != 0;
-            return Ok(local_entry || self.object_of(&found) != "vmlinux");
-        }
-        Ok(found.global || found.object.is_none())
+            local_entry || self.object_of(&found) != "vmlinux"
+        } else {
+            found.global || found.object.is_none()
+        };
+        Ok(elsewhere.then_some(found))
     }
 }
