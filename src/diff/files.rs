@@ -93,8 +93,7 @@ impl<S: Side> Block<S> {
 
 fn blocks<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Block<S>> {
     let object = layout.object;
-    let files: Vec<_> =
-        object.symbols().skip(1).filter(|&s| object.symbol_kind(s) == abi::STT_FILE).collect();
+    let files = layout.files();
     let end = |i: usize| files.get(i + 1).map_or(object.symbol_count(), |f| f.index());
     let block =
         |(i, &file)| Block { file, end: SymbolId::new(end(i)), features: IndexSet::default() };

@@ -4,7 +4,6 @@
 //! variable, or, where a section has no symbols, the section. Entities of a section follow
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
-use std::cell::LazyCell;
 use std::sync::OnceLock;
 
 use indexmap::IndexMap;
@@ -70,11 +69,6 @@ pub struct Layout<'o, 'd, S> {
 
 /// Sections with fewer symbols are searched in symbol order.
 const FEW_SYMBOLS: usize = 16;
-
-/// See [`Layout::is_linked`].
-fn is_linked<S: Side>(object: &Object<'_, S>) -> bool {
-    object.symbols().filter(|&s| object.symbol_kind(s) == abi::STT_FILE).take(2).count() > 1
-}
 
 /// The sections that have an owner, by section.
 fn sparse<S: Side>(owner: &IdVec<SectionId<S>, SymbolId<S>>) -> Sparse<SectionId<S>, SymbolId<S>> {
@@ -192,13 +186,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             owner[section] = SymbolId::new(0);
         }
         self.owner = sparse(&owner);
-        let linked = LazyCell::new(|| is_linked(object));
         let mut behind = Vec::new();
         for (section, owner) in owner.iter().filter(|(_, o)| o.index() != 0) {
             match self.check_owner(*owner, section) {
                 Ok(()) => {}
                 // A weak definition that gave way lies before it: without a name, but there.
-                Err(_) if *linked => behind.push(section),
+                Err(_) if self.is_linked() => behind.push(section),
                 Err(error) => return Err(error),
             }
         }
@@ -376,7 +369,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Whether the object was linked from several: it has several FILE symbols.
     pub fn is_linked(&self) -> bool {
-        is_linked(self.object)
+        self.files().len() > 1
     }
 
     /// The FILE symbols, ascending.
