@@ -154,16 +154,21 @@ fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize),
     }
 }
 
-fn reads_directly(code: &[u8], field: usize) -> Option<u64> {
-    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+/// The first instruction of `code`, which is at `ip`; `None` when there is none.
+fn decode(code: &[u8], ip: u64) -> Option<(Decoder<'_>, Instruction)> {
+    let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
     if !decoder.can_decode() {
         return None;
     }
     let instruction = decoder.decode();
+    (!instruction.is_invalid()).then_some((decoder, instruction))
+}
+
+fn reads_directly(code: &[u8], field: usize) -> Option<u64> {
+    let (decoder, instruction) = decode(code, 0)?;
     let direct = instruction.is_ip_rel_memory_operand()
         || instruction.memory_base() == Register::None && instruction.memory_displ_size() > 0;
-    if instruction.is_invalid()
-        || !direct
+    if !direct
         || instruction.memory_index() != Register::None
         || instruction.mnemonic() == Mnemonic::Lea
         || decoder.get_constant_offsets(&instruction).displacement_offset() != field
@@ -187,24 +192,12 @@ fn ends_instruction(before: &[u8], width: usize) -> bool {
 }
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
-    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
-    if !decoder.can_decode() {
-        return None;
-    }
-    let instruction = decoder.decode();
-    (!instruction.is_invalid()).then(|| instruction.len())
+    decode(bytes, 0).map(|(_, instruction)| instruction.len())
 }
 
 /// The instruction in Intel's syntax.
 pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
-    let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
-    if !decoder.can_decode() {
-        return None;
-    }
-    let instruction = decoder.decode();
-    if instruction.is_invalid() {
-        return None;
-    }
+    let (_, instruction) = decode(bytes, at)?;
     let mut text = String::new();
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
@@ -219,14 +212,7 @@ pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
 /// The instruction at byte `at`, with branch targets as bytes of `code`.
 pub(super) fn step(code: &[u8], at: u64) -> Option<Step> {
     let bytes = usize::try_from(at).ok().and_then(|at| code.get(at..))?;
-    let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
-    if !decoder.can_decode() {
-        return None;
-    }
-    let instruction = decoder.decode();
-    if instruction.is_invalid() {
-        return None;
-    }
+    let (_, instruction) = decode(bytes, at)?;
     let target = instruction.near_branch_target();
     let flow = match instruction.flow_control() {
         FlowControl::Next if is_filler(&instruction) => Flow::Filler,
