@@ -3,6 +3,8 @@
 //! Section 0 and symbol 0 are implied. Symbols may be pushed in any order; the
 //! writer places local symbols first, as the gABI demands, and translates indexes.
 
+use super::abi;
+
 /// Index of a section in [`OutObject::sections`].
 pub type OutSectionIndex = usize;
 /// Index of a symbol in [`OutObject::symbols`].
@@ -101,4 +103,19 @@ pub struct OutSymbol {
     pub value: u64,
     /// st_size.
     pub size: u64,
+}
+
+impl OutSymbol {
+    /// A global symbol that another object defines.
+    pub fn undefined(name: impl Into<String>) -> Self {
+        OutSymbol {
+            name: name.into(),
+            kind: abi::STT_NOTYPE,
+            bind: abi::STB_GLOBAL,
+            other: 0,
+            home: OutHome::Undefined,
+            value: 0,
+            size: 0,
+        }
+    }
 }

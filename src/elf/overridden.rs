@@ -94,15 +94,7 @@ fn rename(object: &mut OutObject, weak: &Map<usize, usize>) {
                 }
             }
         }
-        object.symbols.push(OutSymbol {
-            name: name.clone(),
-            kind: abi::STT_NOTYPE,
-            bind: abi::STB_GLOBAL,
-            other: 0,
-            home: OutHome::Undefined,
-            value: 0,
-            size: 0,
-        });
+        object.symbols.push(OutSymbol::undefined(&*name));
         names.insert(name);
     }
     // Parts that were split off a function are found by its name.

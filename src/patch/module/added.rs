@@ -10,7 +10,7 @@ use object::Endianness;
 use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::object::{Home, Object};
-use crate::elf::out::{OutHome, OutObject, OutSymbol};
+use crate::elf::out::{OutObject, OutSymbol};
 use crate::elf::write::write;
 use crate::error::{Error, Result};
 use crate::kernel::symtab::ParentTable;
@@ -53,22 +53,13 @@ const PLAIN: [&str; 13] = [
 /// The bytes of an object for the same machine as `like`, with nothing in it.
 pub fn nothing(like: &Object<'_, Patched>) -> Result<Vec<u8>> {
     let header = like.header();
-    let symbol = OutSymbol {
-        name: "__fentry__".to_owned(),
-        kind: abi::STT_NOTYPE,
-        bind: abi::STB_GLOBAL,
-        other: 0,
-        home: OutHome::Undefined,
-        value: 0,
-        size: 0,
-    };
     write(&OutObject {
         big_endian: like.endian() == Endianness::Big,
         kind: abi::ET_REL,
         machine: header.machine,
         flags: header.flags,
         sections: Vec::new(),
-        symbols: vec![symbol],
+        symbols: vec![OutSymbol::undefined("__fentry__")],
     })
 }
 
@@ -132,7 +123,7 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf::out::OutSection;
+    use crate::elf::out::{OutHome, OutSection};
 
     const TEXT: usize = 0;
 

@@ -54,7 +54,7 @@ pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
     for row in tables.relocations {
         let name = link_name(&row.symbol, |name| defined.contains(name));
         let symbol = *symbols.entry(name).or_insert_with_key(|name| {
-            object.symbols.push(undefined(name));
+            object.symbols.push(OutSymbol::undefined(name));
             object.symbols.len() - 1
         });
         let base = &mut object.sections[row.section];
@@ -117,23 +117,11 @@ fn refer_by_section(object: &mut OutObject) {
                     kind: abi::STT_SECTION,
                     bind: abi::STB_LOCAL,
                     home: OutHome::Section(home),
-                    ..undefined("")
+                    ..OutSymbol::undefined("")
                 });
                 object.symbols.len() - 1
             }));
         }
-    }
-}
-
-fn undefined(name: &str) -> OutSymbol {
-    OutSymbol {
-        name: name.to_owned(),
-        kind: abi::STT_NOTYPE,
-        bind: abi::STB_GLOBAL,
-        other: 0,
-        home: OutHome::Undefined,
-        value: 0,
-        size: 0,
     }
 }
 
@@ -328,7 +316,7 @@ mod tests {
                 kind: abi::STT_SECTION,
                 bind: abi::STB_LOCAL,
                 home: OutHome::Section(index),
-                ..undefined("")
+                ..OutSymbol::undefined("")
             });
         }
         object
@@ -374,7 +362,7 @@ mod tests {
             assert!(finish(linked).is_ok());
         }
         let mut twice = output("f", abi::STT_FUNC);
-        twice.symbols.push(OutSymbol { home: OutHome::Section(TEXT), ..undefined("f") });
+        twice.symbols.push(OutSymbol { home: OutHome::Section(TEXT), ..OutSymbol::undefined("f") });
         let linked = prepare(twice, Prepare::default()).expect("plain");
         assert_eq!(target(&linked).0.name, ".klp_late.vmlinux.f,2");
     }
@@ -413,7 +401,7 @@ mod tests {
             kind: abi::STT_FUNC,
             home: OutHome::Section(TEXT),
             value: 16,
-            ..undefined("f")
+            ..OutSymbol::undefined("f")
         });
         for (offset, addend) in [(0x20, 8), (0x30, 0)] {
             let entry = OutReloc { offset, kind: 2, symbol: Some(function), addend };
