@@ -5,7 +5,6 @@ use std::ops::Deref;
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
-use object::{Endianness, U32};
 
 use super::compare::Comparer;
 use super::ignore::Ignored;
@@ -14,6 +13,7 @@ use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
+use crate::elf::group::group;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::{Class, Layout};
@@ -199,7 +199,7 @@ pub fn check_sections(
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut details = Vec::new();
-    let grouped = grouped(comparer);
+    let grouped = LazyCell::new(|| grouped(comparer));
     let boot: IndexSet<SectionId<Patched>, RandomState> =
         selection.boot_only.iter().filter_map(|&id| object.section_of(id)).collect();
     for id in object.sections() {
@@ -221,10 +221,9 @@ pub fn check_sections(
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
         if layout.class(id) == Class::Group {
             let binds = comparer.drop_in
-                || group(layout, id).is_some_and(|(comdat, members)| {
-                    let kept =
-                        |&m: &SectionId<Patched>| !matches!(layout.class(m), Class::Noise(_));
-                    comdat && members.iter().any(kept)
+                || comdat(layout, id).is_some_and(|members| {
+                    let kept = |m| !matches!(layout.class(m), Class::Noise(_));
+                    members.into_iter().any(kept)
                 });
             if binds && statuses.sections[id] == Status::New {
                 details.push(Finding::in_section(
@@ -373,23 +372,18 @@ fn grouped(comparer: &Comparer<'_, '_, '_, '_>) -> IndexSet<SectionId<Patched>, 
         return object.sections().filter(flagged).collect();
     }
     let groups = object.sections().filter(|&s| layout.class(s) == Class::Group);
-    let comdats = groups.filter_map(|s| group(layout, s)).filter(|(comdat, _)| *comdat);
-    comdats.flat_map(|(_, members)| members).collect()
+    groups.filter_map(|s| comdat(layout, s)).flatten().collect()
 }
 
-/// Whether the linker may drop a group, and its members.
-fn group(
+/// The members of a group that the linker may drop.
+fn comdat(
     layout: &Layout<'_, '_, Patched>,
     id: SectionId<Patched>,
-) -> Option<(bool, Vec<SectionId<Patched>>)> {
-    const GRP_COMDAT: u32 = 1;
+) -> Option<Vec<SectionId<Patched>>> {
     let object = layout.object;
-    let words = object.contents(id).chunks_exact(4).filter_map(|word| word.try_into().ok());
-    let mut words = words.map(|word| U32::<Endianness>::from_bytes(word).get(object.endian()));
-    let flags = words.next()?;
-    let count = object.section_count();
-    let members = words.map(|word| word as usize).filter(|&index| index < count);
-    Some((flags & GRP_COMDAT != 0, members.map(SectionId::new).collect()))
+    let group = group(object, id).filter(|group| group.comdat)?;
+    let members = group.members.into_iter().filter(|&index| index < object.section_count());
+    Some(members.map(SectionId::new).collect())
 }
 
 /// The functions the patch lists, in symbol order: changed ones with `true`, new ones with

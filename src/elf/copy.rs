@@ -4,8 +4,9 @@
 //! else must be expressible in the model, or the object is refused.
 
 use super::abi;
+use super::group;
 use super::ids::{Id as _, IdVec, SectionId, Side};
-use super::object::{Home, Object, Relocs, read_u32};
+use super::object::{Home, Object, Relocs};
 use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
 use crate::error::{Error, Result};
 
@@ -160,14 +161,12 @@ fn places<S: Side>(
 }
 
 /// Whether a section group has a member that is loaded, or one that is no section.
-fn holds_loaded<S: Side>(object: &Object<'_, S>, group: SectionId<S>) -> bool {
-    let data = object.contents(group);
-    let members = (1..data.len() / 4).filter_map(|i| read_u32(data, 4 * i, object.endian()));
-    let loaded = object.section_flags(group) & abi::SHF_ALLOC != 0;
-    loaded
-        || members.map(|m| m as usize).any(|member| {
-            !(1..object.section_count()).contains(&member)
-                || object.section_flags(SectionId::new(member)) & abi::SHF_ALLOC != 0
+fn holds_loaded<S: Side>(object: &Object<'_, S>, id: SectionId<S>) -> bool {
+    let is_loaded = |id| object.section_flags(id) & abi::SHF_ALLOC != 0;
+    let members = group::group(object, id).map_or(Vec::new(), |group| group.members);
+    is_loaded(id)
+        || members.into_iter().any(|member| {
+            !(1..object.section_count()).contains(&member) || is_loaded(SectionId::new(member))
         })
 }
 

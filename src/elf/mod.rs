@@ -4,6 +4,7 @@
 pub mod abi;
 pub mod copy;
 pub mod globals;
+pub mod group;
 mod header;
 pub mod ids;
 pub mod image;
