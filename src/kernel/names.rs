@@ -303,17 +303,14 @@ pub fn heat(section: &str) -> Heat {
 /// A section that is named after something else is another's.
 pub fn differ_in_heat(function: &str, sections: [&str; 2]) -> bool {
     let owners = sections.map(|section| {
-        let rest = section.strip_prefix(".text")?;
-        let shared = ["", ".hot", ".unlikely", ".split", ".unknown", ".hot.", ".unlikely."];
-        if shared.contains(&rest) || matches!(rest, ".split." | ".unknown.") {
-            return Some("");
-        }
-        if matches!(rest, ".startup" | ".exit") || rest.starts_with("..") {
+        if section.starts_with(".text..") || matches!(section, ".text.startup" | ".text.exit") {
             return None;
         }
-        let rest = rest.strip_prefix('.')?;
-        let heats = ["hot.", "unlikely.", "split.", "unknown.", "startup."];
-        Some(heats.iter().find_map(|heat| rest.strip_prefix(heat)).unwrap_or(rest))
+        // `.text.` comes last: all others begin with it.
+        FUNCTION_SECTIONS.iter().rev().find_map(|prefix| {
+            let shared = section == prefix.trim_end_matches('.');
+            if shared { Some("") } else { section.strip_prefix(prefix) }
+        })
     });
     let fits = |owner: &str| owner.is_empty() || same(owner, function);
     match owners {
