@@ -269,7 +269,7 @@ fn judge(
     if !job.drop_in {
         check_instrumented(comparer, verdicts)?;
     }
-    let statuses = Statuses::new(comparer, verdicts, ignored, !job.drop_in, job.among.complete)?;
+    let statuses = Statuses::new(comparer, verdicts, ignored, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
     if job.drop_in {
         report.warnings.extend(left_behind(comparer, &statuses)?);
@@ -282,7 +282,6 @@ fn judge(
         ignored,
         &Policy {
             klp_arch: job.klp_arch,
-            drop_in: job.drop_in,
             in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
             sizes: &job.sizes,
         },
@@ -301,7 +300,7 @@ fn judge(
         || check::check_sections(comparer, verdicts, &statuses, ignored, &selection),
         || {
             rayon::join(
-                || warned(|w| account::check(comparer, verdicts, &selection, job.drop_in, w)),
+                || warned(|w| account::check(comparer, verdicts, &selection, w)),
                 || warned(|w| account::check_states(comparer, &selection, w)),
             )
         },

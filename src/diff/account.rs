@@ -25,15 +25,14 @@ pub fn check(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    drop_in: bool,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
-    if !drop_in {
+    if !comparer.drop_in {
         thread_locals(comparer, selection)?;
     }
     let mut details = Vec::new();
     runtime_constants(comparer, selection, &mut details);
-    carried_constants(comparer, verdicts, selection, drop_in, &mut details, warnings)?;
+    carried_constants(comparer, verdicts, selection, &mut details, warnings)?;
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -64,10 +63,10 @@ pub fn check(
         }
     }
     tables_without_rows(comparer, &mut details);
-    if !drop_in && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout) {
+    if !comparer.drop_in && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout) {
         unexplained(&mut details, TYPE_IDS, "changed");
     }
-    named_like_literals(comparer, verdicts, selection, drop_in, &mut details);
+    named_like_literals(comparer, verdicts, selection, &mut details);
     if details.is_empty() {
         return Ok(());
     }
@@ -284,13 +283,12 @@ fn carried_constants(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    drop_in: bool,
     details: &mut Vec<Finding>,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
-    let mut users = changed_constants(comparer, verdicts, selection, drop_in);
+    let mut users = changed_constants(comparer, verdicts, selection);
     if users.is_empty() {
         return Ok(());
     }
@@ -377,14 +375,13 @@ fn changed_constants<'n>(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    drop_in: bool,
 ) -> Users<'n> {
     let layout = comparer.patched.layout;
     let mut users = Users::default();
     for (id, _) in verdicts.differing() {
         if layout.class(id) != Class::Data
             || !selection.sections[id]
-            || drop_in && layout.owner(id).is_none()
+            || comparer.drop_in && layout.owner(id).is_none()
         {
             continue;
         }
@@ -410,7 +407,6 @@ fn named_like_literals(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    drop_in: bool,
     details: &mut Vec<Finding>,
 ) {
     let layout = comparer.patched.layout;
@@ -424,7 +420,7 @@ fn named_like_literals(
         if names::is_string_literal_section(name) && owner.is_some() && !verdict.has(Verdict::NEW) {
             unexplained(details, name, "changed");
         }
-        if !drop_in || !matches!(name, ".rodata" | ".rodata.str") {
+        if !comparer.drop_in || !matches!(name, ".rodata" | ".rodata.str") {
             continue;
         }
         for index in 0..layout.entity_count(id) {

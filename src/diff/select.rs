@@ -25,8 +25,6 @@ use crate::kernel::tables::{self, StructSizes};
 pub struct Policy<'a> {
     /// kpatch's `--klp-arch`: the kernel applies `.klp.arch` sections.
     pub klp_arch: bool,
-    /// Behave as the drop-in where the two differ.
-    pub drop_in: bool,
     /// Whether a key lives in another object than vmlinux.
     pub in_module: &'a dyn Fn(SymbolId<Patched>) -> Result<bool>,
     /// Sizes of kernel structs.
@@ -222,7 +220,7 @@ impl Selector<'_, '_, '_, '_> {
         }
         // objtool lists a function for the kernel's rewriting of indirect calls by the symbol
         // in front of it; a new function needs that as much as a changed one.
-        if !self.policy.drop_in
+        if !self.comparer.drop_in
             && let Some(prefix) = self.layout.prefix_of(id)
         {
             self.selection.symbols[prefix] = true;
@@ -240,7 +238,7 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Whether only parts of a section are included. The drop-in takes sections whole.
     fn is_shared(&self, section: SectionId<Patched>) -> bool {
-        !self.policy.drop_in && self.statuses.is_shared(self.layout, section)
+        !self.comparer.drop_in && self.statuses.is_shared(self.layout, section)
     }
 
     /// Tables are cut down to rows; they are never included because something refers to them.
@@ -252,7 +250,7 @@ impl Selector<'_, '_, '_, '_> {
             }
             Class::Unwind => true,
             _ => {
-                self.policy.drop_in
+                self.comparer.drop_in
                     && self.layout.object.section_name(section) == tables::REPLACEMENTS
             }
         }
@@ -322,16 +320,16 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             // Only the drop-in carries sections of constants as a whole.
-            if !self.policy.drop_in && self.layout.is_ordinary(id) {
+            if !self.comparer.drop_in && self.layout.is_ordinary(id) {
                 continue;
             }
             let name = object.section_name(id);
-            let literals = self.policy.drop_in
+            let literals = self.comparer.drop_in
                 && names::is_string_literal_section(name)
                 && self.layout.class(id) != Class::Relocations;
             if literals
                 || name == ".toc"
-                || self.policy.drop_in && matches!(name, ".rodata" | ".rodata.str")
+                || self.comparer.drop_in && matches!(name, ".rodata" | ".rodata.str")
             {
                 self.include_section(id);
             }
@@ -349,12 +347,12 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
-                abi::STT_FILE if self.policy.drop_in => self.selection.symbols[id] = true,
+                abi::STT_FILE if self.comparer.drop_in => self.selection.symbols[id] = true,
                 abi::STT_FUNC
                     if self.statuses.symbols[id] == Status::Changed
                         && !self.layout.is_prefix(id) =>
                 {
-                    if !self.policy.drop_in && self.is_boot_only(id) {
+                    if !self.comparer.drop_in && self.is_boot_only(id) {
                         self.selection.boot_only.push(id);
                         continue;
                     }

@@ -162,7 +162,7 @@ impl Selector<'_, '_, '_, '_> {
         }
         let table = self.comparer.patched.rows.tables[row.0 as usize].table;
         let extent =
-            table.replacement.iter().find(|e| !self.policy.drop_in && e.row == end - start);
+            table.replacement.iter().find(|e| !self.comparer.drop_in && e.row == end - start);
         let Some(extent) = extent else { return self.follow(section, start, end) };
         let field = start + extent.field;
         self.follow(section, start, field)?;
@@ -183,7 +183,7 @@ impl Selector<'_, '_, '_, '_> {
     /// Alternative instructions come with the rows that refer to them.
     fn replacements(&mut self) -> Result<()> {
         let object = self.layout.object;
-        if !self.policy.drop_in {
+        if !self.comparer.drop_in {
             return Ok(());
         }
         if !self

@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
 use crate::error::{Error, Result};
+use crate::kernel::kallsyms::is_promoted;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -55,14 +56,13 @@ impl Statuses {
             && !layout.object.section_name(section).starts_with(macros::PREFIX)
     }
 
-    /// Derives all statuses. With `split`, entities of shared sections are judged one by
-    /// one. With `complete`, or in objects linked from several, a definition may become weak,
+    /// Derives all statuses. But for the drop-in, entities of shared sections are judged one
+    /// by one. With `complete`, or in objects linked from several, a definition may become weak,
     /// or cease to be. Fails, with class refused, on differences that no patch can express.
     pub fn new(
         comparer: &Comparer<'_, '_, '_, '_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
-        split: bool,
         complete: bool,
     ) -> Result<Self> {
         let object = comparer.patched.layout.object;
@@ -71,7 +71,7 @@ impl Statuses {
             relocs: IdVec::filled(Status::Same, object.section_count()),
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
-            split,
+            split: !comparer.drop_in,
             complete,
         };
         // The first error counts, on any number of threads.
@@ -94,7 +94,7 @@ impl Statuses {
             statuses.symbols[id] = status;
         }
         statuses.spread_to_parents(comparer);
-        if split {
+        if statuses.split {
             statuses.spread_to_parts(comparer);
         }
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
@@ -229,7 +229,7 @@ impl Statuses {
     /// Whether ThinLTO exported a static function, as it does while another file imports its
     /// users, or made it static again.
     fn is_exported(&self, twin: &Symbol<'_, Orig>, symbol: &Symbol<'_, Patched>) -> bool {
-        let named = twin.name.contains(".llvm.") || symbol.name.contains(".llvm.");
+        let named = is_promoted(twin.name) || is_promoted(symbol.name);
         (self.split || named) && is_promotion(twin, symbol)
     }
 

@@ -26,7 +26,7 @@ pub fn lists(name: &str) -> bool {
 }
 
 /// What clang appends to a local symbol that another file of the link refers to.
-pub(super) const PROMOTED: &str = ".llvm.";
+pub const PROMOTED: &str = ".llvm.";
 
 /// Whether ThinLTO made the symbol visible to other files.
 pub fn is_promoted(name: &str) -> bool {
