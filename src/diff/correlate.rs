@@ -21,6 +21,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
 use crate::kernel::classes::is_plain;
+use crate::kernel::kallsyms::is_promoted;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
@@ -217,6 +218,15 @@ fn scope<S: Side>(
     scopes.map(|scopes| if local { scopes.of(id) } else { u64::MAX })
 }
 
+/// The key of a symbol that has a twin by name.
+fn key<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    scopes: Option<&Scopes<S>>,
+    id: SymbolId<S>,
+) -> Option<Key<Short, SymbolId<S>>> {
+    Some(Key { hash: name_hash(layout, scopes, id)? as Short, id })
+}
+
 /// Sorted keys of the symbols that take part, which are most. With `scopes`, local symbols of
 /// different files differ.
 fn symbol_keys<S: Side>(
@@ -225,16 +235,11 @@ fn symbol_keys<S: Side>(
     takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
 ) -> Vec<Key<Short, SymbolId<S>>> {
     // In place, with the null symbol for what takes no part.
-    let key = |i| {
-        let id = Some(SymbolId::new(i)).filter(|&id| takes_part(layout, id));
-        let hash = id.and_then(|id| name_hash(layout, scopes, id));
-        match (id, hash) {
-            (Some(id), Some(hash)) => Key { hash: hash as Short, id },
-            _ => Key { hash: 0, id: SymbolId::new(0) },
-        }
-    };
+    let none = Key { hash: 0, id: SymbolId::new(0) };
+    let taken = |i| Some(SymbolId::new(i)).filter(|&id| takes_part(layout, id));
     let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
-    let mut keys: Vec<_> = symbols.map(key).collect();
+    let keys = symbols.map(|i| taken(i).and_then(|id| key(layout, scopes, id)).unwrap_or(none));
+    let mut keys: Vec<_> = keys.collect();
     keys.retain(|key| key.id.index() != 0);
     keys.shrink_to_fit();
     keys.par_sort_unstable();
@@ -249,8 +254,7 @@ fn few_symbol_keys<S: Side>(
 ) -> Vec<Key<Short, SymbolId<S>>> {
     let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
     let taken = symbols.map(SymbolId::new).filter(|&id| takes_part(layout, id));
-    let key = |id| Some(Key { hash: name_hash(layout, scopes, id)? as Short, id });
-    let mut keys: Vec<_> = taken.filter_map(key).collect();
+    let mut keys: Vec<_> = taken.filter_map(|id| key(layout, scopes, id)).collect();
     keys.par_sort_unstable();
     keys
 }
@@ -392,7 +396,7 @@ fn pair_symbols(
     );
     round((orig, patched), twins, &mut contest, both, true);
     // The hash in a promoted name is that of its whole module: no other has it.
-    let promoted = |n: &str| n.contains(".llvm.").then(|| hasher.hash_one(n));
+    let promoted = |n: &str| is_promoted(n).then(|| hasher.hash_one(n));
     let whole =
         (|s| promoted(orig.object.symbol_name(s)), |s| promoted(patched.object.symbol_name(s)));
     round((orig, patched), twins, &mut contest, whole, false);

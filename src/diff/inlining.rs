@@ -18,6 +18,7 @@ use crate::arch;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, Side, SymbolId};
 use crate::error::Result;
+use crate::kernel::kallsyms::{self, is_promoted};
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -207,7 +208,7 @@ fn reason(callee: &str, after: bool) -> Reason {
 
 /// A name without promotion hash.
 pub fn base(name: &str) -> &str {
-    name.split_once(".llvm.").map_or(name, |(base, _)| base)
+    name.split_once(kallsyms::PROMOTED).map_or(name, |(base, _)| base)
 }
 
 /// Whether a symbol names a function that can be called.
@@ -283,5 +284,5 @@ fn constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> IndexSet<u
 
 /// Whether two names are those of one thing whose promotion came, went, or has another hash.
 pub(super) fn is_promotion(a: &str, b: &str) -> bool {
-    a != b && (a.contains(".llvm.") || b.contains(".llvm.")) && names::same(a, b)
+    a != b && (is_promoted(a) || is_promoted(b)) && names::same(a, b)
 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::output::{Output, Table};
-use super::resolve::{KlpReloc, Replaced, Resolution, Resolver, each};
+use super::resolve::{Entry, KlpReloc, Replaced, Resolution, Resolver, each};
 use super::sites;
 use super::strings::Strings;
 use crate::arch::RelocClass;
@@ -25,9 +25,6 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
-
-/// One relocation of the output: its section, its index there, and how it was in the input.
-pub type Entry = (SectionId<Patched>, usize, Reloc<Patched>);
 
 /// Where rows of a table that is cut down went: (old start, old end, new start), ascending.
 type Moves = Vec<(u64, u64, u64)>;

@@ -114,8 +114,11 @@ impl Resolution<'_> {
     }
 }
 
+/// One relocation of the output: its section, its index there, and how it was in the input.
+pub type Entry = (SectionId<Patched>, usize, Reloc<Patched>);
+
 /// The relocations of one section, of those that the output carries.
-type Chunk<'e> = &'e [(SectionId<Patched>, usize, Reloc<Patched>)];
+type Chunk<'e> = &'e [Entry];
 
 /// Calls `decide` for groups of sections in parallel, and returns what it says in their order.
 /// Of several errors it is the first.
@@ -157,9 +160,6 @@ pub struct Resolver<'a, 'l, 'o, 'd> {
     pub target: &'a Target<'a>,
 }
 
-/// What precedes the hash in the name of a promoted symbol.
-const PROMOTED: &str = ".llvm.";
-
 /// Functions of the shadow variable API: the patch module brings them along.
 const SHADOW: [&str; 3] = ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
 
@@ -199,13 +199,13 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     /// in common, and may be another file's.
     fn promoted(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         let name = self.name(id);
-        if self.layout().object.home(id) != Home::Undefined || !name.contains(PROMOTED) {
+        if self.layout().object.home(id) != Home::Undefined || !kallsyms::is_promoted(name) {
             return Ok(None);
         }
         let parent = self.target.parent;
         let candidates = parent.namesakes(name);
         let promoted =
-            candidates.iter().filter(|&&i| parent.table().entries().name(i).contains(PROMOTED));
+            candidates.iter().filter(|&&i| kallsyms::is_promoted(parent.table().entries().name(i)));
         match (&candidates[..], promoted.count()) {
             (&[], _) => Ok(None),
             (&[index], 1) => parent.found(index, true).map(Some),
@@ -261,11 +261,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     /// Names of what the patch refers to, does not have, and the parent does not know.
-    pub fn unknown(
-        &self,
-        selection: &Selection,
-        entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
-    ) -> Result<Vec<String>> {
+    pub fn unknown(&self, selection: &Selection, entries: &[Entry]) -> Result<Vec<String>> {
         let object = self.layout().object;
         let mut seen: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
         let mut unknown = Vec::new();
@@ -398,11 +394,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     /// Decides about every relocation that `entries` lists: (section, index, relocation).
-    pub fn resolve(
-        &self,
-        selection: &Selection,
-        entries: &[(SectionId<Patched>, usize, Reloc<Patched>)],
-    ) -> Result<Resolution<'a>> {
+    pub fn resolve(&self, selection: &Selection, entries: &[Entry]) -> Result<Resolution<'a>> {
         let object = self.layout().object;
         let found = each(entries, |chunks| {
             let mut decided = Decided::default();

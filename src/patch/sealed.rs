@@ -16,8 +16,7 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::symtab::ParentTable;
-use crate::patch::build::Entry;
-use crate::patch::resolve::{Resolution, Resolver};
+use crate::patch::resolve::{Entry, Resolution, Resolver};
 
 /// What to check pointers against.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,6 +11,7 @@ use crate::diff::relayout::PROFILE;
 use crate::diff::select::Effect;
 use crate::diff::verdict::Reason;
 use crate::error::Error;
+use crate::kernel::kallsyms::is_promoted;
 
 pub mod canon;
 pub mod json;
@@ -113,7 +114,7 @@ impl Report {
         let mut here = Carriers::default();
         self.carriers(&mut here);
         for gone in &self.removed {
-            let shared = elsewhere.get(gone).filter(|_| gone.contains(".llvm."));
+            let shared = elsewhere.get(gone).filter(|_| is_promoted(gone));
             let Some(carriers) = shared.or_else(|| here.get(gone)) else { continue };
             let text = format!(
                 "function {gone} is inlined in all of its callers now: {}",
