@@ -1,71 +1,36 @@
 //! What cannot be patched is said function by function, with what to do about it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "common/builds.rs"]
+mod common;
 
+use std::path::Path;
+use std::process::Command;
+
+use common::{Builds, FLAGS};
 use serde_json::Value;
 
-const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
-     -fno-asynchronous-unwind-tables -std=gnu11";
-
-struct Lab {
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    /// `None` without the compiler.
-    fn new() -> Option<Lab> {
-        if Command::new("gcc-12").arg("--version").output().is_err() {
-            eprintln!("skipped: gcc-12 is not installed");
-            return None;
-        }
-        Some(Lab { folder: tempfile::tempdir().unwrap() })
+/// The findings of all objects in `field`, after checking that the text has each message.
+fn findings(
+    lab: &Builds,
+    paths: [&str; 2],
+    options: &[&str],
+    field: &str,
+    exit: i32,
+) -> Vec<Value> {
+    let plain = lab.diff(paths, options);
+    let text = String::from_utf8_lossy(&plain.stderr).into_owned();
+    assert_eq!(plain.status.code(), Some(exit), "{text}");
+    let with_json: Vec<&str> = options.iter().copied().chain(["--json", "-"]).collect();
+    let output = lab.diff(paths, &with_json);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let objects = document["objects"].as_array().unwrap().iter();
+    let found: Vec<Value> = objects.flat_map(|o| o[field].as_array().unwrap().clone()).collect();
+    for finding in &found {
+        let message = finding["message"].as_str().unwrap();
+        let first = message.split(": ").next().unwrap();
+        assert!(text.contains(first), "{first}\n{text}");
     }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
-    }
-
-    /// Compiles `source` into `a/FILE.o`, and with `PATCHED` defined into `b/FILE.o`.
-    fn compile(&self, file: &str, source: &str) {
-        let input = self.path(&format!("{file}.c"));
-        std::fs::write(&input, source).unwrap();
-        for (side, define) in [("a", "-DORIG"), ("b", "-DPATCHED")] {
-            let output = self.path(side).join(format!("{file}.o"));
-            std::fs::create_dir_all(output.parent().unwrap()).unwrap();
-            let mut command = Command::new("gcc-12");
-            command.args(FLAGS.split_whitespace()).args([define, "-c", "-o"]);
-            let done = command.args([&output, &input]).output().unwrap();
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        }
-    }
-
-    fn run(&self, paths: [&str; 2], options: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_klp-diff"))
-            .args(paths.map(|p| self.path(p)))
-            .args(options)
-            .output()
-            .unwrap()
-    }
-
-    /// The findings of all objects in `field`, after checking that the text has each message.
-    fn findings(&self, paths: [&str; 2], options: &[&str], field: &str, exit: i32) -> Vec<Value> {
-        let plain = self.run(paths, options);
-        let text = String::from_utf8_lossy(&plain.stderr).into_owned();
-        assert_eq!(plain.status.code(), Some(exit), "{text}");
-        let with_json: Vec<&str> = options.iter().copied().chain(["--json", "-"]).collect();
-        let output = self.run(paths, &with_json);
-        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let objects = document["objects"].as_array().unwrap().iter();
-        let found: Vec<Value> =
-            objects.flat_map(|o| o[field].as_array().unwrap().clone()).collect();
-        for finding in &found {
-            let message = finding["message"].as_str().unwrap();
-            let first = message.split(": ").next().unwrap();
-            assert!(text.contains(first), "{first}\n{text}");
-        }
-        found
-    }
+    found
 }
 
 fn has(findings: &[Value], code: &str, symbol: &str, parts: &[&str]) {
@@ -88,9 +53,9 @@ const BODY: &str = "
 
 #[test]
 fn of_functions_that_ftrace_cannot_reach_the_callers_are_named() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Builds::new() else { return };
     let notrace = "__attribute__((no_instrument_function, noinline))";
-    lab.compile(
+    lab.compile_both(
         "one",
         &format!(
             "{BODY}
@@ -102,7 +67,7 @@ fn of_functions_that_ftrace_cannot_reach_the_callers_are_named() {
              int higher(int v) {{ return low(v) + entry(v); }}\n"
         ),
     );
-    let found = lab.findings(["a/one.o", "b/one.o"], &[], "refusals", 2);
+    let found = findings(&lab, ["a/one.o", "b/one.o"], &[], "refusals", 2);
     assert_eq!(found.len(), 3, "{found:#?}");
     let advice = "patch their callers instead";
     has(&found, "no-ftrace-entry", "low", &["notrace", "called by high, higher", advice]);
@@ -112,9 +77,9 @@ fn of_functions_that_ftrace_cannot_reach_the_callers_are_named() {
 
 #[test]
 fn what_has_run_is_gone() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Builds::new() else { return };
     let init = "__attribute__((section(\".init.text\"), noinline))";
-    lab.compile(
+    lab.compile_both(
         "one",
         &format!(
             "{BODY}
@@ -123,7 +88,7 @@ fn what_has_run_is_gone() {
              int other(int v) {{ return use(v) - N; }}\n"
         ),
     );
-    lab.compile("two", "extern int use(int); int two(int v) { return use(v) + 2; }\n");
+    lab.compile_both("two", "extern int use(int); int two(int v) { return use(v) + 2; }\n");
     for side in ["a", "b"] {
         let files = ["whole.o", "one.o", "two.o"].map(|file| lab.path(side).join(file));
         let linked = Command::new("ld").arg("-r").arg("-o").args(&files).status().unwrap();
@@ -140,12 +105,12 @@ fn what_has_run_is_gone() {
         (whole, &[], "warnings", 0),
         (whole, &["--strict"], "refusals", 2),
     ] {
-        let found = lab.findings(paths, options, field, exit);
+        let found = findings(&lab, paths, options, field, exit);
         assert_eq!(found.len(), 2, "{found:#?}");
         has(&found, "boot-only", "setup", &["it has run and is gone", advice]);
         has(&found, "boot-only", "probe", &["it has run and is gone", advice]);
         // What changed is listed in any case, and what the patch leaves out as well.
-        let output = lab.run(paths, &[options, &["--json", "-"]].concat());
+        let output = lab.diff(paths, &[options, &["--json", "-"]].concat());
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let functions = document["objects"][0]["functions"].as_array().unwrap();
         assert!(functions.iter().any(|f| f["name"] == "other" && f["status"] == "changed"));
@@ -154,8 +119,8 @@ fn what_has_run_is_gone() {
 
 #[test]
 fn a_helper_that_is_inlined_everywhere_names_who_carries_it() {
-    let Some(lab) = Lab::new() else { return };
-    lab.compile(
+    let Some(lab) = Builds::new() else { return };
+    lab.compile_both(
         "one",
         "int mark(int); extern int level;
          #ifdef PATCHED
@@ -170,15 +135,15 @@ fn a_helper_that_is_inlined_everywhere_names_who_carries_it() {
          int second(int x) { return helper(x) * 2 - helper(x + 1); }
          int third(int x) { return x + level; }\n",
     );
-    let found = lab.findings(["a/one.o", "b/one.o"], &[], "warnings", 0);
+    let found = findings(&lab, ["a/one.o", "b/one.o"], &[], "warnings", 0);
     assert_eq!(found.len(), 1, "{found:#?}");
     has(&found, "inlined-everywhere", "helper", &["first, second", "the patch replaces these"]);
 }
 
 #[test]
 fn a_section_that_means_something_is_to_be_kept() {
-    let Some(lab) = Lab::new() else { return };
-    lab.compile(
+    let Some(lab) = Builds::new() else { return };
+    lab.compile_both(
         "one",
         "extern int use(int);
          #ifdef PATCHED
@@ -186,16 +151,16 @@ fn a_section_that_means_something_is_to_be_kept() {
          #endif
          int quiet(int v) { return use(v) + 3; }\n",
     );
-    let found = lab.findings(["a/one.o", "b/one.o"], &[], "refusals", 2);
+    let found = findings(&lab, ["a/one.o", "b/one.o"], &[], "refusals", 2);
     let places = ["moved from .text.quiet to .noinstr.text", "keep it where it was"];
     has(&found, "symbol-changed-sections", "quiet", &places);
 }
 
 #[test]
 fn stubs_of_initcalls_are_no_functions() {
-    let Some(lab) = Lab::new() else { return };
-    lab.compile("same", "int same(int v) { return v; }\n");
-    lab.compile(
+    let Some(lab) = Builds::new() else { return };
+    lab.compile_both("same", "int same(int v) { return v; }\n");
+    lab.compile_both(
         "one",
         "extern int use(int);
          __attribute__((section(\".init.text\"), no_instrument_function))
@@ -203,7 +168,7 @@ fn stubs_of_initcalls_are_no_functions() {
          int stays(int v) { return use(v) + 3; }\n",
     );
     std::fs::remove_file(lab.path("b/one.o")).unwrap();
-    let output = lab.run(["a", "b"], &["--json", "-"]);
+    let output = lab.diff(["a", "b"], &["--json", "-"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let functions = document["objects"][0]["functions"].as_array().unwrap();
     let names: Vec<&str> = functions.iter().map(|f| f["name"].as_str().unwrap()).collect();
@@ -213,8 +178,8 @@ fn stubs_of_initcalls_are_no_functions() {
 
 #[test]
 fn a_stub_that_goes_away_is_not_listed() {
-    let Some(lab) = Lab::new() else { return };
-    lab.compile(
+    let Some(lab) = Builds::new() else { return };
+    lab.compile_both(
         "one",
         &format!(
             "{BODY}
@@ -228,7 +193,7 @@ fn a_stub_that_goes_away_is_not_listed() {
              int stays(int v) {{ return use(v) + N; }}\n"
         ),
     );
-    let output = lab.run(["a/one.o", "b/one.o"], &["--json", "-"]);
+    let output = lab.diff(["a/one.o", "b/one.o"], &["--json", "-"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let functions = document["objects"][0]["functions"].as_array().unwrap();
     let names: Vec<&str> = functions.iter().map(|f| f["name"].as_str().unwrap()).collect();
@@ -240,7 +205,6 @@ fn a_stub_that_goes_away_is_not_listed() {
 fn who_carries_a_helper_is_known_across_objects() {
     for version in ["14", "16", "19", "22"] {
         let (clang, lld) = (format!("clang-{version}"), format!("ld.lld-{version}"));
-        let folder = tempfile::tempdir().unwrap();
         let missing = [&clang, &lld]
             .into_iter()
             .find(|tool| Command::new(tool).arg("--version").output().is_err());
@@ -248,7 +212,7 @@ fn who_carries_a_helper_is_known_across_objects() {
             eprintln!("skipped: {missing} is not installed");
             continue;
         }
-        let lab = Lab { folder };
+        let lab = Builds::empty();
         let sources = [
             "int mark(int); extern int level;
              #ifdef PATCHED
@@ -266,16 +230,16 @@ fn who_carries_a_helper_is_known_across_objects() {
             for (file, source) in ["one.c", "two.c"].iter().zip(sources) {
                 std::fs::write(lab.path(file), source).unwrap();
                 let mut command = Command::new(&clang);
-                command.current_dir(lab.folder.path()).args(FLAGS.split_whitespace());
+                command.current_dir(lab.path("")).args(FLAGS.split_whitespace());
                 command.args(["-flto=thin", define, "-c", file]);
                 assert!(command.status().unwrap().success());
             }
             let mut link = Command::new(&lld);
-            link.current_dir(lab.folder.path()).arg(format!("--lto-obj-path={side}/o"));
+            link.current_dir(lab.path("")).arg(format!("--lto-obj-path={side}/o"));
             link.args(["-r", "-o", "whole.o", "one.o", "two.o"]);
             assert!(link.status().unwrap().success());
         }
-        let found = lab.findings(["a", "b"], &[], "warnings", 0);
+        let found = findings(&lab, ["a", "b"], &[], "warnings", 0);
         assert_eq!(found.len(), 1, "{clang}: {found:#?}");
         let message = found[0]["message"].as_str().unwrap();
         assert!(message.contains("now: api, user"), "{clang}: {message}");

@@ -8,8 +8,8 @@
 //! compiler:
 //!
 //! * `what`: why the case exists;
-//! * `build`: `thin` (the default), `cache` (the same, with the objects of lld's cache),
-//!   `plain` (no LTO), or `gcc` (ltrans objects);
+//! * `build`: one or more of `thin` (the default), `cache` (the same, with the objects of lld's
+//!   cache), `plain` (no LTO), and `gcc` (ltrans objects);
 //! * `also`: `gcc-12` when that compiles a `plain` case, too;
 //! * `changed`, `new`: the functions; `exit`: 0 unless nothing is named, then 3;
 //! * `says`: part of what a refusal says;
@@ -72,6 +72,14 @@ impl Case {
         self.get(key, compiler).split_whitespace().collect()
     }
 
+    /// The ways to build it.
+    fn builds(&self) -> Vec<String> {
+        match self.get("build", "") {
+            "" => vec!["thin".to_owned()],
+            builds => builds.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+
     fn wanted_exit(&self, compiler: &str) -> Result<i32, Failed> {
         let named = |key| !self.get(key, compiler).is_empty();
         match self.get("exit", compiler) {
@@ -93,6 +101,7 @@ fn succeed(command: &mut Command) -> Result<(), Failed> {
 /// Builds one side: the folder of objects, and the one linked from them.
 fn build(
     case: &Case,
+    kind: &str,
     compiler: &str,
     root: &Path,
     side: &str,
@@ -101,10 +110,6 @@ fn build(
     let sources = root.join("src");
     let _ = std::fs::remove_dir_all(&sources);
     let mut objects = Vec::new();
-    let kind = match case.get("build", compiler) {
-        "" => "thin",
-        kind => kind,
-    };
     for (path, only, text) in &case.files {
         if only.as_deref().is_some_and(|only| only != side) {
             continue;
@@ -230,15 +235,15 @@ fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(),
     Ok(())
 }
 
-fn run(case: &Case, compiler: &str) -> Result<Completion, Failed> {
+fn run(case: &Case, kind: &str, compiler: &str) -> Result<Completion, Failed> {
     let profdata = compiler.replace("clang", "llvm-profdata");
     if case.files.iter().any(|f| f.0.ends_with(".proftext")) && !exists(&profdata) {
         eprintln!("skipped: {}, {profdata} is not installed", case.name);
         return Ok(Completion::ignored_with(format!("{profdata} is not installed")));
     }
     let folder = tempfile::tempdir()?;
-    let orig = build(case, compiler, folder.path(), "orig")?;
-    let patched = build(case, compiler, folder.path(), "patched")?;
+    let orig = build(case, kind, compiler, folder.path(), "orig")?;
+    let patched = build(case, kind, compiler, folder.path(), "patched")?;
     for (key, object, there) in [
         ("needs", &orig.1, true),
         ("needs-patched", &patched.1, true),
@@ -290,14 +295,18 @@ fn main() -> ExitCode {
             && runs(compiler)
             && (is_gcc || runs(&compiler.replace("clang", "ld.lld")));
         let before = trials.len();
-        let builds = |case: &&Arc<Case>| {
-            is_gcc == (case.get("build", "") == "gcc") || is_gcc && case.get("also", "") == compiler
+        let builds =
+            cases.iter().flat_map(|case| case.builds().into_iter().map(move |k| (case, k)));
+        let by_this = |(case, kind): &(&Arc<Case>, String)| match kind.as_str() {
+            "gcc" => is_gcc,
+            "plain" => !is_gcc || case.get("also", "") == compiler,
+            _ => !is_gcc,
         };
-        for case in cases.iter().filter(builds) {
+        for (case, kind) in builds.filter(by_this) {
             let (case, compiler) = (Arc::clone(case), compiler.to_owned());
             trials.push(
-                Trial::ignorable_test(format!("{}::{compiler}", case.name), move || {
-                    run(&case, &compiler)
+                Trial::ignorable_test(format!("{}::{kind}::{compiler}", case.name), move || {
+                    run(&case, &kind, &compiler)
                 })
                 .with_kind(if installed { "" } else { "missing compiler" })
                 .with_ignored_flag(!installed),

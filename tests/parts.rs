@@ -1,15 +1,11 @@
 //! A part that was split off a function comes with it into the patch, also when it is as it
 //! was: it jumps back into the function, and the kernel's part goes back into the kernel's.
 
+#[path = "common/patch.rs"]
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-use klp_diff::elf::ids::Patched;
-use klp_diff::elf::object::Object;
-use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::{Report, canon};
-use klp_diff::{Input, Job, ParentFiles, run};
 
 /// The unlikely part of `work` goes back to where the function is changed.
 const SOURCE: &str = r#"
@@ -90,30 +86,8 @@ fn patch(way: (&str, &str), drop_in: bool) -> Option<(Vec<String>, Vec<String>)>
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("source");
     let orig = compile(way, folder.path(), "ORIG")?;
     let patched = compile(way, folder.path(), "PATCHED")?;
-    let table = Command::new("readelf").args(["-sW"]).arg(folder.path().join("ORIG")).output();
-    let table = String::from_utf8_lossy(&table.ok()?.stdout).into_owned();
-    let job = Job {
-        orig: Input { name: "orig.o", data: &orig },
-        patched: Input { name: "patched.o", data: &patched },
-        parent: Some(ParentFiles {
-            name: "vmlinux",
-            symtab: Input { name: "symtab", data: &table },
-            symvers: Input { name: "symvers", data: "" },
-            image: None,
-            strict: false,
-            pointers: Default::default(),
-            known: None,
-        }),
-        sizes: StructSizes::new([], true),
-        drop_in,
-        klp_arch: false,
-        among: Default::default(),
-    };
-    let mut report = Report::default();
-    let output = run(&job, &mut report).unwrap_or_else(|e| panic!("{}: {e}", way.0));
-    let bytes = write(&output.expect("changes")).expect("writes");
-    let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
-    let lines = canon::canonical(&object).expect("well-formed");
+    let (lines, report) =
+        common::patch(way.0, &folder.path().join("ORIG"), [&orig, &patched], drop_in);
     Some((lines, report.warnings.iter().map(|w| w.code().to_owned()).collect()))
 }
 

@@ -2,14 +2,12 @@
 //! before functions (docs/meaning.md): the running kernel's function, which ftrace redirects,
 //! or the patch's. On objects of the cross compilers; one that is missing is named.
 
+#[path = "common/patch.rs"]
+mod common;
+
 use std::process::{Command, Stdio};
 
-use klp_diff::elf::ids::Patched;
-use klp_diff::elf::object::Object;
-use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::{Report, canon};
-use klp_diff::{Input, Job, ParentFiles, run};
+use common::patch;
 
 /// `pick`, `pick_new` and `pick_static` return pointers: to a changed function that others can
 /// see, to a new one, to a changed one of the file.
@@ -157,32 +155,7 @@ fn pointers_lead_where_the_documentation_says() {
         std::fs::write(folder.path().join("file.c"), SOURCE).expect("source");
         let Some(orig) = compile(way.command, folder.path(), "ORIG") else { continue };
         let Some(patched) = compile(way.command, folder.path(), "PATCHED") else { continue };
-        let mut readelf = Command::new("readelf");
-        let table = readelf.args(["-sW"]).arg(folder.path().join("ORIG")).output();
-        let table = String::from_utf8_lossy(&table.expect("readelf runs").stdout).into_owned();
-        let job = Job {
-            orig: Input { name: "orig.o", data: &orig },
-            patched: Input { name: "patched.o", data: &patched },
-            parent: Some(ParentFiles {
-                name: "vmlinux",
-                symtab: Input { name: "symtab", data: &table },
-                symvers: Input { name: "symvers", data: "" },
-                image: None,
-                strict: false,
-                pointers: Default::default(),
-                known: None,
-            }),
-            sizes: StructSizes::new([], true),
-            drop_in: false,
-            klp_arch: false,
-            among: Default::default(),
-        };
-        let output = run(&job, &mut Report::default())
-            .unwrap_or_else(|e| panic!("{}: {e}", way.command))
-            .expect("changes");
-        let bytes = write(&output).expect("writes");
-        let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
-        let lines = canon::canonical(&object).expect("well-formed");
+        let (lines, _) = patch(way.command, &folder.path().join("ORIG"), [&orig, &patched], false);
         for (target, wanted) in [("changed", way.global), ("hidden", way.local), ("new_one", false)]
         {
             assert_eq!(

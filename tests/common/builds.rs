@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
+pub const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
      -fno-asynchronous-unwind-tables -std=gnu11";
 
 /// Two folders that are compared.
@@ -23,7 +23,12 @@ impl Builds {
             eprintln!("skipped: gcc-12 is not installed");
             return None;
         }
-        Some(Builds { folder: tempfile::tempdir().unwrap() })
+        Some(Builds::empty())
+    }
+
+    /// For tests that bring their own compiler.
+    pub fn empty() -> Builds {
+        Builds { folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
@@ -32,6 +37,18 @@ impl Builds {
 
     /// Compiles `source`, called `file` by its FILE symbol, into `object`.
     pub fn compile(&self, object: &str, file: &str, source: &str) {
+        self.compile_with(object, file, source, &[]);
+    }
+
+    /// The same for both folders, the second time with `PATCHED` defined: `a/NAME.o` and
+    /// `b/NAME.o`.
+    pub fn compile_both(&self, name: &str, source: &str) {
+        let file = format!("{name}.c");
+        self.compile_with(&format!("a/{name}.o"), &file, source, &["-DORIG"]);
+        self.compile_with(&format!("b/{name}.o"), &file, source, &["-DPATCHED"]);
+    }
+
+    fn compile_with(&self, object: &str, file: &str, source: &str, options: &[&str]) {
         let input = self.path("source").join(file);
         let output = self.path(object);
         for path in [&input, &output] {
@@ -39,14 +56,20 @@ impl Builds {
         }
         std::fs::write(&input, source).unwrap();
         let mut command = Command::new("gcc-12");
-        command.args(FLAGS.split_whitespace()).arg("-c").arg("-o").args([&output, &input]);
+        command.args(FLAGS.split_whitespace()).args(options);
+        command.arg("-c").arg("-o").args([&output, &input]);
         let done = command.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// Compares both folders.
     pub fn run(&self, options: &[&str]) -> Output {
+        self.diff(["a", "b"], options)
+    }
+
+    pub fn diff(&self, paths: [&str; 2], options: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_klp-diff"))
-            .args([self.path("a"), self.path("b")])
+            .args(paths.map(|path| self.path(path)))
             .args(options)
             .args(["--struct", "BUG_STRUCT_SIZE=12", "--struct", "EX_STRUCT_SIZE=12"])
             .args(["--struct", "JUMP_STRUCT_SIZE=16", "--struct", "ALT_STRUCT_SIZE=14"])

@@ -1,4 +1,5 @@
 //# what: a function that grew is not imported any more: its callers in other files changed, too
+//# build: thin cache
 //# changed: api user
 //# says: re-inlined: api is inlined -> calls api
 //@ a.c

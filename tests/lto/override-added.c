@@ -1,5 +1,5 @@
 //# what: a strong function in another file replaces a weak one: the running one is redirected
-//# build: plain
+//# build: plain thin
 //# also: gcc-12
 //# changed: arch_setup
 //@ a.c

@@ -1,5 +1,5 @@
 //# what: a strong function in another file went away: the weak one counts now
-//# build: plain
+//# build: plain thin
 //# also: gcc-12
 //# changed: arch_setup
 //@ a.c

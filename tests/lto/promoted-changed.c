@@ -1,4 +1,5 @@
 //# what: the promoted function changed; importers only name it otherwise
+//# build: thin cache
 //# needs: scale.llvm.
 //# changed: scale
 //@ a.c

@@ -1,4 +1,5 @@
 //# what: as same-static-name, and the first of the files is new
+//# build: thin cache
 //# changed: entry4
 //# new: entry1 helper
 //@ d1/core.c patched

@@ -1,4 +1,5 @@
 //# what: as same-static-name, and the first of the files is gone
+//# build: thin cache
 //# changed: entry4
 //@ d1/core.c orig
 void out(const char *, int);

@@ -1,0 +1,45 @@
+//! The patch that comes of two objects, line by line.
+
+use std::path::Path;
+use std::process::Command;
+
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
+use klp_diff::elf::write::write;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::{Report, canon};
+use klp_diff::{Input, Job, ParentFiles, run};
+
+/// The canonical lines of the patch, and the report. The kernel consists of the original
+/// object, which also lies in the file `at`. `who` is named when something goes wrong.
+pub fn patch(
+    who: &str,
+    at: &Path,
+    [orig, patched]: [&[u8]; 2],
+    drop_in: bool,
+) -> (Vec<String>, Report) {
+    let table = Command::new("readelf").arg("-sW").arg(at).output().expect("readelf runs");
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: Some(ParentFiles {
+            name: "vmlinux",
+            symtab: Input { name: "symtab", data: &table },
+            symvers: Input { name: "symvers", data: "" },
+            image: None,
+            strict: false,
+            pointers: Default::default(),
+            known: None,
+        }),
+        sizes: StructSizes::new([], true),
+        drop_in,
+        klp_arch: false,
+        among: Default::default(),
+    };
+    let mut report = Report::default();
+    let output = run(&job, &mut report).unwrap_or_else(|e| panic!("{who}: {e}"));
+    let bytes = write(&output.expect("changes")).expect("writes");
+    let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
+    (canon::canonical(&object).expect("well-formed"), report)
+}
