@@ -3,7 +3,9 @@
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
-use klp_diff::elf::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
+use klp_diff::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex,
+};
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
 use klp_diff::error::Result;
@@ -88,7 +90,7 @@ impl Module {
                 entries: Vec::new(),
             });
         }
-        let entry = OutReloc { offset, kind, symbol: Some(symbol), addend };
+        let entry = OutReloc { offset, kind, symbol: Some(OutSymbolIndex::new(symbol)), addend };
         section.relocs[0].entries.push(entry);
     }
 
@@ -172,7 +174,7 @@ fn find<'o>(object: &'o OutObject, name: &str) -> &'o OutSection {
 
 /// The relocations of a table as (offset, type, symbol name, addend).
 fn entries<'o>(object: &'o OutObject, table: &OutRelocs) -> Vec<(u64, u32, &'o str, i64)> {
-    let name = |r: &OutReloc| object.symbols[r.symbol.unwrap()].name.as_str();
+    let name = |r: &OutReloc| object.symbol(r.symbol.unwrap()).unwrap().name.as_str();
     table.entries.iter().map(|r| (r.offset, r.kind, name(r), r.addend)).collect()
 }
 
@@ -437,13 +439,14 @@ fn damaged_tables_are_refused() {
             m.object.sections[SYMBOLS].relocs[0].entries[0].symbol = None;
         }),
         ("a pointer refers to nothing", |m| {
-            m.object.sections[SYMBOLS].relocs[0].entries[0].symbol = Some(7);
+            m.object.sections[SYMBOLS].relocs[0].entries[0].symbol = Some(OutSymbolIndex::new(7));
         }),
         ("leads out of its section", |m| {
             m.object.sections[SYMBOLS].relocs[0].entries[0].addend = -1;
         }),
         ("a name is not in .kpatch.strings", |m| {
-            m.object.sections[SYMBOLS].relocs[0].entries[0].symbol = Some(TEXT);
+            m.object.sections[SYMBOLS].relocs[0].entries[0].symbol =
+                Some(OutSymbolIndex::new(TEXT));
         }),
         ("a name lies outside", |m| {
             m.object.sections[SYMBOLS].relocs[0].entries[0].addend = 100_000;
@@ -476,7 +479,8 @@ fn what_the_kernel_could_not_apply_is_refused() {
             m.object.sections[RELOCATIONS].relocs[0].entries[0].addend = 64
         }),
         ("applies to a section that is removed", |m| {
-            m.object.sections[RELOCATIONS].relocs[0].entries[0].symbol = Some(SYMBOLS);
+            m.object.sections[RELOCATIONS].relocs[0].entries[0].symbol =
+                Some(OutSymbolIndex::new(SYMBOLS));
         }),
         ("a relocation refers to a section that is removed", |m| {
             m.pointer(TEXT, 0, ABS64, SYMBOLS, 0)

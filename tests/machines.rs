@@ -3,7 +3,9 @@
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
-use klp_diff::elf::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
+use klp_diff::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex,
+};
 use klp_diff::elf::write::write;
 use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
@@ -120,7 +122,7 @@ impl<'m> Build<'m> {
                 entries: Vec::new(),
             });
         }
-        let entry = OutReloc { offset, kind, symbol: Some(symbol), addend };
+        let entry = OutReloc { offset, kind, symbol: Some(OutSymbolIndex::new(symbol)), addend };
         section.relocs[0].entries.push(entry);
     }
 
@@ -243,7 +245,12 @@ fn a_finished_livepatch_is_no_input() {
         build.object.sections[section].relocs.push(OutRelocs {
             name: ".klp.rela.vmlinux..text.f".to_owned(),
             flags: abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH,
-            entries: vec![OutReloc { offset: 6, kind: 2, symbol: Some(0), addend: 0 }],
+            entries: vec![OutReloc {
+                offset: 6,
+                kind: 2,
+                symbol: Some(OutSymbolIndex::new(0)),
+                addend: 0,
+            }],
         });
     });
     assert_eq!(pair.diff().unwrap_err().code(), "finished-livepatch");

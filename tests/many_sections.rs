@@ -9,7 +9,9 @@ use std::process::Command;
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::{Home, Object};
-use klp_diff::elf::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
+use klp_diff::elf::out::{
+    OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex,
+};
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
@@ -24,7 +26,12 @@ fn object(machine: u16, big_endian: bool) -> OutObject {
     let mut object = OutObject { kind: abi::ET_REL, machine, big_endian, ..OutObject::default() };
     for i in 0..MANY {
         let name = format!(".data.v{i}");
-        let entry = OutReloc { offset: 0, kind: 2, symbol: Some(MANY - 1 - i), addend: i as i64 };
+        let entry = OutReloc {
+            offset: 0,
+            kind: 2,
+            symbol: Some(OutSymbolIndex::new(MANY - 1 - i)),
+            addend: i as i64,
+        };
         let relocs = vec![OutRelocs {
             name: format!(".rela{name}"),
             flags: abi::SHF_INFO_LINK,

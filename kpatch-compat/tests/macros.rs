@@ -164,7 +164,7 @@ fn callbacks_get_rows_and_helpers_call_the_kernel() {
             let row = row.unwrap_or_else(|| panic!("{cc} {version:?}: no {name}"));
             assert_eq!((row.size, row.relocs[0].entries.len()), (16, 2), "{cc} {version:?}");
             let call = row.relocs[0].entries.iter().find(|e| e.offset == 0).unwrap();
-            let symbol = &output.symbols[call.symbol.unwrap()];
+            let symbol = output.symbol(call.symbol.unwrap()).unwrap();
             let OutHome::Section(home) = symbol.home else { panic!("{symbol:?}") };
             assert_eq!(output.sections[home].name, format!(".text.{function}"));
         }

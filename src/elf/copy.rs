@@ -7,7 +7,7 @@ use super::abi;
 use super::group;
 use super::ids::{Id as _, IdVec, SectionId, Side};
 use super::object::{Home, Object, Relocs};
-use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol};
+use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex};
 use crate::error::{Error, Result};
 
 /// LLVM's list of address-significant symbols, by symbol table index. A tool that renumbers
@@ -220,7 +220,7 @@ fn entries<S: Side>(relocs: Relocs<'_, S>) -> Vec<OutReloc> {
             offset: reloc.offset,
             kind: reloc.kind,
             // Symbol 0 is implied in the model.
-            symbol: reloc.symbol.index().checked_sub(1),
+            symbol: reloc.symbol.index().checked_sub(1).map(OutSymbolIndex::new),
             addend: reloc.addend,
         })
         .collect()

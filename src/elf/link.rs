@@ -73,7 +73,7 @@ impl Linker {
             let relocs = &pieces[pieces.len() - 1].0;
             sections.push(self.place(section, relocs)?);
         }
-        let mut symbols: Vec<Place> = Vec::with_capacity(object.symbols.len());
+        let mut symbols: Vec<(OutSymbolIndex, u64)> = Vec::with_capacity(object.symbols.len());
         for symbol in object.symbols {
             symbols.push(self.symbol(symbol, &sections, file)?);
         }
@@ -86,7 +86,7 @@ impl Linker {
                 for mut entry in table.entries {
                     entry.offset = entry.offset.checked_add(start).ok_or_else(inconsistent)?;
                     if let Some(old) = entry.symbol {
-                        let &(symbol, shift) = symbols.get(old).ok_or_else(inconsistent)?;
+                        let &(symbol, shift) = symbols.get(old.index()).ok_or_else(inconsistent)?;
                         entry.symbol = Some(symbol);
                         entry.addend = entry.addend.wrapping_add_unsigned(shift);
                     }
@@ -137,8 +137,13 @@ impl Linker {
     }
 
     /// Adds a symbol; gives the one that now stands for it, and the distance from there.
-    fn symbol(&mut self, mut symbol: OutSymbol, sections: &[Place], file: &str) -> Result<Place> {
-        let next = self.result.symbols.len();
+    fn symbol(
+        &mut self,
+        mut symbol: OutSymbol,
+        sections: &[Place],
+        file: &str,
+    ) -> Result<(OutSymbolIndex, u64)> {
+        let next = OutSymbolIndex::new(self.result.symbols.len());
         if let OutHome::Section(old) = symbol.home {
             let &(home, start) = sections.get(old).ok_or_else(inconsistent)?;
             symbol.home = OutHome::Section(home);
@@ -160,7 +165,7 @@ impl Linker {
             self.result.symbols.push(symbol);
             return Ok((next, 0));
         };
-        let known = &mut self.result.symbols[*index];
+        let known = &mut self.result.symbols[index.index()];
         let defined = |s: &OutSymbol| s.home != OutHome::Undefined;
         let visibility = stricter(known.other & VISIBILITY, symbol.other & VISIBILITY);
         match (defined(known), defined(&symbol)) {
@@ -225,7 +230,7 @@ mod tests {
     }
 
     fn to(offset: u64, symbol: usize, addend: i64) -> OutReloc {
-        OutReloc { offset, kind: 1, symbol: Some(symbol), addend }
+        OutReloc { offset, kind: 1, symbol: Some(OutSymbolIndex::new(symbol)), addend }
     }
 
     /// A table with one row that refers to itself and to a global `name`.
@@ -268,7 +273,7 @@ mod tests {
         let users: Vec<&str> = linked.sections[0].relocs[0]
             .entries
             .iter()
-            .map(|r| linked.symbols[r.symbol.unwrap()].name.as_str())
+            .map(|r| linked.symbol(r.symbol.unwrap()).unwrap().name.as_str())
             .collect();
         assert_eq!(users, ["", "f", "", "f"], "who refers to it");
     }

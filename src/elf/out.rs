@@ -3,12 +3,30 @@
 //! Section 0 and symbol 0 are implied. Symbols may be pushed in any order; the
 //! writer places local symbols first, as the gABI demands, and translates indexes.
 
+use std::num::NonZeroU32;
+
 use super::abi;
 
 /// Index of a section in [`OutObject::sections`].
 pub type OutSectionIndex = usize;
-/// Index of a symbol in [`OutObject::symbols`].
-pub type OutSymbolIndex = usize;
+
+/// Index of a symbol in [`OutObject::symbols`]. An optional one takes four bytes: there is one
+/// in each relocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutSymbolIndex(NonZeroU32);
+
+impl OutSymbolIndex {
+    /// Index `index`; beyond four bytes one of no symbol, since a file holds fewer.
+    pub fn new(index: usize) -> Self {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        OutSymbolIndex(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    /// The index.
+    pub fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// An object file's content, free of file offsets and string table indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +43,19 @@ pub struct OutObject {
     pub sections: Vec<OutSection>,
     /// Symbols, without the null symbol.
     pub symbols: Vec<OutSymbol>,
+}
+
+impl OutObject {
+    /// Adds a symbol behind all others.
+    pub fn add_symbol(&mut self, symbol: OutSymbol) -> OutSymbolIndex {
+        self.symbols.push(symbol);
+        OutSymbolIndex::new(self.symbols.len() - 1)
+    }
+
+    /// A symbol; `None` where there are fewer.
+    pub fn symbol(&self, index: OutSymbolIndex) -> Option<&OutSymbol> {
+        self.symbols.get(index.index())
+    }
 }
 
 /// One section.
@@ -74,6 +105,9 @@ pub struct OutReloc {
     /// Addend.
     pub addend: i64,
 }
+
+// Where much changed there are millions.
+const _: () = assert!(size_of::<OutReloc>() == 24);
 
 /// Where an output symbol is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::abi;
 use super::globals::Strength;
 use super::link::{Map, VISIBILITY};
-use super::out::{OutHome, OutObject, OutSymbol};
+use super::out::{OutHome, OutObject, OutSymbol, OutSymbolIndex};
 
 /// Behind the name of a definition that gave way to a stronger one.
 pub const OVERRIDDEN: &str = "@overridden";
@@ -105,8 +105,8 @@ fn rename(object: &mut OutObject, weak: &Map<usize, usize>) {
     }
     for entry in object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|t| &mut t.entries)
     {
-        if let Some(&undefined) = entry.symbol.and_then(|old| weak.get(&old)) {
-            entry.symbol = Some(undefined);
+        if let Some(&undefined) = entry.symbol.and_then(|old| weak.get(&old.index())) {
+            entry.symbol = Some(OutSymbolIndex::new(undefined));
         }
     }
 }

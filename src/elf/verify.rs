@@ -15,7 +15,7 @@ use elf::string_table::StringTable;
 use elf::symbol::Symbol;
 
 use super::abi;
-use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSymbol};
+use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSymbol, OutSymbolIndex};
 use crate::error::{Error, Result};
 
 /// Compares `bytes` with `object`.
@@ -388,7 +388,7 @@ impl<'b> Written<'b> {
             let written = OutReloc {
                 offset: written.r_offset,
                 kind: written.r_type,
-                symbol,
+                symbol: symbol.map(OutSymbolIndex::new),
                 addend: written.r_addend,
             };
             same("a relocation", expected, &written).map_err(|e| e.at_offset(expected.offset))?;

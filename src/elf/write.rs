@@ -149,7 +149,7 @@ fn check_section(object: &OutObject, section: &OutSection) -> Result<()> {
 }
 
 fn check_reloc(object: &OutObject, section: &OutSection, entry: &OutReloc) -> Result<()> {
-    if entry.symbol.is_some_and(|symbol| symbol >= object.symbols.len()) {
+    if entry.symbol.is_some_and(|symbol| object.symbol(symbol).is_none()) {
         return Err(inconsistent("a relocation refers to a symbol that does not exist"));
     }
     // Files that keep only debug information have empty NOBITS sections with relocations.
@@ -219,7 +219,7 @@ impl Plan {
     }
 
     fn rela(&self, entry: &OutReloc) -> e::Rela64<Endianness> {
-        let symbol = entry.symbol.map_or(0, |symbol| self.symbol_index[symbol]);
+        let symbol = entry.symbol.map_or(0, |symbol| self.symbol_index[symbol.index()]);
         e::Rela64 {
             r_offset: U64::new(self.endian, entry.offset),
             r_info: U64::new(self.endian, u64::from(symbol) << 32 | u64::from(entry.kind)),

@@ -142,7 +142,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 ..OutObject::default()
             },
             strings: Strings::default(),
-            strings_symbol: 0,
+            strings_symbol: OutSymbolIndex::new(0),
             sections: IndexMap::default(),
             symbols: IndexMap::default(),
             section_symbols: IndexMap::default(),
@@ -253,7 +253,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let replaced = symbol.kind == abi::STT_FUNC
                 && self.statuses.symbols[id] == Status::Changed
                 && layout.parent(id).is_none();
-            let index = output.object.symbols.len();
+            let index = OutSymbolIndex::new(output.object.symbols.len());
             output.symbols.insert(id, index);
             if let (true, OutHome::Section(section)) = (section_symbol, home) {
                 output.section_symbols.insert(section, index);

@@ -279,7 +279,7 @@ impl<'o> Table<'o> {
         if self.pointers.get(first + 1).is_some_and(|next| next.offset == at) {
             return Err(self.bad(row, field, "a pointer has two relocations"));
         }
-        let symbol = pointer.symbol.and_then(|symbol| self.object.symbols.get(symbol));
+        let symbol = pointer.symbol.and_then(|symbol| self.object.symbol(symbol));
         let Some(OutSymbol { home: OutHome::Section(section), value, name, .. }) = symbol else {
             let error = self.bad(row, field, "a pointer refers to nothing in this module");
             return Err(match symbol {
@@ -439,7 +439,7 @@ pub(super) fn add_klp_relocations(
         }
         let name = format!(".klp.sym.{}.{},{}", symbol.object, symbol.name, symbol.position);
         let target = *symbols.entry(name).or_insert_with_key(|name| {
-            object.symbols.push(OutSymbol {
+            object.add_symbol(OutSymbol {
                 name: name.clone(),
                 kind: symbol.kind,
                 bind: symbol.bind,
@@ -447,8 +447,7 @@ pub(super) fn add_klp_relocations(
                 home: OutHome::Reserved(abi::SHN_LIVEPATCH),
                 value: 0,
                 size: 0,
-            });
-            object.symbols.len() - 1
+            })
         });
         let base = &mut object.sections[section];
         let table = *tables.entry((section, owner)).or_insert_with_key(|(_, owner)| {
@@ -487,11 +486,11 @@ pub(super) fn remove_sections(object: OutObject, removed: &[bool]) -> Result<Out
         for table in &mut section.relocs {
             for entry in &mut table.entries {
                 let Some(symbol) = entry.symbol else { continue };
-                entry.symbol = symbol_places[symbol];
+                entry.symbol = symbol_places[symbol.index()].map(OutSymbolIndex::new);
                 if entry.symbol.is_none() {
                     return Err(bad("a relocation refers to a section that is removed")
                         .in_section(&*table.name)
-                        .at_symbol(&*object.symbols[symbol].name)
+                        .at_symbol(&*object.symbols[symbol.index()].name)
                         .at_offset(entry.offset));
                 }
             }

@@ -58,20 +58,14 @@ impl Output<'_> {
 
     /// The section symbol of an output section; made when there is none.
     pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
-        let next = self.object.symbols.len();
-        let index = *self.section_symbols.entry(section).or_insert(next);
-        if index == next {
-            self.object.symbols.push(OutSymbol {
-                name: String::new(),
+        *self.section_symbols.entry(section).or_insert_with(|| {
+            self.object.add_symbol(OutSymbol {
                 kind: abi::STT_SECTION,
                 bind: abi::STB_LOCAL,
-                other: 0,
                 home: OutHome::Section(section),
-                value: 0,
-                size: 0,
-            });
-        }
-        index
+                ..OutSymbol::undefined("")
+            })
+        })
     }
 
     pub(super) fn set_relocs(
@@ -88,7 +82,7 @@ impl Output<'_> {
 
     pub(super) fn finish_strings(&mut self) {
         let bytes = std::mem::take(&mut self.strings).into_bytes();
-        if let OutHome::Section(index) = self.object.symbols[self.strings_symbol].home {
+        if let OutHome::Section(index) = self.object.symbols[self.strings_symbol.index()].home {
             self.object.sections[index].size = bytes.len() as u64;
             self.object.sections[index].data = bytes;
         }

@@ -5,7 +5,7 @@ use std::fs;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
-use klp_diff::elf::out::{OutHome, OutObject};
+use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::publish::publish;
 use klp_diff::kernel::symtab::as_text;
 use klp_diff::kernel::tables::StructSizes;
@@ -223,9 +223,10 @@ pub fn without(mut object: OutObject, names: &[&str]) -> Fallible<OutObject> {
             })
             .collect();
         for table in object.sections.iter_mut().flat_map(|s| &mut s.relocs) {
-            table.entries.retain(|e| e.symbol.is_none_or(|s| !gone[s]));
+            table.entries.retain(|e| e.symbol.is_none_or(|s| !gone[s.index()]));
             for entry in &mut table.entries {
-                entry.symbol = entry.symbol.and_then(|s| places[s]);
+                entry.symbol =
+                    entry.symbol.and_then(|s| places[s.index()]).map(OutSymbolIndex::new);
             }
         }
         let mut kept = gone.iter().map(|gone| !gone);

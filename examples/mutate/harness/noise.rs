@@ -3,7 +3,7 @@
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
-use klp_diff::elf::out::{OutHome, OutObject};
+use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::write::write;
 
 use super::subjects::Subject;
@@ -127,7 +127,7 @@ fn strings_moved(object: &mut OutObject, _: &mut Random) -> bool {
         }
         let entries =
             object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
-        for reloc in entries.filter(|r| r.symbol.is_some_and(|s| of_section.contains(&s))) {
+        for reloc in entries.filter(|r| r.symbol.is_some_and(|s| of_section.contains(&s.index()))) {
             reloc.addend += NEW.len() as i64;
         }
     }
@@ -181,7 +181,7 @@ fn symbol_order(object: &mut OutObject, random: &mut Random) -> bool {
     let entries =
         object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|r| &mut r.entries);
     for reloc in entries {
-        reloc.symbol = reloc.symbol.map(|s| place[s]);
+        reloc.symbol = reloc.symbol.map(|s| OutSymbolIndex::new(place[s.index()]));
     }
     true
 }

@@ -76,7 +76,7 @@ fn dump(object: &OutObject) -> String {
         for table in section.relocs.iter().filter(|t| t.name.starts_with(".klp.rela.")) {
             text += &format!("{} ({} entries)\n", table.name, table.entries.len());
             for entry in &table.entries {
-                let symbol = entry.symbol.map_or("", |symbol| &object.symbols[symbol].name);
+                let symbol = entry.symbol.and_then(|s| object.symbol(s)).map_or("", |s| &*s.name);
                 text += &format!(
                     "  {:#x} type {} {symbol} {:+}\n",
                     entry.offset, entry.kind, entry.addend

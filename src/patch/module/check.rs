@@ -262,7 +262,7 @@ impl<'m> Checker<'m> {
     }
 
     fn symbol(&self, entry: &OutReloc) -> Option<&'m OutSymbol> {
-        self.module.symbols.get(entry.symbol?)
+        self.module.symbol(entry.symbol?)
     }
 
     /// All places that the relocations of these tables point to.
@@ -415,7 +415,7 @@ fn versions(module: &OutObject) -> IndexMap<String, u32, RandomState> {
 mod tests {
     use super::super::tree::exports;
     use super::*;
-    use crate::elf::out::OutRelocs;
+    use crate::elf::out::{OutRelocs, OutSymbolIndex};
 
     /// A tree with some options.
     fn tree(options: &str) -> (tempfile::TempDir, KernelTree) {
@@ -457,7 +457,8 @@ mod tests {
         if section.relocs.is_empty() {
             section.relocs.push(OutRelocs::default());
         }
-        section.relocs[0].entries.push(OutReloc { offset, kind: 1, symbol: Some(symbol), addend });
+        let symbol = Some(OutSymbolIndex::new(symbol));
+        section.relocs[0].entries.push(OutReloc { offset, kind: 1, symbol, addend });
     }
 
     /// A module that replaces `f`, which calls `printk` and returns through the thunk.

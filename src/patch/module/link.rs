@@ -47,16 +47,15 @@ pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
     let mut symbols: Map<String, OutSymbolIndex> = Map::default();
     for (i, symbol) in object.symbols.iter().enumerate() {
         if symbol.home == OutHome::Undefined && symbol.bind != abi::STB_LOCAL {
-            symbols.entry(symbol.name.clone()).or_insert(i);
+            symbols.entry(symbol.name.clone()).or_insert(OutSymbolIndex::new(i));
         }
     }
     let mut touched: IndexSet<OutSectionIndex, foldhash::fast::RandomState> = IndexSet::default();
     for row in tables.relocations {
         let name = link_name(&row.symbol, |name| defined.contains(name));
-        let symbol = *symbols.entry(name).or_insert_with_key(|name| {
-            object.symbols.push(OutSymbol::undefined(name));
-            object.symbols.len() - 1
-        });
+        let symbol = *symbols
+            .entry(name)
+            .or_insert_with_key(|name| object.add_symbol(OutSymbol::undefined(name)));
         let base = &mut object.sections[row.section];
         if base.relocs.is_empty() {
             base.relocs.push(OutRelocs {
@@ -99,14 +98,16 @@ fn refer_by_section(object: &mut OutObject) {
     let mut symbols: Map<OutSectionIndex, OutSymbolIndex> = Map::default();
     for (i, symbol) in object.symbols.iter().enumerate() {
         if let (abi::STT_SECTION, OutHome::Section(home)) = (symbol.kind, symbol.home) {
-            symbols.entry(home).or_insert(i);
+            symbols.entry(home).or_insert(OutSymbolIndex::new(i));
         }
     }
     for section in &mut object.sections {
         // In code the addend counts from the end of the field.
         let start = if section.flags & abi::SHF_EXECINSTR == 0 { 0 } else { -4 };
         for entry in section.relocs.iter_mut().flat_map(|t| &mut t.entries) {
-            let Some(symbol) = entry.symbol.and_then(|s| object.symbols.get(s)) else { continue };
+            let Some(symbol) = entry.symbol.and_then(|s| object.symbols.get(s.index())) else {
+                continue;
+            };
             let OutHome::Section(home) = symbol.home else { continue };
             if symbol.kind != abi::STT_FUNC || entry.addend <= start {
                 continue;
@@ -119,7 +120,7 @@ fn refer_by_section(object: &mut OutObject) {
                     home: OutHome::Section(home),
                     ..OutSymbol::undefined("")
                 });
-                object.symbols.len() - 1
+                OutSymbolIndex::new(object.symbols.len() - 1)
             }));
         }
     }
@@ -165,7 +166,7 @@ pub fn finish(mut object: OutObject) -> Result<OutObject> {
             table.entries.retain(|entry| {
                 let place = (index, entry.offset);
                 let Some((row, seen)) = rows.get_mut(&place) else { return true };
-                let symbol = entry.symbol.and_then(|s| object.symbols.get(s));
+                let symbol = entry.symbol.and_then(|s| object.symbols.get(s.index()));
                 match symbol {
                     Some(symbol) if is_same(row, entry, symbol) => {
                         if entry.kind == NONE {
@@ -240,14 +241,15 @@ fn lost(row: &Krela, section: &str, what: &str) -> Error {
 fn without_unused_symbols(mut object: OutObject) -> OutObject {
     let mut used: Vec<bool> = object.symbols.iter().map(|s| s.home != OutHome::Undefined).collect();
     for entry in object.sections.iter().flat_map(|s| &s.relocs).flat_map(|t| &t.entries) {
-        if let Some(used) = entry.symbol.and_then(|s| used.get_mut(s)) {
+        if let Some(used) = entry.symbol.and_then(|s| used.get_mut(s.index())) {
             *used = true;
         }
     }
     let places = renumber(used.iter().copied());
     for entry in object.sections.iter_mut().flat_map(|s| &mut s.relocs).flat_map(|t| &mut t.entries)
     {
-        entry.symbol = entry.symbol.and_then(|s| places.get(s).copied().flatten());
+        let place = entry.symbol.and_then(|s| places.get(s.index()).copied().flatten());
+        entry.symbol = place.map(OutSymbolIndex::new);
     }
     let mut kept = used.into_iter();
     object.symbols.retain(|_| kept.next().unwrap_or(true));
@@ -274,7 +276,7 @@ mod tests {
             let entry = |&(offset, symbol, addend): &(u64, usize, i64)| OutReloc {
                 offset,
                 kind: 1,
-                symbol: Some(symbol),
+                symbol: Some(OutSymbolIndex::new(symbol)),
                 addend,
             };
             at.iter().map(entry).collect::<Vec<_>>()
@@ -326,7 +328,7 @@ mod tests {
         let [entry] = object.sections[TEXT].relocs[0].entries[..] else {
             panic!("{:?}", object.sections[TEXT].relocs);
         };
-        (&object.symbols[entry.symbol.expect("a symbol")], entry)
+        (object.symbol(entry.symbol.expect("a reference")).expect("a symbol"), entry)
     }
 
     #[test]
@@ -344,7 +346,7 @@ mod tests {
         let [plain, klp] = &module.sections[1].relocs[..] else { panic!("two tables") };
         assert!(plain.entries.is_empty());
         assert_eq!(klp.name, ".klp.rela.vmlinux..text.f");
-        let symbol = &module.symbols[klp.entries[0].symbol.expect("a symbol")];
+        let symbol = klp.entries[0].symbol.and_then(|s| module.symbol(s)).expect("a symbol");
         assert_eq!(symbol.name, ".klp.sym.vmlinux.panic,2");
         assert_eq!(symbol.home, OutHome::Reserved(abi::SHN_LIVEPATCH));
         assert!(module.symbols.iter().all(|s| s.home != OutHome::Undefined));
@@ -383,7 +385,10 @@ mod tests {
         assert_eq!(broken(&|o| text(o, &|e| e.clear())), "lost-relocation");
         assert_eq!(broken(&|o| text(o, &|e| e[0].addend = 0)), "lost-relocation");
         assert_eq!(broken(&|o| text(o, &|e| e[0].kind = 2)), "lost-relocation");
-        assert_eq!(broken(&|o| text(o, &|e| e[0].symbol = Some(TEXT))), "lost-relocation");
+        assert_eq!(
+            broken(&|o| text(o, &|e| e[0].symbol = Some(OutSymbolIndex::new(TEXT)))),
+            "lost-relocation"
+        );
         assert_eq!(broken(&|o| text(o, &|e| e.push(e[0]))), "lost-relocation");
         // objtool switched the reference off: nothing is left to apply.
         let mut off = linked.clone();
@@ -396,8 +401,7 @@ mod tests {
     fn objtool_makes_the_sites_itself_and_wants_section_references() {
         let options = Prepare { drop_sites: true, by_section: true };
         let mut object = output("g", abi::STT_FUNC);
-        let function = object.symbols.len();
-        object.symbols.push(OutSymbol {
+        let function = object.add_symbol(OutSymbol {
             kind: abi::STT_FUNC,
             home: OutHome::Section(TEXT),
             value: 16,
@@ -410,8 +414,9 @@ mod tests {
         let linked = prepare(object, options).expect("plain");
         assert!(linked.sections.iter().all(|s| s.name != SITES));
         let entries = &linked.sections[STRINGS].relocs[0].entries;
-        assert_eq!((entries[0].symbol, entries[0].addend), (Some(TEXT), 24));
+        assert_eq!((entries[0].symbol, entries[0].addend), (Some(OutSymbolIndex::new(TEXT)), 24));
         assert_eq!(entries[1].addend, 0);
-        assert_eq!(linked.symbols[entries[1].symbol.expect("a symbol")].name, "f");
+        let named = entries[1].symbol.and_then(|s| linked.symbol(s)).expect("a symbol");
+        assert_eq!(named.name, "f");
     }
 }
