@@ -48,6 +48,7 @@ use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
+use patch::tables::Draft;
 use rayon::prelude::*;
 use report::progress::Step;
 use report::{Carriers, Function, FunctionStatus, Report};
@@ -127,6 +128,11 @@ pub struct Among<'a> {
 /// when the run then fails. `Ok(None)` means that there is nothing to write: nothing
 /// changed (the report is empty), or no parent was given.
 pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
+    Ok(plan(job, report)?.map(Draft::finish))
+}
+
+/// [`run`] up to where the output needs nothing of the inputs any more.
+fn plan(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     report.progress.enter(Step::Read);
     let ((orig, patched), read) = rayon::join(
         || {
@@ -243,7 +249,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
             let strict = job.parent.is_some_and(|files| files.strict);
-            let named = resolution.klp.iter().map(|klp| klp.meant);
+            let named = resolution.relocs.iter().map(|klp| klp.meant);
             let touched = redirected.iter().copied().chain(named);
             let touched = touched.filter_map(|id| twins.orig_symbol(id));
             let differing = live.check_original(orig.layout.object, touched, strict)?;
@@ -254,7 +260,7 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
         let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
         check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
-    builder.build(&resolver, &replaced, &resolution, &entries).map(Some)
+    builder.build(&resolver, &replaced, resolution, &entries).map(Some)
 }
 
 /// Decides what the patch carries, and whether it can be applied.

@@ -180,6 +180,21 @@ impl<I: Id> Marks<I> {
     pub fn has(&self, id: I) -> bool {
         self.words[id.index() / 64] >> (id.index() % 64) & 1 != 0
     }
+
+    /// Whether no id is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|&word| word == 0)
+    }
+
+    /// The ids of the set, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = I> + '_ {
+        let bits = |word: u64| {
+            let rest = |&word: &u64| Some(word & word.wrapping_sub(1)).filter(|&rest| rest != 0);
+            std::iter::successors(Some(word).filter(|&word| word != 0), rest)
+        };
+        let bits = move |(i, &word)| bits(word).map(move |w| (i, w.trailing_zeros() as usize));
+        self.words.iter().enumerate().flat_map(bits).map(|(i, bit)| I::new(64 * i + bit))
+    }
 }
 
 /// Which of many keys have something, and how many of those come before each: 2 bits of
@@ -244,7 +259,18 @@ impl<I: Id, T: Copy> Sparse<I, T> {
     /// The value of `key`.
     #[inline]
     pub fn get(&self, key: I) -> Option<T> {
-        self.present.place(key).map(|place| self.items[place])
+        self.place(key).map(|place| self.items[place])
+    }
+
+    /// The place of the value of `key` among [`Sparse::values`].
+    #[inline]
+    pub fn place(&self, key: I) -> Option<usize> {
+        self.present.place(key)
+    }
+
+    /// The values, by ascending key.
+    pub fn values(&self) -> &[T] {
+        &self.items
     }
 }
 
@@ -316,7 +342,10 @@ mod tests {
         for marks in [Marks::of(131, ids()), asked] {
             let found: Vec<usize> = (0..131).filter(|&i| marks.has(Section::new(i))).collect();
             assert_eq!(found, marked);
+            assert_eq!(marks.iter().map(Id::index).collect::<Vec<_>>(), marked);
+            assert!(!marks.is_empty());
         }
+        assert!(Marks::of(131, std::iter::empty::<Section>()).is_empty());
     }
 
     #[test]
@@ -331,6 +360,8 @@ mod tests {
         );
         let of = |key| last.get(Section::new(key));
         assert_eq!([0, 1, 63, 130].map(of), [Some('f'), None, Some('d'), Some('c')]);
+        assert_eq!(last.values(), ['f', 'd', 'e', 'c']);
+        assert_eq!([0, 1, 63].map(|key| last.place(Section::new(key))), [Some(0), None, Some(1)]);
         let none: Csr<Section, u8> = Csr::build(70, std::iter::empty);
         assert_eq!(none.get(Section::new(69)), [0u8; 0]);
     }

@@ -5,10 +5,13 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use super::entries::{Chunk, Entries};
+use super::klp::Resolution;
 use super::output::{Output, Table};
-use super::resolve::{Entry, KlpReloc, Replaced, Resolution, Resolver, each};
+use super::resolve::{Replaced, Resolver};
 use super::sites;
 use super::strings::Strings;
+use super::tables::{Draft, Late};
 use crate::arch::RelocClass;
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
@@ -91,21 +94,25 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     }
 
     /// All relocations that the output carries, in output order.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Entries {
         let object = self.layout().object;
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         for section in object.sections() {
             if !self.selection.sections[section] || self.is_dropped(section) {
                 continue;
             }
+            let relocs = object.relocs(section);
             let debug = self.layout().class(section) == Class::Debug;
             let moves = self.moves.get(&section);
-            for (index, reloc) in object.relocs(section).iter().enumerate() {
-                let kept = moves.is_none_or(|m| moved(m, reloc.offset).is_some());
-                if kept && !(debug && self.is_dangling(reloc.symbol)) {
-                    entries.push((section, index, reloc));
-                }
+            if !debug && moves.is_none() {
+                entries.push_whole(section, relocs.len());
+                continue;
             }
+            let kept = relocs.iter().enumerate().filter(|(_, reloc)| {
+                moves.is_none_or(|m| moved(m, reloc.offset).is_some())
+                    && !(debug && self.is_dangling(reloc.symbol))
+            });
+            entries.push_some(section, kept.map(|(place, _)| place));
         }
         entries
     }
@@ -126,11 +133,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// Builds the output in kpatch's form.
     pub fn build(
         &self,
-        resolver: &Resolver<'_, '_, '_, '_>,
-        replaced: &[Replaced],
-        resolution: &Resolution<'_>,
-        entries: &[Entry],
-    ) -> Result<OutObject> {
+        resolver: &Resolver<'a, '_, '_, '_>,
+        replaced: &[Replaced<'a>],
+        resolution: Resolution<'a>,
+        entries: &Entries,
+    ) -> Result<Draft> {
         let object = self.layout().object;
         let header = object.header();
         let mut output = Output {
@@ -150,13 +157,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             parent: resolver.target.parent.name(),
         };
         self.copy_sections(&mut output)?;
-        self.copy_symbols(&mut output, resolver, resolution)?;
-        self.copy_relocs(&mut output, resolution, entries)?;
+        self.copy_symbols(&mut output, resolver, &resolution)?;
+        self.copy_relocs(&mut output, &resolution, entries)?;
         self.namespaces(&mut output);
-        self.tables(&mut output, resolver, replaced, resolution)?;
+        let late = self.tables(&mut output, resolver, replaced, resolution)?;
         sites::add(&mut output, self)?;
         output.finish_strings();
-        Ok(output.object)
+        Ok(Draft { object: output.object, late })
     }
 
     fn copy_sections(&self, output: &mut Output<'_>) -> Result<()> {
@@ -231,7 +238,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let layout = self.layout();
         let object = layout.object;
         for id in object.symbols().skip(1) {
-            if !self.selection.symbols[id] || resolution.stripped.contains(&id) {
+            if !self.selection.symbols[id] || resolution.is_stripped(id) {
                 continue;
             }
             let symbol = object.symbol(id);
@@ -278,11 +285,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         &self,
         output: &mut Output<'_>,
         resolution: &Resolution<'_>,
-        entries: &[Entry],
+        entries: &Entries,
     ) -> Result<()> {
         let object = self.layout().object;
-        let parts = each(entries, |chunks| {
-            chunks.iter().map(|chunk| self.section_relocs(output, resolution, chunk)).collect()
+        let parts = entries.each(|chunks| {
+            chunks.map(|chunk| self.section_relocs(output, resolution, chunk)).collect()
         })?;
         for part in parts {
             let part: Vec<SectionRelocs> = part;
@@ -314,14 +321,14 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         &self,
         output: &Output<'_>,
         resolution: &Resolution<'_>,
-        chunk: &[Entry],
+        chunk: Chunk<'_>,
     ) -> Result<SectionRelocs> {
-        let section = chunk[0].0;
+        let section = chunk.section();
         let refs = Refs::new(self.layout(), section);
         let mut relocs = Vec::with_capacity(chunk.len());
         let mut unnamed = Vec::new();
-        for &(_, index, reloc) in chunk {
-            if resolution.is_moved(section, index) {
+        for (entry, reloc) in chunk.relocs(self.layout().object) {
+            if resolution.is_moved(entry) {
                 continue;
             }
             let target = refs.resolve(&reloc)?;
@@ -457,18 +464,18 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// `.kpatch.funcs`, `.kpatch.relocations`, `.kpatch.symbols`, `.kpatch.arch`.
     fn tables(
         &self,
-        output: &mut Output<'_>,
-        resolver: &Resolver<'_, '_, '_, '_>,
-        replaced: &[Replaced],
-        resolution: &Resolution<'_>,
-    ) -> Result<()> {
-        let parent = output.parent.to_owned();
+        output: &mut Output<'a>,
+        resolver: &Resolver<'a, '_, '_, '_>,
+        replaced: &[Replaced<'a>],
+        resolution: Resolution<'a>,
+    ) -> Result<Late> {
+        let parent = output.parent;
         let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
         output.object.sections[strings].align = 1;
         output.strings_symbol = output.section_symbol(strings);
-        output.strings.offset(&parent);
-        self.functions(output, replaced, &parent)?;
-        self.relocations(output, &resolution.klp, &parent)?;
+        output.strings.offset(parent);
+        self.functions(output, replaced);
+        let late = Late::new(output, resolution, |section, at| self.offset(section, at));
         if resolver.target.klp_arch {
             let mut arch = Table::default();
             for name in KLP_ARCH_SECTIONS {
@@ -480,23 +487,18 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     let symbol = output.section_symbol(index);
                     arch.row(16);
                     arch.pointer(0, symbol, 0);
-                    arch.pointer(8, output.strings_symbol, output.strings.offset(&parent));
+                    arch.pointer(8, output.strings_symbol, output.strings.offset(parent));
                 }
             }
             arch.finish(output, ".kpatch.arch", 16);
         }
-        self.callbacks(output, &parent);
-        Ok(())
+        self.callbacks(output);
+        Ok(late)
     }
 
-    fn functions(
-        &self,
-        output: &mut Output<'_>,
-        replaced: &[Replaced],
-        parent: &str,
-    ) -> Result<()> {
+    fn functions(&self, output: &mut Output<'a>, replaced: &[Replaced<'a>]) {
         let big = output.object.big_endian;
-        let mut table = Table::default();
+        let mut table = Table::with_capacity(replaced.len(), 56, 3);
         for function in replaced {
             let symbol = self.layout().object.symbol(function.symbol);
             let Some(&index) = output.symbols.get(&function.symbol) else { continue };
@@ -506,63 +508,19 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             table.u64(24, function.old_size, big);
             table.u64(32, function.sympos, big);
             table.pointer(0, index, 0);
-            table.pointer(40, output.strings_symbol, output.strings.offset(&function.name));
-            table.pointer(48, output.strings_symbol, output.strings.offset(parent));
+            table.pointer(40, output.strings_symbol, output.strings.offset(function.name));
+            table.pointer(48, output.strings_symbol, output.strings.offset(output.parent));
         }
         table.finish(output, ".kpatch.funcs", 56);
-        Ok(())
-    }
-
-    fn relocations(
-        &self,
-        output: &mut Output<'_>,
-        klp: &[KlpReloc<'_>],
-        parent: &str,
-    ) -> Result<()> {
-        let big = output.object.big_endian;
-        // The pointers to the symbols come behind all others.
-        let mut relocations = Table::with_capacity(klp.len(), 40, 3);
-        let mut symbols = Table::with_capacity(klp.len(), 40, 2);
-        let mut rows = Vec::with_capacity(klp.len());
-        for (i, reloc) in klp.iter().enumerate() {
-            let Some(&section) = output.sections.get(&reloc.section) else { continue };
-            let base = output.section_symbol(section);
-            relocations.row(40);
-            relocations.u32(8, reloc.reloc.kind, big);
-            relocations.u32(12, u32::from(reloc.external), big);
-            relocations.u64(16, reloc.addend as u64, big);
-            relocations.pointer(0, base, self.offset(reloc.section, reloc.reloc.offset) as i64);
-            relocations.pointer(24, output.strings_symbol, output.strings.offset(parent));
-            rows.push(i as u32);
-            symbols.row(40);
-            symbols.u64(0, reloc.symbol.addr, big);
-            symbols.u64(8, reloc.symbol.sympos, big);
-            symbols.u8(16, reloc.symbol.bind);
-            symbols.u8(17, reloc.symbol.kind);
-            symbols.pointer(24, output.strings_symbol, output.strings.offset(reloc.symbol.name));
-            symbols.pointer(32, output.strings_symbol, output.strings.offset(reloc.symbol.object));
-        }
-        let relocations = relocations.finish(output, ".kpatch.relocations", 40);
-        let symbols = symbols.finish(output, ".kpatch.symbols", 40);
-        let symbols = output.section_symbol(symbols);
-        let kind = output.pointer;
-        let entries = (0u64..).zip(&rows).map(|(at, &row)| OutReloc {
-            offset: 40 * at + 32,
-            kind,
-            symbol: Some(symbols),
-            addend: 40 * i64::from(row),
-        });
-        output.object.sections[relocations].relocs[0].entries.extend(entries);
-        Ok(())
     }
 
     /// Each callback learns which object it belongs to.
-    fn callbacks(&self, output: &mut Output<'_>, parent: &str) {
+    fn callbacks(&self, output: &mut Output<'_>) {
         for name in macros::CALLBACKS {
             let found =
                 self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
             let Some(index) = found else { continue };
-            let addend = output.strings.offset(parent);
+            let addend = output.strings.offset(output.parent);
             let entry = OutReloc {
                 offset: 8,
                 kind: output.pointer,

@@ -107,7 +107,7 @@ impl Live<'_> {
 
 /// Says which of the replaced functions the kernel's ftrace does not know: livepatch needs
 /// a site at the entry.
-pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<Error> {
+pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Error> {
     let unknown = replaced.iter().filter(|r| image.is_traced(r.old_addr) == Some(false));
     unknown
         .map(|r| {
@@ -116,7 +116,7 @@ pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced]) -> Vec<Error> {
                 r.name
             );
             Error::refused("no-ftrace-entry", text)
-                .at_symbol(&r.name)
+                .at_symbol(r.name)
                 .advise("patch its callers instead")
         })
         .collect()
@@ -148,7 +148,7 @@ pub fn check_folded(
     comparer: &Comparer<'_, '_, '_, '_>,
     parent: &Parent<'_>,
     image: Option<&KernelImage<'_>>,
-    replaced: &[Replaced],
+    replaced: &[Replaced<'_>],
 ) -> Result<()> {
     // Offsets in the text table of a module, or of an object that was not linked, do not tell
     // which section they are in.

@@ -2,6 +2,8 @@
 
 pub mod build;
 pub mod convert;
+pub mod entries;
+pub mod klp;
 pub mod live;
 pub mod module;
 mod output;
@@ -10,3 +12,4 @@ pub mod sealed;
 pub mod siblings;
 mod sites;
 mod strings;
+pub mod tables;

@@ -13,7 +13,7 @@ use crate::elf::out::{
 /// The output under construction.
 pub(super) struct Output<'b> {
     pub(super) object: OutObject,
-    pub(super) strings: Strings,
+    pub(super) strings: Strings<'b>,
     /// Symbol of `.kpatch.strings`.
     pub(super) strings_symbol: OutSymbolIndex,
     pub(super) sections: IndexMap<SectionId<Patched>, OutSectionIndex, RandomState>,
@@ -126,8 +126,27 @@ impl Table {
     }
 
     pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
-        let offset = self.start as u64 + at;
+        self.pointer_at(self.start as u64 + at, symbol, addend);
+    }
+
+    /// Adds a pointer at byte `offset` of the table.
+    pub(super) fn pointer_at(&mut self, offset: u64, symbol: OutSymbolIndex, addend: i64) {
         self.pointers.push(OutReloc { offset, kind: 0, symbol: Some(symbol), addend });
+    }
+
+    /// Makes the table the contents of a section without any. `pointer`: the type of relocation.
+    pub(super) fn fill(mut self, object: &mut OutObject, section: OutSectionIndex, pointer: u32) {
+        self.set_kind(pointer);
+        let section = &mut object.sections[section];
+        section.size = self.data.len() as u64;
+        section.data = self.data;
+        for table in &mut section.relocs {
+            table.entries = std::mem::take(&mut self.pointers);
+        }
+    }
+
+    fn set_kind(&mut self, kind: u32) {
+        self.pointers.iter_mut().for_each(|pointer| pointer.kind = kind);
     }
 
     pub(super) fn finish(
@@ -136,9 +155,7 @@ impl Table {
         name: &str,
         entsize: u64,
     ) -> OutSectionIndex {
-        for pointer in &mut self.pointers {
-            pointer.kind = output.pointer;
-        }
+        self.set_kind(output.pointer);
         output.add_section(name, self.data, entsize, self.pointers)
     }
 }

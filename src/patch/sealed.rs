@@ -16,7 +16,9 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::symtab::ParentTable;
-use crate::patch::resolve::{Entry, Resolution, Resolver};
+use crate::patch::entries::Entries;
+use crate::patch::klp::Resolution;
+use crate::patch::resolve::Resolver;
 
 /// What to check pointers against.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +35,7 @@ pub struct Pointers<'a> {
 pub fn check_pointers(
     resolver: &Resolver<'_, '_, '_, '_>,
     selection: &Selection,
-    entries: &[Entry],
+    entries: &Entries,
     resolution: &Resolution<'_>,
     pointers: &Pointers<'_>,
 ) -> Result<()> {
@@ -44,17 +46,17 @@ pub fn check_pointers(
     };
     // Without a pointer there is nothing to read the images for.
     let mut taken = Vec::new();
-    for chunk in entries.chunk_by(|a, b| a.0 == b.0) {
-        let section = chunk[0].0;
+    for chunk in entries.chunks() {
+        let section = chunk.section();
         if !matches!(layout.class(section), Class::Text | Class::Data) {
             continue;
         }
         let refs = Refs::new(layout, section);
-        for (_, index, reloc) in chunk {
-            let Some(target) = address_taken(layout, &refs, reloc)? else { continue };
+        for (entry, reloc) in chunk.relocs(layout.object) {
+            let Some(target) = address_taken(layout, &refs, &reloc)? else { continue };
             // What the patch brings along is linked to, unless livepatch is asked for it.
             let brought = selection.has_symbol(layout.object, target);
-            if !brought || resolution.is_moved(section, *index) {
+            if !brought || resolution.is_moved(entry) {
                 taken.push((section, reloc.offset, target));
             }
         }

@@ -5,21 +5,20 @@ use indexmap::IndexMap;
 
 /// A pool of NUL-terminated strings.
 #[derive(Default)]
-pub struct Strings {
-    offsets: IndexMap<String, u64, RandomState>,
+pub struct Strings<'t> {
+    offsets: IndexMap<&'t str, u64, RandomState>,
     bytes: Vec<u8>,
 }
 
-impl Strings {
+impl<'t> Strings<'t> {
     /// Byte offset of `text` in the pool; adds it when it is not there yet.
-    pub fn offset(&mut self, text: &str) -> i64 {
-        if let Some(&offset) = self.offsets.get(text) {
-            return offset as i64;
+    pub fn offset(&mut self, text: &'t str) -> i64 {
+        let next = self.bytes.len() as u64;
+        let offset = *self.offsets.entry(text).or_insert(next);
+        if offset == next {
+            self.bytes.extend_from_slice(text.as_bytes());
+            self.bytes.push(0);
         }
-        let offset = self.bytes.len() as u64;
-        self.offsets.insert(text.to_owned(), offset);
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.bytes.push(0);
         offset as i64
     }
 
