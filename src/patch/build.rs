@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use super::entries::{Chunk, Entries};
+use super::entries::{Chunk, Entries, EntryId};
 use super::klp::Resolution;
 use super::output::{Output, Table};
 use super::resolve::{Replaced, Resolver};
@@ -18,7 +18,7 @@ use crate::diff::select::Selection;
 use crate::diff::spans::Spans;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
-use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, Patched, SectionId, Sparse, SymbolId};
 use crate::elf::object::{Home, Reloc, Section};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
@@ -150,9 +150,9 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             },
             strings: Strings::default(),
             strings_symbol: OutSymbolIndex::new(0),
-            sections: IndexMap::default(),
-            symbols: IndexMap::default(),
-            section_symbols: IndexMap::default(),
+            sections: Sparse::build(0, std::iter::empty),
+            symbols: Sparse::build(0, std::iter::empty),
+            section_symbols: Vec::new(),
             pointer: self.layout().arch.abs64,
             parent: resolver.target.parent.name(),
         };
@@ -173,14 +173,14 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let ids: Vec<SectionId<Patched>> = object.sections().filter(carried).collect();
         let copies = ids.par_iter().with_min_len(256).map(|&id| self.copy_section(id));
         output.object.sections = copies.collect();
-        output.sections = ids.iter().copied().zip(0..).collect();
-        for (&id, &index) in &output.sections {
+        output.sections = Sparse::build(object.section_count(), || ids.iter().copied().zip(0..));
+        for (index, &id) in ids.iter().enumerate() {
             let section = object.section(id);
             if section.flags & abi::SHF_LINK_ORDER == 0 {
                 continue;
             }
             let linked = SectionId::new(section.link as usize);
-            let link = output.sections.get(&linked).copied().ok_or_else(|| {
+            let link = output.section(linked).ok_or_else(|| {
                 Error::broken(
                     "link-order",
                     format!("{} is ordered after a section that is not in the patch", section.name),
@@ -237,16 +237,15 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     ) -> Result<()> {
         let layout = self.layout();
         let object = layout.object;
+        let mut carried = Vec::new();
         for id in object.symbols().skip(1) {
             if !self.selection.symbols[id] || resolution.is_stripped(id) {
                 continue;
             }
             let symbol = object.symbol(id);
             let home = match symbol.home {
-                Home::Section(section) => match output.sections.get(&section) {
-                    Some(&index) if self.selection.has_symbol(object, id) => {
-                        OutHome::Section(index)
-                    }
+                Home::Section(section) => match output.section(section) {
+                    Some(index) if self.selection.has_symbol(object, id) => OutHome::Section(index),
                     _ => OutHome::Undefined,
                 },
                 Home::Absolute => OutHome::Reserved(abi::SHN_ABS),
@@ -260,12 +259,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let replaced = symbol.kind == abi::STT_FUNC
                 && self.statuses.symbols[id] == Status::Changed
                 && layout.parent(id).is_none();
-            let index = OutSymbolIndex::new(output.object.symbols.len());
-            output.symbols.insert(id, index);
-            if let (true, OutHome::Section(section)) = (section_symbol, home) {
-                output.section_symbols.insert(section, index);
-            }
-            output.object.symbols.push(OutSymbol {
+            let index = output.object.add_symbol(OutSymbol {
                 name: if section_symbol { String::new() } else { resolver.name(id).to_owned() },
                 kind: symbol.kind,
                 bind: if replaced { abi::STB_LOCAL } else { symbol.bind },
@@ -277,7 +271,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 },
                 size: symbol.size,
             });
+            carried.push((id, index));
+            if let (true, OutHome::Section(section)) = (section_symbol, home) {
+                output.set_section_symbol(section, index);
+            }
         }
+        output.symbols = Sparse::build(object.symbol_count(), || carried.iter().copied());
         Ok(())
     }
 
@@ -304,13 +303,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             }
         }
         // A section whose relocations all went keeps an empty table, as the C tool's does.
-        let empty: Vec<SectionId<Patched>> = output.sections.keys().copied().collect();
-        for section in empty {
-            if let Some(rela) = object.rela_section(section) {
-                let index = output.sections[&section];
-                if output.object.sections[index].relocs.is_empty() {
-                    output.set_relocs(section, object.section_flags(rela), Vec::new());
-                }
+        for section in object.sections() {
+            let Some(index) = output.section(section) else { continue };
+            if let Some(rela) = object.rela_section(section)
+                && output.object.sections[index].relocs.is_empty()
+            {
+                output.set_relocs(section, object.section_flags(rela), Vec::new());
             }
         }
         Ok(())
@@ -325,7 +323,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     ) -> Result<SectionRelocs> {
         let section = chunk.section();
         let refs = Refs::new(self.layout(), section);
-        let mut relocs = Vec::with_capacity(chunk.len());
+        let stays = |entry: &EntryId| !resolution.is_moved(*entry);
+        let mut relocs = Vec::with_capacity(chunk.ids().filter(stays).count());
         let mut unnamed = Vec::new();
         for (entry, reloc) in chunk.relocs(self.layout().object) {
             if resolution.is_moved(entry) {
@@ -358,12 +357,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         if symbol.index() == 0 {
             return Ok(Target::None);
         }
-        if let Some(&index) = output.symbols.get(&symbol) {
+        if let Some(index) = output.symbols.get(symbol) {
             return Ok(Target::Symbol(index));
         }
         let object = self.layout().object;
         if object.symbol_kind(symbol) == abi::STT_SECTION
-            && let Some(&home) = object.section_of(symbol).and_then(|s| output.sections.get(&s))
+            && let Some(home) = object.section_of(symbol).and_then(|s| output.section(s))
         {
             return Ok(Target::Section(home));
         }
@@ -374,7 +373,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     }
 
     /// New place of byte `offset` of a section.
-    fn offset(&self, section: SectionId<Patched>, offset: u64) -> u64 {
+    pub(super) fn offset(&self, section: SectionId<Patched>, offset: u64) -> u64 {
         self.moves.get(&section).and_then(|m| moved(m, offset)).unwrap_or(offset)
     }
 
@@ -479,11 +478,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         if resolver.target.klp_arch {
             let mut arch = Table::default();
             for name in KLP_ARCH_SECTIONS {
-                let found = self
-                    .layout()
-                    .section_named(name)
-                    .and_then(|s| output.sections.get(&s).copied());
-                if let Some(index) = found {
+                let found = self.layout().section_named(name);
+                if let Some(index) = found.and_then(|s| output.section(s)) {
                     let symbol = output.section_symbol(index);
                     arch.row(16);
                     arch.pointer(0, symbol, 0);
@@ -501,7 +497,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let mut table = Table::with_capacity(replaced.len(), 56, 3);
         for function in replaced {
             let symbol = self.layout().object.symbol(function.symbol);
-            let Some(&index) = output.symbols.get(&function.symbol) else { continue };
+            let Some(index) = output.symbols.get(function.symbol) else { continue };
             table.row(56);
             table.u64(8, symbol.size, big);
             table.u64(16, function.old_addr, big);
@@ -517,9 +513,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// Each callback learns which object it belongs to.
     fn callbacks(&self, output: &mut Output<'_>) {
         for name in macros::CALLBACKS {
-            let found =
-                self.layout().section_named(name).and_then(|s| output.sections.get(&s).copied());
-            let Some(index) = found else { continue };
+            let found = self.layout().section_named(name);
+            let Some(index) = found.and_then(|s| output.section(s)) else { continue };
             let addend = output.strings.offset(output.parent);
             let entry = OutReloc {
                 offset: 8,
@@ -542,9 +537,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Item = (SymbolId<Patched>, SectionId<Patched>, OutSymbolIndex, OutSectionIndex),
     > + 'b {
         let layout = self.layout();
-        output.symbols.iter().filter_map(move |(&id, &index)| {
+        layout.object.symbols().filter_map(move |id| {
+            let index = output.symbols.get(id)?;
             let section = layout.object.section_of(id)?;
-            let &home = output.sections.get(&section)?;
+            let home = output.section(section)?;
             let counts = self.statuses.symbols[id] != Status::Same && layout.has_profiling(id);
             counts.then_some((id, section, index, home))
         })

@@ -121,14 +121,10 @@ impl<'e> Chunk<'e> {
         self.carried.section
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.carried.len as usize
+    /// Their numbers.
+    pub fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
+        let Carried { first, len, .. } = self.carried;
+        (first.0..first.0 + len).map(EntryId)
     }
 
     /// The relocations by ascending offset, as they were in the input.
@@ -137,9 +133,8 @@ impl<'e> Chunk<'e> {
         object: &'o Object<'_, Patched>,
     ) -> impl Iterator<Item = (EntryId, Reloc<Patched>)> + use<'o, 'e> {
         let relocs = object.relocs(self.section());
-        (0..self.carried.len).map(move |i| {
-            let place = self.places.map_or(i, |places| places[i as usize]);
-            (EntryId(self.carried.first.0 + i), relocs.get(place as usize))
+        self.ids().zip(0..).map(move |(id, i)| {
+            (id, relocs.get(self.places.map_or(i, |places| places[i] as usize)))
         })
     }
 }
@@ -158,10 +153,12 @@ mod tests {
         assert_eq!(entries.len(), 6);
         let shown: Vec<_> = entries
             .chunks()
-            .map(|c| (c.section().index(), c.carried.first.index(), c.len(), c.places))
+            .map(|c| (c.section().index(), c.ids().map(Id::index).collect::<Vec<_>>(), c.places))
             .collect();
-        assert_eq!(shown, [(3, 0, 2, None), (5, 2, 3, Some(&[1, 4, 6][..])), (9, 5, 1, None)]);
-        let groups = entries.each(|chunks| Ok(chunks.map(|c| c.len()).sum::<usize>()));
+        let some: &[u32] = &[1, 4, 6];
+        let wanted = [(3, vec![0, 1], None), (5, vec![2, 3, 4], Some(some)), (9, vec![5], None)];
+        assert_eq!(shown, wanted);
+        let groups = entries.each(|chunks| Ok(chunks.map(|c| c.ids().count()).sum::<usize>()));
         assert_eq!(groups.ok().map(|g| g.iter().sum()), Some(6));
     }
 }

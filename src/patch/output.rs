@@ -1,11 +1,8 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
-use foldhash::fast::RandomState;
-use indexmap::IndexMap;
-
 use super::strings::Strings;
 use crate::elf::abi;
-use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::elf::ids::{Patched, SectionId, Sparse, SymbolId};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
@@ -16,9 +13,11 @@ pub(super) struct Output<'b> {
     pub(super) strings: Strings<'b>,
     /// Symbol of `.kpatch.strings`.
     pub(super) strings_symbol: OutSymbolIndex,
-    pub(super) sections: IndexMap<SectionId<Patched>, OutSectionIndex, RandomState>,
-    pub(super) symbols: IndexMap<SymbolId<Patched>, OutSymbolIndex, RandomState>,
-    pub(super) section_symbols: IndexMap<OutSectionIndex, OutSymbolIndex, RandomState>,
+    /// Where the sections and symbols of the patched object are.
+    pub(super) sections: Sparse<SectionId<Patched>, u32>,
+    pub(super) symbols: Sparse<SymbolId<Patched>, OutSymbolIndex>,
+    /// The symbol of each output section, as far as it has one.
+    pub(super) section_symbols: Vec<Option<OutSymbolIndex>>,
     pub(super) pointer: u32,
     pub(super) parent: &'b str,
 }
@@ -56,16 +55,30 @@ impl Output<'_> {
         self.object.sections.len() - 1
     }
 
+    /// Where a section of the patched object is.
+    pub(super) fn section(&self, section: SectionId<Patched>) -> Option<OutSectionIndex> {
+        self.sections.get(section).map(|index| index as usize)
+    }
+
+    pub(super) fn set_section_symbol(&mut self, section: OutSectionIndex, index: OutSymbolIndex) {
+        let sections = self.object.sections.len();
+        self.section_symbols.resize(sections, None);
+        self.section_symbols[section] = Some(index);
+    }
+
     /// The section symbol of an output section; made when there is none.
     pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
-        *self.section_symbols.entry(section).or_insert_with(|| {
-            self.object.add_symbol(OutSymbol {
-                kind: abi::STT_SECTION,
-                bind: abi::STB_LOCAL,
-                home: OutHome::Section(section),
-                ..OutSymbol::undefined("")
-            })
-        })
+        if let Some(&Some(index)) = self.section_symbols.get(section) {
+            return index;
+        }
+        let index = self.object.add_symbol(OutSymbol {
+            kind: abi::STT_SECTION,
+            bind: abi::STB_LOCAL,
+            home: OutHome::Section(section),
+            ..OutSymbol::undefined("")
+        });
+        self.set_section_symbol(section, index);
+        index
     }
 
     pub(super) fn set_relocs(
@@ -74,7 +87,7 @@ impl Output<'_> {
         flags: u64,
         entries: Vec<OutReloc>,
     ) {
-        let Some(&index) = self.sections.get(&section) else { return };
+        let Some(index) = self.section(section) else { return };
         let section = &mut self.object.sections[index];
         let flags = (flags | abi::SHF_INFO_LINK) & !abi::SHF_GROUP;
         section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];

@@ -25,37 +25,38 @@ pub(super) fn add(output: &mut Output<'_>, builder: &Builder<'_, '_, '_, '_>) ->
                     .advise("the function's entry has a form that is not known for this machine")
             },
         )?;
+        // Of a section that functions share the output may have a part.
+        let offset = builder.offset(section, site.offset);
         if let Some((bytes, kind)) = site.rewrite {
             let out = &mut output.object.sections[home];
-            let at = site.offset as usize;
+            let at = offset as usize;
             if let Some(place) = out.data.get_mut(at..at + bytes.len()) {
                 place.copy_from_slice(bytes);
             }
-            let entries = out.relocs.iter_mut().flat_map(|t| &mut t.entries);
-            for entry in entries.filter(|e| e.offset == site.offset + 1) {
-                entry.kind = kind;
+            for table in &mut out.relocs {
+                let first = table.entries.partition_point(|e| e.offset <= offset);
+                let field = table.entries[first..].iter_mut();
+                field.take_while(|e| e.offset == offset + 1).for_each(|e| e.kind = kind);
             }
         }
-        sites.push((symbol, home, view.value, site.offset));
+        sites.push((symbol, home, offset, site.offset.wrapping_sub(view.value)));
     }
     let kind = output.pointer;
     match (arch.site_table)(layout.has_pfe()) {
         SiteTable::McountLoc => {
-            let relocs =
-                sites.iter().enumerate().map(|(i, &(symbol, _, value, offset))| OutReloc {
-                    offset: 8 * i as u64,
-                    kind,
-                    symbol: Some(symbol),
-                    addend: offset.wrapping_sub(value) as i64,
-                });
+            let relocs = sites.iter().enumerate().map(|(i, &(symbol, _, _, distance))| OutReloc {
+                offset: 8 * i as u64,
+                kind,
+                symbol: Some(symbol),
+                addend: distance.cast_signed(),
+            });
             let relocs = relocs.collect();
             output.add_section("__mcount_loc", vec![0; 8 * sites.len()], 8, relocs);
         }
         SiteTable::PatchableEntries => {
-            for (_, home, _, offset) in sites {
-                let symbol = output.section_symbol(home);
-                let entry =
-                    OutReloc { offset: 0, kind, symbol: Some(symbol), addend: offset as i64 };
+            for (_, home, offset, _) in sites {
+                let symbol = Some(output.section_symbol(home));
+                let entry = OutReloc { offset: 0, kind, symbol, addend: offset.cast_signed() };
                 let index =
                     output.add_section("__patchable_function_entries", vec![0; 8], 8, vec![entry]);
                 let section = &mut output.object.sections[index];

@@ -84,7 +84,7 @@ impl Late {
         let parent = output.strings.offset(output.parent);
         let mut targets: Vec<Target> = symbols.values().iter().map(Target::new).collect();
         let mut row = |reloc: KlpReloc| {
-            let base = *output.sections.get(&reloc.section)?;
+            let base = output.section(reloc.section)?;
             let target = symbols.place(reloc.meant)?;
             let (symbol, names) = (&symbols.values()[target], &mut targets[target]);
             if names.name == UNNAMED {

@@ -12,12 +12,20 @@ use klp_diff::{Input, Job, ParentFiles, run};
 
 /// The canonical lines of the patch, and the report. The kernel consists of the original
 /// object, which also lies in the file `at`. `who` is named when something goes wrong.
-pub fn patch(
+#[allow(dead_code)]
+pub fn patch(who: &str, at: &Path, pair: [&[u8]; 2], drop_in: bool) -> (Vec<String>, Report) {
+    let (bytes, report) = output(who, at, pair, drop_in);
+    let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
+    (canon::canonical(&object).expect("well-formed"), report)
+}
+
+/// The patch itself; see [`patch`].
+pub fn output(
     who: &str,
     at: &Path,
     [orig, patched]: [&[u8]; 2],
     drop_in: bool,
-) -> (Vec<String>, Report) {
+) -> (Vec<u8>, Report) {
     let table = Command::new("readelf").arg("-sW").arg(at).output().expect("readelf runs");
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     let job = Job {
@@ -39,7 +47,5 @@ pub fn patch(
     };
     let mut report = Report::default();
     let output = run(&job, &mut report).unwrap_or_else(|e| panic!("{who}: {e}"));
-    let bytes = write(&output.expect("changes")).expect("writes");
-    let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
-    (canon::canonical(&object).expect("well-formed"), report)
+    (write(&output.expect("changes")).expect("writes"), report)
 }
