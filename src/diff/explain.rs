@@ -38,6 +38,8 @@ impl Comparer<'_, '_, '_, '_> {
         }
         let (inlined, questions) = self.inlining(id)?;
         reasons.splice(0..0, inlined);
+        // Most functions have one reason, where a list has room for four at first.
+        reasons.shrink_to_fit();
         Ok((reasons, questions))
     }
 

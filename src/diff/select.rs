@@ -50,7 +50,7 @@ pub struct Selection {
     pub effect: Effect,
     /// Lines for the user, in order.
     pub messages: Vec<String>,
-    /// Which symbol brought a symbol in first.
+    /// Which symbol brought a symbol in first that is not the kernel's.
     pub via: IndexMap<SymbolId<Patched>, SymbolId<Patched>, RandomState>,
 }
 
@@ -209,13 +209,16 @@ impl Selector<'_, '_, '_, '_> {
         if std::mem::replace(&mut self.selection.symbols[id], true) {
             return;
         }
-        if let Some(via) = via {
-            self.selection.via.entry(id).or_insert(via);
-        }
         let object = self.layout.object;
         let Some(section) = object.section_of(id) else { return };
         let is_section = object.symbol_kind(id) == abi::STT_SECTION;
-        if !is_section && self.statuses.symbols[id] == Status::Same || self.comes_in_rows(section) {
+        if !is_section && self.statuses.symbols[id] == Status::Same {
+            return;
+        }
+        if let Some(via) = via {
+            self.selection.via.entry(id).or_insert(via);
+        }
+        if self.comes_in_rows(section) {
             return;
         }
         // objtool lists a function for the kernel's rewriting of indirect calls by the symbol
