@@ -202,11 +202,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 let twin = self.twins.orig_symbol(symbol);
                 match twin {
                     Some(twin) => {
-                        let symbol = layout.object.symbol(twin);
                         if layout.object.section_of(twin) != Some(o) {
                             return None;
                         }
-                        layout.entity_at(o, symbol.value)?
+                        layout.entity_at(o, layout.object.symbol_value(twin))?
                     }
                     // The section pair stands for a variable that has no twin of its own.
                     None if layout.entity_count(o) == 1

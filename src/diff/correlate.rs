@@ -342,20 +342,26 @@ fn merge_symbols(
         .map(|both| {
             let (mut single, mut several) = (Vec::new(), Vec::new());
             merge_names((orig, patched), scopes, both, |o, p| match (o, p) {
-                (&[o], &[p]) if compatible(orig, patched, o, p) => single.push((o, p)),
-                ([_], [_]) => {}
+                (&[o], &[p]) => single.push((p, o)),
                 _ => several.push((o.to_vec(), p.to_vec())),
             });
             (single, several)
         })
         .collect();
+    let (mut singles, mut contested) = (Vec::new(), Vec::new());
     for (single, several) in found {
-        for (o, p) in single {
-            twins.pair_symbols(o, p);
-        }
-        for contest in several {
-            pair_symbols((orig, patched), twins, contest, contests);
-        }
+        singles.extend(single);
+        contested.extend(several);
+    }
+    // Names lie in the order of their symbols, and those of one hash after another anywhere.
+    singles.par_sort_unstable();
+    let fits = |&(p, o): &(_, _)| compatible(orig, patched, o, p);
+    let fits: Vec<bool> = singles.par_iter().with_min_len(1024).map(fits).collect();
+    for ((p, o), _) in singles.into_iter().zip(fits).filter(|(_, fits)| *fits) {
+        twins.pair_symbols(o, p);
+    }
+    for contest in contested {
+        pair_symbols((orig, patched), twins, contest, contests);
     }
 }
 

@@ -20,7 +20,7 @@ impl Comparer<'_, '_, '_, '_> {
             let Some(section) = layout.object.section_of(member) else { continue };
             let Some(twin) = self.twins.orig_symbol(member) else { continue };
             let Some(orig) = self.orig.layout.object.section_of(twin) else { continue };
-            let value = layout.object.symbol(member).value;
+            let value = layout.object.symbol_value(member);
             let Some(index) = layout.entity_at(section, value) else { continue };
             let entity = layout.entity(section, index);
             if let Some(orig) = self.twin_entity(orig, &entity) {

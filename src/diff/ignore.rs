@@ -148,7 +148,7 @@ fn named<'d>(
             .at_offset(reloc.offset)
     };
     let holder = object.section_of(reloc.symbol).ok_or_else(fail)?;
-    let at = reloc.addend.wrapping_add(object.symbol(reloc.symbol).value as i64);
+    let at = reloc.addend.wrapping_add(object.symbol_value(reloc.symbol) as i64);
     let bytes = object.string_at(holder, at).ok_or_else(fail)?;
     Ok((holder, std::str::from_utf8(bytes).map_err(|_| fail())?))
 }

@@ -212,9 +212,9 @@ fn content<'d, S: Side>(
     id: SymbolId<S>,
     section: SectionId<S>,
 ) -> Cow<'d, [u8]> {
-    let symbol = object.symbol(id);
-    let end = symbol.value.saturating_add(symbol.size) as usize;
-    let bytes = object.contents(section).get(symbol.value as usize..end).unwrap_or(&[]);
+    let value = object.symbol_value(id);
+    let end = value.saturating_add(object.symbol_size(id)) as usize;
+    let bytes = object.contents(section).get(value as usize..end).unwrap_or(&[]);
     let mut bytes = Cow::Borrowed(bytes);
     if names::is_special_static_section(object.section_name(section)) {
         without_line(bytes.to_mut(), object.endian());

@@ -78,7 +78,7 @@ fn is_part<S: Side>(object: &Object<'_, S>, id: SymbolId<S>) -> bool {
     match object.symbol_kind(id) {
         abi::STT_FUNC => true,
         abi::STT_NOTYPE => {
-            object.symbol(id).size > 0
+            object.symbol_size(id) > 0
                 && object.symbol_bind(id) == abi::STB_LOCAL
                 && object.section_of(id).is_some_and(|s| object.is_text(s))
         }

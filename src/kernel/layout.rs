@@ -205,12 +205,12 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     }
 
     fn check_owner(&self, owner: SymbolId<S>, section: SectionId<S>) -> Result<()> {
-        let symbol = self.object.symbol(owner);
-        let (name, value) = (symbol.name, symbol.value);
+        let value = self.object.symbol_value(owner);
         let expected = self.expected_value(owner, section);
         if value == expected {
             return Ok(());
         }
+        let name = self.object.symbol_name(owner);
         Err(Error::broken(
             "unexpected-symbol-offset",
             format!(
@@ -223,18 +223,16 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Where a symbol must lie in the section it owns: behind its prefix or padding.
     fn expected_value(&self, id: SymbolId<S>, section: SectionId<S>) -> u64 {
-        let symbol = self.object.symbol(id);
-        if symbol.kind != abi::STT_FUNC {
+        if self.object.symbol_kind(id) != abi::STT_FUNC {
             return 0;
         }
-        let data = self.object.contents(section);
         if let Some(prefix) = self.prefix_of(id) {
-            let prefix = self.object.symbol(prefix);
-            let lead = data.get(..prefix.value as usize);
+            let [value, prefix] = [id, prefix].map(|id| self.object.symbol_value(id));
+            let lead = self.object.contents(section).get(..prefix as usize);
             if lead.is_some_and(|l| is_padding(self.arch, l)) {
-                return symbol.value;
+                return value;
             }
-            return symbol.value.saturating_sub(prefix.value);
+            return value.saturating_sub(prefix);
         }
         (self.arch.padding)(&self.view(id, section))
     }
