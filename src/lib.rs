@@ -20,6 +20,7 @@ use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
+use diff::near::shifted;
 use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
@@ -195,6 +196,7 @@ fn plan(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
         patched: &patched,
         twins: &twins,
         drop_in: job.drop_in,
+        shifted: shifted(orig.layout, patched.layout, &twins),
         states: States::default(),
     };
     let verdicts = comparer.run()?;
@@ -239,8 +241,8 @@ fn plan(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     let resolver =
         target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let Some(resolver) = resolver else { return Ok(None) };
-    let builder = Builder::new(&comparer, &statuses, &selection);
-    let entries = builder.entries();
+    let builder = Builder::new(&comparer, &statuses, &selection)?;
+    let entries = builder.entries()?;
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let replaced = resolver.replaced(&redirected)?;
     let resolution = resolver.resolve(&selection, &entries)?;

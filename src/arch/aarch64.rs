@@ -20,11 +20,11 @@
 //! * Alignment is filled with the same NOPs, so two of them before a function that is not
 //!   the first of its section may or may not be its own.
 
-use object::elf::R_AARCH64_ABS64;
+use object::elf::{R_AARCH64_ABS64, R_AARCH64_CALL26, R_AARCH64_JUMP26};
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
-    four_bytes, four_bytes_at, words_are,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
+    four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -63,6 +63,7 @@ pub(super) static ARCH: Arch = Arch {
     never_klp: |_, _| false,
     never_klp_symbol: None,
     sibling_call: None,
+    reach,
 };
 
 const NOP: [u8; 4] = [0x1f, 0x20, 0x03, 0xd5];
@@ -242,10 +243,53 @@ fn loads_line(instruction: &[u8]) -> bool {
     matches!(instruction, [b0, _, b2, 0x52, ..] if b0 & 0x1f == 2 && b2 & 0x80 != 0)
 }
 
+fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
+    let word = word_at(code, at)?;
+    let (bits, low, mask, kind) = match word >> 24 {
+        0x94..=0x97 => (26, 0, 0x03ff_ffff, Some(R_AARCH64_CALL26.0)),
+        0x14..=0x17 => (26, 0, 0x03ff_ffff, Some(R_AARCH64_JUMP26.0)),
+        // B.cond, CBZ, CBNZ.
+        0x54 | 0x34 | 0x35 | 0xb4 | 0xb5 => (19, 5, 0x00ff_ffe0, None),
+        // TBZ, TBNZ.
+        0x36 | 0x37 | 0xb6 | 0xb7 => (14, 5, 0x0007_ffe0, None),
+        // ADR: bytes, the lowest two bits elsewhere.
+        0x10 | 0x30 | 0x50 | 0x70 => {
+            let distance = signed(word >> 5 << 2 | word >> 29 & 3, 21);
+            return Some((4, Some(Reach::of_word(at, distance, 0x60ff_ffe0, None))));
+        }
+        _ => return Some((4, None)),
+    };
+    Some((4, Some(Reach::of_word(at, signed(word >> low, bits) * 4, mask, kind))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{RelocClass, fixtures};
     use super::*;
+
+    #[test]
+    fn distances_in_instructions() {
+        for (word, distance, mask, kind) in [
+            (0x97ff_ffe7_u32, -100, 0x03ff_ffff_u32, Some(283)),
+            (0x1400_0004, 16, 0x03ff_ffff, Some(282)),
+            (0x5400_0061, 12, 0x00ff_ffe0, None),
+            (0xb5ff_ffe0, -4, 0x00ff_ffe0, None),
+            (0x3607_ffc3, -8, 0x0007_ffe0, None),
+            (0x7000_0020, 7, 0x60ff_ffe0, None),
+        ] {
+            let code = [&[0; 128][..], &word.to_le_bytes()].concat();
+            let wanted = Reach::of_word(128, distance, mask, kind);
+            assert_eq!(reach(&code, 128), Some((4, Some(wanted))), "{word:#x}");
+            let mut cleared = code.clone();
+            wanted.clear(&mut cleared);
+            assert_eq!(cleared[128..], (word & !mask).to_le_bytes());
+        }
+        // ADRP, RET; half an instruction.
+        for word in [0x9000_0000_u32, 0xd65f_03c0] {
+            assert_eq!(reach(&word.to_le_bytes(), 0), Some((4, None)), "{word:#x}");
+        }
+        assert_eq!(reach(&[0, 0], 0), None);
+    }
 
     const RET: [u8; 4] = [0xc0, 0x03, 0x5f, 0xd6];
     const HASHED: [u8; 4] = [0x94, 0x07, 0x05, 0x00];

@@ -15,11 +15,11 @@
 //!   `00 00 40 03`) at the start of the function and an entry in
 //!   `__patchable_function_entries` that points to the first.
 
-use object::elf::R_LARCH_64;
+use object::elf::{R_LARCH_64, R_LARCH_B26};
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable,
-    four_bytes, four_bytes_at, words_are,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
+    four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -58,6 +58,7 @@ pub(super) static ARCH: Arch = Arch {
     never_klp: |_, _| false,
     never_klp_symbol: None,
     sibling_call: None,
+    reach,
 };
 
 const NOP: [u8; 4] = [0x00, 0x00, 0x40, 0x03];
@@ -193,10 +194,42 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     }
 }
 
+fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
+    let word = word_at(code, at)?;
+    let low = word >> 10 & 0xffff;
+    let (distance, mask, kind) = match word >> 26 {
+        // B, BL.
+        0x14 | 0x15 => (signed((word & 0x3ff) << 16 | low, 26), 0x03ff_ffff, Some(R_LARCH_B26.0)),
+        // BEQZ, BNEZ.
+        0x10 | 0x11 => (signed((word & 0x1f) << 16 | low, 21), 0x03ff_fc1f, None),
+        // BEQ to BGEU.
+        0x16..=0x1b => (signed(low, 16), 0x03ff_fc00, None),
+        _ => return Some((4, None)),
+    };
+    Some((4, Some(Reach::of_word(at, distance * 4, mask, kind))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{RelocClass, fixtures};
     use super::*;
+
+    #[test]
+    fn distances_in_instructions() {
+        for (word, distance, mask, kind) in [
+            // bl 24, b -4, bnez $a0, 8, beq $a0, $a1, -8
+            (0x5400_1800_u32, 24, 0x03ff_ffff_u32, Some(66)),
+            (0x53ff_ffff, -4, 0x03ff_ffff, Some(66)),
+            (0x4400_0880, 8, 0x03ff_fc1f, None),
+            (0x5bff_f885, -8, 0x03ff_fc00, None),
+        ] {
+            let code = [&[0; 64][..], &word.to_le_bytes()].concat();
+            let wanted = Reach::of_word(64, distance, mask, kind);
+            assert_eq!(reach(&code, 64), Some((4, Some(wanted))), "{word:#x}");
+        }
+        // jirl
+        assert_eq!(reach(&0x4c00_0020_u32.to_le_bytes(), 0), Some((4, None)));
+    }
 
     /// jirl $zero, $ra, 0
     const RET: [u8; 4] = [0x20, 0x00, 0x00, 0x4c];

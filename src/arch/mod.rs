@@ -164,6 +164,10 @@ pub enum LineCallees {
     WarnPrintkOnly,
 }
 
+/// Length of the instruction at a byte of the slice, and where it leads when the distance is in
+/// it; `None` where no instruction is. Relocations are not asked.
+pub type Reaches = fn(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)>;
+
 /// See [`Arch::is_branch`].
 pub type IsBranch = fn(code: &[u8], offset: u64, kind: u32) -> bool;
 
@@ -251,6 +255,8 @@ pub struct Arch {
     pub never_klp_symbol: Option<&'static str>,
     /// Opcode words of a sibling call that the machine cannot livepatch (ppc64).
     pub sibling_call: Option<u32>,
+    /// Where an instruction leads that holds a distance.
+    pub reach: Reaches,
 }
 
 /// All machines.
@@ -316,6 +322,44 @@ pub fn instruction_text(arch: &Arch, code: &[u8], at: u64) -> Option<String> {
 /// functions (arch/x86/kernel/module.c).
 pub fn same_reloc(arch: &Arch, a: u32, b: u32) -> bool {
     arch.machine == x86_64::ARCH.machine && x86_64::CALLS.contains(&a) && x86_64::CALLS.contains(&b)
+}
+
+/// Where an instruction leads that holds a distance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// A byte of the slice; it may be outside.
+    pub target: u64,
+    /// First byte of the slice that holds the distance.
+    pub field: u64,
+    /// The bits of up to four bytes from there that do.
+    pub mask: [u8; 4],
+    /// Type and addend of the relocation that says the same, when one reaches everywhere.
+    pub reloc: Option<(u32, i64)>,
+}
+
+impl Reach {
+    /// Of a little-endian instruction of four bytes at `at`, whose `mask` is a distance of
+    /// `distance` bytes.
+    fn of_word(at: u64, distance: i64, mask: u32, kind: Option<u32>) -> Reach {
+        let target = at.wrapping_add_signed(distance);
+        Reach { target, field: at, mask: mask.to_le_bytes(), reloc: kind.map(|kind| (kind, 0)) }
+    }
+
+    /// Sets the distance to 0; `code` is the slice.
+    pub fn clear(&self, code: &mut [u8]) {
+        let field = code.iter_mut().skip(self.field as usize);
+        field.zip(self.mask).for_each(|(byte, mask)| *byte &= !mask);
+    }
+}
+
+/// The low `bits` of `value` as a signed number.
+fn signed(value: u32, bits: u32) -> i64 {
+    i64::from((value << (32 - bits)).cast_signed() >> (32 - bits))
+}
+
+/// The little-endian word at `at`.
+fn word_at(code: &[u8], at: u64) -> Option<u32> {
+    bytes_at(code, at, 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 /// What one instruction does to the order in which instructions run.

@@ -33,8 +33,8 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType,
-    SiteTable, four_bytes, four_bytes_at, words_are,
+    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType,
+    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -74,6 +74,7 @@ pub(super) static ARCH: Arch = Arch {
     never_klp,
     never_klp_symbol: None,
     sibling_call: Some(0x4800_0000),
+    reach,
 };
 
 const TOC_RELOCS: [u32; 2] = [e::R_PPC64_TOC16_HA.0, e::R_PPC64_TOC16_LO_DS.0];
@@ -293,10 +294,40 @@ fn never_klp(kind: u32, section: &str) -> bool {
         || (kind == e::R_PPC64_REL64.0 && section != "__jump_table")
 }
 
+/// A call without a relocation does not restore the TOC, so that none can stand for it.
+fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
+    let word = word_at(code, at)?;
+    let absolute = word & 2 != 0;
+    let (distance, mask) = match word >> 26 {
+        18 if !absolute => (signed(word & 0x03ff_fffc, 26), 0x03ff_fffc),
+        16 if !absolute => (signed(word & 0xfffc, 16), 0xfffc),
+        _ => return Some((4, None)),
+    };
+    Some((4, Some(Reach::of_word(at, distance, mask, None))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{RelocClass, fixtures};
     use super::*;
+
+    #[test]
+    fn distances_in_instructions() {
+        // bl .-8; b .+16; beq .+8
+        for (word, distance, mask) in [
+            (0x4bff_fff9_u32, -8, 0x03ff_fffc_u32),
+            (0x4800_0010, 16, 0x03ff_fffc),
+            (0x4182_0008, 8, 0xfffc),
+        ] {
+            let code = [&[0; 64][..], &word.to_le_bytes()].concat();
+            let wanted = Reach::of_word(64, distance, mask, None);
+            assert_eq!(reach(&code, 64), Some((4, Some(wanted))), "{word:#x}");
+        }
+        // ba, blr
+        for word in [0x4800_0012_u32, 0x4e80_0020] {
+            assert_eq!(reach(&word.to_le_bytes(), 0), Some((4, None)), "{word:#x}");
+        }
+    }
 
     const REL24: u32 = e::R_PPC64_REL24.0;
     /// st_other of a function whose local entry is 8 bytes behind the global one.

@@ -24,7 +24,8 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, RelocType, SiteTable, bytes_at,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
+    bytes_at,
 };
 use crate::elf::abi;
 
@@ -65,6 +66,7 @@ pub(super) static ARCH: Arch = Arch {
     never_klp: |_, _| false,
     never_klp_symbol: Some("__s390_indirect_jump_r"),
     sibling_call: None,
+    reach,
 };
 
 const JGNOP: [u8; 6] = [0xc0, 0x04, 0, 0, 0, 0];
@@ -190,10 +192,64 @@ fn loads_line(instruction: &[u8]) -> bool {
     matches!(instruction, [0xa7, 0x39 | 0x49, _, _, ..])
 }
 
+fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
+    let instruction = code.get(usize::try_from(at).ok()?..)?;
+    let len = instruction_len(instruction)? as u64;
+    let far = || {
+        let halves = i32::from_be_bytes(*instruction.get(2..)?.first_chunk()?);
+        Some(at.wrapping_add_signed(2 * i64::from(halves)))
+    };
+    let near = || {
+        let halves = i16::from_be_bytes(*instruction.get(2..)?.first_chunk()?);
+        Some(at.wrapping_add_signed(2 * i64::from(halves)))
+    };
+    let of = |target, width: u8, reloc| {
+        let mask = [0, 1, 2, 3].map(|i| if i < width { 0xff } else { 0 });
+        Reach { target, field: at + 2, mask, reloc }
+    };
+    let reach = match *instruction {
+        // LARL, BRCL, BRASL.
+        [0xc0, second, ..] if second & 0xf == 0 => {
+            far().map(|target| of(target, 4, Some((e::R_390_PC32DBL.0, 2))))
+        }
+        [0xc0, second, ..] if matches!(second & 0xf, 4 | 5) => {
+            far().map(|target| of(target, 4, Some((e::R_390_PLT32DBL.0, 2))))
+        }
+        // BRC, BRAS, BRCT.
+        [0xa7, second, ..] if matches!(second & 0xf, 4..=7) => {
+            near().map(|target| of(target, 2, None))
+        }
+        // Those that compare and branch.
+        [0xec, _, _, _, _, 0x44 | 0x45 | 0x64 | 0x65 | 0x76 | 0x77 | 0x7c..=0x7f, ..] => {
+            near().map(|target| of(target, 2, None))
+        }
+        _ => None,
+    };
+    Some((len, reach))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{RelocClass, fixtures};
     use super::*;
+
+    #[test]
+    fn distances_in_instructions() {
+        let far = |target, reloc| Reach { target, field: 18, mask: [0xff; 4], reloc: Some(reloc) };
+        let near = |target| Reach { target, field: 18, mask: [0xff, 0xff, 0, 0], reloc: None };
+        for (bytes, wanted) in [
+            // brasl, brcl, larl, brc, cgij
+            (&[0xc0, 0xe5, 0xff, 0xff, 0xff, 0xf8][..], (6, Some(far(0, (20, 2))))),
+            (&[0xc0, 0x84, 0, 0, 0, 8], (6, Some(far(32, (20, 2))))),
+            (&[0xc0, 0x20, 0, 0, 0, 8], (6, Some(far(32, (19, 2))))),
+            (&[0xa7, 0x84, 0xff, 0xff], (4, Some(near(14)))),
+            (&[0xec, 0x18, 0, 6, 7, 0x7c], (6, Some(near(28)))),
+            (&[0x07, 0xfe], (2, None)),
+        ] {
+            let code = [&[7; 16][..], bytes].concat();
+            assert_eq!(reach(&code, 16), Some(wanted), "{bytes:02x?}");
+        }
+    }
 
     fn site(section: &[u8], value: u64) -> Result<FtraceSite, String> {
         ftrace_site(&fixtures::view(section, value), &mut fixtures::relocs(&[]))

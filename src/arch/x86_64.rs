@@ -23,14 +23,14 @@
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic,
+    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind,
     Register,
 };
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, LineCallees, RelocClass,
-    RelocType, SiteTable, Step, bytes_at,
+    Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, LineCallees, Reach,
+    RelocClass, RelocType, SiteTable, Step, bytes_at,
 };
 use crate::elf::abi;
 
@@ -69,6 +69,7 @@ pub(super) static ARCH: Arch = Arch {
     never_klp: |_, _| false,
     never_klp_symbol: None,
     sibling_call: None,
+    reach,
 };
 
 const FENTRY: &str = "__fentry__";
@@ -193,6 +194,25 @@ fn ends_instruction(before: &[u8], width: usize) -> bool {
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
     decode(bytes, 0).map(|(_, instruction)| instruction.len())
+}
+
+fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
+    let (decoder, instruction) = decode(code.get(usize::try_from(at).ok()?..)?, at)?;
+    let len = instruction.len();
+    let places = decoder.get_constant_offsets(&instruction);
+    let is_near = |kind| matches!(kind, OpKind::NearBranch32 | OpKind::NearBranch64);
+    let (target, field, width, kind) = if instruction.op_kinds().any(is_near) {
+        let (field, width) = (places.immediate_offset(), places.immediate_size());
+        (instruction.near_branch_target(), field, width, R_X86_64_PLT32)
+    } else if instruction.is_ip_rel_memory_operand() {
+        let (field, width) = (places.displacement_offset(), places.displacement_size());
+        (instruction.ip_rel_memory_address(), field, width, R_X86_64_PC32)
+    } else {
+        return Some((len as u64, None));
+    };
+    let mask = [0, 1, 2, 3].map(|i| if i < width { 0xff } else { 0 });
+    let reloc = (width == 4).then(|| (kind.0, field as i64 - len as i64));
+    Some((len as u64, Some(Reach { target, field: at + field as u64, mask, reloc })))
 }
 
 /// The instruction in Intel's syntax.
@@ -346,6 +366,30 @@ fn loads_line(instruction: &[u8]) -> bool {
 mod tests {
     use super::super::{RelocClass, fixtures};
     use super::*;
+
+    #[test]
+    fn distances_in_instructions() {
+        let far = |target, field, reloc| {
+            Some(Reach { target, field, mask: [0xff; 4], reloc: Some(reloc) })
+        };
+        let short = |target| Some(Reach { target, field: 17, mask: [0xff, 0, 0, 0], reloc: None });
+        let none = |len| Some((len, None));
+        for (bytes, wanted) in [
+            (&[0xe8, 0xeb, 0xff, 0xff, 0xff][..], Some((5, far(0, 17, (4, -4))))),
+            (&[0x2e, 0xe9, 4, 0, 0, 0], Some((6, far(26, 18, (4, -4))))),
+            (&[0x0f, 0x85, 0, 1, 0, 0], Some((6, far(278, 18, (4, -4))))),
+            (&[0xeb, 0x10], Some((2, short(34)))),
+            (&[0x75, 0xfe], Some((2, short(16)))),
+            // cmpl $1, 8(%rip): an immediate is behind the distance
+            (&[0x83, 0x3d, 8, 0, 0, 0, 1], Some((7, far(31, 18, (2, -5))))),
+            (&[0xc3], none(1)),
+            (&[0xff, 0xd0], none(2)),
+            (&[0xe8, 0, 0], None),
+        ] {
+            let code = [&[0x90; 16][..], bytes].concat();
+            assert_eq!(reach(&code, 16), wanted, "{bytes:02x?}");
+        }
+    }
 
     const NONE: u32 = R_X86_64_NONE.0;
     const PC32: u32 = R_X86_64_PC32.0;

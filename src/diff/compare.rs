@@ -13,7 +13,7 @@ use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::arch::same_reloc;
 use crate::elf::abi;
-use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -50,6 +50,10 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub twins: &'a Twins,
     /// Behave as the drop-in where the two differ.
     pub drop_in: bool,
+    /// What [`shifted`] gave.
+    ///
+    /// [`shifted`]: super::near::shifted
+    pub shifted: Marks<SectionId<Patched>>,
     /// Live state whose initialiser changed, as far as it was met.
     pub states: States,
 }
@@ -275,7 +279,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let a = o_data.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
         let b = p_data.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
         if o_size == p_size && equal_kind && a == b {
-            return Ok(true);
+            let elsewhere = is_text.then(|| self.leads_elsewhere(spans)).flatten();
+            let same = elsewhere.is_none();
+            if let Some(reason) = elsewhere {
+                sink.note(|| reason);
+            }
+            return Ok(same);
         }
         if is_text
             && o_size == p_size

@@ -12,11 +12,15 @@ use crate::kernel::refs::{Effective, Refs};
 
 impl Comparer<'_, '_, '_, '_> {
     /// Whether all differences between two stretches of code of equal length, whose
-    /// relocations mean the same, are immediates that hold `__LINE__`.
+    /// relocations mean the same, are immediates that hold `__LINE__`, or distances to the same
+    /// things.
     pub(super) fn only_lines_differ(&self, spans: &Spans, a: &[u8], b: &[u8]) -> Result<bool> {
         let arch = self.patched.layout.arch;
+        let shifted = self.is_shifted(spans);
+        // Behind it there may be filler whose end was cut off.
+        let differing = a.iter().zip(b).rposition(|(x, y)| x != y).map_or(0, |last| last + 1);
         let mut at = 0;
-        while at < a.len() {
+        while at < differing {
             let (x, y) = (&a[at..], &b[at..]);
             let (Some(length), Some(other)) =
                 ((arch.instruction_len)(x), (arch.instruction_len)(y))
@@ -26,7 +30,8 @@ impl Comparer<'_, '_, '_, '_> {
             if length == 0 || length != other || length > x.len() {
                 return Ok(false);
             }
-            if x[..length] != y[..length] {
+            let near = || shifted && self.only_distance_differs(spans, at as u64);
+            if x[..length] != y[..length] && !near() {
                 let loads = (arch.loads_line)(&x[..length]) && (arch.loads_line)(&y[..length]);
                 let behind = spans.p_start + (at + length) as u64;
                 let within = spans.p_start..spans.p_end;
@@ -36,7 +41,7 @@ impl Comparer<'_, '_, '_, '_> {
             }
             at += length;
         }
-        Ok(true)
+        Ok(self.leads_elsewhere(spans).is_none())
     }
 }
 

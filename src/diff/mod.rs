@@ -18,6 +18,7 @@ pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
 mod lines;
+pub mod near;
 pub mod overrides;
 pub mod parts;
 mod referrers;

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
+use crate::kernel::near::{leaving, meant};
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, StructSizes};
@@ -280,6 +281,13 @@ impl Selector<'_, '_, '_, '_> {
             let target = refs.resolve(&reloc)?;
             self.include_symbol(target.symbol, via);
             self.include_content(&refs, &reloc, target.symbol)?;
+        }
+        if self.layout.class(section) == Class::Text && self.is_shared(section) {
+            for near in leaving(self.layout, section, start, end)? {
+                if let Some((symbol, _)) = meant(self.layout, section, &near) {
+                    self.include_symbol(symbol, via);
+                }
+            }
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ pub mod layout;
 pub mod lines;
 pub mod macros;
 pub mod names;
+pub mod near;
 pub mod noise;
 pub mod noreturn;
 pub mod objtool;

@@ -12,7 +12,7 @@ use super::resolve::{Replaced, Resolver};
 use super::sites;
 use super::strings::Strings;
 use super::tables::{Draft, Late};
-use crate::arch::RelocClass;
+use crate::arch::{Reach, RelocClass};
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::spans::Spans;
@@ -26,6 +26,7 @@ use crate::elf::out::{
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
+use crate::kernel::near::{Near, leaving, relocation};
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 
@@ -54,17 +55,21 @@ pub struct Builder<'a, 'l, 'o, 'd> {
     selection: &'a Selection,
     /// For sections that are not carried whole.
     moves: IndexMap<SectionId<Patched>, Moves, RandomState>,
+    /// What leads out of the parts of such sections without a relocation.
+    near: IndexMap<SectionId<Patched>, Vec<Near>, RandomState>,
 }
 
 impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
-    /// Prepares the output of a selection.
+    /// Prepares the output of a selection. Fails where code cannot be read.
     pub fn new(
         comparer: &'a Comparer<'a, 'l, 'o, 'd>,
         statuses: &'a Statuses,
         selection: &'a Selection,
-    ) -> Self {
-        let object = comparer.patched.layout.object;
+    ) -> Result<Self> {
+        let layout = comparer.patched.layout;
+        let object = layout.object;
         let mut moves = IndexMap::default();
+        let mut near = IndexMap::default();
         for (&table, rows) in &selection.rows {
             let table = &comparer.patched.rows.tables[table as usize];
             let size = object.section_size(table.section);
@@ -73,6 +78,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         }
         for (&section, parts) in &selection.parts {
             moves.insert(section, aligned(parts, object.section(section).align));
+            if layout.class(section) == Class::Text {
+                let parts = parts.iter().map(|(start, end)| leaving(layout, section, start, end));
+                let parts: Vec<Vec<Near>> = parts.collect::<Result<_>>()?;
+                near.insert(section, parts.concat());
+            }
         }
         if let Some(unwind) = &selection.unwind {
             let spans = |size: u64| {
@@ -86,7 +96,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             moves.insert(unwind.entries, spans(unwind.size));
             moves.insert(unwind.places, spans(4));
         }
-        Builder { comparer, statuses, selection, moves }
+        Ok(Builder { comparer, statuses, selection, moves, near })
     }
 
     fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
@@ -94,7 +104,9 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     }
 
     /// All relocations that the output carries, in output order.
-    pub fn entries(&self) -> Entries {
+    ///
+    /// Fails with the codes of [`relocation`].
+    pub fn entries(&self) -> Result<Entries> {
         let object = self.layout().object;
         let mut entries = Entries::default();
         for section in object.sections() {
@@ -112,9 +124,12 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 moves.is_none_or(|m| moved(m, reloc.offset).is_some())
                     && !(debug && self.is_dangling(reloc.symbol))
             });
-            entries.push_some(section, kept.map(|(place, _)| place));
+            let near = self.near.get(&section).into_iter().flatten();
+            let near = near.map(|near| relocation(self.layout(), section, near));
+            let near: Vec<_> = near.collect::<Result<_>>()?;
+            entries.push_some(section, kept.map(|(place, _)| place), &near);
         }
-        entries
+        Ok(entries)
     }
 
     /// Debug information about code that is not in the patch is dropped.
@@ -197,7 +212,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let (data, size) = match self.moves.get(&id) {
             Some(moves) => {
                 let size = moves.last().map_or(0, |&(start, end, to)| to + (end - start));
-                (self.assemble(&section, moves, size), size)
+                let mut data = self.assemble(&section, moves, size);
+                // Relocations say it now, and the kernel insists on fields without contents.
+                for Near { reach, .. } in self.near.get(&id).into_iter().flatten() {
+                    let field = self.offset(id, reach.field);
+                    Reach { field, ..*reach }.clear(&mut data);
+                }
+                (data, size)
             }
             None => (section.data.to_vec(), section.size),
         };

@@ -26,6 +26,8 @@ pub struct Entries {
     sections: Vec<Carried>,
     /// Places of the relocations of sections that are not carried whole.
     kept: Vec<u32>,
+    /// Relocations that the input does not have.
+    added: Vec<Reloc<Patched>>,
     count: u32,
 }
 
@@ -34,28 +36,47 @@ struct Carried {
     section: SectionId<Patched>,
     /// Number of its first relocation.
     first: EntryId,
+    /// Number of those in its list.
     len: u32,
-    /// Where its places begin in [`Entries::kept`].
+    /// Where their places begin in [`Entries::kept`].
     kept: Option<u32>,
+    /// Where those that are added begin in [`Entries::added`], and how many there are.
+    added: (u32, u32),
 }
 
 impl Entries {
     /// Adds all relocations of a section behind those that are there.
     pub fn push_whole(&mut self, section: SectionId<Patched>, len: usize) {
-        self.push(section, len as u32, None);
+        self.push(section, len as u32, None, &[]);
     }
 
-    /// Adds some relocations of a section, by their places in its list, ascending.
-    pub fn push_some(&mut self, section: SectionId<Patched>, places: impl Iterator<Item = usize>) {
+    /// Adds some relocations of a section, by their places in its list, ascending, and others
+    /// that it does not have there, by ascending offset.
+    pub fn push_some(
+        &mut self,
+        section: SectionId<Patched>,
+        places: impl Iterator<Item = usize>,
+        added: &[Reloc<Patched>],
+    ) {
         let start = self.kept.len();
         self.kept.extend(places.map(|place| place as u32));
-        self.push(section, (self.kept.len() - start) as u32, Some(start as u32));
+        self.push(section, (self.kept.len() - start) as u32, Some(start as u32), added);
     }
 
-    fn push(&mut self, section: SectionId<Patched>, len: u32, kept: Option<u32>) {
-        if len > 0 {
-            self.sections.push(Carried { section, first: EntryId(self.count), len, kept });
-            self.count += len;
+    fn push(
+        &mut self,
+        section: SectionId<Patched>,
+        len: u32,
+        kept: Option<u32>,
+        added: &[Reloc<Patched>],
+    ) {
+        let more = added.len() as u32;
+        if len + more > 0 {
+            let added_from = self.added.len() as u32;
+            self.added.extend_from_slice(added);
+            let (first, added) = (EntryId(self.count), (added_from, more));
+            self.sections.push(Carried { section, first, len, kept, added });
+            self.count += len + more;
         }
     }
 
@@ -75,7 +96,7 @@ impl Entries {
     }
 
     fn part<'e>(&'e self, sections: &'e [Carried]) -> Chunks<'e> {
-        Chunks { sections: sections.iter(), kept: &self.kept }
+        Chunks { sections: sections.iter(), kept: &self.kept, added: &self.added }
     }
 
     /// Calls `decide` for groups of sections in parallel, and returns what it says in their
@@ -95,6 +116,7 @@ impl Entries {
 pub struct Chunks<'e> {
     sections: std::slice::Iter<'e, Carried>,
     kept: &'e [u32],
+    added: &'e [Reloc<Patched>],
 }
 
 impl<'e> Iterator for Chunks<'e> {
@@ -103,7 +125,9 @@ impl<'e> Iterator for Chunks<'e> {
     fn next(&mut self) -> Option<Chunk<'e>> {
         let &carried = self.sections.next()?;
         let places = carried.kept.map(|at| &self.kept[at as usize..][..carried.len as usize]);
-        Some(Chunk { carried, places })
+        let (from, count) = carried.added;
+        let added = &self.added[from as usize..][..count as usize];
+        Some(Chunk { carried, places, added })
     }
 }
 
@@ -113,6 +137,8 @@ pub struct Chunk<'e> {
     carried: Carried,
     /// Their places in the section's list, when there are more in it.
     places: Option<&'e [u32]>,
+    /// Those that it does not have.
+    added: &'e [Reloc<Patched>],
 }
 
 impl<'e> Chunk<'e> {
@@ -123,19 +149,26 @@ impl<'e> Chunk<'e> {
 
     /// Their numbers.
     pub fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
-        let Carried { first, len, .. } = self.carried;
-        (first.0..first.0 + len).map(EntryId)
+        let Carried { first, len, added, .. } = self.carried;
+        (first.0..first.0 + len + added.1).map(EntryId)
     }
 
-    /// The relocations by ascending offset, as they were in the input.
+    /// The relocations by ascending offset, with places in the input's section.
     pub fn relocs<'o>(
         self,
         object: &'o Object<'_, Patched>,
     ) -> impl Iterator<Item = (EntryId, Reloc<Patched>)> + use<'o, 'e> {
-        let relocs = object.relocs(self.section());
-        self.ids().zip(0..).map(move |(id, i)| {
-            (id, relocs.get(self.places.map_or(i, |places| places[i] as usize)))
-        })
+        let table = object.relocs(self.section());
+        let place = move |i: u32| self.places.map_or(i, |places| places[i as usize]);
+        let mut listed =
+            (0..self.carried.len).map(move |i| table.get(place(i) as usize)).peekable();
+        let mut added = self.added.iter().copied().peekable();
+        let relocs = std::iter::from_fn(move || match (listed.peek(), added.peek()) {
+            (Some(a), Some(b)) if b.offset < a.offset => added.next(),
+            (None, _) => added.next(),
+            _ => listed.next(),
+        });
+        self.ids().zip(relocs)
     }
 }
 
@@ -147,8 +180,8 @@ mod tests {
     fn relocations_are_numbered_across_sections() {
         let mut entries = Entries::default();
         entries.push_whole(SectionId::new(3), 2);
-        entries.push_some(SectionId::new(5), [1, 4, 6].into_iter());
-        entries.push_some(SectionId::new(6), [].into_iter());
+        entries.push_some(SectionId::new(5), [1, 4, 6].into_iter(), &[]);
+        entries.push_some(SectionId::new(6), [].into_iter(), &[]);
         entries.push_whole(SectionId::new(9), 1);
         assert_eq!(entries.len(), 6);
         let shown: Vec<_> = entries

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
+use klp_diff::elf::out::OutObject;
 use klp_diff::elf::write::write;
+use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::{Report, canon};
 use klp_diff::{Input, Job, ParentFiles, run};
@@ -20,12 +22,18 @@ pub fn patch(who: &str, at: &Path, pair: [&[u8]; 2], drop_in: bool) -> (Vec<Stri
 }
 
 /// The patch itself; see [`patch`].
-pub fn output(
-    who: &str,
+pub fn output(who: &str, at: &Path, pair: [&[u8]; 2], drop_in: bool) -> (Vec<u8>, Report) {
+    let (output, report) = outcome(at, pair, drop_in);
+    let output = output.unwrap_or_else(|e| panic!("{who}: {e}"));
+    (write(&output.expect("changes")).expect("writes"), report)
+}
+
+/// What comes of it; see [`patch`].
+pub fn outcome(
     at: &Path,
     [orig, patched]: [&[u8]; 2],
     drop_in: bool,
-) -> (Vec<u8>, Report) {
+) -> (Result<Option<OutObject>>, Report) {
     let table = Command::new("readelf").arg("-sW").arg(at).output().expect("readelf runs");
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     let job = Job {
@@ -46,6 +54,5 @@ pub fn output(
         among: Default::default(),
     };
     let mut report = Report::default();
-    let output = run(&job, &mut report).unwrap_or_else(|e| panic!("{who}: {e}"));
-    (write(&output.expect("changes")).expect("writes"), report)
+    (run(&job, &mut report), report)
 }

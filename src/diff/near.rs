@@ -1,0 +1,112 @@
+//! Compares what instructions refer to at a distance that the assembler knew.
+//!
+//! Such a distance changes when a function between the two grows, and may stay the same when
+//! another function takes the place of the one that was meant.
+
+use super::compare::{Comparer, Spans};
+use super::twins::Twins;
+use super::verdict::Reason;
+use crate::arch::Reach;
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::near::{Near, leaving, meant};
+
+/// The sections of code in which things are not where their twins are.
+pub fn shifted(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &Twins,
+) -> Marks<SectionId<Patched>> {
+    Marks::from_fn(patched.object.section_count(), |p| {
+        if patched.class(p) != Class::Text {
+            return false;
+        }
+        let (o, count) = (twins.orig_section(p), patched.entity_count(p));
+        let Some(o) = o.filter(|&o| orig.entity_count(o) == count) else {
+            return true;
+        };
+        (0..count).any(|i| {
+            let (a, b) = (orig.entity(o, i), patched.entity(p, i));
+            let alike = match (a.symbol, b.symbol) {
+                (Some(a), Some(b)) => twins.are_twins(a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            a.start != b.start || !alike
+        })
+    })
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether the same distances may mean something else, and others the same.
+    pub(super) fn is_shifted(&self, spans: &Spans) -> bool {
+        self.shifted.has(spans.p) || self.twins.orig_section(spans.p) != Some(spans.o)
+    }
+
+    /// The first difference between what two stretches of code lead to without relocations.
+    /// Where something is no code nothing is known of distances: the bytes tell.
+    pub(super) fn leads_elsewhere(&self, spans: &Spans) -> Option<Reason> {
+        if !self.is_shifted(spans) {
+            return None;
+        }
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o_leaving = leaving(orig, spans.o, spans.o_start, spans.o_end).ok()?;
+        let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
+        let mut pairs = o_leaving.iter().zip(&p_leaving);
+        let differs = pairs.find(|(o, p)| {
+            let alike = match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
+                (Some((s, before)), Some((t, after))) => {
+                    before == after && self.twins.are_twins(s, t)
+                }
+                (s, t) => s.is_none() && t.is_none(),
+            };
+            o.at - spans.o_start != p.at - spans.p_start || !alike
+        });
+        let (first, last) = (o_leaving.first(), p_leaving.first());
+        let (o, p) = match differs {
+            Some((o, p)) => (Some(o), Some(p)),
+            None if o_leaving.len() == p_leaving.len() => return None,
+            None => (first, last),
+        };
+        Some(Reason {
+            kind: "code".to_owned(),
+            offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),
+            before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
+            after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
+        })
+    }
+
+    /// Whether two instructions at byte `at` of two stretches of code differ in such a distance
+    /// alone.
+    pub(super) fn only_distance_differs(&self, spans: &Spans, at: u64) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o = instruction(orig, spans.o, spans.o_start + at);
+        let p = instruction(patched, spans.p, spans.p_start + at);
+        matches!((o, p), (Some(o), Some(p)) if o == p)
+    }
+}
+
+/// Where an instruction leads, for people.
+fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
+    match meant(layout, section, near) {
+        Some((symbol, 0)) => format!("to {}", layout.object.symbol_name(symbol)),
+        Some((symbol, distance)) => {
+            format!("to {}{distance:+#x}", layout.object.symbol_name(symbol))
+        }
+        None => "to code without a name".to_owned(),
+    }
+}
+
+/// The bytes of an instruction that holds a distance, without it.
+fn instruction<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Option<Vec<u8>> {
+    let code = layout.object.contents(section);
+    let (len, reach) = (layout.arch.reach)(code, at)?;
+    let (reach, start) = (reach?, at as usize);
+    let mut bytes = code.get(start..start + len as usize)?.to_vec();
+    let field = reach.field.checked_sub(at)?;
+    Reach { field, ..reach }.clear(&mut bytes);
+    Some(bytes)
+}
