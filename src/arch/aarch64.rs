@@ -248,8 +248,9 @@ fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let (bits, low, mask, kind) = match word >> 24 {
         0x94..=0x97 => (26, 0, 0x03ff_ffff, Some(R_AARCH64_CALL26.0)),
         0x14..=0x17 => (26, 0, 0x03ff_ffff, Some(R_AARCH64_JUMP26.0)),
-        // B.cond, CBZ, CBNZ.
+        // B.cond, CBZ, CBNZ; LDR and PRFM of a literal.
         0x54 | 0x34 | 0x35 | 0xb4 | 0xb5 => (19, 5, 0x00ff_ffe0, None),
+        0x18 | 0x58 | 0x98 | 0xd8 | 0x1c | 0x5c | 0x9c => (19, 5, 0x00ff_ffe0, None),
         // TBZ, TBNZ.
         0x36 | 0x37 | 0xb6 | 0xb7 => (14, 5, 0x0007_ffe0, None),
         // ADR: bytes, the lowest two bits elsewhere.
@@ -275,6 +276,7 @@ mod tests {
             (0x5400_0061, 12, 0x00ff_ffe0, None),
             (0xb5ff_ffe0, -4, 0x00ff_ffe0, None),
             (0x3607_ffc3, -8, 0x0007_ffe0, None),
+            (0x5800_0081, 16, 0x00ff_ffe0, None),
             (0x7000_0020, 7, 0x60ff_ffe0, None),
         ] {
             let code = [&[0; 128][..], &word.to_le_bytes()].concat();

@@ -215,6 +215,8 @@ fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
         [0xc0, second, ..] if matches!(second & 0xf, 4 | 5) => {
             far().map(|target| of(target, 4, Some((e::R_390_PLT32DBL.0, 2))))
         }
+        // Those that load, store, compare and execute.
+        [0xc4 | 0xc6, ..] => far().map(|target| of(target, 4, None)),
         // BRC, BRAS, BRCT.
         [0xa7, second, ..] if matches!(second & 0xf, 4..=7) => {
             near().map(|target| of(target, 2, None))
@@ -238,10 +240,11 @@ mod tests {
         let far = |target, reloc| Reach { target, field: 18, mask: [0xff; 4], reloc: Some(reloc) };
         let near = |target| Reach { target, field: 18, mask: [0xff, 0xff, 0, 0], reloc: None };
         for (bytes, wanted) in [
-            // brasl, brcl, larl, brc, cgij
+            // brasl, brcl, larl, exrl, brc, cgij
             (&[0xc0, 0xe5, 0xff, 0xff, 0xff, 0xf8][..], (6, Some(far(0, (20, 2))))),
             (&[0xc0, 0x84, 0, 0, 0, 8], (6, Some(far(32, (20, 2))))),
             (&[0xc0, 0x20, 0, 0, 0, 8], (6, Some(far(32, (19, 2))))),
+            (&[0xc6, 0x10, 0, 0, 0, 8], (6, Some(Reach { reloc: None, ..far(32, (0, 0)) }))),
             (&[0xa7, 0x84, 0xff, 0xff], (4, Some(near(14)))),
             (&[0xec, 0x18, 0, 6, 7, 0x7c], (6, Some(near(28)))),
             (&[0x07, 0xfe], (2, None)),
