@@ -88,11 +88,11 @@ impl Comparer<'_, '_, '_, '_> {
 /// Where an instruction leads, for people.
 fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
     match meant(layout, section, near) {
-        Some((symbol, 0)) => format!("to {}", layout.object.symbol_name(symbol)),
+        Some((symbol, 0)) => format!("leads to {}", layout.object.symbol_name(symbol)),
         Some((symbol, distance)) => {
-            format!("to {}{distance:+#x}", layout.object.symbol_name(symbol))
+            format!("leads to {}{distance:+#x}", layout.object.symbol_name(symbol))
         }
-        None => "to code without a name".to_owned(),
+        None => "leads to code without a name".to_owned(),
     }
 }
 
