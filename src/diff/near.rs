@@ -7,7 +7,7 @@ use super::compare::{Comparer, Spans};
 use super::twins::Twins;
 use super::verdict::Reason;
 use crate::arch::Reach;
-use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side};
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::near::{Near, leaving, meant};
 
@@ -55,7 +55,7 @@ impl Comparer<'_, '_, '_, '_> {
         let differs = pairs.find(|(o, p)| {
             let alike = match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
                 (Some((s, before)), Some((t, after))) => {
-                    before == after && self.twins.are_twins(s, t)
+                    before == after && self.have_one_place(s, t)
                 }
                 (s, t) => s.is_none() && t.is_none(),
             };
@@ -72,6 +72,17 @@ impl Comparer<'_, '_, '_, '_> {
             offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),
             before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
             after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
+        })
+    }
+
+    /// Whether a patched symbol is what the original has in the place of another: the symbol
+    /// itself, or an alias.
+    fn have_one_place(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        let object = self.orig.layout.object;
+        let twin = self.twins.orig_symbol(p);
+        twin.is_some_and(|twin| {
+            object.section_of(twin) == object.section_of(o)
+                && object.symbol_value(twin) == object.symbol_value(o)
         })
     }
 
