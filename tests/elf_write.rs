@@ -25,6 +25,11 @@ const MACHINES: [(u16, bool, u32); 5] = [
     (abi::EM_LOONGARCH, false, 2),
 ];
 
+/// What a relocation refers to.
+fn at(symbol: usize) -> Option<OutSymbolIndex> {
+    Some(OutSymbolIndex::new(symbol))
+}
+
 fn section(name: &str, flags: u64, data: &[u8]) -> OutSection {
     OutSection {
         name: name.to_owned(),
@@ -53,14 +58,9 @@ fn sample(machine: u16, big_endian: bool, abs64: u32, tag: &str) -> OutObject {
     data.relocs = vec![rela(
         ".rela.data",
         vec![
-            OutReloc { offset: 0, kind: abs64, symbol: Some(OutSymbolIndex::new(0)), addend: 4 },
-            OutReloc { offset: 8, kind: abs64, symbol: Some(OutSymbolIndex::new(5)), addend: -1 },
-            OutReloc {
-                offset: 16,
-                kind: abs64,
-                symbol: Some(OutSymbolIndex::new(2)),
-                addend: i64::from(u32::MAX),
-            },
+            OutReloc { offset: 0, kind: abs64, symbol: at(0), addend: 4 },
+            OutReloc { offset: 8, kind: abs64, symbol: at(5), addend: -1 },
+            OutReloc { offset: 16, kind: abs64, symbol: at(2), addend: i64::from(u32::MAX) },
         ],
     )];
     let mut bss = section(".bss", abi::SHF_ALLOC | abi::SHF_WRITE, &[]);
@@ -173,7 +173,7 @@ fn several_tables_for_one_section_are_written() {
             abi::STB_GLOBAL,
             OutHome::Reserved(abi::SHN_LIVEPATCH),
         ));
-        let target = Some(OutSymbolIndex::new(object.symbols.len() - 1));
+        let target = at(object.symbols.len() - 1);
         object.sections[0].relocs.push(OutRelocs {
             name: name.to_owned(),
             flags: abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH,
@@ -202,12 +202,7 @@ fn a_long_section_number_needs_the_extended_tables() {
             OutHome::Section(i),
         ));
         if i % 1000 == 0 {
-            let entry = OutReloc {
-                offset: 0,
-                kind: 1,
-                symbol: Some(OutSymbolIndex::new(count - 1 - i)),
-                addend: 0,
-            };
+            let entry = OutReloc { offset: 0, kind: 1, symbol: at(count - 1 - i), addend: 0 };
             new.relocs.push(rela(&format!(".rela.data.v{i}"), vec![entry]));
         }
         object.sections.push(new);
@@ -251,9 +246,7 @@ fn inconsistent_models_are_refused() {
         ("bytes of contents", |o| o.sections[2].data.push(0)),
         ("sh_link", |o| o.sections[0].link = Some(4)),
         ("nor compressed", |o| o.sections[1].relocs[0].flags |= abi::SHF_COMPRESSED),
-        ("symbol that does not exist", |o| {
-            o.sections[1].relocs[0].entries[0].symbol = Some(OutSymbolIndex::new(6))
-        }),
+        ("symbol that does not exist", |o| o.sections[1].relocs[0].entries[0].symbol = at(6)),
         ("behind the end", |o| o.sections[1].relocs[0].entries[0].offset = 24),
         ("section that does not exist", |o| o.symbols[0].home = OutHome::Section(4)),
         ("reserved", |o| o.symbols[0].home = OutHome::Reserved(abi::SHN_XINDEX)),
@@ -296,9 +289,7 @@ fn verify_names_what_differs() {
         ("st_value", |o| o.symbols[0].value += 1),
         ("st_other", |o| o.symbols[0].other += 1),
         ("a relocation", |o| o.sections[1].relocs[0].entries[0].addend += 1),
-        ("a relocation", |o| {
-            o.sections[1].relocs[0].entries[0].symbol = Some(OutSymbolIndex::new(1))
-        }),
+        ("a relocation", |o| o.sections[1].relocs[0].entries[0].symbol = at(1)),
     ];
     let bytes = write(&sample(abi::EM_X86_64, false, 1, "a")).unwrap();
     for (message, edit) in edits {

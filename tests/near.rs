@@ -5,9 +5,8 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use common::{outcome, patch};
+use common::{compile, outcome, patch};
 
 /// Without sections for functions.
 const COMMON: &str = "-O2 -c -w -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -24,32 +23,18 @@ const COMPILERS: [&str; 7] = [
 ];
 
 /// Two objects of one source, the second with `PATCHED` defined; `None` without the compiler.
-fn compile(command: &str, folder: &Path, source: &str) -> Option<[Vec<u8>; 2]> {
+fn both(command: &str, folder: &Path, source: &str) -> Option<[Vec<u8>; 2]> {
     std::fs::write(folder.join("file.c"), source).expect("written");
-    let mut words = command.split_whitespace();
-    let program = words.next().expect("a program");
-    let words: Vec<&str> = words.chain(COMMON.split_whitespace()).collect();
-    let mut objects = Vec::new();
-    for define in ["-DORIG", "-DPATCHED"] {
-        let object = folder.join(define);
-        let mut compiler = Command::new(program);
-        compiler.args(&words).arg(define).arg("-o").arg(&object).arg(folder.join("file.c"));
-        let Ok(done) = compiler.stdin(Stdio::null()).output() else {
-            eprintln!("skipped: {command}: not installed");
-            return None;
-        };
-        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
-        objects.push(std::fs::read(object).expect("object"));
-    }
-    objects.try_into().ok()
+    let orig = compile(command, COMMON, folder, "ORIG")?;
+    Some([orig, compile(command, COMMON, folder, "PATCHED")?])
 }
 
 /// Runs `check` with the canonical patch and the names of its functions, for each compiler.
 fn each(source: &str, check: impl Fn(&str, &[String], &[&str])) {
     let folder = tempfile::tempdir().expect("a folder");
     for command in COMPILERS {
-        let Some([orig, patched]) = compile(command, folder.path(), source) else { continue };
-        let at = folder.path().join("-DORIG");
+        let Some([orig, patched]) = both(command, folder.path(), source) else { continue };
+        let at = folder.path().join("ORIG");
         let (lines, report) = patch(command, &at, [&orig, &patched], false);
         let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
         check(command, &lines, &names);
@@ -128,8 +113,8 @@ fn what_reaches_near_code_only_is_refused() {
             \"jmp near\\n.size user,.-user\\n\"
             \".type near,@function\\nnear: xor %eax,%eax\\n ret\\n .size near,.-near\");";
     let folder = tempfile::tempdir().expect("a folder");
-    let Some([orig, patched]) = compile(COMPILERS[0], folder.path(), SOURCE) else { return };
-    let (output, _) = outcome(&folder.path().join("-DORIG"), [&orig, &patched], false);
+    let Some([orig, patched]) = both(COMPILERS[0], folder.path(), SOURCE) else { return };
+    let (output, _) = outcome(&folder.path().join("ORIG"), [&orig, &patched], false);
     let error = output.expect_err("refused");
     assert_eq!(error.code(), "near-reference");
     let place = error.place();

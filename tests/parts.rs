@@ -5,7 +5,6 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// The unlikely part of `work` goes back to where the function is changed.
 const SOURCE: &str = r#"
@@ -62,16 +61,7 @@ const WAYS: [(&str, &str); 7] = [
 /// `None` without the compiler, or when it does not split the function.
 fn compile(way: (&str, &str), folder: &Path, define: &str) -> Option<Vec<u8>> {
     std::fs::write(folder.join("blocks"), way.1).expect("file");
-    let mut words = way.0.split_whitespace();
-    let mut compiler = Command::new(words.next().expect("a program"));
-    compiler.current_dir(folder).args(words).args(COMMON.split_whitespace());
-    compiler.args([&format!("-D{define}"), "-o", define, "file.c"]).stdin(Stdio::null());
-    let Ok(done) = compiler.output() else {
-        eprintln!("skipped: {}: not installed", way.0);
-        return None;
-    };
-    assert!(done.status.success(), "{}: {}", way.0, String::from_utf8_lossy(&done.stderr));
-    let object = std::fs::read(folder.join(define)).expect("object");
+    let object = common::compile(way.0, COMMON, folder, define)?;
     let has = |name: &[u8]| object.windows(name.len()).any(|w| w == name);
     if has(b"work.cold\0") || has(b"work.__part.1\0") {
         return Some(object);

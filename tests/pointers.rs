@@ -7,7 +7,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::patch;
+use common::{compile, patch};
 
 /// `pick`, `pick_new` and `pick_static` return pointers: to a changed function that others can
 /// see, to a new one, to a changed one of the file.
@@ -124,20 +124,6 @@ const WAYS: [Way; 14] = [
     ),
 ];
 
-fn compile(command: &str, folder: &std::path::Path, define: &str) -> Option<Vec<u8>> {
-    let mut words = command.split_whitespace();
-    let mut compiler = Command::new(words.next().expect("a program"));
-    let output = folder.join(define);
-    compiler.args(words).args(COMMON.split_whitespace()).arg(format!("-D{define}"));
-    compiler.arg("-o").arg(&output).arg(folder.join("file.c")).stdin(Stdio::null());
-    let Ok(done) = compiler.output() else {
-        eprintln!("skipped: {command}: not installed");
-        return None;
-    };
-    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
-    Some(std::fs::read(output).expect("object"))
-}
-
 /// Whether a livepatch relocation leads to the running kernel's `target`.
 fn leads_to_kernel(lines: &[String], target: &str) -> bool {
     let name = format!("str:\"{target}\"");
@@ -153,8 +139,8 @@ fn pointers_lead_where_the_documentation_says() {
     for way in &WAYS {
         let folder = tempfile::tempdir().expect("folder");
         std::fs::write(folder.path().join("file.c"), SOURCE).expect("source");
-        let Some(orig) = compile(way.command, folder.path(), "ORIG") else { continue };
-        let Some(patched) = compile(way.command, folder.path(), "PATCHED") else { continue };
+        let pair = ["ORIG", "PATCHED"].map(|d| compile(way.command, COMMON, folder.path(), d));
+        let [Some(orig), Some(patched)] = pair else { continue };
         let (lines, _) = patch(way.command, &folder.path().join("ORIG"), [&orig, &patched], false);
         for (target, wanted) in [("changed", way.global), ("hidden", way.local), ("new_one", false)]
         {

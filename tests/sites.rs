@@ -4,10 +4,9 @@
 #[path = "common/patch.rs"]
 mod common;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use common::output;
+use common::{compile, output};
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
@@ -36,20 +35,6 @@ const WAYS: [(&str, u64); 6] = [
     ("s390x-linux-gnu-gcc -m64 -march=z13 -fPIE -pg -mfentry -mrecord-mcount -mnop-mcount", 0),
     ("clang-19 --target=loongarch64-linux-gnusf -msoft-float -fpatchable-function-entry=2", 0),
 ];
-
-fn compile(command: &str, folder: &Path, value: u32) -> Option<Vec<u8>> {
-    let mut words = command.split_whitespace();
-    let mut compiler = Command::new(words.next().expect("a program"));
-    let object = folder.join(format!("{value}.o"));
-    compiler.args(words).args(COMMON.split_whitespace()).arg(format!("-DVALUE={value}"));
-    compiler.arg("-o").arg(&object).arg(folder.join("file.c")).stdin(Stdio::null());
-    let Ok(done) = compiler.output() else {
-        eprintln!("skipped: {command}: not installed");
-        return None;
-    };
-    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
-    Some(std::fs::read(object).expect("object"))
-}
 
 /// The object as objtool leaves it: what calls `__fentry__` at boot is an instruction that
 /// does nothing.
@@ -94,9 +79,9 @@ fn a_site_is_where_the_patch_has_the_function() {
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("written");
     let mut seen = 0;
     for (command, distance) in WAYS {
-        let pair = [1, 2].map(|value| compile(command, folder.path(), value));
+        let pair = ["VALUE=1", "VALUE=2"].map(|d| compile(command, COMMON, folder.path(), d));
         let [Some(orig), Some(patched)] = pair else { continue };
-        let orig_at = folder.path().join("1.o");
+        let orig_at = folder.path().join("VALUE=1");
         let (bytes, _) = output(command, &orig_at, [&orig, &patched], false);
         let (at, code, _) = site(command, &bytes);
         assert_eq!(at, distance, "{command}: {code:02x?}");
@@ -109,11 +94,11 @@ fn a_site_is_where_the_patch_has_the_function() {
 fn a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("written");
-    let pair = [1, 2].map(|value| compile(X86_64, folder.path(), value));
+    let pair = ["VALUE=1", "VALUE=2"].map(|d| compile(X86_64, COMMON, folder.path(), d));
     let [Some(orig), Some(patched)] = pair.map(|o| o.map(|bytes| switched_off(&bytes))) else {
         return;
     };
-    let (bytes, _) = output(X86_64, &folder.path().join("1.o"), [&orig, &patched], false);
+    let (bytes, _) = output(X86_64, &folder.path().join("VALUE=1"), [&orig, &patched], false);
     const PC32: u32 = 2;
     assert_eq!(site(X86_64, &bytes), (4, [0xe8, 0, 0, 0, 0], vec![PC32]));
 }

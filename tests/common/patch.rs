@@ -1,7 +1,7 @@
-//! The patch that comes of two objects, line by line.
+//! Objects of a compiler, and the patch that comes of two.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
@@ -11,6 +11,21 @@ use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::{Report, canon};
 use klp_diff::{Input, Job, ParentFiles, run};
+
+/// What a compiler, given with its options, makes of `file.c` in `folder` with `define`; it is
+/// also left in the folder, under that name. `None` without the compiler.
+pub fn compile(command: &str, options: &str, folder: &Path, define: &str) -> Option<Vec<u8>> {
+    let mut words = command.split_whitespace();
+    let mut compiler = Command::new(words.next().expect("a program"));
+    compiler.current_dir(folder).args(words).args(options.split_whitespace());
+    compiler.args([&format!("-D{define}"), "-o", define, "file.c"]).stdin(Stdio::null());
+    let Ok(done) = compiler.output() else {
+        eprintln!("skipped: {command}: not installed");
+        return None;
+    };
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    Some(std::fs::read(folder.join(define)).expect("object"))
+}
 
 /// The canonical lines of the patch, and the report. The kernel consists of the original
 /// object, which also lies in the file `at`. `who` is named when something goes wrong.
