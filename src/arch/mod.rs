@@ -353,7 +353,7 @@ impl Reach {
 }
 
 /// The low `bits` of `value` as a signed number.
-fn signed(value: u32, bits: u32) -> i64 {
+pub(crate) fn signed(value: u32, bits: u32) -> i64 {
     i64::from((value << (32 - bits)).cast_signed() >> (32 - bits))
 }
 

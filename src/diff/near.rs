@@ -51,22 +51,19 @@ impl Comparer<'_, '_, '_, '_> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o_leaving = leaving(orig, spans.o, spans.o_start, spans.o_end).ok()?;
         let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
-        let mut pairs = o_leaving.iter().zip(&p_leaving);
-        let differs = pairs.find(|(o, p)| {
-            let alike = match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
+        let alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
+            let (&Some(o), &Some(p)) = (o, p) else { return false };
+            let same = match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
                 (Some((s, before)), Some((t, after))) => {
                     before == after && self.have_one_place(s, t)
                 }
                 (s, t) => s.is_none() && t.is_none(),
             };
-            o.at - spans.o_start != p.at - spans.p_start || !alike
-        });
-        let (first, last) = (o_leaving.first(), p_leaving.first());
-        let (o, p) = match differs {
-            Some((o, p)) => (Some(o), Some(p)),
-            None if o_leaving.len() == p_leaving.len() => return None,
-            None => (first, last),
+            o.at - spans.o_start == p.at - spans.p_start && same
         };
+        let count = o_leaving.len().max(p_leaving.len());
+        let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
+        let (o, p) = pairs.find(|pair| !alike(pair))?;
         Some(Reason {
             kind: "code".to_owned(),
             offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),

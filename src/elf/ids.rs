@@ -188,12 +188,7 @@ impl<I: Id> Marks<I> {
 
     /// The ids of the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = I> + '_ {
-        let bits = |word: u64| {
-            let rest = |&word: &u64| Some(word & word.wrapping_sub(1)).filter(|&rest| rest != 0);
-            std::iter::successors(Some(word).filter(|&word| word != 0), rest)
-        };
-        let bits = move |(i, &word)| bits(word).map(move |w| (i, w.trailing_zeros() as usize));
-        self.words.iter().enumerate().flat_map(bits).map(|(i, bit)| I::new(64 * i + bit))
+        (0..64 * self.words.len()).map(I::new).filter(|&id| self.has(id))
     }
 }
 

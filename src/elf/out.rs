@@ -140,6 +140,16 @@ pub struct OutSymbol {
 }
 
 impl OutSymbol {
+    /// The symbol of a section.
+    pub fn of_section(section: OutSectionIndex) -> Self {
+        OutSymbol {
+            kind: abi::STT_SECTION,
+            bind: abi::STB_LOCAL,
+            home: OutHome::Section(section),
+            ..OutSymbol::undefined("")
+        }
+    }
+
     /// A global symbol that another object defines.
     pub fn undefined(name: impl Into<String>) -> Self {
         OutSymbol {

@@ -2,7 +2,7 @@
 //! they are, and which address they mean. Only those of calls and jumps, which are whole
 //! addresses (AArch64, s390x and LoongArch ELF ABIs, relocation tables).
 
-use crate::arch::RelocType;
+use crate::arch::{RelocType, signed};
 
 /// Bits of the instruction that hold the address, lowest first in the target's byte order.
 fn mask(kind: &RelocType) -> Option<u32> {
@@ -29,7 +29,6 @@ pub(super) fn fill(kind: &RelocType, ours: &mut [u8], theirs: &[u8]) {
 /// taken off; `None` for other fields.
 pub(super) fn branch(kind: &RelocType, field: &[u8], place: u64) -> Option<u64> {
     let field = *field.first_chunk::<4>()?;
-    let signed = |value: u32, bits: u32| i64::from((value << (32 - bits)) as i32 >> (32 - bits));
     let distance = match kind.name {
         "R_AARCH64_CALL26" | "R_AARCH64_JUMP26" => signed(u32::from_le_bytes(field), 26) * 4,
         // The upper ten bits of the distance come last.

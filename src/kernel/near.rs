@@ -2,6 +2,7 @@
 //! knows the distance and writes it into the instruction.
 
 use super::layout::Layout;
+use super::refs::undecodable;
 use crate::arch::Reach;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 pub struct Near {
     /// Byte of the section where the instruction is.
     pub at: u64,
-    /// Byte of the section that it leads to, if it is one of its bytes.
+    /// Where it leads, and its field, as bytes of the section; it may lead out of that, too.
     pub reach: Reach,
 }
 
@@ -35,14 +36,7 @@ pub fn leaving<S: Side>(
     let mut at = start;
     while at < end.min(code.len() as u64) {
         let Some((len, reach)) = (layout.arch.reach)(code, at).filter(|&(len, _)| len > 0) else {
-            let name = object.section_name(section);
-            return Err(Error::broken(
-                "undecodable",
-                format!("can't decode instruction in section {name} at offset {at:#x}"),
-            )
-            .in_file(object.file())
-            .in_section(name)
-            .at_offset(at));
+            return Err(undecodable(layout, section, at));
         };
         if let Some(reach) = reach.filter(|reach| !(start..end).contains(&reach.target))
             && object.relocs(section).within(at, at + len).next().is_none()

@@ -44,6 +44,17 @@ pub struct Refs<'l, 'o, 'd, S> {
     pub(super) file: Cell<(u64, Option<usize>)>,
 }
 
+/// The error for a byte of a section where no instruction is.
+pub(super) fn undecodable<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Error {
+    let name = layout.object.section_name(section);
+    let text = format!("can't decode instruction in section {name} at offset {at:#x}");
+    Error::broken("undecodable", text).in_file(layout.object.file()).in_section(name).at_offset(at)
+}
+
 /// Whether the processor counts from the instruction's end for such a relocation.
 #[inline]
 fn is_relative(class: RelocClass) -> bool {
@@ -122,16 +133,8 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         let from = if end <= at { end.max(function) } else { function };
         let data = self.layout.object.contents(self.base);
         let found = (self.layout.arch.instruction_at)(data, from as usize, at as usize);
-        let (start, end) = found.map_err(|offset| {
-            let name = self.layout.object.section_name(self.base);
-            Error::broken(
-                "undecodable",
-                format!("can't decode instruction in section {name} at offset {offset:#x}"),
-            )
-            .in_file(self.layout.object.file())
-            .in_section(name)
-            .at_offset(offset as u64)
-        })?;
+        let (start, end) =
+            found.map_err(|offset| undecodable(self.layout, self.base, offset as u64))?;
         self.decoded.set((start as u64, end as u64));
         Ok(end as u64)
     }

@@ -237,7 +237,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         let changed_function = kind == abi::STT_FUNC
             && self.statuses.symbols[id] == Status::Changed
             && layout.parent(id).is_none();
-        let in_module = self.target.parent.name() != "vmlinux";
+        let in_module = self.patches_module();
         Ok(KlpSymbol {
             name: found.name,
             object: self.object_of(found),
@@ -284,6 +284,10 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         Ok(())
     }
 
+    fn patches_module(&self) -> bool {
+        self.target.parent.name() != "vmlinux"
+    }
+
     /// Fails for a row of a module's table: the kernel reads it before livepatch relocates it.
     fn check_table(
         &self,
@@ -292,8 +296,8 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         symbol: SymbolId<Patched>,
     ) -> Result<()> {
         let layout = self.comparer.patched.layout;
-        let in_module = self.target.parent.name() != "vmlinux";
-        if self.target.klp_arch || !in_module || !matches!(layout.class(section), Class::Table(_)) {
+        let is_table = matches!(layout.class(section), Class::Table(_));
+        if self.target.klp_arch || !self.patches_module() || !is_table {
             return Ok(());
         }
         let (name, section) = (self.name(symbol), layout.object.section_name(section));

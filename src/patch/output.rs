@@ -71,12 +71,7 @@ impl Output<'_> {
         if let Some(&Some(index)) = self.section_symbols.get(section) {
             return index;
         }
-        let index = self.object.add_symbol(OutSymbol {
-            kind: abi::STT_SECTION,
-            bind: abi::STB_LOCAL,
-            home: OutHome::Section(section),
-            ..OutSymbol::undefined("")
-        });
+        let index = self.object.add_symbol(OutSymbol::of_section(section));
         self.set_section_symbol(section, index);
         index
     }

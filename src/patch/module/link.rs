@@ -114,12 +114,7 @@ fn refer_by_section(object: &mut OutObject) {
             }
             entry.addend = entry.addend.wrapping_add_unsigned(symbol.value);
             entry.symbol = Some(*symbols.entry(home).or_insert_with(|| {
-                object.symbols.push(OutSymbol {
-                    kind: abi::STT_SECTION,
-                    bind: abi::STB_LOCAL,
-                    home: OutHome::Section(home),
-                    ..OutSymbol::undefined("")
-                });
+                object.symbols.push(OutSymbol::of_section(home));
                 OutSymbolIndex::new(object.symbols.len() - 1)
             }));
         }
@@ -314,12 +309,7 @@ mod tests {
                     entries: relocs,
                 }],
             });
-            object.symbols.push(OutSymbol {
-                kind: abi::STT_SECTION,
-                bind: abi::STB_LOCAL,
-                home: OutHome::Section(index),
-                ..OutSymbol::undefined("")
-            });
+            object.symbols.push(OutSymbol::of_section(index));
         }
         object
     }
