@@ -155,18 +155,24 @@ fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize),
     }
 }
 
-/// The first instruction of `code`, which is at `ip`; `None` when there is none.
-fn decode(code: &[u8], ip: u64) -> Option<(Decoder<'_>, Instruction)> {
-    let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
+/// Decodes code that is at `ip`.
+fn decoder(code: &[u8], ip: u64) -> Decoder<'_> {
+    Decoder::with_ip(64, code, ip, DecoderOptions::NONE)
+}
+
+/// The next instruction; `None` when there is none.
+fn decode(decoder: &mut Decoder<'_>) -> Option<Instruction> {
     if !decoder.can_decode() {
         return None;
     }
-    let instruction = decoder.decode();
-    (!instruction.is_invalid()).then_some((decoder, instruction))
+    let mut instruction = Instruction::default();
+    decoder.decode_out(&mut instruction);
+    (!instruction.is_invalid()).then_some(instruction)
 }
 
 fn reads_directly(code: &[u8], field: usize) -> Option<u64> {
-    let (decoder, instruction) = decode(code, 0)?;
+    let mut decoder = decoder(code, 0);
+    let instruction = decode(&mut decoder)?;
     let direct = instruction.is_ip_rel_memory_operand()
         || instruction.memory_base() == Register::None && instruction.memory_displ_size() > 0;
     if !direct
@@ -193,11 +199,12 @@ fn ends_instruction(before: &[u8], width: usize) -> bool {
 }
 
 fn instruction_len(bytes: &[u8]) -> Option<usize> {
-    decode(bytes, 0).map(|(_, instruction)| instruction.len())
+    decode(&mut decoder(bytes, 0)).map(|instruction| instruction.len())
 }
 
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
-    let (decoder, instruction) = decode(code.get(usize::try_from(at).ok()?..)?, at)?;
+    let mut decoder = decoder(code.get(usize::try_from(at).ok()?..)?, at);
+    let instruction = decode(&mut decoder)?;
     let len = instruction.len();
     let places = decoder.get_constant_offsets(&instruction);
     let is_near = |kind| matches!(kind, OpKind::NearBranch32 | OpKind::NearBranch64);
@@ -217,7 +224,7 @@ fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
 
 /// The instruction in Intel's syntax.
 pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
-    let (_, instruction) = decode(bytes, at)?;
+    let instruction = decode(&mut decoder(bytes, at))?;
     let mut text = String::new();
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
@@ -232,7 +239,7 @@ pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
 /// The instruction at byte `at`, with branch targets as bytes of `code`.
 pub(super) fn step(code: &[u8], at: u64) -> Option<Step> {
     let bytes = usize::try_from(at).ok().and_then(|at| code.get(at..))?;
-    let (_, instruction) = decode(bytes, at)?;
+    let instruction = decode(&mut decoder(bytes, at))?;
     let target = instruction.near_branch_target();
     let flow = match instruction.flow_control() {
         FlowControl::Next if is_filler(&instruction) => Flow::Filler,
