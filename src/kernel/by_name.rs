@@ -45,6 +45,9 @@ pub(super) struct ByName {
     /// Entries by (hash of the name, name, [`Class`], position): a group of equal names is one
     /// range.
     rows: Vec<u32>,
+    /// The bits of each row's hash behind those of its bucket: they tell most other names of
+    /// the bucket, which are anywhere in the text, without reading them.
+    tags: Vec<u8>,
     shared: Shared,
 }
 
@@ -129,6 +132,7 @@ impl ByName {
             starts[i] += starts[i - 1];
         }
         let mut rows: Vec<u32> = keys.iter().map(|&key| key as u32).collect();
+        let tags = keys.iter().map(|&key| tag((key >> 32) as u32, bits)).collect();
         let mut shared = Shared::default();
         let mut from = 0;
         for alike in keys.chunk_by(|a, b| a >> 32 == b >> 32) {
@@ -146,7 +150,7 @@ impl ByName {
             }
             from += alike.len();
         }
-        ByName { bits, starts, rows, shared }
+        ByName { bits, starts, rows, tags, shared }
     }
 
     /// The entries called `name`.
@@ -154,8 +158,12 @@ impl ByName {
         let wanted = print(name);
         let bucket = bucket(wanted, self.bits);
         let (from, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
+        let tags = &self.tags[from..end];
+        let wanted_tag = tag(wanted, self.bits);
+        let from = from + tags.partition_point(|&t| t < wanted_tag);
+        let end = from + self.tags[from..end].partition_point(|&t| t == wanted_tag);
         let rows = &self.rows[from..end];
-        // Few names share a bucket, but an attacker can make many, and copies are equal.
+        // Few names share a bucket and a tag, but an attacker can make many, and copies are equal.
         let cmp = |i: &u32| {
             let other = entries.name(*i);
             print(other).cmp(&wanted).then_with(|| other.cmp(name))
@@ -179,4 +187,9 @@ fn print(name: &str) -> u32 {
 /// One of as many buckets as `bits` can tell apart, ascending with the hash.
 fn bucket(print: u32, bits: u32) -> usize {
     (u64::from(print) << bits >> 32) as usize
+}
+
+/// The next eight bits, ascending with the hash in a bucket.
+fn tag(print: u32, bits: u32) -> u8 {
+    (u64::from(print) << bits >> 24) as u8
 }
