@@ -129,11 +129,11 @@ pub struct Among<'a> {
 /// when the run then fails. `Ok(None)` means that there is nothing to write: nothing
 /// changed (the report is empty), or no parent was given.
 pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
-    Ok(plan(job, report)?.map(Draft::finish))
+    Ok(draft(job, report)?.map(Draft::finish))
 }
 
-/// [`run`] up to where the output needs nothing of the inputs any more.
-fn plan(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
+/// [`run`] with an output that can only be written, for a fraction of the memory.
+pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     report.progress.enter(Step::Read);
     let ((orig, patched), read) = rayon::join(
         || {

@@ -10,7 +10,7 @@ use klp_diff::elf::publish::publish;
 use klp_diff::error::{Class, Error, Result};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles, run};
+use klp_diff::{Input, Job, ParentFiles, draft};
 use kpatch_compat::argp::{Command, Flag, Parsed, say};
 
 const COMMAND: Command = Command {
@@ -139,7 +139,7 @@ fn diff(
         klp_arch: *klp_arch,
         among: Default::default(),
     };
-    let object = run(&job, report)?;
+    let made = draft(&job, report)?;
     if *debug {
         let size = |image: &Image| image.bytes().len();
         say(
@@ -147,9 +147,9 @@ fn diff(
             &format!("{child}: compared {} and {} bytes\n", size(&orig), size(&patched)),
         );
     }
-    let Some(object) = object else { return Ok(Outcome::Unchanged) };
+    let Some(made) = made else { return Ok(Outcome::Unchanged) };
     orig.check_unchanged()?;
     patched.check_unchanged()?;
-    publish(Path::new(output), &object)?;
+    publish(Path::new(output), &made)?;
     Ok(Outcome::Written)
 }

@@ -22,6 +22,7 @@ use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::patch::sealed::Pointers;
+use crate::patch::tables::Draft;
 use crate::report::Report;
 use crate::report::json;
 use crate::{Among, Input, Job, ParentFiles};
@@ -128,16 +129,24 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
     let read = kernel.read(args, sizes)?;
     let against = kernel.against(args, &read)?;
-    let output = against.compare(inputs, Among { boot, ..Among::default() }, report)?;
+    let output = against.draft(inputs, Among { boot, ..Among::default() }, report)?;
     for file in [&orig, &patched] {
         file.check_unchanged()?;
     }
     kernel.check_unchanged()?;
-    if let (Some(path), Some(object)) = (&args.output, output) {
-        let object = in_flavor(object, args.flavor).map_err(|e| e.in_file(&*names[1]))?;
-        publish(&output_path(path, &args.patched)?, &object)?;
-        // The process ends next, which frees a large patch faster than piece by piece.
-        std::mem::forget(object);
+    if let (Some(path), Some(draft)) = (&args.output, output) {
+        let output = || output_path(path, &args.patched);
+        match args.flavor {
+            Flavor::Kpatch => {
+                publish(&output()?, &draft)?;
+                // The process ends next, which frees a large patch faster than piece by piece.
+                std::mem::forget(draft);
+            }
+            Flavor::Klp => {
+                let object = in_flavor(draft.finish(), args.flavor);
+                publish(&output()?, &object.map_err(|e| e.in_file(&*names[1]))?)?;
+            }
+        }
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
 }
@@ -286,10 +295,20 @@ impl Against<'_> {
     /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
     pub(super) fn compare(
         &self,
-        [orig, patched]: [(&str, &[u8]); 2],
+        inputs: [(&str, &[u8]); 2],
         among: Among<'_>,
         report: &mut Report,
     ) -> Result<Option<OutObject>> {
+        Ok(self.draft(inputs, among, report)?.map(Draft::finish))
+    }
+
+    /// [`Against::compare`] for an output that is only written.
+    fn draft(
+        &self,
+        [orig, patched]: [(&str, &[u8]); 2],
+        among: Among<'_>,
+        report: &mut Report,
+    ) -> Result<Option<Draft>> {
         let job = Job {
             orig: Input { name: orig.0, data: orig.1 },
             patched: Input { name: patched.0, data: patched.1 },
@@ -299,7 +318,7 @@ impl Against<'_> {
             klp_arch: false,
             among,
         };
-        crate::run(&job, report)
+        crate::draft(&job, report)
     }
 }
 

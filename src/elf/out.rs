@@ -6,6 +6,7 @@
 use std::num::NonZeroU32;
 
 use super::abi;
+use crate::error::Result;
 
 /// Index of a section in [`OutObject::sections`].
 pub type OutSectionIndex = usize;
@@ -55,6 +56,47 @@ impl OutObject {
     /// A symbol; `None` where there are fewer.
     pub fn symbol(&self, index: OutSymbolIndex) -> Option<&OutSymbol> {
         self.symbols.get(index.index())
+    }
+}
+
+/// What a file is written from: an object, or one that has some contents made only while they
+/// are written, because there is much of them.
+pub trait Model: Sync {
+    /// The object. Only its sections' sizes count, and what follows says what they hold.
+    fn object(&self) -> &OutObject;
+
+    /// How many bytes a section stores in the file.
+    fn stored(&self, section: OutSectionIndex) -> u64 {
+        self.object().sections[section].data.len() as u64
+    }
+
+    /// Gives `take` these bytes in pieces, until it fails.
+    fn contents(&self, section: OutSectionIndex, take: Take<'_, u8>) -> Result<()> {
+        take(&self.object().sections[section].data)
+    }
+
+    /// How many entries relocation table `table` of a section has.
+    fn reloc_count(&self, section: OutSectionIndex, table: usize) -> usize {
+        self.object().sections[section].relocs[table].entries.len()
+    }
+
+    /// Gives `take` these entries in pieces, until it fails.
+    fn relocs(
+        &self,
+        section: OutSectionIndex,
+        table: usize,
+        take: Take<'_, OutReloc>,
+    ) -> Result<()> {
+        take(&self.object().sections[section].relocs[table].entries)
+    }
+}
+
+/// Takes one piece after the other.
+pub type Take<'t, T> = &'t mut dyn FnMut(&[T]) -> Result<()>;
+
+impl Model for OutObject {
+    fn object(&self) -> &OutObject {
+        self
     }
 }
 

@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-use super::out::OutObject;
+use super::out::Model;
 use super::verify::verify;
 use super::write::write_to;
 use crate::error::{Error, Result};
 
-/// Writes `object` to `path`, replacing a file of that name.
+/// Writes a model to `path`, replacing a file of that name.
 ///
 /// The bytes go to a temporary file in the same folder (mode 0664 less the umask), are read
 /// back and compared with the model, and only then get their name; on any error `path` is
 /// untouched and nothing else is left behind. A symbolic link is followed. Fails with
 /// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
 /// codes of [`write_to`] and [`verify`].
-pub fn publish(path: &Path, object: &OutObject) -> Result<()> {
+pub fn publish(path: &Path, model: &dyn Model) -> Result<()> {
     let shown = path.display().to_string();
-    publish_inner(path, object).map_err(|e| e.in_file(shown))
+    publish_inner(path, model).map_err(|e| e.in_file(shown))
 }
 
 /// Bytes that are handed to the system at once.
 const PIECE: usize = 256 * 1024;
 
-fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
+fn publish_inner(path: &Path, model: &dyn Model) -> Result<()> {
     let target = target(path)?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -46,11 +46,11 @@ fn publish_inner(path: &Path, object: &OutObject) -> Result<()> {
                 _ => format!("is {folder} writable for you?"),
             })
         })?;
-    write_to(object, &mut BufWriter::with_capacity(PIECE, file.as_file()))?;
+    write_to(model, &mut BufWriter::with_capacity(PIECE, file.as_file()))?;
     // SAFETY: the map is private and read-only, and nobody else knows the file's name.
     let stored =
         unsafe { Mmap::map(file.as_file()) }.map_err(|e| unwritable("cannot read back", &e))?;
-    verify(object, &stored)?;
+    verify(model, &stored)?;
     drop(stored);
     file.persist(&target).map_err(|e| unwritable("cannot replace the file", &e.error))?;
     Ok(())

@@ -13,27 +13,35 @@ use elf::relocation::RelaIterator;
 use elf::section::{SectionHeader, SectionHeaderTable};
 use elf::string_table::StringTable;
 use elf::symbol::Symbol;
+use rayon::prelude::*;
 
 use super::abi;
-use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSymbol, OutSymbolIndex};
+use super::out::{Model, OutHome, OutObject, OutReloc, OutSymbol, OutSymbolIndex};
 use crate::error::{Error, Result};
 
-/// Compares `bytes` with `object`.
+/// Compares `bytes` with the model.
 ///
 /// Any difference is an error of class [`crate::error::Class::Broken`], code
 /// `verify-failed`, that names it; it means a bug in the writer or a damaged file.
-pub fn verify(object: &OutObject, bytes: &[u8]) -> Result<()> {
+pub fn verify(model: &dyn Model, bytes: &[u8]) -> Result<()> {
+    let object = model.object();
     let written = Written::parse(bytes)?;
     written.check_header(object)?;
-    let sections = written.sections(object)?;
+    let sections = written.sections(model)?;
     written.check_places(&sections)?;
     let symbols = written.check_symbols(object, &sections)?;
-    written.check_relocs(object, &sections, &symbols)
+    written.check_relocs(model, &sections, &symbols)
 }
 
 fn differs(what: impl Into<String>) -> Error {
     Error::broken("verify-failed", format!("the written file differs: {}", what.into()))
         .advise("this is a bug or a damaged disk; please report it")
+}
+
+/// Checks that many things; of several errors it is that of the first.
+fn in_parallel(count: usize, check: impl Fn(usize) -> Result<()> + Sync + Send) -> Result<()> {
+    let checks = (0..count).into_par_iter().with_min_len(1024).map(check);
+    checks.find_map_first(Result::err).map_or(Ok(()), Err)
 }
 
 /// Compares one field.
@@ -137,7 +145,8 @@ impl<'b> Written<'b> {
     }
 
     /// Assigns the file's sections to the model's and compares the headers.
-    fn sections(&self, object: &OutObject) -> Result<Vec<Role>> {
+    fn sections(&self, model: &dyn Model) -> Result<Vec<Role>> {
+        let object = model.object();
         let mut roles = Vec::with_capacity(self.shdrs.len());
         // The model's sections that were seen, by header index.
         let mut homes: Vec<usize> = Vec::with_capacity(object.sections.len());
@@ -172,22 +181,23 @@ impl<'b> Written<'b> {
             same("the number of relocation tables", section.relocs.len(), count)
                 .map_err(|e| e.in_section(&*section.name))?;
         }
-        for (shdr, &role) in self.shdrs.iter().zip(&roles) {
+        in_parallel(roles.len(), |i| {
+            let shdr = self.shdr(i)?;
             let name = self.name(&shdr)?;
-            self.check_section(object, &shdr, role, name, &roles)
-                .map_err(|e| e.in_section(name))?;
-        }
+            self.check_section(model, &shdr, roles[i], name, &roles).map_err(|e| e.in_section(name))
+        })?;
         Ok(roles)
     }
 
     fn check_section(
         &self,
-        object: &OutObject,
+        model: &dyn Model,
         shdr: &SectionHeader,
         role: Role,
         name: &str,
         roles: &[Role],
     ) -> Result<()> {
+        let object = model.object();
         same("sh_addr", 0, shdr.sh_addr)?;
         match role {
             Role::Null => self.check_null(shdr),
@@ -211,16 +221,24 @@ impl<'b> Written<'b> {
                     abi::SHT_NOBITS => &[],
                     _ => self.contents(shdr)?,
                 };
-                if stored != section.data {
-                    let at = stored.iter().zip(&section.data).position(|(a, b)| a != b);
-                    return Err(differs("the contents").at_offset(at.unwrap_or(0) as u64));
-                }
-                Ok(())
+                same("the size", model.stored(place), stored.len() as u64)?;
+                let mut at = 0;
+                model.contents(place, &mut |expected| {
+                    let written = stored.get(at..at + expected.len()).unwrap_or(&[]);
+                    if written != expected {
+                        let first = written.iter().zip(expected).position(|(a, b)| a != b);
+                        return Err(
+                            differs("the contents").at_offset((at + first.unwrap_or(0)) as u64)
+                        );
+                    }
+                    at += expected.len();
+                    Ok(())
+                })
             }
             Role::Relocs(base, table) => {
-                let model = &object.sections[base].relocs[table];
-                same("the name", model.name.as_str(), name)?;
-                same("sh_flags", model.flags, shdr.sh_flags)?;
+                let expected = &object.sections[base].relocs[table];
+                same("the name", expected.name.as_str(), name)?;
+                same("sh_flags", expected.flags, shdr.sh_flags)?;
                 same("sh_addralign", 8, shdr.sh_addralign)?;
                 same("sh_entsize", 24, shdr.sh_entsize)?;
                 same("sh_link", self.symtab, shdr.sh_link as usize)
@@ -337,7 +355,7 @@ impl<'b> Written<'b> {
         expected.extend(all().filter(|(_, s)| !local(s)).map(|(i, _)| Some(i)));
         let locals = object.symbols.iter().filter(|s| local(s)).count() + 1;
         same("the number of local symbols", locals, header.sh_info as usize)?;
-        for (i, &place) in expected.iter().enumerate() {
+        in_parallel(expected.len(), |i| {
             let symbol = symbols.get(i).map_err(|_| differs("a symbol is missing"))?;
             let name = names
                 .get(symbol.st_name as usize)
@@ -348,58 +366,65 @@ impl<'b> Written<'b> {
                 }
                 None => 0,
             };
-            let written = written_symbol(&symbol, name, xindex, roles)?;
-            let model = place.map(|place| &object.symbols[place]);
-            check_symbol(model, &written).map_err(|e| e.at_symbol(name))?;
-        }
+            let written = written_symbol(&symbol, xindex, roles)?;
+            let model = expected[i].map(|place| &object.symbols[place]);
+            check_symbol(model, name, &written).map_err(|e| e.at_symbol(name))
+        })?;
         Ok(expected)
     }
 
     fn check_relocs(
         &self,
-        object: &OutObject,
+        model: &dyn Model,
         roles: &[Role],
         symbols: &[Option<usize>],
     ) -> Result<()> {
-        for (shdr, &role) in self.shdrs.iter().zip(roles) {
-            let Role::Relocs(base, table) = role else { continue };
-            let model = &object.sections[base].relocs[table];
-            self.check_table_entries(&shdr, model, symbols)
-                .map_err(|e| e.in_section(&*model.name))?;
-        }
-        Ok(())
+        in_parallel(roles.len(), |i| {
+            let Role::Relocs(base, table) = roles[i] else { return Ok(()) };
+            self.check_table_entries(&self.shdr(i)?, model, (base, table), symbols)
+                .map_err(|e| e.in_section(&*model.object().sections[base].relocs[table].name))
+        })
     }
 
     fn check_table_entries(
         &self,
         shdr: &SectionHeader,
-        model: &OutRelocs,
+        model: &dyn Model,
+        (base, table): (usize, usize),
         symbols: &[Option<usize>],
     ) -> Result<()> {
-        same("the size", model.entries.len() as u64 * 24, shdr.sh_size)?;
+        let count = model.reloc_count(base, table);
+        same("the size", count as u64 * 24, shdr.sh_size)?;
         // Not `ElfBytes::section_data_as_relas`, which takes damaged flags for a compression.
         let endian = self.file.ehdr.endianness;
-        let entries = RelaIterator::new(endian, Class::ELF64, self.contents(shdr)?);
-        let mut count = 0;
-        for (written, expected) in entries.zip(&model.entries) {
-            let symbol = *symbols
-                .get(written.r_sym as usize)
-                .ok_or_else(|| differs("a relocation refers to a symbol that does not exist"))?;
-            let written = OutReloc {
-                offset: written.r_offset,
-                kind: written.r_type,
-                symbol: symbol.map(OutSymbolIndex::new),
-                addend: written.r_addend,
-            };
-            same("a relocation", expected, &written).map_err(|e| e.at_offset(expected.offset))?;
-            count += 1;
-        }
-        same("the number of relocations", model.entries.len(), count)
+        let mut entries = RelaIterator::new(endian, Class::ELF64, self.contents(shdr)?);
+        let mut compared = 0;
+        model.relocs(base, table, &mut |expected| {
+            for expected in expected {
+                let Some(written) = entries.next() else { break };
+                let symbol = *symbols.get(written.r_sym as usize).ok_or_else(|| {
+                    differs("a relocation refers to a symbol that does not exist")
+                })?;
+                let written = OutReloc {
+                    offset: written.r_offset,
+                    kind: written.r_type,
+                    symbol: symbol.map(OutSymbolIndex::new),
+                    addend: written.r_addend,
+                };
+                same("a relocation", expected, &written)
+                    .map_err(|e| e.at_offset(expected.offset))?;
+                compared += 1;
+            }
+            Ok(())
+        })?;
+        same("the number of relocations", count, compared)
     }
 }
 
 /// A symbol of the file in the model's terms.
-fn written_symbol(symbol: &Symbol, name: &str, xindex: u32, roles: &[Role]) -> Result<OutSymbol> {
+///
+/// Its name is left out.
+fn written_symbol(symbol: &Symbol, xindex: u32, roles: &[Role]) -> Result<OutSymbol> {
     let index = match symbol.st_shndx {
         abi::SHN_XINDEX => Some(xindex as usize),
         _ if xindex != 0 => return Err(differs("an extended section index is not used")),
@@ -415,7 +440,7 @@ fn written_symbol(symbol: &Symbol, name: &str, xindex: u32, roles: &[Role]) -> R
         },
     };
     Ok(OutSymbol {
-        name: name.to_owned(),
+        name: String::new(),
         kind: symbol.st_symtype(),
         bind: symbol.st_bind(),
         other: symbol.st_other,
@@ -425,7 +450,7 @@ fn written_symbol(symbol: &Symbol, name: &str, xindex: u32, roles: &[Role]) -> R
     })
 }
 
-fn check_symbol(model: Option<&OutSymbol>, written: &OutSymbol) -> Result<()> {
+fn check_symbol(model: Option<&OutSymbol>, found: &str, written: &OutSymbol) -> Result<()> {
     let null = OutSymbol {
         name: String::new(),
         kind: abi::STT_NOTYPE,
@@ -437,7 +462,7 @@ fn check_symbol(model: Option<&OutSymbol>, written: &OutSymbol) -> Result<()> {
     };
     let model = model.unwrap_or(&null);
     let name = if model.kind == abi::STT_SECTION { "" } else { model.name.as_str() };
-    same("the name", name, written.name.as_str())?;
+    same("the name", name, found)?;
     same("the type", model.kind, written.kind)?;
     same("the binding", model.bind, written.bind)?;
     same("st_other", model.other, written.other)?;

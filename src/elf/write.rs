@@ -15,7 +15,7 @@ use object::pod::{bytes_of, bytes_of_slice};
 use object::{Endianness, I64, U16, U32, U64};
 
 use super::abi;
-use super::out::{OutHome, OutObject, OutReloc, OutSection, OutSymbol};
+use super::out::{Model, OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::error::{Error, Result};
 
 /// Largest alignment of a section's place in the file. sh_addralign speaks of addresses, so
@@ -29,22 +29,23 @@ const RELA_SIZE: u64 = 24;
 
 type Shdr = e::SectionHeader64<Endianness>;
 
-/// The bytes of `object`.
+/// The bytes of a model.
 ///
 /// Symbols are stably sorted: LOCAL file symbols, LOCAL functions, other LOCAL ones, the rest
 /// (spec section 20). Of several files, each keeps its LOCAL symbols behind its own. Fails with [`crate::error::Class::Broken`], code `inconsistent-output`,
 /// on a model that no valid file can express.
-pub fn write(object: &OutObject) -> Result<Vec<u8>> {
+pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
-    write_to(object, &mut bytes)?;
+    write_to(model, &mut bytes)?;
     Ok(bytes.into_inner())
 }
 
 /// Writes these bytes to a file, in small pieces: wrap it in a buffer. The file header comes
 /// last. Fails as [`write`](fn@write) before anything is written, and with code `unwritable`
 /// when the file cannot take it.
-pub fn write_to(object: &OutObject, file: &mut (impl Write + Seek)) -> Result<()> {
-    check(object)?;
+pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()> {
+    check(model)?;
+    let object = model.object();
     let plan = Plan::new(object)?;
     let mut out = Writer {
         endian: plan.endian,
@@ -53,26 +54,28 @@ pub fn write_to(object: &OutObject, file: &mut (impl Write + Seek)) -> Result<()
         shdrs: vec![header(plan.endian, &Table::default(), 0, 0, 0)],
         names: Strings::default(),
     };
-    out.append(1, &[0; size_of::<e::FileHeader64<Endianness>>()])?;
+    out.append(&[0; size_of::<e::FileHeader64<Endianness>>()])?;
     let mut entries = Vec::new();
     for (i, section) in object.sections.iter().enumerate() {
-        out.section(section, &plan)?;
+        out.section(section, model.stored(i), &plan)?;
+        model.contents(i, &mut |bytes| out.append(bytes))?;
         let base = plan.section_index[i];
-        for table in &section.relocs {
-            entries.clear();
-            entries.extend(table.entries.iter().map(|r| plan.rela(r)));
-            out.table(
-                Table {
-                    name: &table.name,
-                    kind: abi::SHT_RELA,
-                    flags: table.flags,
-                    link: plan.symtab,
-                    info: base,
-                    align: 8,
-                    entsize: RELA_SIZE,
-                },
-                bytes_of_slice(&entries),
-            )?;
+        for (place, table) in section.relocs.iter().enumerate() {
+            let header = Table {
+                name: &table.name,
+                kind: abi::SHT_RELA,
+                flags: table.flags,
+                link: plan.symtab,
+                info: base,
+                align: 8,
+                entsize: RELA_SIZE,
+            };
+            out.open(header, model.reloc_count(i, place) as u64 * RELA_SIZE)?;
+            model.relocs(i, place, &mut |relocs| {
+                entries.clear();
+                entries.extend(relocs.iter().map(|r| plan.rela(r)));
+                out.append(bytes_of_slice(&entries))
+            })?;
         }
     }
     symbol_tables(object, &plan, &mut out)?;
@@ -92,9 +95,10 @@ fn too_many(what: &str) -> Error {
 }
 
 /// Refuses everything that would make an invalid file.
-fn check(object: &OutObject) -> Result<()> {
-    for section in &object.sections {
-        check_section(object, section).map_err(|e| e.in_section(&*section.name))?;
+fn check(model: &dyn Model) -> Result<()> {
+    let object = model.object();
+    for (i, section) in object.sections.iter().enumerate() {
+        check_section(model, i).map_err(|e| e.in_section(&*section.name))?;
     }
     for symbol in &object.symbols {
         check_symbol(object, symbol).map_err(|e| e.at_symbol(&*symbol.name))?;
@@ -106,7 +110,9 @@ fn check_name(name: &str) -> Result<()> {
     if name.contains('\0') { Err(inconsistent("a name contains NUL")) } else { Ok(()) }
 }
 
-fn check_section(object: &OutObject, section: &OutSection) -> Result<()> {
+fn check_section(model: &dyn Model, index: OutSectionIndex) -> Result<()> {
+    let object = model.object();
+    let section = &object.sections[index];
     check_name(&section.name)?;
     match section.kind {
         abi::SHT_GROUP => return Err(inconsistent("section groups are not supported")),
@@ -124,7 +130,7 @@ fn check_section(object: &OutObject, section: &OutSection) -> Result<()> {
     if section.align != 0 && !section.align.is_power_of_two() {
         return Err(inconsistent(format!("alignment {} is no power of two", section.align)));
     }
-    let stored = section.data.len() as u64;
+    let stored = model.stored(index);
     let expected = if section.kind == abi::SHT_NOBITS { 0 } else { section.size };
     if stored != expected {
         return Err(inconsistent(format!(
@@ -134,16 +140,18 @@ fn check_section(object: &OutObject, section: &OutSection) -> Result<()> {
     if section.link.is_some_and(|link| link >= object.sections.len()) {
         return Err(inconsistent("sh_link refers to a section that does not exist"));
     }
-    for table in &section.relocs {
+    for (place, table) in section.relocs.iter().enumerate() {
         check_name(&table.name)?;
         if table.flags & (abi::SHF_GROUP | abi::SHF_COMPRESSED) != 0 {
             return Err(inconsistent("a relocation section can be neither grouped nor compressed")
                 .in_section(&*table.name));
         }
-        for entry in &table.entries {
-            check_reloc(object, section, entry)
-                .map_err(|e| e.in_section(&*table.name).at_offset(entry.offset))?;
-        }
+        model.relocs(index, place, &mut |entries| {
+            entries.iter().try_for_each(|entry| {
+                check_reloc(object, section, entry)
+                    .map_err(|e| e.in_section(&*table.name).at_offset(entry.offset))
+            })
+        })?;
     }
     Ok(())
 }
@@ -352,7 +360,8 @@ struct Writer<'f, 'o, F> {
 }
 
 impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
-    fn section(&mut self, section: &'o OutSection, plan: &Plan) -> Result<()> {
+    /// Begins a section of the model, which stores that many bytes.
+    fn section(&mut self, section: &'o OutSection, stored: u64, plan: &Plan) -> Result<()> {
         let table = Table {
             name: &section.name,
             kind: section.kind,
@@ -362,7 +371,7 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
             align: section.align,
             entsize: section.entsize,
         };
-        self.table(table, &section.data)?;
+        self.open(table, stored)?;
         if let Some(shdr) = self.shdrs.last_mut() {
             shdr.sh_size.set(self.endian, section.size);
         }
@@ -370,19 +379,27 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
     }
 
     fn table(&mut self, table: Table<'o>, data: &[u8]) -> Result<()> {
+        self.open(table, data.len() as u64)?;
+        self.append(data)
+    }
+
+    /// Adds the header of what is appended next, `size` bytes.
+    fn open(&mut self, table: Table<'o>, size: u64) -> Result<()> {
         let name = self.names.add(table.name)?;
-        let offset = self.append(table.align, data)?;
-        self.shdrs.push(header(self.endian, &table, name, offset, data.len() as u64));
+        self.align(table.align)?;
+        self.shdrs.push(header(self.endian, &table, name, self.size, size));
         Ok(())
     }
 
-    /// Appends `data` at the next multiple of `align`; returns where.
-    fn append(&mut self, align: u64, data: &[u8]) -> Result<u64> {
-        let offset = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
-        self.file.write_all(&GAP[..(offset - self.size) as usize]).map_err(failed)?;
-        self.file.write_all(data).map_err(failed)?;
-        self.size = offset + data.len() as u64;
-        Ok(offset)
+    /// Goes on at the next multiple of `align`.
+    fn align(&mut self, align: u64) -> Result<()> {
+        let next = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
+        self.append(&GAP[..(next - self.size) as usize])
+    }
+
+    fn append(&mut self, data: &[u8]) -> Result<()> {
+        self.size += data.len() as u64;
+        self.file.write_all(data).map_err(failed)
     }
 
     /// Adds `.shstrtab`, the section header table and the file header.
@@ -392,7 +409,7 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
         // The table holds its own name, so its header is made before its contents are final.
         self.table(Table::strings(own), &[])?;
         let names = std::mem::take(&mut self.names.bytes);
-        self.append(1, &names)?;
+        self.append(&names)?;
         if let Some(shdr) = self.shdrs.last_mut() {
             shdr.sh_size.set(e, names.len() as u64);
         }
@@ -406,7 +423,9 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
             self.shdrs[0].sh_link.set(e, shstrndx);
         }
         let shdrs = std::mem::take(&mut self.shdrs);
-        let shoff = self.append(8, bytes_of_slice(&shdrs))?;
+        self.align(8)?;
+        let shoff = self.size;
+        self.append(bytes_of_slice(&shdrs))?;
         let header = e::FileHeader64 {
             e_ident: e::Ident {
                 magic: e::ELFMAG,

@@ -121,40 +121,13 @@ impl Table {
         self.data[self.start + at..self.start + at + bytes.len()].copy_from_slice(bytes);
     }
 
-    pub(super) fn u8(&mut self, at: usize, value: u8) {
-        self.bytes(at, &[value]);
-    }
-
-    pub(super) fn u32(&mut self, at: usize, value: u32, big: bool) {
-        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
-    }
-
     pub(super) fn u64(&mut self, at: usize, value: u64, big: bool) {
         self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
     }
 
     pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
-        self.pointer_at(self.start as u64 + at, symbol, addend);
-    }
-
-    /// Adds a pointer at byte `offset` of the table.
-    pub(super) fn pointer_at(&mut self, offset: u64, symbol: OutSymbolIndex, addend: i64) {
+        let offset = self.start as u64 + at;
         self.pointers.push(OutReloc { offset, kind: 0, symbol: Some(symbol), addend });
-    }
-
-    /// Makes the table the contents of a section without any. `pointer`: the type of relocation.
-    pub(super) fn fill(mut self, object: &mut OutObject, section: OutSectionIndex, pointer: u32) {
-        self.set_kind(pointer);
-        let section = &mut object.sections[section];
-        section.size = self.data.len() as u64;
-        section.data = self.data;
-        for table in &mut section.relocs {
-            table.entries = std::mem::take(&mut self.pointers);
-        }
-    }
-
-    fn set_kind(&mut self, kind: u32) {
-        self.pointers.iter_mut().for_each(|pointer| pointer.kind = kind);
     }
 
     pub(super) fn finish(
@@ -163,7 +136,7 @@ impl Table {
         name: &str,
         entsize: u64,
     ) -> OutSectionIndex {
-        self.set_kind(output.pointer);
+        self.pointers.iter_mut().for_each(|pointer| pointer.kind = output.pointer);
         output.add_section(name, self.data, entsize, self.pointers)
     }
 }

@@ -1,15 +1,21 @@
 //! kpatch's tables of what livepatch resolves: `.kpatch.relocations` and `.kpatch.symbols`
 //! (spec section 19.4).
 //!
-//! Where much changed they are most of the output, so they are laid out last, from rows a
-//! sixth of their size, when all that the output was made from is given back.
+//! Where much changed they are most of the output, so only rows a sixth of their size are kept,
+//! and what the file holds is made while it is written.
 
 use super::klp::{KlpReloc, KlpSymbol, Resolution};
-use super::output::{Output, Table};
+use super::output::Output;
 use crate::elf::ids::{Patched, SectionId};
-use crate::elf::out::{OutObject, OutSectionIndex, OutSymbolIndex};
+use crate::elf::out::{Model, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
+use crate::error::Result;
 
-/// An output whose largest tables are still empty.
+/// Bytes of a row of either table.
+const ROW: usize = 40;
+/// How many rows or pointers are made at once.
+const PIECE: usize = 4096;
+
+/// An output whose largest tables are made when it is written.
 pub struct Draft {
     pub(super) object: OutObject,
     pub(super) late: Late,
@@ -19,14 +25,85 @@ impl Draft {
     /// The output with all of its tables.
     pub fn finish(self) -> OutObject {
         let Draft { mut object, late } = self;
-        late.fill(&mut object);
+        for table in [Table::Relocations, Table::Symbols] {
+            let section = &mut object.sections[late.section(table)];
+            section.data = (0..late.rows.len()).flat_map(|row| late.row(table, row)).collect();
+            let pointers = (0..late.pointers(table)).map(|i| late.pointer(table, i)).collect();
+            if let Some(relocs) = section.relocs.first_mut() {
+                relocs.entries = pointers;
+            }
+        }
         object
     }
 }
 
-/// What the tables are made from.
+impl Model for Draft {
+    fn object(&self) -> &OutObject {
+        &self.object
+    }
+
+    fn stored(&self, section: OutSectionIndex) -> u64 {
+        match self.late.table(section) {
+            Some(_) => (self.late.rows.len() * ROW) as u64,
+            None => self.object.stored(section),
+        }
+    }
+
+    fn contents(&self, section: OutSectionIndex, take: Take<'_, u8>) -> Result<()> {
+        match self.late.table(section) {
+            Some(table) => {
+                in_pieces(self.late.rows.len(), |row| self.late.row(table, row), &mut |rows| {
+                    take(rows.as_flattened())
+                })
+            }
+            None => self.object.contents(section, take),
+        }
+    }
+
+    fn reloc_count(&self, section: OutSectionIndex, table: usize) -> usize {
+        match self.late.table(section) {
+            Some(table) => self.late.pointers(table),
+            None => self.object.reloc_count(section, table),
+        }
+    }
+
+    fn relocs(
+        &self,
+        section: OutSectionIndex,
+        table: usize,
+        take: Take<'_, OutReloc>,
+    ) -> Result<()> {
+        match self.late.table(section) {
+            Some(table) => {
+                in_pieces(self.late.pointers(table), |i| self.late.pointer(table, i), take)
+            }
+            None => self.object.relocs(section, table, take),
+        }
+    }
+}
+
+/// Makes `count` things and hands them over, some at once.
+fn in_pieces<T>(count: usize, make: impl Fn(usize) -> T, take: Take<'_, T>) -> Result<()> {
+    let mut piece = Vec::with_capacity(PIECE.min(count));
+    for start in (0..count).step_by(PIECE) {
+        piece.clear();
+        piece.extend((start..count.min(start + PIECE)).map(&make));
+        take(&piece)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Table {
+    /// `.kpatch.relocations`.
+    Relocations,
+    /// `.kpatch.symbols`.
+    Symbols,
+}
+
+/// What the tables are made from: each has one row for each of `rows`.
 pub(super) struct Late {
-    /// `.kpatch.relocations` and `.kpatch.symbols`.
+    /// Those of each [`Table`].
     sections: [OutSectionIndex; 2],
     /// Section symbols of `.kpatch.symbols` and of `.kpatch.strings`.
     symbols: OutSymbolIndex,
@@ -34,7 +111,8 @@ pub(super) struct Late {
     /// Where the parent's name is in `.kpatch.strings`.
     parent: i64,
     /// Relocation type of a pointer.
-    pointer: u32,
+    pointer_kind: u32,
+    big_endian: bool,
     rows: Vec<Row>,
     targets: Vec<Target>,
 }
@@ -49,6 +127,8 @@ struct Row {
     addend: i64,
     kind: u32,
 }
+
+const _: () = assert!(size_of::<Row>() == size_of::<KlpReloc>());
 
 /// A symbol of the running kernel.
 struct Target {
@@ -83,65 +163,110 @@ impl Late {
         let Resolution { relocs, symbols, .. } = resolution;
         let parent = output.strings.offset(output.parent);
         let mut targets: Vec<Target> = symbols.values().iter().map(Target::new).collect();
-        let mut row = |reloc: KlpReloc| {
-            let base = output.section(reloc.section)?;
-            let target = symbols.place(reloc.meant)?;
+        let mut last: Option<(SectionId<Patched>, OutSymbolIndex)> = None;
+        let row = |KlpReloc { section, meant, offset: at, addend, kind }: KlpReloc| {
+            let base = match last {
+                Some((known, base)) if known == section => base,
+                _ => output.section_symbol(output.section(section)?),
+            };
+            last = Some((section, base));
+            let target = symbols.place(meant)?;
             let (symbol, names) = (&symbols.values()[target], &mut targets[target]);
             if names.name == UNNAMED {
                 names.name = output.strings.offset(symbol.name) as u32;
                 names.object = output.strings.offset(symbol.object) as u32;
             }
-            Some(Row {
-                base: output.section_symbol(base),
-                target: target as u32,
-                offset: offset(reloc.section, reloc.offset),
-                addend: reloc.addend,
-                kind: reloc.kind,
-            })
+            let offset = offset(section, at);
+            Some(Row { base, target: target as u32, offset, addend, kind })
         };
-        let rows = relocs.into_iter().filter_map(&mut row).collect();
+        // Of one size, so the rows take the place of what they are made from.
+        let rows: Vec<Row> = relocs.into_iter().filter_map(row).collect();
         let names = [".kpatch.relocations", ".kpatch.symbols"];
-        let sections = names.map(|name| output.add_section(name, Vec::new(), 40, Vec::new()));
+        let sections =
+            names.map(|name| output.add_section(name, Vec::new(), ROW as u64, Vec::new()));
+        for section in sections {
+            output.object.sections[section].size = (rows.len() * ROW) as u64;
+        }
         Late {
             sections,
-            symbols: output.section_symbol(sections[1]),
+            symbols: output.section_symbol(sections[Table::Symbols as usize]),
             strings: output.strings_symbol,
             parent,
-            pointer: output.pointer,
+            pointer_kind: output.pointer,
+            big_endian: output.object.big_endian,
             rows,
             targets,
         }
     }
 
-    fn fill(self, object: &mut OutObject) {
-        let big = object.big_endian;
-        let Late { sections, rows, targets, strings, pointer, .. } = self;
-        let mut symbols = Table::with_capacity(rows.len(), 40, 2);
-        for target in rows.iter().map(|row| &targets[row.target as usize]) {
-            symbols.row(40);
-            symbols.u64(0, target.addr, big);
-            symbols.u64(8, target.sympos, big);
-            symbols.u8(16, target.bind);
-            symbols.u8(17, target.kind);
-            symbols.pointer(24, strings, target.name.into());
-            symbols.pointer(32, strings, target.object.into());
+    fn section(&self, table: Table) -> OutSectionIndex {
+        self.sections[table as usize]
+    }
+
+    fn table(&self, section: OutSectionIndex) -> Option<Table> {
+        [Table::Relocations, Table::Symbols].into_iter().find(|&t| self.section(t) == section)
+    }
+
+    fn target(&self, row: &Row) -> &Target {
+        &self.targets[row.target as usize]
+    }
+
+    /// Row `row` of a table, with nothing where its pointers are.
+    fn row(&self, table: Table, row: usize) -> [u8; ROW] {
+        let row = &self.rows[row];
+        let target = self.target(row);
+        let mut bytes = [0; ROW];
+        match table {
+            Table::Relocations => {
+                bytes[8..12].copy_from_slice(&self.four(row.kind));
+                bytes[12..16].copy_from_slice(&self.four(target.external.into()));
+                bytes[16..24].copy_from_slice(&self.eight(row.addend.cast_unsigned()));
+            }
+            Table::Symbols => {
+                bytes[..8].copy_from_slice(&self.eight(target.addr));
+                bytes[8..16].copy_from_slice(&self.eight(target.sympos));
+                bytes[16] = target.bind;
+                bytes[17] = target.kind;
+            }
         }
-        symbols.fill(object, sections[1], pointer);
-        let mut relocations = Table::with_capacity(rows.len(), 40, 3);
-        for row in &rows {
-            relocations.row(40);
-            relocations.u32(8, row.kind, big);
-            relocations.u32(12, targets[row.target as usize].external.into(), big);
-            relocations.u64(16, row.addend.cast_unsigned(), big);
-            relocations.pointer(0, row.base, row.offset.cast_signed());
-            relocations.pointer(24, strings, self.parent);
+        bytes
+    }
+
+    fn four(&self, value: u32) -> [u8; 4] {
+        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    fn eight(&self, value: u64) -> [u8; 8] {
+        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    /// How many pointers a table has.
+    fn pointers(&self, table: Table) -> usize {
+        match table {
+            Table::Relocations => 3 * self.rows.len(),
+            Table::Symbols => 2 * self.rows.len(),
         }
-        // The pointers to the symbols come behind all others.
-        let count = rows.len() as u64;
-        drop((rows, targets));
-        for row in 0..count {
-            relocations.pointer_at(40 * row + 32, self.symbols, 40 * row.cast_signed());
-        }
-        relocations.fill(object, sections[0], pointer);
+    }
+
+    /// Pointer `place` of a table: two of each row, and behind all of them those from
+    /// `.kpatch.relocations` to `.kpatch.symbols`.
+    fn pointer(&self, table: Table, place: usize) -> OutReloc {
+        let (row, second) = (place / 2, place % 2 == 1);
+        let (row, at, symbol, addend) = match (self.rows.get(row), table, second) {
+            (Some(of), Table::Relocations, false) => (row, 0, of.base, of.offset.cast_signed()),
+            (Some(_), Table::Relocations, true) => (row, 24, self.strings, self.parent),
+            (Some(of), Table::Symbols, false) => {
+                (row, 24, self.strings, self.target(of).name.into())
+            }
+            (Some(of), Table::Symbols, true) => {
+                (row, 32, self.strings, self.target(of).object.into())
+            }
+            (None, ..) => {
+                let row = place - 2 * self.rows.len();
+                (row, 32, self.symbols, (ROW * row) as i64)
+            }
+        };
+        let offset = (ROW * row + at) as u64;
+        OutReloc { offset, kind: self.pointer_kind, symbol: Some(symbol), addend }
     }
 }
