@@ -30,7 +30,7 @@ use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, check, explained};
-use elf::ids::{Orig, Patched, SymbolId};
+use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
 use error::{Error, Result};
@@ -50,9 +50,9 @@ use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::sealed::{Pointers, check_pointers};
 use patch::siblings::check_sibling_calls;
 use patch::tables::Draft;
-use rayon::prelude::*;
 use report::progress::Step;
-use report::{Carriers, Function, FunctionStatus, Report};
+use report::told::{functions, reasons};
+use report::{Carriers, Report};
 
 /// A file's name, for messages, and its contents.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +221,7 @@ pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     if report.functions.is_empty() && selected.is_err() {
         let differing = check::differing_functions(&comparer, &verdicts, job.among.boot);
         let because = |_| Vec::new();
-        report.functions = functions(&comparer, differing, because)?;
+        report.functions = functions(&comparer, differing, Vec::new(), because)?;
     }
     if !job.drop_in {
         report.tell_inlined_everywhere(&Carriers::default());
@@ -242,11 +242,11 @@ pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
         target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let Some(resolver) = resolver else { return Ok(None) };
     let builder = Builder::new(&comparer, &statuses, &selection)?;
-    let entries = builder.entries()?;
     let redirected = check::redirected(&comparer, &statuses, &selection);
-    let replaced = resolver.replaced(&redirected)?;
+    let (entries, replaced) = rayon::join(|| builder.entries(), || resolver.replaced(&redirected));
+    let (entries, replaced) = (entries?, replaced?);
     let resolution = resolver.resolve(&selection, &entries)?;
-    report.needs = resolver.unknown(&selection, &entries)?;
+    report.needs = resolver.unknown(&selection, &entries, &resolution)?;
     if !job.drop_in {
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
@@ -284,21 +284,22 @@ fn judge(
     }
     check::check_entries(comparer, &statuses, job.among.boot)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
-    let selection = select(
-        comparer,
-        &statuses,
-        ignored,
-        &Policy {
-            klp_arch: job.klp_arch,
-            in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
-            sizes: &job.sizes,
-        },
-    )?;
+    let policy = Policy {
+        klp_arch: job.klp_arch,
+        in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
+        sizes: &job.sizes,
+    };
+    // What is selected hardly depends on why it changed, which takes longer to tell.
+    let (selection, reasons) = rayon::join(
+        || select(comparer, &statuses, ignored, &policy),
+        || reasons(comparer, check::changed_functions(comparer, &statuses)),
+    );
+    let selection = selection?;
 
     report.messages.extend(selection.messages.iter().cloned());
     let listed = check::functions(comparer, &statuses, &selection);
     let because = |id| check::included_because(comparer, &selection, id);
-    report.functions = functions(comparer, listed, because)?;
+    report.functions = functions(comparer, listed, reasons, because)?;
     report.effect = selection.effect;
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
@@ -327,35 +328,6 @@ fn warned(check: impl FnOnce(&mut Vec<Error>) -> Result<()>) -> (Vec<Error>, Res
     let mut warnings = Vec::new();
     let result = check(&mut warnings);
     (warnings, result)
-}
-
-/// Describes the functions listed, `true` for changed ones, each with why it is there.
-fn functions(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    listed: Vec<(SymbolId<Patched>, bool)>,
-    because: impl Fn(SymbolId<Patched>) -> Vec<(String, String)> + Sync,
-) -> Result<Vec<Function>> {
-    let told: Vec<Result<Function>> = listed
-        .into_par_iter()
-        .map(|(id, changed)| function(comparer, id, changed, because(id)))
-        .collect();
-    told.into_iter().collect()
-}
-
-fn function(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SymbolId<Patched>,
-    changed: bool,
-    included_because: Vec<(String, String)>,
-) -> Result<Function> {
-    let (reasons, questions) = comparer.reasons(id)?;
-    Ok(Function {
-        name: comparer.output_name(id).to_owned(),
-        status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
-        reasons,
-        questions,
-        included_because,
-    })
 }
 
 /// Pairs the symbols and sections of both objects; also what is wrong with static locals.

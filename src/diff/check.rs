@@ -412,6 +412,21 @@ pub fn functions(
     listed.into_iter().collect()
 }
 
+/// The functions that changed, in symbol order: most of what [`functions`] will list.
+pub fn changed_functions(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+) -> Vec<SymbolId<Patched>> {
+    let layout = comparer.patched.layout;
+    let changed = |&id: &SymbolId<Patched>| {
+        statuses.symbols[id] == Status::Changed
+            && layout.object.symbol_kind(id) == abi::STT_FUNC
+            && !layout.is_prefix(id)
+            && layout.root(id) == id
+    };
+    layout.object.symbols().filter(changed).collect()
+}
+
 /// The functions that differ from their twins or have none, as far as the comparison alone
 /// tells: for runs that end before anything is selected. Without code that only runs at boot,
 /// where it is only warned of.

@@ -27,7 +27,7 @@ pub struct Policy<'a> {
     /// kpatch's `--klp-arch`: the kernel applies `.klp.arch` sections.
     pub klp_arch: bool,
     /// Whether a key lives in another object than vmlinux.
-    pub in_module: &'a dyn Fn(SymbolId<Patched>) -> Result<bool>,
+    pub in_module: &'a (dyn Fn(SymbolId<Patched>) -> Result<bool> + Sync),
     /// Sizes of kernel structs.
     pub sizes: &'a StructSizes,
 }

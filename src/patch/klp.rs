@@ -70,6 +70,11 @@ impl Resolution<'_> {
         self.moved.has(entry)
     }
 
+    /// Whether livepatch finds a symbol in the running kernel.
+    pub fn is_known(&self, symbol: SymbolId<Patched>) -> bool {
+        self.symbols.get(symbol).is_some()
+    }
+
     /// Whether nothing refers to a symbol any more.
     pub fn is_stripped(&self, symbol: SymbolId<Patched>) -> bool {
         self.stripped.has(symbol)

@@ -15,6 +15,7 @@ use crate::kernel::kallsyms;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::parent::{Found, Parent};
 use crate::patch::entries::Entries;
+use crate::patch::klp::Resolution;
 use crate::patch::live::{Blocks, Live};
 
 /// How a symbol's position among its namesakes is written.
@@ -177,18 +178,23 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     /// Names of what the patch refers to, does not have, and the parent does not know.
-    pub fn unknown(&self, selection: &Selection, entries: &Entries) -> Result<Vec<String>> {
+    pub fn unknown(
+        &self,
+        selection: &Selection,
+        entries: &Entries,
+        resolution: &Resolution<'_>,
+    ) -> Result<Vec<String>> {
         let object = self.layout().object;
         let mut seen: IndexSet<SymbolId<Patched>, RandomState> = IndexSet::default();
         let mut unknown = Vec::new();
         let chunks = entries.chunks().filter(|c| self.layout().class(c.section()) != Class::Debug);
         for (_, reloc) in chunks.flat_map(|chunk| chunk.relocs(object)) {
-            let symbol = object.symbol(reloc.symbol);
-            if reloc.symbol.index() == 0 || symbol.home != Home::Undefined {
+            let is_undefined = object.home(reloc.symbol) == Home::Undefined;
+            if !is_undefined || reloc.symbol.index() == 0 || resolution.is_known(reloc.symbol) {
                 continue;
             }
             if seen.insert(reloc.symbol)
-                && !SHADOW.contains(&symbol.name)
+                && !SHADOW.contains(&object.symbol_name(reloc.symbol))
                 && !selection.has_symbol(object, reloc.symbol)
                 && self.lookup(reloc.symbol)?.is_none()
             {

@@ -17,6 +17,7 @@ pub mod canon;
 pub mod json;
 pub mod progress;
 mod sha1;
+pub mod told;
 
 /// Whether a function changed or is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
