@@ -28,7 +28,8 @@ impl Comparer<'_, '_, '_, '_> {
                 let table = o
                     .map(|r| self.orig.rows.tables[r.table as usize].table)
                     .or(p.map(|r| self.patched.rows.tables[r.table as usize].table));
-                let offset = o.map(|r| r.at - spans.o_start).or(p.map(|r| r.at - spans.p_start));
+                let offset =
+                    o.map(|r| r.at() - spans.o_start).or(p.map(|r| r.at() - spans.p_start));
                 let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
                 sink.note(|| Reason {
                     kind: table.map_or(String::new(), |t| t.section.to_owned()),
@@ -47,7 +48,7 @@ impl Comparer<'_, '_, '_, '_> {
             let row =
                 Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
             let equal = o_table.table.section == p_table.table.section
-                && o.at - spans.o_start == p.at - spans.p_start
+                && o.at() - spans.o_start == p.at() - spans.p_start
                 && self.row(&row, p_table.table, Some(p_table.table.code))?;
             if equal {
                 continue;
@@ -57,7 +58,7 @@ impl Comparer<'_, '_, '_, '_> {
                 |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
             if sink.note(|| Reason {
                 kind: p_table.table.section.to_owned(),
-                offset: Some(p.at - spans.p_start),
+                offset: Some(p.at() - spans.p_start),
                 before: data(self.orig.layout.object.contents(row.o), o_start, o_end),
                 after: data(self.patched.layout.object.contents(row.p), p_start, p_end),
             }) {

@@ -234,7 +234,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
             let rows = &self.half.rows;
             let counted = rows.of(section, start, end).iter();
             let counted = counted.filter(|r| rows.tables[r.table as usize].table.verdict);
-            counted.map(move |r| (section, r.at))
+            counted.map(move |r| (section, r.at()))
         };
         self.visited.iter().all(|&v| v)
             && self.parts.iter().flat_map(places).all(|place| self.rowed.contains(&place))

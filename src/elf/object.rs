@@ -97,10 +97,8 @@ pub struct Object<'d, S> {
     symbol_names: &'d str,
     symtab: SectionId<S>,
     shstrndx: usize,
-    /// st_info, and the index of its section or 0, of each symbol: what is asked for most,
-    /// close together.
+    /// st_info of each symbol: what is asked for most, close together.
     infos: Vec<u8>,
-    homes: Vec<u32>,
     /// The relocation sections that do not follow what they apply to, by that.
     rela_of: Sparse<SectionId<S>, SectionId<S>>,
     section_symbol: Sparse<SectionId<S>, SymbolId<S>>,
@@ -172,7 +170,6 @@ impl<'d, S: Side> Object<'d, S> {
             symtab: SectionId::new(symtab),
             shstrndx,
             infos: Vec::new(),
-            homes: Vec::new(),
             rela_of: Sparse::build(0, std::iter::empty),
             section_symbol: Sparse::build(0, std::iter::empty),
             members: Csr::build(0, std::iter::empty),
@@ -186,7 +183,6 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     fn index_symbols(&mut self) -> Result<()> {
-        let mut homes = Vec::with_capacity(self.syms.len());
         for id in self.symbols() {
             let raw = &self.syms[id.index()];
             let at = |e: Error| e.at_symbol(format!("#{}", id.index()));
@@ -205,20 +201,19 @@ impl<'d, S: Side> Object<'d, S> {
                     "a symbol is in section {section}, which does not exist"
                 ))));
             }
-            homes.push(section as u32);
         }
         let infos: Vec<u8> = self.syms.iter().map(|raw| raw.st_info.0).collect();
-        let (of, info) = (&homes, &infos);
+        let this = &*self;
         let placed = |section_symbols: bool| {
-            let homes = of.iter().zip(info).enumerate().filter(|(_, (home, _))| **home != 0);
-            homes
-                .filter(move |(_, (_, info))| (**info & 15 == abi::STT_SECTION) == section_symbols)
-                .map(|(i, (&home, _))| (SectionId::<S>::new(home as usize), SymbolId::<S>::new(i)))
+            let is_asked = move |info: u8| (info & 15 == abi::STT_SECTION) == section_symbols;
+            let ids = infos.iter().enumerate().filter(move |(_, info)| is_asked(**info));
+            let homes = ids.map(|(i, _)| (this.raw_section(SymbolId::new(i)), SymbolId::new(i)));
+            homes.filter(|(home, _)| *home != 0).map(|(home, id)| (SectionId::new(home), id))
         };
         // The last symbol counts.
         let section_symbol = Sparse::build(self.shdrs.len(), || placed(true));
         let members = Csr::build(self.shdrs.len(), || placed(false));
-        (self.homes, self.infos) = (homes, infos);
+        self.infos = infos;
         self.members = members;
         self.section_symbol = section_symbol;
         Ok(())
@@ -537,7 +532,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// The section symbol `id` is defined in.
     #[inline]
     pub fn section_of(&self, id: SymbolId<S>) -> Option<SectionId<S>> {
-        let section = self.homes[id.index()] as usize;
+        let section = self.raw_section(id);
         (section != 0).then(|| SectionId::new(section))
     }
 

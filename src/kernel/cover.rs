@@ -1,18 +1,24 @@
 //! Finds the symbol that covers a byte in sections with many symbols.
 
 use super::layout::Layout;
-use crate::elf::ids::{SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, SectionId, Side, SymbolId};
 
 /// Which symbol covers which bytes of a section with many symbols.
 pub(super) struct Cover<S> {
-    /// (first byte, first covering symbol in symbol order) by ascending first byte.
-    spans: Vec<(u64, Option<SymbolId<S>>)>,
+    /// (first byte, first covering symbol in symbol order) by ascending first byte; the null
+    /// symbol where none covers.
+    spans: Vec<(u32, SymbolId<S>)>,
     /// Empty symbols: (value, symbol), sorted.
-    empty: Vec<(u64, SymbolId<S>)>,
+    empty: Vec<(u32, SymbolId<S>)>,
     /// Ends of local symbols, also of empty ones: (byte behind the last, symbol), sorted.
-    ends: Vec<(u64, SymbolId<S>)>,
+    ends: Vec<(u32, SymbolId<S>)>,
     /// The first symbol that ends where the section ends.
     pub(super) last: Option<SymbolId<S>>,
+}
+
+/// An offset in four bytes. Sections are smaller; what lies behind them is in one place.
+fn short(at: u64) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 impl<S: Side> Cover<S> {
@@ -22,7 +28,7 @@ impl<S: Side> Cover<S> {
         let (mut empty, mut ends) = (Vec::new(), Vec::new());
         let mut events = Vec::new();
         for &member in layout.object.members(section) {
-            let span = layout.span(member);
+            let span = layout.span(member).map(|(start, end)| (short(start), short(end)));
             if let Some((_, end)) = span
                 && layout.is_local(member)
             {
@@ -41,21 +47,23 @@ impl<S: Side> Cover<S> {
         ends.sort_unstable();
         events.sort_unstable();
         let mut open = std::collections::BTreeSet::new();
-        let mut spans: Vec<(u64, Option<SymbolId<S>>)> = Vec::new();
+        let mut spans: Vec<(u32, SymbolId<S>)> = Vec::new();
         for (at, opens, member) in events {
             if opens {
                 open.insert(member);
             } else {
                 open.remove(&member);
             }
-            let first = open.first().copied();
+            let first = open.first().copied().unwrap_or(SymbolId::new(0));
             match spans.last_mut() {
                 Some(last) if last.0 == at => last.1 = first,
                 Some(last) if last.1 == first => {}
                 _ => spans.push((at, first)),
             }
         }
+        drop(open);
         spans.shrink_to_fit();
+        ends.shrink_to_fit();
         let size = layout.object.section_size(section);
         let members = layout.object.members(section);
         let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
@@ -64,22 +72,24 @@ impl<S: Side> Cover<S> {
 
     /// The covering symbol of all of `low..=high`, when it is the same for each.
     pub(super) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
-        let span = self.spans.partition_point(|s| s.0 <= low);
-        let same_span = self.spans.get(span).is_none_or(|s| s.0 > high);
-        let empty = self.empty.partition_point(|e| e.0 < low);
-        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > high);
+        let span = self.spans.partition_point(|s| s.0 <= short(low));
+        let same_span = self.spans.get(span).is_none_or(|s| s.0 > short(high));
+        let empty = self.empty.partition_point(|e| e.0 < short(low));
+        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > short(high));
         (same_span && no_empty).then(|| self.at(low))
     }
 
     /// The local symbols that end at `at`.
     pub(super) fn ending(&self, at: u64) -> impl Iterator<Item = SymbolId<S>> {
+        let at = short(at);
         let first = self.ends.partition_point(|e| e.0 < at);
         self.ends[first..].iter().take_while(move |e| e.0 == at).map(|e| e.1)
     }
 
     pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {
+        let at = short(at);
         let behind = self.spans.partition_point(|s| s.0 <= at);
-        let covering = self.spans[..behind].last().and_then(|s| s.1);
+        let covering = self.spans[..behind].last().map(|s| s.1).filter(|s| s.index() != 0);
         let exact = self.empty.partition_point(|e| e.0 < at);
         let empty = self.empty.get(exact).filter(|e| e.0 == at).map(|e| e.1);
         match (covering, empty) {

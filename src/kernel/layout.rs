@@ -164,7 +164,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
         layout.children = turned.collect();
         layout.children.sort_unstable();
-        layout.index_covers();
+        layout.index_covers()?;
         layout.cut_entities()?;
         Ok(layout)
     }
@@ -237,25 +237,30 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         (self.arch.padding)(&self.view(id, section))
     }
 
-    fn index_covers(&mut self) {
+    fn index_covers(&mut self) -> Result<()> {
         let many = |s: &SectionId<S>| self.object.members(*s).len() > FEW_SYMBOLS;
         let sections: Vec<SectionId<S>> = self.object.sections().filter(many).collect();
+        sections.iter().try_for_each(|&section| self.check_size(section))?;
         let covers: Vec<(SectionId<S>, Cover<S>)> =
             sections.into_par_iter().map(|s| (s, Cover::new(self, s))).collect();
         self.covers = covers.into_iter().collect();
+        Ok(())
+    }
+
+    /// Fails for a section whose bytes cannot be counted in four.
+    fn check_size(&self, section: SectionId<S>) -> Result<()> {
+        if u32::try_from(self.object.section_size(section)).is_ok() {
+            return Ok(());
+        }
+        Err(Error::broken("section-too-large", "a section of 4 GiB or more is not supported")
+            .in_section(self.object.section_name(section)))
     }
 
     fn cut_entities(&mut self) -> Result<()> {
         let object = self.object;
         let mut shared = Vec::new();
         for section in object.sections().filter(|&s| self.is_cut(s)) {
-            if u32::try_from(object.section_size(section)).is_err() {
-                return Err(Error::broken(
-                    "section-too-large",
-                    "a section of 4 GiB or more is not supported",
-                )
-                .in_section(object.section_name(section)));
-            }
+            self.check_size(section)?;
             if self.owner(section).is_none() {
                 shared.push(section);
             }

@@ -34,12 +34,18 @@ pub type TableNumber = u32;
 /// One row: the code it describes and where to find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
-    /// Offset of the code in its section.
-    pub at: u64,
+    at: u32,
     /// Position in [`Rows::tables`].
     pub table: TableNumber,
     /// Number of the row in its table.
     pub row: u32,
+}
+
+impl Row {
+    /// Offset of the code in its section.
+    pub fn at(&self) -> u64 {
+        self.at.into()
+    }
 }
 
 /// All tables of an object and their rows, sorted by the code they describe.
@@ -160,8 +166,8 @@ impl<S: Side> Rows<S> {
     #[inline]
     pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row] {
         let rows = self.rows.get(code);
-        let from = rows.partition_point(|r| r.at < start);
-        let count = rows[from..].partition_point(|r| r.at < end);
+        let from = rows.partition_point(|r| r.at() < start);
+        let count = rows[from..].partition_point(|r| r.at() < end);
         &rows[from..from + count]
     }
 }
@@ -189,6 +195,8 @@ fn collect<S: Side>(
         let Some((code, at)) = code_place(layout, &reloc) else { continue };
         let is_code = matches!(layout.class(code), Class::Text);
         if is_code && reloc.offset == table.natural_span(real, size).0 + table.table.code {
+            // Behind the end of any section of code, which are smaller, is behind the end.
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
             rows.push((code, Row { at, table: index, row: real as u32 }));
         }
         if is_code && last != Some(code) {
