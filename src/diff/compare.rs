@@ -303,7 +303,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         if o_size != p_size {
             sink.note(|| Reason {
-                kind: "size".into(),
+                kind: "size",
                 offset: first.map(|f| f as u64),
                 before: format!("{o_size} bytes"),
                 after: format!("{p_size} bytes"),
@@ -337,7 +337,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     let offset =
                         o.map(|o| o.offset - spans.o_start).or(p.map(|p| p.offset - spans.p_start));
                     sink.note(|| Reason {
-                        kind: "relocation".into(),
+                        kind: "relocation",
                         offset,
                         before: o.map_or("none".into(), |r| self.describe_orig(&o_refs, &r)),
                         after: p.map_or("none".into(), |r| self.describe_patched(&p_refs, &r)),
@@ -387,7 +387,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             format!("{text} ({name})")
         };
         Reason {
-            kind: kind.into(),
+            kind,
             offset: Some(p.offset - spans.p_start),
             before: typed(o.kind, before),
             after: typed(p.kind, after),

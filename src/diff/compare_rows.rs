@@ -32,7 +32,7 @@ impl Comparer<'_, '_, '_, '_> {
                     o.map(|r| r.at() - spans.o_start).or(p.map(|r| r.at() - spans.p_start));
                 let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
                 sink.note(|| Reason {
-                    kind: table.map_or(String::new(), |t| t.section.to_owned()),
+                    kind: table.map_or("", |t| t.section),
                     offset,
                     before: shown(o.is_some()),
                     after: shown(p.is_some()),
@@ -57,7 +57,7 @@ impl Comparer<'_, '_, '_, '_> {
             let data =
                 |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
             if sink.note(|| Reason {
-                kind: p_table.table.section.to_owned(),
+                kind: p_table.table.section,
                 offset: Some(p.at() - spans.p_start),
                 before: data(self.orig.layout.object.contents(row.o), o_start, o_end),
                 after: data(self.patched.layout.object.contents(row.p), p_start, p_end),

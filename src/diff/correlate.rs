@@ -59,8 +59,7 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
     );
     let mut contests = Vec::new();
     let scopes = (Some(&files.orig), Some(&files.patched));
-    merge_symbols((orig, patched), scopes, &mut twins, (&o, &p), &mut contests);
-    drop((o, p));
+    merge_symbols((orig, patched), scopes, &mut twins, (o, p), &mut contests);
     settle((orig, patched), &mut twins, contests);
     doubt_guessed(patched, &files, &mut twins);
     // A static function made global, or back, is in another scope but still unique.
@@ -175,7 +174,7 @@ pub fn correlate_rows(
         }),
     );
     let mut contests = Vec::new();
-    merge_symbols((orig, patched), scopes, twins, (&o, &p), &mut contests);
+    merge_symbols((orig, patched), scopes, twins, (o, p), &mut contests);
     settle((orig, patched), twins, contests);
 }
 
@@ -233,7 +232,7 @@ fn symbol_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
     scopes: Option<&Scopes<S>>,
     takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
-) -> Vec<Key<Short, SymbolId<S>>> {
+) -> SymbolKeys<S> {
     // In place, with the null symbol for what takes no part.
     let none = Key { hash: 0, id: SymbolId::new(0) };
     let taken = |i| Some(SymbolId::new(i)).filter(|&id| takes_part(layout, id));
@@ -251,7 +250,7 @@ fn few_symbol_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
     scopes: Option<&Scopes<S>>,
     takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
-) -> Vec<Key<Short, SymbolId<S>>> {
+) -> SymbolKeys<S> {
     let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
     let taken = symbols.map(SymbolId::new).filter(|&id| takes_part(layout, id));
     let mut keys: Vec<_> = taken.filter_map(|id| key(layout, scopes, id)).collect();
@@ -278,7 +277,8 @@ fn merge<'k, H: Copy + Ord, O, P>(
     }
 }
 
-/// Some sorted keys of symbols.
+/// Sorted keys of symbols, and some of them.
+type SymbolKeys<S> = Vec<Key<Short, SymbolId<S>>>;
 type Keys<'k, S> = &'k [Key<Short, SymbolId<S>>];
 
 /// The files of both objects' local symbols, where these matter.
@@ -322,12 +322,12 @@ fn merge_symbols(
     (orig, patched): Both<'_, '_, '_>,
     scopes: BothScopes<'_>,
     twins: &mut Twins,
-    (o, p): (Keys<'_, Orig>, Keys<'_, Patched>),
+    (o, p): (SymbolKeys<Orig>, SymbolKeys<Patched>),
     contests: &mut Vec<Contest>,
 ) {
     // No hash is in two tasks.
     let mut tasks = Vec::new();
-    let (mut o_rest, mut p_rest) = (o, p);
+    let (mut o_rest, mut p_rest) = (&*o, &*p);
     while !o_rest.is_empty() {
         let last = o_rest[o_rest.len().min(KEYS_PER_TASK) - 1].hash;
         let (o, p) = (
@@ -348,7 +348,9 @@ fn merge_symbols(
             (single, several)
         })
         .collect();
-    let (mut singles, mut contested) = (Vec::new(), Vec::new());
+    drop((o, p));
+    let mut singles = Vec::with_capacity(found.iter().map(|(single, _)| single.len()).sum());
+    let mut contested = Vec::new();
     for (single, several) in found {
         singles.extend(single);
         contested.extend(several);

@@ -47,7 +47,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return None;
         }
         let types = a.hash.zip(b.hash).filter(|(x, y)| x != y).map(|(x, y)| Reason {
-            kind: "type".into(),
+            kind: "type",
             offset: None,
             before: function_type(x),
             after: function_type(y),

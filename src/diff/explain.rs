@@ -27,7 +27,7 @@ impl Comparer<'_, '_, '_, '_> {
                 self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)))?;
             }
         }
-        reasons.sort_by_key(|r| rank(&r.kind));
+        reasons.sort_by_key(|r| rank(r.kind));
         if reasons.is_empty() {
             return Ok((reasons, Vec::new()));
         }
@@ -65,14 +65,9 @@ impl Comparer<'_, '_, '_, '_> {
         if let (true, Some(before), Some(after)) = (text, shown(a), shown(b))
             && before != after
         {
-            return Reason { kind: kind.into(), offset: Some(start as u64), before, after };
+            return Reason { kind, offset: Some(start as u64), before, after };
         }
-        Reason {
-            kind: kind.into(),
-            offset: Some(first as u64),
-            before: hex(a, first),
-            after: hex(b, first),
-        }
+        Reason { kind, offset: Some(first as u64), before: hex(a, first), after: hex(b, first) }
     }
 }
 

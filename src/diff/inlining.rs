@@ -203,7 +203,7 @@ fn went<A: Side, B: Side>(
 fn reason(callee: &str, after: bool) -> Reason {
     let (called, inlined) = (format!("calls {callee}"), format!("{callee}{IS_INLINED}"));
     let (before, after) = if after { (called, inlined) } else { (inlined, called) };
-    Reason { kind: REINLINED.to_owned(), offset: None, before, after }
+    Reason { kind: REINLINED, offset: None, before, after }
 }
 
 /// A name without promotion hash.

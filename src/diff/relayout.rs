@@ -49,7 +49,7 @@ impl<'d> Comparer<'_, '_, '_, 'd> {
         let patched = Code::new(self.patched, id);
         let (Some(orig), Some(patched)) = (orig, patched) else { return Ok(None) };
         let reason = Reason {
-            kind: PROFILE.to_owned(),
+            kind: PROFILE,
             offset: None,
             before: orig.text(),
             after: format!("the same instructions in another order, {}", patched.text()),

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::compare::Comparer;
 use super::ignore::Ignored;
-use super::spans::Spans;
+use super::spans::Parts;
 use super::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
@@ -37,7 +37,7 @@ pub struct Selection {
     /// Sections, each with its section symbol and its relocations.
     pub sections: IdVec<SectionId<Patched>, bool>,
     /// What is included of sections that several functions or variables share.
-    pub parts: IndexMap<SectionId<Patched>, Spans, RandomState>,
+    pub parts: Parts,
     /// Changed functions that only run while the kernel boots; they are left out.
     pub boot_only: Vec<SymbolId<Patched>>,
     /// Symbols.
@@ -58,7 +58,7 @@ pub struct Selection {
 impl Selection {
     /// Whether byte `at` of a section goes into the patch.
     pub fn has(&self, section: SectionId<Patched>, at: u64) -> bool {
-        self.sections[section] && self.parts.get(&section).is_none_or(|p| p.contains(at))
+        self.sections[section] && self.parts.contains(section, at).unwrap_or(true)
     }
 
     /// Whether a symbol goes into the patch together with what it names.
@@ -122,7 +122,7 @@ pub fn select(
         policy,
         selection: Selection {
             sections: IdVec::filled(false, object.section_count()),
-            parts: IndexMap::default(),
+            parts: Parts::default(),
             boot_only: Vec::new(),
             symbols: IdVec::filled(false, object.symbol_count()),
             rows: IndexMap::default(),
@@ -193,9 +193,12 @@ impl Selector<'_, '_, '_, '_> {
     pub fn include_span(&mut self, section: SectionId<Patched>, start: u64, end: u64) {
         self.mark_section(section);
         let end = end.max(start.saturating_add(1)).min(self.layout.object.section_size(section));
-        let parts = self.selection.parts.entry(section).or_default();
         // Nothing is behind the end, but a table may refer to nothing there.
-        if start >= end || !parts.insert(start, end) {
+        if start >= end {
+            self.selection.parts.add(section);
+            return;
+        }
+        if !self.selection.parts.insert(section, start, end) {
             return;
         }
         let included = Included { section, span: Some((start, end)) };

@@ -90,14 +90,14 @@ impl Comparer<'_, '_, '_, '_> {
         let mut reasons = Vec::new();
         if a.size != b.size {
             reasons.push(Reason {
-                kind: "size".into(),
+                kind: "size",
                 offset: None,
                 before: format!("{} bytes", a.size),
                 after: format!("{} bytes", b.size),
             });
         } else if let Some(first) = first {
             reasons.push(Reason {
-                kind: "data".into(),
+                kind: "data",
                 offset: Some(first as u64),
                 before: hex(&before, first),
                 after: hex(&after, first),

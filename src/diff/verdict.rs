@@ -52,7 +52,7 @@ pub struct Reason {
     /// What kind of difference: `code`, `data`, `size`, `relocation`, `string`, `constant`,
     /// `type` (of a function, as kCFI hashes it), or the name of a table section; what the
     /// optimiser did is `re-inlined`, `profile` or `promoted`.
-    pub kind: String,
+    pub kind: &'static str,
     /// Offset in the entity, from the start of the function or variable.
     pub offset: Option<u64>,
     /// How the original has it.

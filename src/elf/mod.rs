@@ -16,6 +16,7 @@ mod overridden;
 pub mod publish;
 mod relocs;
 pub mod search;
+pub mod strings;
 pub mod unpack;
 pub mod verify;
 pub mod write;

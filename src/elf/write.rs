@@ -9,13 +9,13 @@
 
 use std::io::{self, Cursor, Seek, Write};
 
-use indexmap::IndexMap;
 use object::elf as e;
 use object::pod::{bytes_of, bytes_of_slice};
 use object::{Endianness, I64, U16, U32, U64};
 
 use super::abi;
 use super::out::{Model, OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
+use super::strings::Strings;
 use crate::error::{Error, Result};
 
 /// Largest alignment of a section's place in the file. sh_addralign speaks of addresses, so
@@ -52,7 +52,7 @@ pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()>
         file,
         size: 0,
         shdrs: vec![header(plan.endian, &Table::default(), 0, 0, 0)],
-        names: Strings::default(),
+        names: Strings::of_elf(),
     };
     out.append(&[0; size_of::<e::FileHeader64<Endianness>>()])?;
     let mut entries = Vec::new();
@@ -267,13 +267,13 @@ fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
 }
 
 /// Writes `.symtab`, `.symtab_shndx` and `.strtab`.
-fn symbol_tables<'o, F: Write + Seek>(
-    object: &'o OutObject,
+fn symbol_tables<F: Write + Seek>(
+    object: &OutObject,
     plan: &Plan,
-    out: &mut Writer<'_, 'o, F>,
+    out: &mut Writer<'_, F>,
 ) -> Result<()> {
     let endian = plan.endian;
-    let mut names = Strings::default();
+    let mut names = Strings::of_elf();
     let mut symbols = vec![e::Sym64::<Endianness>::default()];
     let mut extended = vec![U32::new(endian, 0)];
     for &i in &plan.order {
@@ -281,7 +281,7 @@ fn symbol_tables<'o, F: Write + Seek>(
         let name = if symbol.kind == abi::STT_SECTION { "" } else { symbol.name.as_str() };
         let (shndx, xindex) = plan.home(symbol.home);
         symbols.push(e::Sym64 {
-            st_name: U32::new(endian, names.add(name)?),
+            st_name: U32::new(endian, names.offset(name)),
             st_info: e::SymbolInfo(symbol.bind << 4 | symbol.kind),
             st_other: e::SymbolOther(symbol.other),
             st_shndx: U16::new(endian, e::SymbolSection(shndx)),
@@ -313,7 +313,8 @@ fn symbol_tables<'o, F: Write + Seek>(
         };
         out.table(shndx, bytes_of_slice(&extended))?;
     }
-    out.table(Table::strings(".strtab"), &names.bytes)
+    let names = names.into_bytes().ok_or_else(|| too_many("symbol names"))?;
+    out.table(Table::strings(".strtab"), &names)
 }
 
 /// A section header without its place; by default the null section's.
@@ -350,18 +351,18 @@ fn header(e: Endianness, table: &Table<'_>, name: u32, offset: u64, size: u64) -
 }
 
 /// The file as far as it is written.
-struct Writer<'f, 'o, F> {
+struct Writer<'f, F> {
     endian: Endianness,
     file: &'f mut F,
     /// Bytes written.
     size: u64,
     shdrs: Vec<Shdr>,
-    names: Strings<'o>,
+    names: Strings,
 }
 
-impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
+impl<F: Write + Seek> Writer<'_, F> {
     /// Begins a section of the model, which stores that many bytes.
-    fn section(&mut self, section: &'o OutSection, stored: u64, plan: &Plan) -> Result<()> {
+    fn section(&mut self, section: &OutSection, stored: u64, plan: &Plan) -> Result<()> {
         let table = Table {
             name: &section.name,
             kind: section.kind,
@@ -378,14 +379,14 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
         Ok(())
     }
 
-    fn table(&mut self, table: Table<'o>, data: &[u8]) -> Result<()> {
+    fn table(&mut self, table: Table<'_>, data: &[u8]) -> Result<()> {
         self.open(table, data.len() as u64)?;
         self.append(data)
     }
 
     /// Adds the header of what is appended next, `size` bytes.
-    fn open(&mut self, table: Table<'o>, size: u64) -> Result<()> {
-        let name = self.names.add(table.name)?;
+    fn open(&mut self, table: Table<'_>, size: u64) -> Result<()> {
+        let name = self.names.offset(table.name);
         self.align(table.align)?;
         self.shdrs.push(header(self.endian, &table, name, self.size, size));
         Ok(())
@@ -408,7 +409,8 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
         let own = ".shstrtab";
         // The table holds its own name, so its header is made before its contents are final.
         self.table(Table::strings(own), &[])?;
-        let names = std::mem::take(&mut self.names.bytes);
+        let names = std::mem::take(&mut self.names).into_bytes();
+        let names = names.ok_or_else(|| too_many("section names"))?;
         self.append(&names)?;
         if let Some(shdr) = self.shdrs.last_mut() {
             shdr.sh_size.set(e, names.len() as u64);
@@ -460,33 +462,5 @@ impl<'o, F: Write + Seek> Writer<'_, 'o, F> {
         self.file.rewind().map_err(failed)?;
         self.file.write_all(bytes_of(&header)).map_err(failed)?;
         self.file.flush().map_err(failed)
-    }
-}
-
-/// A string table under construction; equal strings are stored once.
-struct Strings<'o> {
-    bytes: Vec<u8>,
-    offsets: IndexMap<&'o str, u32, foldhash::fast::RandomState>,
-}
-
-impl Default for Strings<'_> {
-    fn default() -> Self {
-        Strings { bytes: vec![0], offsets: IndexMap::default() }
-    }
-}
-
-impl<'o> Strings<'o> {
-    /// Offset of `string`, which is added when it is new.
-    fn add(&mut self, string: &'o str) -> Result<u32> {
-        if string.is_empty() {
-            return Ok(0);
-        }
-        let next = u32::try_from(self.bytes.len()).map_err(|_| too_many("names"))?;
-        let offset = *self.offsets.entry(string).or_insert(next);
-        if offset == next {
-            self.bytes.extend_from_slice(string.as_bytes());
-            self.bytes.push(0);
-        }
-        Ok(offset)
     }
 }

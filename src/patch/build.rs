@@ -10,12 +10,10 @@ use super::klp::Resolution;
 use super::output::{Output, Table};
 use super::resolve::{Replaced, Resolver};
 use super::sites;
-use super::strings::Strings;
 use super::tables::{Draft, Late};
 use crate::arch::{Reach, RelocClass};
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
-use crate::diff::spans::Spans;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, Sparse, SymbolId};
@@ -23,12 +21,16 @@ use crate::elf::object::{Home, Reloc, Section};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::elf::strings::Strings;
 use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::near::{Near, leaving, relocation};
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
+
+/// More sections than the output has beside the input's.
+const OWN_SECTIONS: usize = 16;
 
 /// Where rows of a table that is cut down went: (old start, old end, new start), ascending.
 type Moves = Vec<(u64, u64, u64)>;
@@ -76,10 +78,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let spans = rows.iter().map(|&row| table.span(row as usize, size));
             moves.insert(table.section, packed(spans));
         }
-        for (&section, parts) in &selection.parts {
-            moves.insert(section, aligned(parts, object.section(section).align));
+        for section in selection.parts.sections() {
+            let parts = || selection.parts.of(section);
+            moves.insert(section, aligned(parts(), object.section(section).align));
             if layout.class(section) == Class::Text {
-                let parts = parts.iter().map(|(start, end)| leaving(layout, section, start, end));
+                let parts = parts().map(|(start, end)| leaving(layout, section, start, end));
                 let parts: Vec<Vec<Near>> = parts.collect::<Result<_>>()?;
                 near.insert(section, parts.concat());
             }
@@ -177,7 +180,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         self.namespaces(&mut output);
         let late = self.tables(&mut output, resolver, replaced, resolution)?;
         sites::add(&mut output, self)?;
-        output.finish_strings();
+        output.finish_strings()?;
         Ok(Draft { object: output.object, late })
     }
 
@@ -188,6 +191,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let ids: Vec<SectionId<Patched>> = object.sections().filter(carried).collect();
         let copies = ids.par_iter().with_min_len(256).map(|&id| self.copy_section(id));
         output.object.sections = copies.collect();
+        // Else the first table that is added doubles them.
+        output.object.sections.reserve_exact(OWN_SECTIONS);
         output.sections = Sparse::build(object.section_count(), || ids.iter().copied().zip(0..));
         for (index, &id) in ids.iter().enumerate() {
             let section = object.section(id);
@@ -258,11 +263,14 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     ) -> Result<()> {
         let layout = self.layout();
         let object = layout.object;
-        let mut carried = Vec::new();
-        for id in object.symbols().skip(1) {
-            if !self.selection.symbols[id] || resolution.is_stripped(id) {
-                continue;
-            }
+        let is_carried =
+            |&id: &SymbolId<Patched>| self.selection.symbols[id] && !resolution.is_stripped(id);
+        let ids = || object.symbols().skip(1).filter(is_carried);
+        let count = ids().count();
+        // Sections that have no symbol may need one.
+        output.object.symbols.reserve_exact(count + count / 8 + OWN_SECTIONS);
+        let mut carried = Vec::with_capacity(count);
+        for id in ids() {
             let symbol = object.symbol(id);
             let home = match symbol.home {
                 Home::Section(section) => match output.section(section) {
@@ -493,8 +501,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
         output.object.sections[strings].align = 1;
         output.strings_symbol = output.section_symbol(strings);
-        output.strings.offset(parent);
-        self.functions(output, replaced);
+        let parent = i64::from(output.strings.offset(parent));
+        self.functions(output, replaced, parent);
         let late = Late::new(output, resolution, |section, at| self.offset(section, at));
         if resolver.target.klp_arch {
             let mut arch = Table::default();
@@ -504,16 +512,16 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     let symbol = output.section_symbol(index);
                     arch.row(16);
                     arch.pointer(0, symbol, 0);
-                    arch.pointer(8, output.strings_symbol, output.strings.offset(parent));
+                    arch.pointer(8, output.strings_symbol, parent);
                 }
             }
             arch.finish(output, ".kpatch.arch", 16);
         }
-        self.callbacks(output);
+        self.callbacks(output, parent);
         Ok(late)
     }
 
-    fn functions(&self, output: &mut Output<'a>, replaced: &[Replaced<'a>]) {
+    fn functions(&self, output: &mut Output<'a>, replaced: &[Replaced<'a>], parent: i64) {
         let big = output.object.big_endian;
         let mut table = Table::with_capacity(replaced.len(), 56, 3);
         for function in replaced {
@@ -525,23 +533,23 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             table.u64(24, function.old_size, big);
             table.u64(32, function.sympos, big);
             table.pointer(0, index, 0);
-            table.pointer(40, output.strings_symbol, output.strings.offset(function.name));
-            table.pointer(48, output.strings_symbol, output.strings.offset(output.parent));
+            let name = output.strings.offset(function.name);
+            table.pointer(40, output.strings_symbol, name.into());
+            table.pointer(48, output.strings_symbol, parent);
         }
         table.finish(output, ".kpatch.funcs", 56);
     }
 
-    /// Each callback learns which object it belongs to.
-    fn callbacks(&self, output: &mut Output<'_>) {
+    /// Each callback learns which object it belongs to: where the name of that is.
+    fn callbacks(&self, output: &mut Output<'_>, parent: i64) {
         for name in macros::CALLBACKS {
             let found = self.layout().section_named(name);
             let Some(index) = found.and_then(|s| output.section(s)) else { continue };
-            let addend = output.strings.offset(output.parent);
             let entry = OutReloc {
                 offset: 8,
                 kind: output.pointer,
                 symbol: Some(output.strings_symbol),
-                addend,
+                addend: parent,
             };
             if let Some(table) = output.object.sections[index].relocs.first_mut() {
                 table.entries.push(entry);
@@ -586,7 +594,7 @@ fn packed(spans: impl Iterator<Item = (u64, u64)>) -> Moves {
 }
 
 /// Places parts of a section one behind the other, each as well aligned as it was.
-fn aligned(parts: &Spans, align: u64) -> Moves {
+fn aligned(parts: impl Iterator<Item = (u64, u64)>, align: u64) -> Moves {
     let align = align.max(1);
     let mut next: u64 = 0;
     let place = |(start, end): (u64, u64)| {
@@ -595,7 +603,7 @@ fn aligned(parts: &Spans, align: u64) -> Moves {
         next = to + (end - start);
         (start, end, to)
     };
-    parts.iter().map(place).collect()
+    parts.map(place).collect()
 }
 
 /// New place of a byte of a packed section; `None` when it was dropped.

@@ -11,5 +11,4 @@ pub mod resolve;
 pub mod sealed;
 pub mod siblings;
 mod sites;
-mod strings;
 pub mod tables;

@@ -1,16 +1,17 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
-use super::strings::Strings;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, Sparse, SymbolId};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::elf::strings::Strings;
+use crate::error::{Error, Result};
 
 /// The output under construction.
 pub(super) struct Output<'b> {
     pub(super) object: OutObject,
-    pub(super) strings: Strings<'b>,
+    pub(super) strings: Strings,
     /// Symbol of `.kpatch.strings`.
     pub(super) strings_symbol: OutSymbolIndex,
     /// Where the sections and symbols of the patched object are.
@@ -88,12 +89,15 @@ impl Output<'_> {
         section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];
     }
 
-    pub(super) fn finish_strings(&mut self) {
-        let bytes = std::mem::take(&mut self.strings).into_bytes();
+    pub(super) fn finish_strings(&mut self) -> Result<()> {
+        let bytes = std::mem::take(&mut self.strings).into_bytes().ok_or_else(|| {
+            Error::broken("too-many-names", "the names that the patch needs take 4 GiB")
+        })?;
         if let OutHome::Section(index) = self.object.symbols[self.strings_symbol.index()].home {
             self.object.sections[index].size = bytes.len() as u64;
             self.object.sections[index].data = bytes;
         }
+        Ok(())
     }
 }
 

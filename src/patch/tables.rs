@@ -161,7 +161,7 @@ impl Late {
         offset: impl Fn(SectionId<Patched>, u64) -> u64,
     ) -> Late {
         let Resolution { relocs, symbols, .. } = resolution;
-        let parent = output.strings.offset(output.parent);
+        let parent = output.strings.offset(output.parent).into();
         let mut targets: Vec<Target> = symbols.values().iter().map(Target::new).collect();
         let mut last: Option<(SectionId<Patched>, OutSymbolIndex)> = None;
         let row = |KlpReloc { section, meant, offset: at, addend, kind }: KlpReloc| {
@@ -173,8 +173,8 @@ impl Late {
             let target = symbols.place(meant)?;
             let (symbol, names) = (&symbols.values()[target], &mut targets[target]);
             if names.name == UNNAMED {
-                names.name = output.strings.offset(symbol.name) as u32;
-                names.object = output.strings.offset(symbol.object) as u32;
+                names.name = output.strings.offset(symbol.name);
+                names.object = output.strings.offset(symbol.object);
             }
             let offset = offset(section, at);
             Some(Row { base, target: target as u32, offset, addend, kind })

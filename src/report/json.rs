@@ -178,7 +178,7 @@ fn function(function: &super::Function) -> FunctionEntry {
             .reasons
             .iter()
             .map(|r| ReasonEntry {
-                kind: r.kind.clone(),
+                kind: r.kind.to_owned(),
                 offset: r.offset,
                 before: r.before.clone(),
                 after: r.after.clone(),

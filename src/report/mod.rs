@@ -132,7 +132,7 @@ const INLINED_EVERYWHERE: &str = "inlined-everywhere";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind)?;
+        f.write_str(self.kind)?;
         if let Some(offset) = self.offset {
             write!(f, " at +{offset:#x}")?;
         }
