@@ -24,7 +24,7 @@ use diff::near::shifted;
 use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
-use diff::statics::{Doubts, borrow_names, correlate_statics};
+use diff::statics::{Doubts, Uses, borrow_names, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
@@ -336,8 +336,9 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Doubts)> {
-    let (mut twins, files) = correlate(orig, patched);
-    let doubts = correlate_statics(orig, patched, &files, &mut twins)?;
+    let ((mut twins, files), uses) =
+        rayon::join(|| correlate(orig, patched), || Uses::new(orig, patched));
+    let doubts = correlate_statics(orig, patched, &files, uses?, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);

@@ -547,8 +547,10 @@ fn pair_sections(
         twins.pair_sections(found[p], p);
     }
     pair_by_members(orig, patched, twins);
-    let o = section_keys(orig, |id| twins.patched_section(id).is_none());
-    let p = section_keys(patched, |id| twins.orig_section(id).is_none());
+    let (o, p) = rayon::join(
+        || section_keys(orig, |id| twins.patched_section(id).is_none()),
+        || section_keys(patched, |id| twins.orig_section(id).is_none()),
+    );
     merge(&o, &p, |o, p| {
         for (o, p) in o.iter().zip(p) {
             let same_name =
@@ -589,7 +591,7 @@ fn pair_by_members(
 
 fn section_keys<S: Side>(
     layout: &Layout<'_, '_, S>,
-    takes_part: impl Fn(SectionId<S>) -> bool,
+    takes_part: impl Fn(SectionId<S>) -> bool + Sync,
 ) -> Vec<Key<Full, SectionId<S>>> {
     let object = layout.object;
     let hasher = FixedState::default();

@@ -29,8 +29,8 @@ pub struct Statics<'a, 'o, 'd> {
     files: &'a Files,
     /// The original was linked from several objects.
     linked: bool,
-    /// What leads to static locals in each object.
-    handles: (Handles<Orig>, Handles<Patched>),
+    /// What leads to static locals in the patched object.
+    handles: Handles<Patched>,
     /// Patched static locals by the hash of their normal names, made when first asked for.
     names: OnceLock<IndexMap<u64, Vec<SymbolId<Patched>>, RandomState>>,
 }
@@ -64,17 +64,61 @@ pub struct Doubts {
     pub refused: Option<Error>,
 }
 
+/// Who uses static locals: all that pairing needs to know before anything is paired.
+pub struct Uses {
+    /// What leads to static locals in each object.
+    handles: (Handles<Orig>, Handles<Patched>),
+    /// Sections of the original, code first: a table that names the same variables says less
+    /// about them.
+    users: Vec<User>,
+}
+
+impl Uses {
+    /// Looks at all references. Fails on those that cannot be read.
+    pub fn new(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Result<Self> {
+        let handles = rayon::join(|| Handles::new(orig), || Handles::new(patched));
+        let sections = orig.object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
+        let users: Vec<Result<User>> = sections
+            .filter(|&&section| counts(orig, section))
+            .map(|&section| Ok((section, variables_of(orig, &handles.0, section)?)))
+            .filter(|user| user.as_ref().map_or(true, |(_, variables)| !variables.is_empty()))
+            .collect();
+        let mut users: Vec<User> = users.into_iter().collect::<Result<_>>()?;
+        users.sort_by_key(|(section, _)| !matches!(orig.class(*section), Class::Text));
+        Ok(Uses { handles, users })
+    }
+}
+
+/// The static locals elsewhere that a section refers to, in order of first use.
+fn variables_of(
+    orig: &Layout<'_, '_, Orig>,
+    handles: &Handles<Orig>,
+    section: SectionId<Orig>,
+) -> Result<Vec<SymbolId<Orig>>> {
+    let object = orig.object;
+    if object.section_name(section) == ".toc" {
+        return Ok(Vec::new());
+    }
+    let mut seen: IndexSet<SymbolId<Orig>, RandomState> = IndexSet::default();
+    for_each_target(orig, section, Some(handles), |symbol| {
+        if orig.is_static_local(symbol) && object.section_of(symbol) != Some(section) {
+            seen.insert(symbol);
+        }
+    })?;
+    Ok(seen.into_iter().collect())
+}
+
 /// Pairs static locals in `twins`.
 pub fn correlate_statics(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
     files: &Files,
+    Uses { handles, users }: Uses,
     twins: &mut Twins,
 ) -> Result<Doubts> {
     let linked = orig.is_linked();
-    let handles = rayon::join(|| Handles::new(orig), || Handles::new(patched));
+    let handles = handles.1;
     let statics = Statics { orig, patched, files, linked, handles, names: OnceLock::new() };
-    let users = statics.users()?;
     let mut refused = None;
     for (user, variables) in &users {
         statics.pair(*user, variables, twins, &mut refused)?;
@@ -141,36 +185,6 @@ fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
 type User = (SectionId<Orig>, Vec<SymbolId<Orig>>);
 
 impl Statics<'_, '_, '_> {
-    /// The original sections that refer to static locals, with the variables in order of
-    /// first use.
-    fn users(&self) -> Result<Vec<User>> {
-        let sections = self.orig.object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
-        let users: Vec<Result<User>> = sections
-            .filter(|&&section| counts(self.orig, section))
-            .map(|&section| Ok((section, self.variables_of(section)?)))
-            .filter(|user| user.as_ref().map_or(true, |(_, variables)| !variables.is_empty()))
-            .collect();
-        let mut users: Vec<User> = users.into_iter().collect::<Result<_>>()?;
-        // Code first: a table that names the same variables says less about them.
-        users.sort_by_key(|(section, _)| !matches!(self.orig.class(*section), Class::Text));
-        Ok(users)
-    }
-
-    /// The static locals elsewhere that a section refers to, in order of first use.
-    fn variables_of(&self, section: SectionId<Orig>) -> Result<Vec<SymbolId<Orig>>> {
-        let object = self.orig.object;
-        if object.section_name(section) == ".toc" {
-            return Ok(Vec::new());
-        }
-        let mut seen: IndexSet<SymbolId<Orig>, RandomState> = IndexSet::default();
-        for_each_target(self.orig, section, Some(&self.handles.0), |symbol| {
-            if self.orig.is_static_local(symbol) && object.section_of(symbol) != Some(section) {
-                seen.insert(symbol);
-            }
-        })?;
-        Ok(seen.into_iter().collect())
-    }
-
     /// The patched section that does the job of `section`: its twin, or that of the nearest
     /// function it was split from.
     fn counterpart(&self, section: SectionId<Orig>, twins: &Twins) -> Option<SectionId<Patched>> {
@@ -445,7 +459,7 @@ impl Statics<'_, '_, '_> {
         }
         let first_in = |section: SectionId<Patched>| {
             let mut first = None;
-            for_each_target(self.patched, section, Some(&self.handles.1), |symbol| {
+            for_each_target(self.patched, section, Some(&self.handles), |symbol| {
                 if first.is_none() && is_new(symbol) {
                     first = Some((symbol, section));
                 }
