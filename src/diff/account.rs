@@ -12,7 +12,7 @@ use super::select::Selection;
 use super::strays;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{Marks, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id, Marks, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
@@ -37,14 +37,14 @@ pub fn check(
     let layout = comparer.patched.layout;
     let object = layout.object;
     strays::find(comparer, verdicts, selection, &mut details, warnings)?;
-    let suspects: Vec<SectionId<Patched>> = object
-        .sections()
-        .filter(|&s| {
-            comparer.twins.orig_section(s).is_some()
-                && needs_reference(layout, s)
-                && !verdicts.entity(s, 0).is_same()
-        })
-        .collect();
+    let is_suspect = |&s: &SectionId<Patched>| {
+        comparer.twins.orig_section(s).is_some()
+            && needs_reference(layout, s)
+            && !verdicts.entity(s, 0).is_same()
+    };
+    let sections = (1..object.section_count()).into_par_iter().with_min_len(1024);
+    let suspects: Vec<SectionId<Patched>> =
+        sections.map(SectionId::new).filter(is_suspect).collect();
     if !suspects.is_empty() {
         let first = first_references(layout, &suspects);
         for id in suspects {
