@@ -5,6 +5,8 @@
 //! format that readers rely on (locals first, links between tables, alignment, no overlap)
 //! are checked as well.
 
+use std::ops::Range;
+
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use elf::file::Class;
@@ -38,10 +40,33 @@ fn differs(what: impl Into<String>) -> Error {
         .advise("this is a bug or a damaged disk; please report it")
 }
 
-/// Checks that many things; of several errors it is that of the first.
-fn in_parallel(count: usize, check: impl Fn(usize) -> Result<()> + Sync + Send) -> Result<()> {
-    let checks = (0..count).into_par_iter().with_min_len(1024).map(check);
+/// Checks everything that the tasks have by number; of several errors it is that of the first.
+fn in_parallel(
+    tasks: &[Range<usize>],
+    check: impl Fn(usize) -> Result<()> + Sync + Send,
+) -> Result<()> {
+    let checks = tasks.par_iter().map(|task| task.clone().try_for_each(&check));
     checks.find_map_first(Result::err).map_or(Ok(()), Err)
+}
+
+/// How much work a section or a symbol is beside its bytes.
+const OVERHEAD: u64 = 64;
+
+/// Cuts a list into tasks, by how much work each thing is.
+fn tasks(work: impl Iterator<Item = u64>) -> Vec<Range<usize>> {
+    const ENOUGH: u64 = 256 * 1024;
+    let mut tasks = Vec::new();
+    let (mut start, mut end, mut sum) = (0, 0, 0u64);
+    for (i, work) in work.enumerate() {
+        sum = sum.saturating_add(work);
+        if sum >= ENOUGH {
+            tasks.push(start..i + 1);
+            (start, sum) = (i + 1, 0);
+        }
+        end = i + 1;
+    }
+    tasks.push(start..end);
+    tasks
 }
 
 /// Compares one field.
@@ -144,6 +169,11 @@ impl<'b> Written<'b> {
             .ok_or_else(|| differs("a section lies outside the file"))
     }
 
+    /// The sections, those of much more than others apart.
+    fn tasks(&self) -> Vec<Range<usize>> {
+        tasks(self.shdrs.iter().map(|shdr| shdr.sh_size.saturating_add(OVERHEAD)))
+    }
+
     /// Assigns the file's sections to the model's and compares the headers.
     fn sections(&self, model: &dyn Model) -> Result<Vec<Role>> {
         let object = model.object();
@@ -181,7 +211,7 @@ impl<'b> Written<'b> {
             same("the number of relocation tables", section.relocs.len(), count)
                 .map_err(|e| e.in_section(&*section.name))?;
         }
-        in_parallel(roles.len(), |i| {
+        in_parallel(&self.tasks(), |i| {
             let shdr = self.shdr(i)?;
             let name = self.name(&shdr)?;
             self.check_section(model, &shdr, roles[i], name, &roles).map_err(|e| e.in_section(name))
@@ -355,7 +385,7 @@ impl<'b> Written<'b> {
         expected.extend(all().filter(|(_, s)| !local(s)).map(|(i, _)| Some(i)));
         let locals = object.symbols.iter().filter(|s| local(s)).count() + 1;
         same("the number of local symbols", locals, header.sh_info as usize)?;
-        in_parallel(expected.len(), |i| {
+        in_parallel(&tasks(expected.iter().map(|_| OVERHEAD)), |i| {
             let symbol = symbols.get(i).map_err(|_| differs("a symbol is missing"))?;
             let name = names
                 .get(symbol.st_name as usize)
@@ -379,7 +409,7 @@ impl<'b> Written<'b> {
         roles: &[Role],
         symbols: &[Option<usize>],
     ) -> Result<()> {
-        in_parallel(roles.len(), |i| {
+        in_parallel(&self.tasks(), |i| {
             let Role::Relocs(base, table) = roles[i] else { return Ok(()) };
             self.check_table_entries(&self.shdr(i)?, model, (base, table), symbols)
                 .map_err(|e| e.in_section(&*model.object().sections[base].relocs[table].name))
