@@ -289,7 +289,7 @@ fn judge(
         in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
         sizes: &job.sizes,
     };
-    // What is selected hardly depends on why it changed, which takes longer to tell.
+    // Neither needs the other's result.
     let (selection, reasons) = rayon::join(
         || select(comparer, &statuses, ignored, &policy),
         || reasons(comparer, check::changed_functions(comparer, &statuses)),

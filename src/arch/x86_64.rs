@@ -137,18 +137,10 @@ static RELOCS: &[RelocType] = relocs! {
 };
 
 fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize), usize> {
-    let mut decoder = Decoder::new(64, code.get(from..).unwrap_or(&[]), DecoderOptions::NONE);
-    let mut instruction = Instruction::default();
+    let mut decoder = decoder(code.get(from..).unwrap_or(&[]), 0);
     loop {
         let start = from + decoder.position();
-        if !decoder.can_decode() {
-            return Err(start);
-        }
-        decoder.decode_out(&mut instruction);
-        if instruction.is_invalid() {
-            return Err(start);
-        }
-        let end = start + instruction.len();
+        let end = start + decode(&mut decoder).ok_or(start)?.len();
         if end > at {
             return Ok((start, end));
         }
@@ -272,10 +264,8 @@ fn is_filler(instruction: &Instruction) -> bool {
 /// operand that is relocated is zero.
 pub(super) fn immediates(code: &[u8]) -> Vec<u64> {
     let mut found = Vec::new();
-    for instruction in &mut Decoder::new(64, code, DecoderOptions::NONE) {
-        if instruction.is_invalid() {
-            break;
-        }
+    let mut decoder = decoder(code, 0);
+    while let Some(instruction) = decode(&mut decoder) {
         let operands =
             (0..instruction.op_count()).filter_map(|i| instruction.try_immediate(i).ok());
         found.extend(operands);

@@ -14,7 +14,7 @@ use super::{Args, Exit, Flavor, fail};
 use crate::diff::check::BootCode;
 use crate::elf::abi;
 use crate::elf::image::Image;
-use crate::elf::out::OutObject;
+use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
@@ -135,18 +135,16 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     }
     kernel.check_unchanged()?;
     if let (Some(path), Some(draft)) = (&args.output, output) {
-        let output = || output_path(path, &args.patched);
-        match args.flavor {
-            Flavor::Kpatch => {
-                publish(&output()?, &draft)?;
-                // The process ends next, which frees a large patch faster than piece by piece.
-                std::mem::forget(draft);
-            }
+        let model: Box<dyn Model> = match args.flavor {
+            Flavor::Kpatch => Box::new(draft),
             Flavor::Klp => {
                 let object = in_flavor(draft.finish(), args.flavor);
-                publish(&output()?, &object.map_err(|e| e.in_file(&*names[1]))?)?;
+                Box::new(object.map_err(|e| e.in_file(&*names[1]))?)
             }
-        }
+        };
+        publish(&output_path(path, &args.patched)?, &*model)?;
+        // The process ends next, which frees a large patch faster than piece by piece.
+        std::mem::forget(model);
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
 }

@@ -66,8 +66,8 @@ pub struct Doubts {
 
 /// Who uses static locals: all that pairing needs to know before anything is paired.
 pub struct Uses {
-    /// What leads to static locals in each object.
-    handles: (Handles<Orig>, Handles<Patched>),
+    /// What leads to static locals in the patched object.
+    handles: Handles<Patched>,
     /// Sections of the original, code first: a table that names the same variables says less
     /// about them.
     users: Vec<User>,
@@ -76,11 +76,11 @@ pub struct Uses {
 impl Uses {
     /// Looks at all references. Fails on those that cannot be read.
     pub fn new(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Result<Self> {
-        let handles = rayon::join(|| Handles::new(orig), || Handles::new(patched));
+        let (leads, handles) = rayon::join(|| Handles::new(orig), || Handles::new(patched));
         let sections = orig.object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
         let users: Vec<Result<User>> = sections
             .filter(|&&section| counts(orig, section))
-            .map(|&section| Ok((section, variables_of(orig, &handles.0, section)?)))
+            .map(|&section| Ok((section, variables_of(orig, &leads, section)?)))
             .filter(|user| user.as_ref().map_or(true, |(_, variables)| !variables.is_empty()))
             .collect();
         let mut users: Vec<User> = users.into_iter().collect::<Result<_>>()?;
@@ -117,7 +117,6 @@ pub fn correlate_statics(
     twins: &mut Twins,
 ) -> Result<Doubts> {
     let linked = orig.is_linked();
-    let handles = handles.1;
     let statics = Statics { orig, patched, files, linked, handles, names: OnceLock::new() };
     let mut refused = None;
     for (user, variables) in &users {

@@ -29,10 +29,11 @@ pub fn verify(model: &dyn Model, bytes: &[u8]) -> Result<()> {
     let object = model.object();
     let written = Written::parse(bytes)?;
     written.check_header(object)?;
-    let sections = written.sections(model)?;
+    let tasks = written.tasks();
+    let sections = written.sections(model, &tasks)?;
     written.check_places(&sections)?;
     let symbols = written.check_symbols(object, &sections)?;
-    written.check_relocs(model, &sections, &symbols)
+    written.check_relocs(model, &tasks, &sections, &symbols)
 }
 
 fn differs(what: impl Into<String>) -> Error {
@@ -175,7 +176,7 @@ impl<'b> Written<'b> {
     }
 
     /// Assigns the file's sections to the model's and compares the headers.
-    fn sections(&self, model: &dyn Model) -> Result<Vec<Role>> {
+    fn sections(&self, model: &dyn Model, tasks: &[Range<usize>]) -> Result<Vec<Role>> {
         let object = model.object();
         let mut roles = Vec::with_capacity(self.shdrs.len());
         // The model's sections that were seen, by header index.
@@ -211,7 +212,7 @@ impl<'b> Written<'b> {
             same("the number of relocation tables", section.relocs.len(), count)
                 .map_err(|e| e.in_section(&*section.name))?;
         }
-        in_parallel(&self.tasks(), |i| {
+        in_parallel(tasks, |i| {
             let shdr = self.shdr(i)?;
             let name = self.name(&shdr)?;
             self.check_section(model, &shdr, roles[i], name, &roles).map_err(|e| e.in_section(name))
@@ -406,10 +407,11 @@ impl<'b> Written<'b> {
     fn check_relocs(
         &self,
         model: &dyn Model,
+        tasks: &[Range<usize>],
         roles: &[Role],
         symbols: &[Option<usize>],
     ) -> Result<()> {
-        in_parallel(&self.tasks(), |i| {
+        in_parallel(tasks, |i| {
             let Role::Relocs(base, table) = roles[i] else { return Ok(()) };
             self.check_table_entries(&self.shdr(i)?, model, (base, table), symbols)
                 .map_err(|e| e.in_section(&*model.object().sections[base].relocs[table].name))

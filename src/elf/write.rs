@@ -57,7 +57,7 @@ pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()>
     out.append(&[0; size_of::<e::FileHeader64<Endianness>>()])?;
     let mut entries = Vec::new();
     for (i, section) in object.sections.iter().enumerate() {
-        out.section(section, model.stored(i), &plan)?;
+        out.section(section, &plan)?;
         model.contents(i, &mut |bytes| out.append(bytes))?;
         let base = plan.section_index[i];
         for (place, table) in section.relocs.iter().enumerate() {
@@ -361,8 +361,8 @@ struct Writer<'f, F> {
 }
 
 impl<F: Write + Seek> Writer<'_, F> {
-    /// Begins a section of the model, which stores that many bytes.
-    fn section(&mut self, section: &OutSection, stored: u64, plan: &Plan) -> Result<()> {
+    /// Adds the header of a section of the model, whose contents are appended next.
+    fn section(&mut self, section: &OutSection, plan: &Plan) -> Result<()> {
         let table = Table {
             name: &section.name,
             kind: section.kind,
@@ -372,11 +372,7 @@ impl<F: Write + Seek> Writer<'_, F> {
             align: section.align,
             entsize: section.entsize,
         };
-        self.open(table, stored)?;
-        if let Some(shdr) = self.shdrs.last_mut() {
-            shdr.sh_size.set(self.endian, section.size);
-        }
-        Ok(())
+        self.open(table, section.size)
     }
 
     fn table(&mut self, table: Table<'_>, data: &[u8]) -> Result<()> {
@@ -384,7 +380,7 @@ impl<F: Write + Seek> Writer<'_, F> {
         self.append(data)
     }
 
-    /// Adds the header of what is appended next, `size` bytes.
+    /// Adds the header of what is appended next. `size`: its sh_size.
     fn open(&mut self, table: Table<'_>, size: u64) -> Result<()> {
         let name = self.names.offset(table.name);
         self.align(table.align)?;

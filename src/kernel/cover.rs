@@ -72,10 +72,11 @@ impl<S: Side> Cover<S> {
 
     /// The covering symbol of all of `low..=high`, when it is the same for each.
     pub(super) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
-        let span = self.spans.partition_point(|s| s.0 <= short(low));
-        let same_span = self.spans.get(span).is_none_or(|s| s.0 > short(high));
-        let empty = self.empty.partition_point(|e| e.0 < short(low));
-        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > short(high));
+        let (from, to) = (short(low), short(high));
+        let span = self.spans.partition_point(|s| s.0 <= from);
+        let same_span = self.spans.get(span).is_none_or(|s| s.0 > to);
+        let empty = self.empty.partition_point(|e| e.0 < from);
+        let no_empty = self.empty.get(empty).is_none_or(|e| e.0 > to);
         (same_span && no_empty).then(|| self.at(low))
     }
 

@@ -158,6 +158,8 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     ) -> Result<Draft> {
         let object = self.layout().object;
         let header = object.header();
+        let mut strings = Strings::default();
+        let parent = strings.offset(resolver.target.parent.name()).into();
         let mut output = Output {
             object: OutObject {
                 big_endian: matches!(object.endian(), object::Endianness::Big),
@@ -166,13 +168,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 flags: header.flags,
                 ..OutObject::default()
             },
-            strings: Strings::default(),
+            strings,
             strings_symbol: OutSymbolIndex::new(0),
             sections: Sparse::build(0, std::iter::empty),
             symbols: Sparse::build(0, std::iter::empty),
             section_symbols: Vec::new(),
             pointer: self.layout().arch.abs64,
-            parent: resolver.target.parent.name(),
+            parent,
         };
         self.copy_sections(&mut output)?;
         self.copy_symbols(&mut output, resolver, &resolution)?;
@@ -184,7 +186,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(Draft { object: output.object, late })
     }
 
-    fn copy_sections(&self, output: &mut Output<'_>) -> Result<()> {
+    fn copy_sections(&self, output: &mut Output) -> Result<()> {
         let object = self.layout().object;
         let carried =
             |&id: &SectionId<Patched>| self.selection.sections[id] && !self.is_dropped(id);
@@ -257,7 +259,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     fn copy_symbols(
         &self,
-        output: &mut Output<'_>,
+        output: &mut Output,
         resolver: &Resolver<'_, '_, '_, '_>,
         resolution: &Resolution<'_>,
     ) -> Result<()> {
@@ -311,7 +313,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     fn copy_relocs(
         &self,
-        output: &mut Output<'_>,
+        output: &mut Output,
         resolution: &Resolution<'_>,
         entries: &Entries,
     ) -> Result<()> {
@@ -346,7 +348,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// The relocations of one section that the output carries.
     fn section_relocs(
         &self,
-        output: &Output<'_>,
+        output: &Output,
         resolution: &Resolution<'_>,
         chunk: Chunk<'_>,
     ) -> Result<SectionRelocs> {
@@ -379,7 +381,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// What a symbol is in the output.
     fn target(
         &self,
-        output: &Output<'_>,
+        output: &Output,
         section: SectionId<Patched>,
         symbol: SymbolId<Patched>,
     ) -> Result<Target> {
@@ -471,7 +473,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     }
 
     /// Symbol namespaces that the patched object imports.
-    fn namespaces(&self, output: &mut Output<'_>) {
+    fn namespaces(&self, output: &mut Output) {
         let object = self.layout().object;
         let mut data = Vec::new();
         if let Some(section) = self.layout().section_named(".modinfo") {
@@ -492,17 +494,15 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// `.kpatch.funcs`, `.kpatch.relocations`, `.kpatch.symbols`, `.kpatch.arch`.
     fn tables(
         &self,
-        output: &mut Output<'a>,
+        output: &mut Output,
         resolver: &Resolver<'a, '_, '_, '_>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
     ) -> Result<Late> {
-        let parent = output.parent;
         let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
         output.object.sections[strings].align = 1;
         output.strings_symbol = output.section_symbol(strings);
-        let parent = i64::from(output.strings.offset(parent));
-        self.functions(output, replaced, parent);
+        self.functions(output, replaced);
         let late = Late::new(output, resolution, |section, at| self.offset(section, at));
         if resolver.target.klp_arch {
             let mut arch = Table::default();
@@ -512,16 +512,16 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     let symbol = output.section_symbol(index);
                     arch.row(16);
                     arch.pointer(0, symbol, 0);
-                    arch.pointer(8, output.strings_symbol, parent);
+                    arch.pointer(8, output.strings_symbol, output.parent);
                 }
             }
             arch.finish(output, ".kpatch.arch", 16);
         }
-        self.callbacks(output, parent);
+        self.callbacks(output);
         Ok(late)
     }
 
-    fn functions(&self, output: &mut Output<'a>, replaced: &[Replaced<'a>], parent: i64) {
+    fn functions(&self, output: &mut Output, replaced: &[Replaced<'a>]) {
         let big = output.object.big_endian;
         let mut table = Table::with_capacity(replaced.len(), 56, 3);
         for function in replaced {
@@ -535,13 +535,13 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             table.pointer(0, index, 0);
             let name = output.strings.offset(function.name);
             table.pointer(40, output.strings_symbol, name.into());
-            table.pointer(48, output.strings_symbol, parent);
+            table.pointer(48, output.strings_symbol, output.parent);
         }
         table.finish(output, ".kpatch.funcs", 56);
     }
 
-    /// Each callback learns which object it belongs to: where the name of that is.
-    fn callbacks(&self, output: &mut Output<'_>, parent: i64) {
+    /// Each callback learns which object it belongs to.
+    fn callbacks(&self, output: &mut Output) {
         for name in macros::CALLBACKS {
             let found = self.layout().section_named(name);
             let Some(index) = found.and_then(|s| output.section(s)) else { continue };
@@ -549,7 +549,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                 offset: 8,
                 kind: output.pointer,
                 symbol: Some(output.strings_symbol),
-                addend: parent,
+                addend: output.parent,
             };
             if let Some(table) = output.object.sections[index].relocs.first_mut() {
                 table.entries.push(entry);
@@ -561,7 +561,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// the output.
     pub(super) fn traced<'b>(
         &'b self,
-        output: &'b Output<'_>,
+        output: &'b Output,
     ) -> impl Iterator<
         Item = (SymbolId<Patched>, SectionId<Patched>, OutSymbolIndex, OutSectionIndex),
     > + 'b {

@@ -9,7 +9,7 @@ use crate::elf::strings::Strings;
 use crate::error::{Error, Result};
 
 /// The output under construction.
-pub(super) struct Output<'b> {
+pub(super) struct Output {
     pub(super) object: OutObject,
     pub(super) strings: Strings,
     /// Symbol of `.kpatch.strings`.
@@ -20,10 +20,11 @@ pub(super) struct Output<'b> {
     /// The symbol of each output section, as far as it has one.
     pub(super) section_symbols: Vec<Option<OutSymbolIndex>>,
     pub(super) pointer: u32,
-    pub(super) parent: &'b str,
+    /// Where the parent's name is in `.kpatch.strings`.
+    pub(super) parent: i64,
 }
 
-impl Output<'_> {
+impl Output {
     /// Appends an allocated PROGBITS section with its relocations, which may be empty.
     pub(super) fn add_section(
         &mut self,
@@ -101,6 +102,11 @@ impl Output<'_> {
     }
 }
 
+/// The bytes of a field of eight.
+pub(super) fn eight(value: u64, big_endian: bool) -> [u8; 8] {
+    if big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+}
+
 /// A table of structs with pointers.
 #[derive(Default)]
 pub(super) struct Table {
@@ -121,12 +127,8 @@ impl Table {
         self.data.resize(self.start + size, 0);
     }
 
-    fn bytes(&mut self, at: usize, bytes: &[u8]) {
-        self.data[self.start + at..self.start + at + bytes.len()].copy_from_slice(bytes);
-    }
-
     pub(super) fn u64(&mut self, at: usize, value: u64, big: bool) {
-        self.bytes(at, &if big { value.to_be_bytes() } else { value.to_le_bytes() });
+        self.data[self.start + at..][..8].copy_from_slice(&eight(value, big));
     }
 
     pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
@@ -136,7 +138,7 @@ impl Table {
 
     pub(super) fn finish(
         mut self,
-        output: &mut Output<'_>,
+        output: &mut Output,
         name: &str,
         entsize: u64,
     ) -> OutSectionIndex {

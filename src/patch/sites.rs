@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// Adds the table that tells ftrace where the functions of the patch can be hooked, and
 /// turns sites that were switched off back into calls.
-pub(super) fn add(output: &mut Output<'_>, builder: &Builder<'_, '_, '_, '_>) -> Result<()> {
+pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Result<()> {
     let layout = builder.patched();
     let arch = layout.arch;
     let functions: Vec<_> = builder.traced(output).collect();

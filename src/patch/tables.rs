@@ -5,7 +5,7 @@
 //! and what the file holds is made while it is written.
 
 use super::klp::{KlpReloc, KlpSymbol, Resolution};
-use super::output::Output;
+use super::output::{Output, eight};
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::out::{Model, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
 use crate::error::Result;
@@ -155,13 +155,12 @@ impl Target {
 impl Late {
     /// Adds the tables without their contents, and the names that they need. `offset`: where a
     /// byte of a section is in the output.
-    pub(super) fn new<'a>(
-        output: &mut Output<'a>,
-        resolution: Resolution<'a>,
+    pub(super) fn new(
+        output: &mut Output,
+        resolution: Resolution<'_>,
         offset: impl Fn(SectionId<Patched>, u64) -> u64,
     ) -> Late {
         let Resolution { relocs, symbols, .. } = resolution;
-        let parent = output.strings.offset(output.parent).into();
         let mut targets: Vec<Target> = symbols.values().iter().map(Target::new).collect();
         let mut last: Option<(SectionId<Patched>, OutSymbolIndex)> = None;
         let row = |KlpReloc { section, meant, offset: at, addend, kind }: KlpReloc| {
@@ -191,7 +190,7 @@ impl Late {
             sections,
             symbols: output.section_symbol(sections[Table::Symbols as usize]),
             strings: output.strings_symbol,
-            parent,
+            parent: output.parent,
             pointer_kind: output.pointer,
             big_endian: output.object.big_endian,
             rows,
@@ -215,29 +214,23 @@ impl Late {
     fn row(&self, table: Table, row: usize) -> [u8; ROW] {
         let row = &self.rows[row];
         let target = self.target(row);
+        let big = self.big_endian;
+        let four = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
         let mut bytes = [0; ROW];
         match table {
             Table::Relocations => {
-                bytes[8..12].copy_from_slice(&self.four(row.kind));
-                bytes[12..16].copy_from_slice(&self.four(target.external.into()));
-                bytes[16..24].copy_from_slice(&self.eight(row.addend.cast_unsigned()));
+                bytes[8..12].copy_from_slice(&four(row.kind));
+                bytes[12..16].copy_from_slice(&four(target.external.into()));
+                bytes[16..24].copy_from_slice(&eight(row.addend.cast_unsigned(), big));
             }
             Table::Symbols => {
-                bytes[..8].copy_from_slice(&self.eight(target.addr));
-                bytes[8..16].copy_from_slice(&self.eight(target.sympos));
+                bytes[..8].copy_from_slice(&eight(target.addr, big));
+                bytes[8..16].copy_from_slice(&eight(target.sympos, big));
                 bytes[16] = target.bind;
                 bytes[17] = target.kind;
             }
         }
         bytes
-    }
-
-    fn four(&self, value: u32) -> [u8; 4] {
-        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
-    }
-
-    fn eight(&self, value: u64) -> [u8; 8] {
-        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 
     /// How many pointers a table has.
