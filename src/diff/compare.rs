@@ -231,6 +231,17 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         p: &Entity<Patched>,
         sink: &mut Sink<'_>,
     ) -> Result<Verdict> {
+        self.entities_within(o, p, sink, &mut Open::new())
+    }
+
+    /// [`Comparer::entities`] while others are compared, which may refer to these.
+    pub(super) fn entities_within(
+        &self,
+        o: &Entity<Orig>,
+        p: &Entity<Patched>,
+        sink: &mut Sink<'_>,
+        open: &mut Open,
+    ) -> Result<Verdict> {
         let mut spans = Spans {
             o: o.section,
             o_start: o.start,
@@ -250,7 +261,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         self.trim(&mut spans);
         // The bytes tell more than the relocations, but to judge them these must be known.
         let mut about_relocs = sink.0.is_some().then(Vec::new);
-        if !self.relocs(&spans, &mut Sink(about_relocs.as_mut()), &mut Open::new())? {
+        open.push((o.section, o.start, p.section, p.start));
+        let relocs = self.relocs(&spans, &mut Sink(about_relocs.as_mut()), open);
+        open.pop();
+        if !relocs? {
             verdict |= Verdict::RELOCS;
         }
         if !self.bytes(&spans, verdict.is_same(), sink)? {
@@ -474,7 +488,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         // The common case needs no look at the code: the same named thing, the same addend.
         if o.addend == p.addend
             && self.twins.are_twins(o.symbol, p.symbol)
-            && !self.is_inside_code(p.symbol, p.addend)
+            && !self.leads_inside(p.symbol, p.addend)
         {
             return Ok(true);
         }
@@ -493,7 +507,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(a.addend == b.addend && same);
         };
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
-            return self.same_place(a, b, p_refs, p);
+            return Ok(self.same_place(a, b, p_refs, p)?
+                && self.same_inside((o_refs, o), (p_refs, p), b, open)?);
         }
         if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
             let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);

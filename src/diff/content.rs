@@ -7,6 +7,7 @@ use crate::elf::object::Reloc;
 use crate::error::Result;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::names;
+use crate::kernel::padding::is_padding;
 use crate::kernel::pieces::MAX_PARTS;
 use crate::kernel::refs::Refs;
 
@@ -63,8 +64,8 @@ impl Comparer<'_, '_, '_, '_> {
                 p_start: p_at,
                 p_end: p_at + length,
             };
-            same = is_filler(orig.contents(o), spans.o_end, o_end)
-                && is_filler(patched.contents(p), spans.p_end, p_end)
+            same = is_padding(self.orig.layout, o, spans.o_end, o_end)
+                && is_padding(self.patched.layout, p, spans.p_end, p_end)
                 && self.same_content(&spans, open)?;
             (o_at, p_at) = (o_end, p_end);
             let more = o_more || p_more || o_at <= wanted_o;
@@ -238,11 +239,6 @@ pub(super) fn fixed<'d, S: Side>(
     let object = layout.object;
     let bytes = object.contents(section).get(start as usize..end as usize)?;
     object.relocs(section).within(start, end).next().is_none().then_some(bytes)
-}
-
-fn is_filler(data: &[u8], from: u64, to: u64) -> bool {
-    let rest = data.get(from as usize..to as usize);
-    rest.is_some_and(|rest| rest.iter().all(|&b| b == 0 || b == 0x90))
 }
 
 /// Where line and column start in a location (lib/ubsan.h, `struct source_location`), behind

@@ -145,7 +145,7 @@ fn is_filler<S: Side>(layout: &Layout<'_, '_, S>, bytes: &[u8]) -> bool {
 }
 
 /// Bytes of the marker at the start of a function; 0 when it has none.
-fn marker_length<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
+pub(super) fn marker_length<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
     let landing = layout.arch.landing;
     let object = layout.object;
     let Some(section) = object.section_of(id) else { return 0 };

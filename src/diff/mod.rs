@@ -17,6 +17,7 @@ pub mod identity;
 pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
+mod labels;
 mod lines;
 pub mod near;
 pub mod overrides;

@@ -3,9 +3,9 @@
 //! Such a distance changes when a function between the two grows, and may stay the same when
 //! another function takes the place of the one that was meant.
 
-use super::compare::{Comparer, Spans};
+use super::compare::{Comparer, Sink, Spans};
 use super::twins::Twins;
-use super::verdict::Reason;
+use super::verdict::{Reason, Verdict};
 use crate::arch::Reach;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::{Class, Layout};
@@ -29,7 +29,9 @@ pub fn shifted(
             let (a, b) = (orig.entity(o, i), patched.entity(p, i));
             let alike = match (a.symbol, b.symbol) {
                 (Some(a), Some(b)) => twins.are_twins(a, b),
-                (a, b) => a.is_none() && b.is_none(),
+                // Code without a name may change behind the back of what leads there.
+                (None, None) => orig.is_filler(&a) && patched.is_filler(&b),
+                _ => false,
             };
             a.start != b.start || !alike
         })
@@ -53,13 +55,7 @@ impl Comparer<'_, '_, '_, '_> {
         let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
         let alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
             let (&Some(o), &Some(p)) = (o, p) else { return false };
-            let same = match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
-                (Some((s, before)), Some((t, after))) => {
-                    before == after && self.have_one_place(s, t)
-                }
-                (s, t) => s.is_none() && t.is_none(),
-            };
-            o.at - spans.o_start == p.at - spans.p_start && same
+            o.at - spans.o_start == p.at - spans.p_start && self.lead_alike(spans, o, p)
         };
         let count = o_leaving.len().max(p_leaving.len());
         let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
@@ -70,6 +66,32 @@ impl Comparer<'_, '_, '_, '_> {
             before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
             after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
         })
+    }
+
+    /// Whether two instructions lead out of two stretches of code to the same thing.
+    fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
+            (Some((s, before)), Some((t, after))) => before == after && self.have_one_place(s, t),
+            (None, None) => self.lead_to_nameless(spans, o.reach.target, p.reach.target),
+            _ => false,
+        }
+    }
+
+    /// Whether two places that have no name are in the same place of the same code.
+    fn lead_to_nameless(&self, spans: &Spans, o_at: u64, p_at: u64) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o = orig.entity_at(spans.o, o_at).map(|index| orig.entity(spans.o, index));
+        let p = patched.entity_at(spans.p, p_at).map(|index| patched.entity(spans.p, index));
+        let (Some(o), Some(p)) = (o, p) else { return false };
+        let within = (o.start..o.end).contains(&o_at) && (p.start..p.end).contains(&p_at);
+        let named = o.symbol.is_some() || p.symbol.is_some();
+        let own = (o.start..o.end).contains(&spans.o_start);
+        within
+            && !named
+            && !own
+            && o_at - o.start == p_at - p.start
+            && self.entities(&o, &p, &mut Sink(None)).is_ok_and(Verdict::is_same)
     }
 
     /// Whether a patched symbol is what the original has in the place of another: the symbol
@@ -83,13 +105,17 @@ impl Comparer<'_, '_, '_, '_> {
         })
     }
 
-    /// Whether two instructions at byte `at` of two stretches of code differ in such a distance
-    /// alone.
+    /// Whether two instructions at byte `at` of two stretches of code differ only in the
+    /// distance to something outside: where that leads is [`Comparer::leads_elsewhere`]'s to
+    /// say. Inside, the same distance leads to the same instruction, and another one does not.
     pub(super) fn only_distance_differs(&self, spans: &Spans, at: u64) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o = instruction(orig, spans.o, spans.o_start + at);
         let p = instruction(patched, spans.p, spans.p_start + at);
-        matches!((o, p), (Some(o), Some(p)) if o == p)
+        let (Some((o, before)), Some((p, after))) = (o, p) else { return false };
+        o == p
+            && !(spans.o_start..spans.o_end).contains(&before)
+            && !(spans.p_start..spans.p_end).contains(&after)
     }
 }
 
@@ -104,17 +130,17 @@ fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near)
     }
 }
 
-/// The bytes of an instruction that holds a distance, without it.
+/// The bytes of an instruction that holds a distance, without it, and where it leads.
 fn instruction<S: Side>(
     layout: &Layout<'_, '_, S>,
     section: SectionId<S>,
     at: u64,
-) -> Option<Vec<u8>> {
+) -> Option<(Vec<u8>, u64)> {
     let code = layout.object.contents(section);
     let (len, reach) = (layout.arch.reach)(code, at)?;
     let (reach, start) = (reach?, at as usize);
     let mut bytes = code.get(start..start + len as usize)?.to_vec();
     let field = reach.field.checked_sub(at)?;
     Reach { field, ..reach }.clear(&mut bytes);
-    Some(bytes)
+    Some((bytes, reach.target))
 }

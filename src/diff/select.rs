@@ -314,7 +314,7 @@ impl Selector<'_, '_, '_, '_> {
         let at = refs.target_offset(reloc)?.wrapping_add(value);
         let at = u64::try_from(at).unwrap_or(0);
         let (start, end) = match refs.string(reloc)? {
-            Some(string) => (at, at + string.len() as u64 + 1),
+            Some(string) => (at, at + string.len() as u64 + object.string_element(section)),
             None if self.layout.is_nameless(section) => {
                 self.comparer.patched.pieces.extent(self.layout, section, at)
             }

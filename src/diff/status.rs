@@ -333,9 +333,14 @@ fn is_where_it_was(
 ) -> bool {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let (before, after) = (orig.object, patched.object);
-    if !matches!(after.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT)
+    // Where only this file knows a name without a size, its users tell what it stands for.
+    let is_seen = match after.symbol_kind(id) {
+        abi::STT_FUNC | abi::STT_OBJECT if after.symbol_size(id) > 0 => true,
+        abi::STT_FUNC | abi::STT_OBJECT | abi::STT_NOTYPE => !patched.is_local(id),
+        _ => false,
+    };
+    if !is_seen
         || patched.owner(p) == Some(id)
-        || after.symbol_size(id) == 0
         || patched.is_prefix(id)
     {
         return true;

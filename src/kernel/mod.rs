@@ -25,6 +25,7 @@ pub mod near;
 pub mod noise;
 pub mod noreturn;
 pub mod objtool;
+pub mod padding;
 pub mod parent;
 pub mod pieces;
 mod prefixes;

@@ -271,8 +271,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         Ok(u64::try_from(at).ok().map(|at| (section, at)))
     }
 
-    /// The string literal that `reloc` refers to, without its NUL; `None` when it does not
-    /// refer to one. Fails when the reference leaves the string section.
+    /// The string literal that `reloc` refers to, without what ends it; `None` when it does not
+    /// refer to one. What has a symbol with a size reaches to the end of that, and a reference
+    /// that leaves it means the symbol. Fails when the reference leaves the string section.
     #[inline]
     pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
         let object = self.layout.object;
@@ -282,6 +283,11 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         }
         let value = object.symbol_value(reloc.symbol) as i64;
         let at = self.target_offset(reloc)?.wrapping_add(value);
+        if object.symbol_kind(reloc.symbol) == abi::STT_OBJECT
+            && object.symbol_size(reloc.symbol) > 0
+        {
+            return Ok(self.sized_string(reloc.symbol, target, at));
+        }
         object.string_at(target, at).map(Some).ok_or_else(|| {
             let error = Error::broken(
                 "bad-string-reference",
@@ -291,6 +297,27 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
                 "the object is damaged, or its compiler uses string sections in an unknown way",
             );
             self.at(error, reloc)
+        })
+    }
+
+    /// What a symbol with a size holds from byte `at` of its section on, without an element
+    /// that ends it; `None` when the byte is not its own.
+    fn sized_string(
+        &self,
+        symbol: SymbolId<S>,
+        section: SectionId<S>,
+        at: i64,
+    ) -> Option<&'d [u8]> {
+        let object = self.layout.object;
+        let value = object.symbol_value(symbol);
+        let end = value.checked_add(object.symbol_size(symbol))?;
+        let at = u64::try_from(at).ok().filter(|at| (value..end).contains(at))?;
+        let bytes = object.contents(section).get(at as usize..end as usize)?;
+        let element = usize::try_from(object.string_element(section)).ok()?;
+        let last = bytes.len().checked_sub(element);
+        Some(match last.and_then(|last| bytes.split_at_checked(last)) {
+            Some((rest, last)) if last.iter().all(|&b| b == 0) => rest,
+            _ => bytes,
         })
     }
 

@@ -32,12 +32,8 @@ pub fn target_offset<S: Side>(
     if in_table == plain {
         return Ok(plain);
     }
-    let data = object.contents(target);
     let value = object.symbol_value(reloc.symbol) as i64;
-    let starts = |addend: i64| {
-        let at = usize::try_from(value.wrapping_add(addend)).unwrap_or(usize::MAX);
-        at < data.len() && (at == 0 || data[at - 1] == 0)
-    };
+    let starts = |addend: i64| object.starts_string(target, value.wrapping_add(addend));
     let names_string = object.symbol_kind(reloc.symbol) != abi::STT_SECTION;
     match (starts(plain), starts(in_table)) {
         (true, true) if names_string && plain == 0 => Ok(plain),

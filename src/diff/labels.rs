@@ -1,0 +1,123 @@
+//! Compares what references to the inside of things lead to.
+//!
+//! A name without a size, such as a label of assembly, says where something begins and no
+//! more: two are the same when they are at the same place of their twins and what is there is
+//! equal. The same holds for a reference to a function that leads behind its start.
+
+use super::compare::{Comparer, Open, Sink};
+use super::entry::marker_length;
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
+use crate::error::Result;
+use crate::kernel::layout::{Class, Entity, Layout};
+use crate::kernel::refs::{Ref, Refs};
+
+/// A reference with who resolves it.
+pub(super) type Reference<'r, 'o, 'd, S> = (&'r Refs<'r, 'o, 'd, S>, &'r Reloc<S>);
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether a reference may need a look at what is at the place it leads to, although it
+    /// names its target.
+    pub(super) fn leads_inside(&self, symbol: SymbolId<Patched>, addend: i64) -> bool {
+        self.is_inside_code(symbol, addend) || is_bare(self.patched.layout, symbol)
+    }
+
+    /// Whether what is at the places of two references to twins is the same.
+    pub(super) fn same_inside(
+        &self,
+        (o_refs, o): Reference<'_, '_, '_, Orig>,
+        (p_refs, p): Reference<'_, '_, '_, Patched>,
+        target: Ref<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        if !self.leads_inside(target.symbol, target.addend) {
+            return Ok(true);
+        }
+        let (Some(from), Some(to)) = (o_refs.place(o)?, p_refs.place(p)?) else {
+            return Ok(true);
+        };
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let start = patched.object.symbol_value(target.symbol);
+        let head = start..=start + marker_length(patched, target.symbol);
+        if head.contains(&to.1) && !is_bare(patched, target.symbol) {
+            return Ok(true);
+        }
+        if patched.object.is_text(to.0) && orig.object.is_text(from.0) {
+            return self.same_code(from, to, (p_refs.base(), p.offset), open);
+        }
+        let constant = |flags: u64| flags & abi::SHF_WRITE == 0;
+        let by_content = orig.is_nameless(from.0)
+            && patched.is_nameless(to.0)
+            && constant(orig.object.section_flags(from.0))
+            && constant(patched.object.section_flags(to.0));
+        if !by_content {
+            return Ok(true);
+        }
+        let (o_at, p_at) = (from.1.cast_signed(), to.1.cast_signed());
+        Ok(self.same_piece((from.0, o_at), (to.0, p_at), open)?
+            || self.same_labelled((from.0, o_at), (to.0, p_at), open)?)
+    }
+
+    /// Whether two places in code are the same place of the same code. A reference of a
+    /// function to itself, or to a part of itself, is compared with that function.
+    fn same_code(
+        &self,
+        (o, o_at): (SectionId<Orig>, u64),
+        (p, p_at): (SectionId<Patched>, u64),
+        (base, offset): (SectionId<Patched>, u64),
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let (Some(before), Some(after)) = (entity_of(orig, o, o_at), entity_of(patched, p, p_at))
+        else {
+            return Ok(o_at.wrapping_sub(orig.object.section_size(o))
+                == p_at.wrapping_sub(patched.object.section_size(p)));
+        };
+        let from = entity_of(patched, base, offset);
+        let root = |entity: &Entity<Patched>| entity.symbol.map(|id| patched.root(id));
+        let own = from.as_ref().is_some_and(|from| {
+            (from.section, from.start) == (after.section, after.start)
+                || root(from).is_some() && root(from) == root(&after)
+        });
+        // What only references find belongs to the function that it jumps back to.
+        let nameless = from.is_none_or(|from| from.symbol.is_none())
+            && (patched.class(base) != Class::Text || patched.keeps_section_symbol(base));
+        if own || nameless {
+            return Ok(true);
+        }
+        let starts = self.bodies(&before, &after).map_or((before.start, after.start), |bodies| {
+            (bodies.spans.o_start, bodies.spans.p_start)
+        });
+        if o_at.wrapping_sub(starts.0) != p_at.wrapping_sub(starts.1) {
+            return Ok(false);
+        }
+        let place = (o, before.start, p, after.start);
+        if open.contains(&place) {
+            return Ok(true);
+        }
+        if open.len() >= super::compare::MAX_DEPTH {
+            return Ok(false);
+        }
+        Ok(self.entities_within(&before, &after, &mut Sink(None), open)?.is_same())
+    }
+}
+
+/// Whether a symbol that is defined here says nothing but where something begins.
+fn is_bare<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+    let object = layout.object;
+    object.symbol_kind(id) == abi::STT_NOTYPE
+        && object.symbol_size(id) == 0
+        && object.section_of(id).is_some()
+        && !layout.is_label(id)
+}
+
+/// The entity that holds byte `at` of a section.
+fn entity_of<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Option<Entity<S>> {
+    let entity = layout.entity(section, layout.entity_at(section, at)?);
+    (entity.start..entity.end).contains(&at).then_some(entity)
+}
