@@ -21,7 +21,8 @@ impl Comparer<'_, '_, '_, '_> {
         }
         let o_end = padded_end(orig, spans.o, spans.o_start, spans.o_end);
         let p_end = padded_end(patched, spans.p, spans.p_start, spans.p_end);
-        let (o_tail, p_tail) = (tail(orig, spans.o, o_end, spans.o_end), tail(patched, spans.p, p_end, spans.p_end));
+        let (o_tail, p_tail) =
+            (tail(orig, spans.o, o_end, spans.o_end), tail(patched, spans.p, p_end, spans.p_end));
         let equal = spans.o_end - spans.o_start == spans.p_end - spans.p_start
             && o_end - spans.o_start == p_end - spans.p_start
             && o_tail == p_tail;

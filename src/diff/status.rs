@@ -339,10 +339,7 @@ fn is_where_it_was(
         abi::STT_FUNC | abi::STT_OBJECT | abi::STT_NOTYPE => !patched.is_local(id),
         _ => false,
     };
-    if !is_seen
-        || patched.owner(p) == Some(id)
-        || patched.is_prefix(id)
-    {
+    if !is_seen || patched.owner(p) == Some(id) || patched.is_prefix(id) {
         return true;
     }
     let value = after.symbol_value(id);

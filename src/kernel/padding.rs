@@ -26,9 +26,8 @@ pub fn is_padding<S: Side>(
     let object = layout.object;
     to < object.section_size(section)
         && to - from < alignment_at(layout, section, to)
-        && i64::try_from(to - 1).is_ok_and(|last| {
-            layout.covering_all(section, from.cast_signed(), last) == Some(None)
-        })
+        && i64::try_from(to - 1)
+            .is_ok_and(|last| layout.covering_all(section, from.cast_signed(), last) == Some(None))
         && object.relocs(section).within(from, to).next().is_none()
         && (object.section_kind(section) == abi::SHT_NOBITS || fills(layout, section, from, to))
 }
