@@ -21,6 +21,7 @@ use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
 use diff::near::shifted;
+use diff::open::Answers;
 use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
@@ -198,6 +199,7 @@ pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
         drop_in: job.drop_in,
         shifted: shifted(orig.layout, patched.layout, &twins),
         states: States::default(),
+        answers: Answers::default(),
     };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);

@@ -6,7 +6,8 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use super::check::finding;
-use super::compare::{Comparer, Open, Spans};
+use super::compare::{Comparer, Spans};
+use super::open::Open;
 use super::reordered;
 use super::select::Selection;
 use super::strays;
@@ -512,7 +513,7 @@ pub fn check_states(
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
     let mut details = Vec::new();
-    for state in comparer.states.sorted() {
+    for state in comparer.changed_states()? {
         let user = layout
             .entity_at(state.user, state.at)
             .and_then(|i| layout.entity(state.user, i).symbol)

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::inlining::{PROMOTED, is_promotion};
+use super::open::{Answers, How, Open, Question};
 use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
@@ -56,6 +57,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub shifted: Marks<SectionId<Patched>>,
     /// Live state whose initialiser changed, as far as it was met.
     pub states: States,
+    /// Which nameless things are equal, as far as it was asked.
+    pub answers: Answers,
 }
 
 /// Where differences go: nowhere (the first one ends the comparison), or into a list.
@@ -73,13 +76,6 @@ impl Sink<'_> {
         }
     }
 }
-
-/// Nameless targets whose comparison is under way: a cycle among them is equal unless
-/// something else differs.
-pub(super) type Open = Vec<(SectionId<Orig>, u64, SectionId<Patched>, u64)>;
-
-/// Nesting of nameless data beyond which the content is taken as different.
-pub(super) const MAX_DEPTH: usize = 64;
 
 /// Two entities, or two pieces, that are compared.
 #[derive(Clone, Copy)]
@@ -273,7 +269,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if let (Some(reasons), Some(more)) = (&mut sink.0, about_relocs) {
             reasons.extend(more);
         }
-        if !self.rows(&spans, sink)? {
+        if !self.rows(&spans, sink, &mut Open::new())? {
             verdict |= Verdict::ROWS;
         }
         Ok(verdict)
@@ -520,10 +516,13 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 || names::is_ubsan(patched.object.section_name(p_section))
             {
                 let (from, to) = ((o_section, o_at), (p_section, p_at));
-                return Ok(self.same_piece(from, to, open)?
-                    || self.same_labelled(from, to, open)?
-                    || self.same_literal(from, to)
-                    || self.same_read((o_refs, o, from), (p_refs, p, to))?);
+                let question = Question { o: from, p: to, how: How::Nameless };
+                let same_read = || self.same_read((o_refs, o, from), (p_refs, p, to));
+                // What is left open has no other way to a yes.
+                return match open.is_collecting() {
+                    true => Ok(same_read()? || self.ask(question, open)?),
+                    false => Ok(self.ask(question, open)? || same_read()?),
+                };
             }
         }
         if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {
@@ -539,7 +538,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && self.same_symbol(a.symbol, b.symbol)
             && self.same_constant(a.symbol, b.symbol, open)?;
         if same && !self.twins.are_twins(a.symbol, b.symbol) {
-            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol)?;
+            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
         }
         Ok(same)
     }
@@ -563,32 +562,18 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if !constant || self.twins.are_twins(o, p) {
             return Ok(true);
         }
-        let place = (o_section, a.value, p_section, b.value);
         if a.size != b.size {
-            return Ok(false);
-        }
-        if open.contains(&place) {
-            return Ok(true);
-        }
-        if open.len() >= MAX_DEPTH {
             return Ok(false);
         }
         let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
         if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
             return Ok(false);
         }
-        open.push(place);
-        let spans = Spans {
-            o: o_section,
-            o_start: a.value,
-            o_end: a.value.saturating_add(a.size),
-            p: p_section,
-            p_start: b.value,
-            p_end: b.value.saturating_add(b.size),
-        };
-        let same = self.relocs(&spans, &mut Sink(None), open);
-        open.pop();
-        same
+        if orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty() {
+            return Ok(true);
+        }
+        let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
+        self.ask(Question { o, p, how: How::Constant(a.size) }, open)
     }
 
     /// Whether two symbols are one: twins, or both of the kind that never has a twin.

@@ -1,6 +1,7 @@
 //! Compares the rows of the kernel's tables that describe two entities.
 
-use super::compare::{Comparer, Open, Sink, Spans, hex};
+use super::compare::{Comparer, Sink, Spans, hex};
+use super::open::{How, Open, Question};
 use super::verdict::Reason;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::{Home, Reloc};
@@ -10,7 +11,7 @@ use crate::kernel::tables::Table;
 
 impl Comparer<'_, '_, '_, '_> {
     /// Compares the rows of the kernel's tables that describe two spans of code.
-    pub(super) fn rows(&self, spans: &Spans, sink: &mut Sink<'_>) -> Result<bool> {
+    pub(super) fn rows(&self, spans: &Spans, sink: &mut Sink<'_>, open: &mut Open) -> Result<bool> {
         let o_rows = self.orig.rows.of(spans.o, spans.o_start, spans.o_end.max(spans.o_start + 1));
         let p_rows =
             self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
@@ -49,7 +50,7 @@ impl Comparer<'_, '_, '_, '_> {
                 Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
             let equal = o_table.table.section == p_table.table.section
                 && o.at() - spans.o_start == p.at() - spans.p_start
-                && self.row(&row, p_table.table, Some(p_table.table.code))?;
+                && self.row(&row, p_table.table, Some(p_table.table.code), open)?;
             if equal {
                 continue;
             }
@@ -69,7 +70,7 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// Whether two rows of one table are equal but for the fields that are noise.
     /// `code` is the field that need not be compared.
-    fn row(&self, row: &Spans, table: &Table, code: Option<u64>) -> Result<bool> {
+    fn row(&self, row: &Spans, table: &Table, code: Option<u64>, open: &mut Open) -> Result<bool> {
         let size = row.p_end - row.p_start;
         if size != row.o_end - row.o_start {
             return Ok(false);
@@ -110,17 +111,19 @@ impl Comparer<'_, '_, '_, '_> {
                     if Some(at) == code {
                         continue;
                     }
-                    let same = match table
-                        .replacement
-                        .iter()
-                        .find(|r| r.row == size && r.field == at)
-                    {
-                        Some(field) => {
-                            let length = b.get(field.length as usize).copied().unwrap_or(0);
-                            self.same_replacement((&o_refs, &o), (&p_refs, &p), u64::from(length))?
-                        }
-                        None => self.same_reference(&o_refs, &o, &p_refs, &p, &mut Open::new())?,
-                    };
+                    let same =
+                        match table.replacement.iter().find(|r| r.row == size && r.field == at) {
+                            Some(field) => {
+                                let length = b.get(field.length as usize).copied().unwrap_or(0);
+                                self.same_replacement(
+                                    (&o_refs, &o),
+                                    (&p_refs, &p),
+                                    u64::from(length),
+                                    open,
+                                )?
+                            }
+                            None => self.same_reference(&o_refs, &o, &p_refs, &p, open)?,
+                        };
                     if !same {
                         return Ok(false);
                     }
@@ -132,7 +135,7 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// Whether two rows are equal, the code field included.
     pub(super) fn whole_row(&self, row: &Spans, table: &Table) -> Result<bool> {
-        self.row(row, table, None)
+        self.row(row, table, None, &mut Open::new())
     }
 
     /// Whether two fields lead to equal code of that length.
@@ -141,12 +144,13 @@ impl Comparer<'_, '_, '_, '_> {
         (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
         (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
         length: u64,
+        open: &mut Open,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) =
             (orig.home(o.symbol), patched.home(p.symbol))
         else {
-            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+            return self.same_reference(o_refs, o, p_refs, p, open);
         };
         let start = |value: u64, offset: i64| u64::try_from(offset.wrapping_add(value as i64)).ok();
         let o_start = start(orig.symbol_value(o.symbol), o_refs.target_offset(o)?);
@@ -155,16 +159,9 @@ impl Comparer<'_, '_, '_, '_> {
         let nameless =
             self.orig.layout.is_nameless(o_section) && self.patched.layout.is_nameless(p_section);
         if !nameless {
-            return self.same_reference(o_refs, o, p_refs, p, &mut Open::new());
+            return self.same_reference(o_refs, o, p_refs, p, open);
         }
-        let spans = Spans {
-            o: o_section,
-            o_start,
-            o_end: o_start.saturating_add(length),
-            p: p_section,
-            p_start,
-            p_end: p_start.saturating_add(length),
-        };
-        self.same_span(&spans, &mut Open::new())
+        let (o, p) = ((o_section, o_start as i64), (p_section, p_start as i64));
+        self.ask(Question { o, p, how: How::Code(length) }, open)
     }
 }

@@ -1,6 +1,7 @@
 //! Compares what has no name: constants, tables and instructions that only references find.
 
-use super::compare::{Comparer, MAX_DEPTH, Open, Sink, Spans};
+use super::compare::{Comparer, Sink, Spans};
+use super::open::Open;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -34,18 +35,10 @@ impl Comparer<'_, '_, '_, '_> {
             (true, true) if wanted_o == wanted_p => (0, 0),
             _ => (wanted_o, wanted_p),
         };
-        let place = (o, o_at, p, p_at);
-        if open.contains(&place) {
-            return Ok(true);
-        }
-        if open.len() >= MAX_DEPTH {
-            return Ok(false);
-        }
         if o_at > o_size || p_at > p_size {
             return Ok(o_at == p_at && o_size == p_size);
         }
         let kinds = (orig.section_kind(o), patched.section_kind(p));
-        open.push(place);
         let mut same = true;
         for _ in 0..MAX_PARTS {
             let (o_end, o_more) = self.orig.pieces.end(self.orig.layout, o, o_at);
@@ -73,7 +66,6 @@ impl Comparer<'_, '_, '_, '_> {
                 break;
             }
         }
-        open.pop();
         Ok(same)
     }
 
@@ -104,10 +96,7 @@ impl Comparer<'_, '_, '_, '_> {
             return Ok(false);
         }
         let spans = Spans { o, o_start, o_end: a.end, p, p_start, p_end: b.end };
-        open.push((o, o_start, p, p_start));
-        let same = open.len() < MAX_DEPTH && self.same_span(&spans, open)?;
-        open.pop();
-        Ok(same)
+        self.same_span(&spans, open)
     }
 
     /// Whether two string literals that the linker laid together with those of other files are
@@ -177,7 +166,7 @@ impl Comparer<'_, '_, '_, '_> {
         let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
         Ok(a == b
             && self.relocs(spans, &mut Sink(None), open)?
-            && (a.is_empty() || self.rows(spans, &mut Sink(None))?))
+            && (a.is_empty() || self.rows(spans, &mut Sink(None), open)?))
     }
 }
 

@@ -20,6 +20,7 @@ pub mod instrumented;
 mod labels;
 mod lines;
 pub mod near;
+pub mod open;
 pub mod overrides;
 pub mod parts;
 mod referrers;

@@ -11,7 +11,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
-use super::compare::{Comparer, Half, Open};
+use super::compare::{Comparer, Half};
+use super::open::Open;
 use super::verdict::Reason;
 use crate::arch::{Flow, Step, step};
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};

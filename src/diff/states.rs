@@ -11,9 +11,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use bumpalo::Bump;
-use foldhash::fast::FixedState;
+use foldhash::fast::{FixedState, RandomState};
+use indexmap::IndexMap;
 
-use super::compare::{Comparer, Open, Sink, Spans, hex};
+use super::compare::{Comparer, Sink, Spans, hex};
+use super::open::Open;
 use super::verdict::Reason;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
@@ -36,15 +38,29 @@ pub struct StateChange {
     pub reason: Reason,
 }
 
-/// What was found; comparisons run in parallel.
+/// A variable without a twin, its counterpart, and code that uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    orig: SymbolId<Orig>,
+    variable: SymbolId<Patched>,
+    user: SectionId<Patched>,
+    at: u64,
+}
+
+/// The uses of variables that may have changed; comparisons run in parallel. What a variable
+/// points to is looked at when all uses are known: such variables can point to each other.
 #[derive(Debug, Default)]
-pub struct States(Mutex<Vec<StateChange>>);
+pub struct States(Mutex<Vec<Use>>);
 
 impl States {
-    /// What was found, by variable and place.
-    pub fn sorted(&self) -> Vec<StateChange> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.sort_by_key(|s| (s.variable, s.user, s.at));
+    fn note(&self, found: Use) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+    }
+
+    /// The uses noted since the last time, by variable and place.
+    fn take(&self) -> Vec<Use> {
+        let mut all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.sort_unstable();
         all.dedup();
         all
     }
@@ -55,26 +71,72 @@ impl States {
 const DEBUG_LINE: (usize, u32) = (32, (1 << 18) - 1);
 
 impl Comparer<'_, '_, '_, '_> {
-    /// Notes a variable without a twin whose content differs from its counterpart's.
+    /// Notes a variable without a twin whose content may differ from its counterpart's.
     pub(super) fn note_state(
         &self,
         user: SectionId<Patched>,
         at: u64,
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
-    ) -> Result<()> {
+    ) {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
         else {
-            return Ok(());
+            return;
         };
         if patched.symbol_kind(p) != abi::STT_OBJECT
             || patched.section_flags(p_section) & abi::SHF_WRITE == 0
             // What UBSAN prints: file, line and type of a failed check.
             || names::is_ubsan(patched.section_name(p_section))
         {
-            return Ok(());
+            return;
         }
+        let (a, b) = (orig.symbol(o), patched.symbol(p));
+        let plain = orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty();
+        if !plain
+            || a.size != b.size
+            || content(orig, o, o_section) != content(patched, p, p_section)
+        {
+            self.states.note(Use { orig: o, variable: p, user, at });
+        }
+    }
+
+    /// The variables without twins whose content differs from their counterparts', by variable
+    /// and place.
+    pub(super) fn changed_states(&self) -> Result<Vec<StateChange>> {
+        let mut changes = Vec::new();
+        let mut reasons: IndexMap<_, Option<Reason>, RandomState> = IndexMap::default();
+        loop {
+            let uses = self.states.take();
+            if uses.is_empty() {
+                break;
+            }
+            for Use { orig, variable, user, at } in uses {
+                let pair = (orig, variable);
+                let reason = match reasons.get(&pair) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let found = self.state_change(orig, variable)?;
+                        reasons.insert(pair, found.clone());
+                        found
+                    }
+                };
+                changes.extend(reason.map(|reason| StateChange { user, at, variable, reason }));
+            }
+        }
+        changes.sort_by_key(|s| (s.variable, s.user, s.at));
+        changes.dedup();
+        Ok(changes)
+    }
+
+    /// What differs first between the contents of a variable and its counterpart. Notes the
+    /// use of those that it points to.
+    fn state_change(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> Result<Option<Reason>> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
+        else {
+            return Ok(None);
+        };
         let (a, b) = (orig.symbol(o), patched.symbol(p));
         let before = content(self.orig.layout.object, o, o_section);
         let after = content(self.patched.layout.object, p, p_section);
@@ -105,11 +167,7 @@ impl Comparer<'_, '_, '_, '_> {
         } else {
             self.relocs(&spans, &mut Sink(Some(&mut reasons)), &mut Open::new())?;
         }
-        if let Some(reason) = reasons.into_iter().next() {
-            let change = StateChange { user, at, variable: p, reason };
-            self.states.0.lock().unwrap_or_else(PoisonError::into_inner).push(change);
-        }
-        Ok(())
+        Ok(reasons.into_iter().next())
     }
 }
 
