@@ -230,7 +230,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         self.entities_within(o, p, sink, &mut Open::new())
     }
 
-    /// [`Comparer::entities`] while others are compared, which may refer to these.
+    /// [`Comparer::entities`], with what is left open.
     pub(super) fn entities_within(
         &self,
         o: &Entity<Orig>,
@@ -257,25 +257,28 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         self.trim(&mut spans);
         // The bytes tell more than the relocations, but to judge them these must be known.
         let mut about_relocs = sink.0.is_some().then(Vec::new);
-        open.push((o.section, o.start, p.section, p.start));
-        let relocs = self.relocs(&spans, &mut Sink(about_relocs.as_mut()), open);
-        open.pop();
-        if !relocs? {
+        if !self.relocs(&spans, &mut Sink(about_relocs.as_mut()), open)? {
             verdict |= Verdict::RELOCS;
         }
-        if !self.bytes(&spans, verdict.is_same(), sink)? {
+        if !self.bytes(&spans, verdict.is_same(), sink, open)? {
             verdict |= Verdict::BYTES;
         }
         if let (Some(reasons), Some(more)) = (&mut sink.0, about_relocs) {
             reasons.extend(more);
         }
-        if !self.rows(&spans, sink, &mut Open::new())? {
+        if !self.rows(&spans, sink, open)? {
             verdict |= Verdict::ROWS;
         }
         Ok(verdict)
     }
 
-    fn bytes(&self, spans: &Spans, relocs_same: bool, sink: &mut Sink<'_>) -> Result<bool> {
+    fn bytes(
+        &self,
+        spans: &Spans,
+        relocs_same: bool,
+        sink: &mut Sink<'_>,
+        open: &mut Open,
+    ) -> Result<bool> {
         let (o, p) = (self.orig.layout.object, self.patched.layout.object);
         let is_text = p.is_text(spans.p);
         let (o_size, p_size) = (spans.o_end - spans.o_start, spans.p_end - spans.p_start);
@@ -289,7 +292,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let a = o_data.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
         let b = p_data.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
         if o_size == p_size && equal_kind && a == b {
-            let elsewhere = is_text.then(|| self.leads_elsewhere(spans)).flatten();
+            let elsewhere = is_text.then(|| self.leads_elsewhere(spans, open)).flatten();
             let same = elsewhere.is_none();
             if let Some(reason) = elsewhere {
                 sink.note(|| reason);
@@ -300,7 +303,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && o_size == p_size
             && relocs_same
             && equal_kind
-            && self.only_lines_differ(spans, a, b)?
+            && self.only_lines_differ(spans, a, b, open)?
         {
             return Ok(true);
         }

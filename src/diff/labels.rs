@@ -4,8 +4,9 @@
 //! more: two are the same when they are at the same place of their twins and what is there is
 //! equal. The same holds for a reference to a function that leads behind its start.
 
-use super::compare::{Comparer, Open, Sink};
+use super::compare::Comparer;
 use super::entry::marker_length;
+use super::open::{How, Open, Question};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -54,9 +55,8 @@ impl Comparer<'_, '_, '_, '_> {
         if !by_content {
             return Ok(true);
         }
-        let (o_at, p_at) = (from.1.cast_signed(), to.1.cast_signed());
-        Ok(self.same_piece((from.0, o_at), (to.0, p_at), open)?
-            || self.same_labelled((from.0, o_at), (to.0, p_at), open)?)
+        let (o, p) = ((from.0, from.1.cast_signed()), (to.0, to.1.cast_signed()));
+        self.ask(Question { o, p, how: How::Nameless }, open)
     }
 
     /// Whether two places in code are the same place of the same code. A reference of a
@@ -92,14 +92,7 @@ impl Comparer<'_, '_, '_, '_> {
         if o_at.wrapping_sub(starts.0) != p_at.wrapping_sub(starts.1) {
             return Ok(false);
         }
-        let place = (o, before.start, p, after.start);
-        if open.contains(&place) {
-            return Ok(true);
-        }
-        if open.len() >= super::compare::MAX_DEPTH {
-            return Ok(false);
-        }
-        Ok(self.entities_within(&before, &after, &mut Sink(None), open)?.is_same())
+        self.ask(Question::entities(&before, &after), open)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::compare::{Comparer, Spans};
+use super::open::Open;
 use crate::elf::ids::{SectionId, Side};
 use crate::error::Result;
 use crate::kernel::layout::Layout;
@@ -14,7 +15,13 @@ impl Comparer<'_, '_, '_, '_> {
     /// Whether all differences between two stretches of code of equal length, whose
     /// relocations mean the same, are immediates that hold `__LINE__`, or distances to the same
     /// things.
-    pub(super) fn only_lines_differ(&self, spans: &Spans, a: &[u8], b: &[u8]) -> Result<bool> {
+    pub(super) fn only_lines_differ(
+        &self,
+        spans: &Spans,
+        a: &[u8],
+        b: &[u8],
+        open: &mut Open,
+    ) -> Result<bool> {
         let arch = self.patched.layout.arch;
         let shifted = self.is_shifted(spans);
         // Behind it there may be filler whose end was cut off.
@@ -41,7 +48,7 @@ impl Comparer<'_, '_, '_, '_> {
             }
             at += length;
         }
-        Ok(self.leads_elsewhere(spans).is_none())
+        Ok(self.leads_elsewhere(spans, open).is_none())
     }
 }
 

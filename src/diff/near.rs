@@ -3,9 +3,10 @@
 //! Such a distance changes when a function between the two grows, and may stay the same when
 //! another function takes the place of the one that was meant.
 
-use super::compare::{Comparer, Sink, Spans};
+use super::compare::{Comparer, Spans};
+use super::open::{Open, Question};
 use super::twins::Twins;
-use super::verdict::{Reason, Verdict};
+use super::verdict::Reason;
 use crate::arch::Reach;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::{Class, Layout};
@@ -46,16 +47,16 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// The first difference between what two stretches of code lead to without relocations.
     /// Where something is no code nothing is known of distances: the bytes tell.
-    pub(super) fn leads_elsewhere(&self, spans: &Spans) -> Option<Reason> {
+    pub(super) fn leads_elsewhere(&self, spans: &Spans, open: &mut Open) -> Option<Reason> {
         if !self.is_shifted(spans) {
             return None;
         }
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o_leaving = leaving(orig, spans.o, spans.o_start, spans.o_end).ok()?;
         let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
-        let alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
+        let mut alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
             let (&Some(o), &Some(p)) = (o, p) else { return false };
-            o.at - spans.o_start == p.at - spans.p_start && self.lead_alike(spans, o, p)
+            o.at - spans.o_start == p.at - spans.p_start && self.lead_alike(spans, o, p, open)
         };
         let count = o_leaving.len().max(p_leaving.len());
         let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
@@ -69,17 +70,17 @@ impl Comparer<'_, '_, '_, '_> {
     }
 
     /// Whether two instructions lead out of two stretches of code to the same thing.
-    fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near) -> bool {
+    fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near, open: &mut Open) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
             (Some((s, before)), Some((t, after))) => before == after && self.have_one_place(s, t),
-            (None, None) => self.lead_to_nameless(spans, o.reach.target, p.reach.target),
+            (None, None) => self.lead_to_nameless(spans, (o.reach.target, p.reach.target), open),
             _ => false,
         }
     }
 
     /// Whether two places that have no name are in the same place of the same code.
-    fn lead_to_nameless(&self, spans: &Spans, o_at: u64, p_at: u64) -> bool {
+    fn lead_to_nameless(&self, spans: &Spans, (o_at, p_at): (u64, u64), open: &mut Open) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o = orig.entity_at(spans.o, o_at).map(|index| orig.entity(spans.o, index));
         let p = patched.entity_at(spans.p, p_at).map(|index| patched.entity(spans.p, index));
@@ -91,7 +92,7 @@ impl Comparer<'_, '_, '_, '_> {
             && !named
             && !own
             && o_at - o.start == p_at - p.start
-            && self.entities(&o, &p, &mut Sink(None)).is_ok_and(Verdict::is_same)
+            && self.ask(Question::entities(&o, &p), open).is_ok_and(|same| same)
     }
 
     /// Whether a patched symbol is what the original has in the place of another: the symbol

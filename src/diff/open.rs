@@ -19,8 +19,9 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::compare::{Comparer, Sink, Spans};
-use crate::elf::ids::{Orig, Patched, SectionId};
+use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::error::Result;
+use crate::kernel::layout::{Entity, Layout};
 
 /// What is asked about two places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub(super) enum How {
     Constant(u64),
     /// Whether code of that length is, with its rows.
     Code(u64),
+    /// Whether the functions or variables that begin there are.
+    Entities,
 }
 
 /// Whether two places of the two objects are equal.
@@ -42,6 +45,12 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Whether two functions or variables, or code between them, are equal.
+    pub fn entities(o: &Entity<Orig>, p: &Entity<Patched>) -> Self {
+        let (o, p) = ((o.section, o.start as i64), (p.section, p.start as i64));
+        Question { o, p, how: How::Entities }
+    }
+
     /// The constants or the code meant; `None` when they are not in a section.
     fn spans(&self, length: u64) -> Option<Spans> {
         let (o_start, p_start) = (u64::try_from(self.o.1).ok()?, u64::try_from(self.p.1).ok()?);
@@ -138,6 +147,16 @@ impl Comparer<'_, '_, '_, '_> {
                 Some(spans) => self.same_span(&spans, &mut open)?,
                 None => false,
             },
+            (How::Entities, 0) => {
+                let (before, after) =
+                    (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));
+                match before.zip(after) {
+                    Some((o, p)) => {
+                        self.entities_within(&o, &p, &mut Sink(None), &mut open)?.is_same()
+                    }
+                    None => false,
+                }
+            }
             _ => return Ok(Way::None),
         };
         Ok(if same { Way::Needs(open.0.unwrap_or_default()) } else { Way::Differs })
@@ -171,6 +190,14 @@ impl Comparer<'_, '_, '_, '_> {
         answers.extend(search.nodes.iter().map(|node| (node.question, !node.refuted)));
         Ok(same)
     }
+}
+
+fn entity_at<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    (section, at): (SectionId<S>, i64),
+) -> Option<Entity<S>> {
+    let index = layout.entity_at(section, u64::try_from(at).ok()?)?;
+    Some(layout.entity(section, index))
 }
 
 /// All questions that one depends on.
