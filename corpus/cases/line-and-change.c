@@ -1,10 +1,9 @@
 //# what: line numbers differ in both functions, and one of them also really changes
 //# changed: claim_range
-//# changed[aarch64]: claim_range drop_range
 //# changed[loongarch64]: claim_range drop_range
 #include "kernel.h"
 
-#define WARNING(text) __warn_printk(text, __LINE__)
+#define WARNING(text) __warn_printk("%s() line %d: " text, __func__, __LINE__)
 #ifdef PATCHED
 #line 700
 #endif
@@ -16,7 +15,7 @@ int claim_range(u32 from, u32 to)
 #else
 	if (unlikely(from > to)) {
 #endif
-		WARNING("range is empty at line %d\n");
+		WARNING("range is empty\n");
 		return -1;
 	}
 	write_register(from, to);
@@ -26,7 +25,7 @@ int claim_range(u32 from, u32 to)
 int drop_range(u32 from, u32 to)
 {
 	if (unlikely(from > to)) {
-		WARNING("range is empty at line %d\n");
+		WARNING("range is empty\n");
 		return -1;
 	}
 	write_register(to, from);

@@ -1,7 +1,5 @@
 //# what: line numbers given to the other callees that are known to take them
 //# exit: 3
-//# exit[aarch64]: 0
-//# changed[aarch64]: load_table show_place
 //# exit[loongarch64]: 0
 //# changed[loongarch64]: load_table show_place
 //# exit[powerpc64-clang]: 2
@@ -20,6 +18,6 @@ void load_table(u32 table)
 void show_place(u32 table)
 {
 	write_register(2, table);
-	_printk("reached line %d\n", __LINE__);
+	_printk("%s:%d: reached\n", __FILE__, __LINE__);
 	wait_for(table);
 }

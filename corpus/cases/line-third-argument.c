@@ -5,7 +5,7 @@
 //# exit[powerpc64-clang]: 2
 #include "kernel.h"
 
-#define WARNING(text, value) __warn_printk(text, value, __LINE__)
+#define WARNING(text, value) __warn_printk(text, __func__, __LINE__, value)
 #ifdef PATCHED
 #line 500
 #endif
@@ -13,7 +13,7 @@
 int check_voltage(u32 voltage)
 {
 	if (unlikely(voltage > 240)) {
-		WARNING("voltage %u is too high at line %d\n", voltage);
+		WARNING("%s, line %d: voltage %u is too high\n", voltage);
 		return -1;
 	}
 	write_register(0, voltage);
@@ -23,7 +23,7 @@ int check_voltage(u32 voltage)
 int check_current(u32 current)
 {
 	if (unlikely(current > 16)) {
-		WARNING("current %u is too high at line %d\n", current);
+		WARNING("%s, line %d: current %u is too high\n", current);
 		return -1;
 	}
 	write_register(1, current);

@@ -1,13 +1,11 @@
 //# what: the file got longer above the functions, so that only line numbers of warnings differ
 //# exit: 3
-//# exit[aarch64]: 0
-//# changed[aarch64]: check_alignment check_size
 //# exit[loongarch64]: 0
 //# changed[loongarch64]: check_alignment check_size
 //# exit[powerpc64-clang]: 2
 #include "kernel.h"
 
-#define WARNING(text) __warn_printk(text, __LINE__)
+#define WARNING(text) __warn_printk("%s:%d: " text, __FILE__, __LINE__)
 #ifdef PATCHED
 #line 400
 #endif
@@ -15,7 +13,7 @@
 int check_alignment(u64 address)
 {
 	if (unlikely(address & 7)) {
-		WARNING("address is not aligned at line %d\n");
+		WARNING("address is not aligned\n");
 		return -1;
 	}
 	write_register(0, address);
@@ -25,7 +23,7 @@ int check_alignment(u64 address)
 int check_size(u64 size)
 {
 	if (unlikely(size > 4096)) {
-		WARNING("size is too big at line %d\n");
+		WARNING("size is too big\n");
 		return -1;
 	}
 	write_register(1, size);

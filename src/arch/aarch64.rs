@@ -23,10 +23,12 @@
 use object::elf::{R_AARCH64_ABS64, R_AARCH64_CALL26, R_AARCH64_JUMP26};
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
-    four_bytes, four_bytes_at, signed, word_at, words_are,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable, four_bytes,
+    four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
+
+mod effects;
 
 /// AArch64.
 pub(super) static ARCH: Arch = Arch {
@@ -56,9 +58,8 @@ pub(super) static ARCH: Arch = Arch {
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,
     site_table: |_| SiteTable::PatchableEntries,
-    loads_line,
-    // `mov w2` loads all kinds of constants; only __warn_printk is known to take a line there.
-    line_callees: LineCallees::WarnPrintkOnly,
+    effect: effects::effect,
+    arguments: effects::ARGUMENTS,
     is_function_pointer: |_, _| false,
     never_klp: |_, _| false,
     never_klp_symbol: None,
@@ -238,11 +239,6 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     Ok(FtraceSite { offset, rewrite: None })
 }
 
-/// `mov w2, #imm16` (MOVZ): the third argument. Bit 23 tells it from `eor w2, ..., #imm`.
-fn loads_line(instruction: &[u8]) -> bool {
-    matches!(instruction, [b0, _, b2, 0x52, ..] if b0 & 0x1f == 2 && b2 & 0x80 != 0)
-}
-
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let word = word_at(code, at)?;
     let (bits, low, mask, kind) = match word >> 24 {
@@ -376,19 +372,6 @@ mod tests {
         assert_eq!(padding(&[HASHED, HASHED], 8), 0);
         assert_eq!(padding(&[HASHED, NOP, RET], 12), 0);
         assert_eq!(padding(&[HASHED, NOP, NOP, NOP], 16), 0);
-    }
-
-    #[test]
-    fn line_numbers() {
-        // mov w2, #0x4d2
-        assert!(loads_line(&[0x42, 0x9a, 0x80, 0x52]));
-        // mov w1, #0x4d2
-        assert!(!loads_line(&[0x41, 0x9a, 0x80, 0x52]));
-        // mov x2, #0x4d2
-        assert!(!loads_line(&[0x42, 0x9a, 0x80, 0xd2]));
-        // eor w2, w2, #0xff
-        assert!(!loads_line(&[0x42, 0x1c, 0x00, 0x52]));
-        assert!(!loads_line(&[0x42, 0x9a]));
     }
 
     #[test]

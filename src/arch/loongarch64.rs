@@ -18,7 +18,7 @@
 use object::elf::{R_LARCH_64, R_LARCH_B26};
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
+    Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable,
     four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
@@ -51,9 +51,9 @@ pub(super) static ARCH: Arch = Arch {
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,
     site_table: |_| SiteTable::PatchableEntries,
-    // No load is known to carry nothing but line numbers, so no callee is ever asked.
-    loads_line: |_| false,
-    line_callees: LineCallees::All,
+    // Its instructions are not read: no value can be followed.
+    effect: |_, _| None,
+    arguments: Arguments { registers: &[4, 5, 6, 7, 8, 9, 10, 11], stack: None, preserved: 0 },
     is_function_pointer: |_, _| false,
     never_klp: |_, _| false,
     never_klp_symbol: None,
@@ -289,7 +289,7 @@ mod tests {
         assert!(!(ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
         f.patchable_entry = true;
         assert!((ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
-        assert!(!(ARCH.loads_line)(&NOP));
+        assert_eq!((ARCH.effect)(&NOP, 0), None);
     }
 
     #[test]

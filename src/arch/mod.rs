@@ -50,12 +50,15 @@ macro_rules! relocs {
 }
 
 mod aarch64;
+mod effect;
 #[cfg(test)]
 mod fixtures;
 mod loongarch64;
 mod powerpc64;
 mod s390x;
 mod x86_64;
+
+pub use effect::{Arguments, Does, Effect, Immediate, Place, Stack};
 
 /// How a relocation computes its value; decides which fields are compared and masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,18 +158,12 @@ pub enum SiteTable {
     PatchableEntries,
 }
 
-/// Which callees prove that a changed immediate is a line number (spec section 14).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineCallees {
-    /// The whole table in `kernel::lines`.
-    All,
-    /// `__warn_printk` only.
-    WarnPrintkOnly,
-}
-
 /// Length of the instruction at a byte of the slice, and where it leads when the distance is in
 /// it; `None` where no instruction is. Relocations are not asked.
 pub type Reaches = fn(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)>;
+
+/// See [`Arch::effect`].
+pub type Effects = fn(code: &[u8], at: u64) -> Option<Effect>;
 
 /// See [`Arch::is_branch`].
 pub type IsBranch = fn(code: &[u8], offset: u64, kind: u32) -> bool;
@@ -243,10 +240,11 @@ pub struct Arch {
         fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
     /// Where sites of new functions are listed.
     pub site_table: fn(object_has_pfe: bool) -> SiteTable,
-    /// Whether the instruction loads a 32-bit immediate as an argument: a possible line number.
-    pub loads_line: fn(&[u8]) -> bool,
-    /// Which callees then prove it.
-    pub line_callees: LineCallees,
+    /// What the instruction at a byte of the slice does to registers; `None` where that is not
+    /// known whole. Relocations are not asked.
+    pub effect: Effects,
+    /// How calls pass arguments.
+    pub arguments: Arguments,
     /// Whether a relocation to a function inside the patch is a function pointer (type, addend relative to the function's start).
     pub is_function_pointer: fn(u32, i64) -> bool,
     /// Relocation types that never become klp relocations in the given section.

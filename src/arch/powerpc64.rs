@@ -33,10 +33,12 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType,
-    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
+    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable,
+    four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
+
+mod effects;
 
 /// PowerPC64 little endian.
 pub(super) static ARCH: Arch = Arch {
@@ -68,8 +70,8 @@ pub(super) static ARCH: Arch = Arch {
     site_table: |object_has_pfe| {
         if object_has_pfe { SiteTable::PatchableEntries } else { SiteTable::McountLoc }
     },
-    loads_line,
-    line_callees: LineCallees::All,
+    effect: effects::effect,
+    arguments: effects::ARGUMENTS,
     is_function_pointer: |kind, addend| TOC_RELOCS.contains(&kind) && addend == 0,
     never_klp,
     never_klp_symbol: None,
@@ -284,11 +286,6 @@ fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<Ftra
     Ok(FtraceSite { offset, rewrite: None })
 }
 
-/// `li r4` or `li r5`: the second or third argument.
-fn loads_line(instruction: &[u8]) -> bool {
-    matches!(instruction, [_, _, 0x80 | 0xa0, 0x38, ..])
-}
-
 fn never_klp(kind: u32, section: &str) -> bool {
     [e::R_PPC64_REL16_HA.0, e::R_PPC64_REL16_LO.0, ENTRY].contains(&kind)
         || (kind == e::R_PPC64_REL64.0 && section != "__jump_table")
@@ -463,17 +460,6 @@ mod tests {
         let call_ops = [NOP, NOP, LD_R2, ADD_R2, NOP, NOP, MFLR];
         let want = Err("f: NOPs before the function are not supported".to_owned());
         assert_eq!(case(&call_ops, 8, LOCAL_8), (true, want));
-    }
-
-    #[test]
-    fn line_numbers() {
-        // li r4,1234 and li r5,1234
-        assert!(loads_line(&[0xd2, 0x04, 0x80, 0x38]));
-        assert!(loads_line(&[0xd2, 0x04, 0xa0, 0x38]));
-        // li r3, and addi r4,r4
-        assert!(!loads_line(&[0xd2, 0x04, 0x60, 0x38]));
-        assert!(!loads_line(&[0xd2, 0x04, 0x84, 0x38]));
-        assert!(!loads_line(&[0xd2, 0x04]));
     }
 
     #[test]

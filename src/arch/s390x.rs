@@ -24,10 +24,11 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, LineCallees, Reach, RelocType, SiteTable,
-    bytes_at,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable, bytes_at,
 };
 use crate::elf::abi;
+
+mod effects;
 
 /// s390x.
 pub(super) static ARCH: Arch = Arch {
@@ -59,8 +60,8 @@ pub(super) static ARCH: Arch = Arch {
     site_table: |object_has_pfe| {
         if object_has_pfe { SiteTable::PatchableEntries } else { SiteTable::McountLoc }
     },
-    loads_line,
-    line_callees: LineCallees::All,
+    effect: effects::effect,
+    arguments: effects::ARGUMENTS,
     // The addend of a GOT reference selects nothing inside the function.
     is_function_pointer: |kind, _| kind == e::R_390_GOTENT.0,
     never_klp: |_, _| false,
@@ -185,11 +186,6 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     } else {
         Err(format!("{}: unexpected instruction at the start of the function", f.name))
     }
-}
-
-/// `lghi %r3` or `lghi %r4`: the second or third argument.
-fn loads_line(instruction: &[u8]) -> bool {
-    matches!(instruction, [0xa7, 0x39 | 0x49, _, _, ..])
 }
 
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
@@ -327,16 +323,6 @@ mod tests {
         assert_eq!(site(&[0xc0, 0x05, 0, 0, 0, 0], 0), want);
         assert_eq!(site(&JGNOP[..5], 0), want);
         assert_eq!(site(&JGNOP, u64::MAX), want);
-    }
-
-    #[test]
-    fn line_numbers() {
-        assert!(loads_line(&[0xa7, 0x39, 0x04, 0xd2]));
-        assert!(loads_line(&[0xa7, 0x49, 0x04, 0xd2]));
-        assert!(!loads_line(&[0xa7, 0x29, 0x04, 0xd2]));
-        // ahi %r3
-        assert!(!loads_line(&[0xa7, 0x3a, 0x04, 0xd2]));
-        assert!(!loads_line(&[0xa7, 0x39]));
     }
 
     #[test]

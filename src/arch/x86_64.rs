@@ -29,10 +29,12 @@ use iced_x86::{
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, LineCallees, Reach,
-    RelocClass, RelocType, SiteTable, Step, bytes_at,
+    Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, Reach, RelocClass,
+    RelocType, SiteTable, Step, bytes_at,
 };
 use crate::elf::abi;
+
+mod effects;
 
 /// x86-64.
 pub(super) static ARCH: Arch = Arch {
@@ -62,8 +64,8 @@ pub(super) static ARCH: Arch = Arch {
     has_profiling,
     ftrace_site,
     site_table: |_| SiteTable::McountLoc,
-    loads_line,
-    line_callees: LineCallees::All,
+    effect: effects::effect,
+    arguments: effects::ARGUMENTS,
     // A pointer in code is an immediate; -mcmodel=kernel makes it sign-extended.
     is_function_pointer: |kind, addend| kind == R_X86_64_32S.0 && addend == 0,
     never_klp: |_, _| false,
@@ -354,11 +356,6 @@ fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<Ftra
     }
 }
 
-/// `mov $imm32, %esi` or `%edx`: the second or third argument.
-fn loads_line(instruction: &[u8]) -> bool {
-    matches!(instruction, [0xbe | 0xba, _, _, _, _, ..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{RelocClass, fixtures};
@@ -576,15 +573,6 @@ mod tests {
         assert!(!branch(&[0x48, 0x8d, 0x05], PC32));
         assert!(!branch(&[0xbf, 0xe8], R_X86_64_32S.0));
         assert!(!is_branch(&[], u64::MAX, PC32));
-    }
-
-    #[test]
-    fn line_numbers() {
-        assert!(loads_line(&[0xbe, 1, 2, 0, 0]));
-        assert!(loads_line(&[0xba, 1, 2, 0, 0, 0x90]));
-        assert!(!loads_line(&[0xbf, 1, 2, 0, 0]));
-        assert!(!loads_line(&[0x41, 0xb8, 1, 2, 0, 0]));
-        assert!(!loads_line(&[0xbe, 1]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
+use super::entered::Entered;
 use super::facts::{self, Facts};
 use super::roles::Roles;
 use super::{children, names, pieces, tables};
@@ -63,6 +64,8 @@ pub struct Layout<'o, 'd, S> {
     pub(super) has_pfe: bool,
     /// The FILE symbols, ascending, once they are asked for.
     files: OnceLock<Vec<SymbolId<S>>>,
+    /// Places inside of code that something refers to, once they are asked for.
+    entered: OnceLock<Result<Entered<S>>>,
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
@@ -136,6 +139,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             covers: IndexMap::default(),
             replacements,
             files: OnceLock::new(),
+            entered: OnceLock::new(),
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
             named_sections,
         };
@@ -381,6 +385,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             let kind = |id: &SymbolId<S>| self.object.symbol_kind(*id) == abi::STT_FILE;
             self.object.symbols().filter(kind).collect()
         })
+    }
+
+    /// Places inside of code that something refers to.
+    pub fn entered(&self) -> Result<&Entered<S>> {
+        self.entered.get_or_init(|| Entered::new(self)).as_ref().map_err(Clone::clone)
     }
 
     /// Number of the FILE block that a local symbol is in; 0 before the first one.

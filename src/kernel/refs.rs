@@ -142,7 +142,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// The addends that [`Refs::target_offset`] can give, lowest and highest, without a look
     /// at the code: an instruction ends behind the field, or behind an immediate of up to
     /// four bytes that follows.
-    fn target_range(&self, reloc: &Reloc<S>) -> Result<(i64, i64)> {
+    pub(super) fn target_range(&self, reloc: &Reloc<S>) -> Result<(i64, i64)> {
         let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
         let biased = self.layout.arch.bias == Bias::InstructionEnd
             && self.is_text

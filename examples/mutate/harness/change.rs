@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use klp_diff::arch::Does;
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::{Id, SymbolId};
 use klp_diff::elf::object::{Object, Reloc};
@@ -175,9 +176,11 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         if (arch.instruction_len)(&changed[instruction..])? != length {
             return None;
         }
-        let load =
-            (arch.loads_line)(&code[instruction..i]) && (arch.loads_line)(&changed[instruction..i]);
-        if load && self.is_line(section, start + i as u64) {
+        let loads = |code: &[u8]| {
+            let effect = (arch.effect)(code, instruction as u64);
+            effect.is_some_and(|e| matches!(e.does, Does::Constant { .. }))
+        };
+        if loads(code) && loads(&changed) && self.is_line(section, start + i as u64) {
             return None;
         }
         Some(Mutation {

@@ -1,0 +1,66 @@
+//! Places inside of code that something refers to: what jumps there by a relocation, tables of
+//! jumps, exception tables, and tables by which the kernel rewrites code while it runs.
+
+use super::layout::{Class, Layout};
+use super::refs::Refs;
+use crate::elf::abi;
+use crate::elf::ids::{SectionId, Side};
+use crate::error::Result;
+
+/// The places, sorted.
+#[derive(Debug)]
+pub struct Entered<S>(Vec<(SectionId<S>, u64)>);
+
+/// Tables whose references to code neither lead there nor rewrite more than the one call, return
+/// or trap they describe.
+const DESCRIBING: [&str; 7] = [
+    "__bug_table",
+    ".printk_index",
+    ".call_sites",
+    ".retpoline_sites",
+    ".return_sites",
+    ".cfi_sites",
+    ".ibt_endbr_seal",
+];
+
+impl<S: Side> Entered<S> {
+    /// Reads all relocations of an object. The starts of functions are left out.
+    pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
+        let object = layout.object;
+        let mut found = Vec::new();
+        for &base in object.relocated() {
+            let counts = match layout.class(base) {
+                Class::Text | Class::Data | Class::Strings => true,
+                Class::Table(_) => !DESCRIBING.contains(&object.section_name(base)),
+                _ => false,
+            };
+            if !counts {
+                continue;
+            }
+            let refs = Refs::new(layout, base);
+            for reloc in object.relocs(base).iter() {
+                let Some(section) = object.section_of(reloc.symbol) else { continue };
+                if !object.is_text(section) {
+                    continue;
+                }
+                let (low, high) = refs.target_range(&reloc)?;
+                if high == 0 && object.symbol_kind(reloc.symbol) == abi::STT_FUNC {
+                    continue;
+                }
+                let value = object.symbol_value(reloc.symbol).cast_signed();
+                let places =
+                    (low..=high).filter_map(|at| u64::try_from(at.checked_add(value)?).ok());
+                found.extend(places.map(|at| (section, at)));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(Entered(found))
+    }
+
+    /// Whether something refers to a byte of `start..end` of a section.
+    pub fn any(&self, section: SectionId<S>, start: u64, end: u64) -> bool {
+        let from = self.0.partition_point(|&place| place < (section, start));
+        self.0.get(from).is_some_and(|&(s, at)| s == section && at < end)
+    }
+}
