@@ -5,6 +5,7 @@
 //! `message` alone is the drop-in tools' interface; the place and the advice
 //! are added by [`std::fmt::Display`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What an error means for the exit status.
@@ -198,9 +199,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { message, place, advice, .. } = &*self.0;
         if let Some(file) = &place.file {
-            write!(f, "{file}: ")?;
+            write!(f, "{}: ", printable(file))?;
         }
-        f.write_str(message)?;
+        f.write_str(&printable(message))?;
         let mut open = false;
         let mut part = |f: &mut fmt::Formatter<'_>, text: String| {
             let lead = if open { ", " } else { " (" };
@@ -208,10 +209,10 @@ impl fmt::Display for Error {
             write!(f, "{lead}{text}")
         };
         if let Some(section) = &place.section {
-            part(f, format!("section {section}"))?;
+            part(f, format!("section {}", printable(section)))?;
         }
         if let Some(symbol) = &place.symbol {
-            part(f, format!("symbol {symbol}"))?;
+            part(f, format!("symbol {}", printable(symbol)))?;
         }
         if let Some(offset) = place.offset {
             part(f, format!("offset {offset:#x}"))?;
@@ -220,10 +221,70 @@ impl fmt::Display for Error {
             f.write_str(")")?;
         }
         if let Some(advice) = advice {
-            write!(f, ": {advice}")?;
+            write!(f, ": {}", printable(advice))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Error {}
+
+/// Text for a line of a terminal: characters that would end the line, move the cursor, colour
+/// what follows or turn its direction are written as escapes. Names of symbols, sections and
+/// files come from the input, and may hold any of them.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\t' => shown.push_str("\\t"),
+            '\r' => shown.push_str("\\r"),
+            c if c.is_ascii() && is_unprintable(c) => {
+                shown.push_str(&format!("\\x{:02x}", u32::from(c)));
+            }
+            c if is_unprintable(c) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Control characters, line and paragraph separators, and the marks, embeddings, overrides and
+/// isolates of Unicode's bidirectional algorithm (UAX #9).
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_forge_lines() {
+        assert_eq!(printable("plain name.llvm.1"), "plain name.llvm.1");
+        assert_eq!(printable("a\nchanged function: b"), "a\\nchanged function: b");
+        assert_eq!(printable("\x1b[31m\u{9b}2J\x7f\r\t"), "\\x1b[31m\\u{9b}2J\\x7f\\r\\t");
+        assert_eq!(printable("\u{202e}evil\u{2069}"), "\\u{202e}evil\\u{2069}");
+        assert_eq!(printable("Grüße"), "Grüße");
+    }
+
+    #[test]
+    fn errors_are_one_line() {
+        let error = Error::broken("x", "bad\nname")
+            .in_file("a\nb")
+            .in_section("s\x1b")
+            .at_symbol("f\ng")
+            .advise("try\rthis");
+        assert_eq!(
+            error.to_string(),
+            "a\\nb: bad\\nname (section s\\x1b, symbol f\\ng): try\\rthis"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
 //! resolve -> build; `elf::publish` writes the result. Each phase borrows what is before it
-//! and returns a new value. Layers, lowest first: `elf` < `arch` < `kernel` < `diff` <
+//! and returns a new value. Layers, lowest first: `host` < `elf` < `arch` < `kernel` < `diff` <
 //! `patch` < `report` < `cli`; a test keeps the direction.
 
 pub mod arch;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod diff;
 pub mod elf;
 pub mod error;
+pub mod host;
 pub mod kernel;
 pub mod patch;
 pub mod report;
@@ -34,7 +35,7 @@ use diff::{account, check, explained};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
-use error::{Error, Result};
+use error::{Class, Error, Result};
 use kernel::blocks::match_blocks;
 use kernel::bytecode::check_compiled;
 use kernel::image::KernelImage;
@@ -54,6 +55,14 @@ use patch::tables::Draft;
 use report::progress::Step;
 use report::told::{functions, reasons};
 use report::{Carriers, Report};
+
+/// Prepares a program for what may happen to it from outside: signals, and input files that
+/// are cut short while they are read. `program` is its name in messages.
+pub fn prepare(program: &'static str) {
+    elf::map::watch(program);
+    // Without a thread for it, signals end the program as they do by default.
+    let _ = host::cleanup::watch_signals();
+}
 
 /// A file's name, for messages, and its contents.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +144,14 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 
 /// [`run`] with an output that can only be written, for a fraction of the memory.
 pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
+    compare_and_build(job, report).map_err(|error| match error.class() {
+        // A refusal is about the pair.
+        Class::Refused => error,
+        Class::Broken => error.in_file(job.patched.name),
+    })
+}
+
+fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     report.progress.enter(Step::Read);
     let ((orig, patched), read) = rayon::join(
         || {
@@ -148,9 +165,10 @@ pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     let (orig, patched) = (orig?, patched?);
     check_headers(orig.header(), patched.header())?;
     let (orig, patched) = rayon::join(|| Layout::new(&orig), || Layout::new(&patched));
-    let (orig, patched) = (orig?, patched?);
+    let of_orig = |e: Error| e.in_file(job.orig.name);
+    let (orig, patched) = (orig.map_err(of_orig)?, patched?);
     if !job.drop_in {
-        check_compiled(&orig)?;
+        check_compiled(&orig).map_err(of_orig)?;
         check_compiled(&patched)?;
         check_same(&orig, &patched).map_err(|e| e.in_file(job.patched.name))?;
     }
@@ -190,7 +208,7 @@ pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
 
-    let (orig, patched) = (halves.0?, halves.1?);
+    let (orig, patched) = (halves.0.map_err(of_orig)?, halves.1?);
     report.progress.enter(Step::Compare);
     let comparer = Comparer {
         orig: &orig,

@@ -8,6 +8,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use klp_diff::host::print;
+
+use crate::finish;
+
 /// Exit status for a wrong command line, EX_USAGE of sysexits.h.
 pub const USAGE_STATUS: u8 = 64;
 
@@ -67,11 +71,6 @@ enum Found {
     Usage,
 }
 
-/// Prints; a reader that went away is no reason to fail.
-pub fn say(mut stream: impl std::io::Write, text: &str) {
-    let _ = stream.write_all(text.as_bytes());
-}
-
 impl Command {
     /// Parses the arguments of the process. On a mistake, or a request for help, prints what
     /// there is to say; the error is the exit status.
@@ -79,10 +78,10 @@ impl Command {
         let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
         self.parse(std::env::args_os(), posix).map_err(|stop| {
             match stop.status {
-                0 => say(std::io::stdout(), &stop.text),
-                _ => say(std::io::stderr(), &stop.text),
+                0 => print::stdout(&stop.text),
+                _ => stop.text.lines().for_each(print::err),
             }
-            std::process::ExitCode::from(stop.status)
+            std::process::ExitCode::from(finish(stop.status))
         })
     }
 

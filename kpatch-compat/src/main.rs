@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use klp_diff::elf::image::Image;
 use klp_diff::elf::publish::publish;
-use klp_diff::error::{Class, Error, Result};
+use klp_diff::error::{Class, Error, Result, printable};
+use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, ParentFiles, draft};
-use kpatch_compat::argp::{Command, Flag, Parsed, say};
+use kpatch_compat::argp::{Command, Flag, Parsed};
+use kpatch_compat::finish;
 
 const COMMAND: Command = Command {
     doc: "create-diff-object - make an object with the functions that a patch changed",
@@ -37,24 +39,26 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    klp_diff::prepare("create-diff-object");
     let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
+    use_threads(None);
     let child = parsed.positionals.first().map(child_name).unwrap_or_default();
     let mut report = Report::default();
     let result = diff(&parsed, &child, &mut report);
     show(&report, &child);
-    match result {
-        Ok(outcome) => ExitCode::from(outcome as u8),
+    ExitCode::from(finish(match result {
+        Ok(outcome) => outcome as u8,
         Err(error) => {
             show_error(&error, &child);
-            ExitCode::from(match error.class() {
+            match error.class() {
                 Class::Broken => 1,
                 Class::Refused => 2,
-            })
+            }
         }
-    }
+    }))
 }
 
 /// The object's path without its first component.
@@ -67,39 +71,32 @@ fn child_name(path: &OsString) -> String {
 }
 
 fn show(report: &Report, child: &str) {
-    let mut text = String::new();
     let functions = report.functions.iter().map(|f| f.line());
-    for line in report
+    let lines = report
         .warnings
         .iter()
         .map(|w| w.message().to_owned())
         .chain(report.messages.iter().cloned())
-        .chain(functions)
-    {
-        text += &format!("{child}: {line}\n");
-    }
-    say(std::io::stdout(), &text);
+        .chain(functions);
+    print::out_lines(lines.map(|line| format!("{child}: {line}")));
 }
 
 fn show_error(error: &Error, child: &str) {
-    let mut text: String = error.details().iter().map(|d| format!("ERROR: {d}\n")).collect();
+    let mut lines: Vec<String> = error.details().iter().map(|d| format!("ERROR: {d}")).collect();
     let message = error.message();
     match error.class() {
-        Class::Broken => {
-            text +=
-                &format!("create-diff-object: ERROR: {child}: {}: 0: {message}\n", error.code());
-        }
+        Class::Broken => lines
+            .push(format!("create-diff-object: ERROR: {child}: {}: 0: {message}", error.code())),
         Class::Refused => {
-            text += &format!(
-                "ERROR: {child}: {message}\ncreate-diff-object: unreconcilable difference\n"
-            );
+            lines.push(format!("ERROR: {child}: {message}"));
+            lines.push("create-diff-object: unreconcilable difference".to_owned());
         }
     }
     let full = error.to_string();
-    if full != message {
-        text += &format!("{full}\n");
+    if full != printable(message) {
+        lines.push(full);
     }
-    say(std::io::stderr(), &text);
+    lines.iter().for_each(|line| print::err(line));
 }
 
 fn diff(
@@ -112,6 +109,8 @@ fn diff(
     else {
         return Err(Error::broken("usage", "seven arguments are needed"));
     };
+    let inputs = [orig, patched, symtab, symvers].map(Path::new);
+    files::check_outputs([("the output", Path::new(output))], inputs)?;
     let open = |path: &OsString| Image::open(Path::new(path));
     let (orig, patched) = (open(orig)?, open(patched)?);
     let (symtab, symvers) =
@@ -142,10 +141,7 @@ fn diff(
     let made = draft(&job, report)?;
     if *debug {
         let size = |image: &Image| image.bytes().len();
-        say(
-            std::io::stdout(),
-            &format!("{child}: compared {} and {} bytes\n", size(&orig), size(&patched)),
-        );
+        print::out(&format!("{child}: compared {} and {} bytes", size(&orig), size(&patched)));
     }
     let Some(made) = made else { return Ok(Outcome::Unchanged) };
     orig.check_unchanged()?;

@@ -57,6 +57,7 @@ mod loongarch64;
 mod powerpc64;
 mod s390x;
 mod x86_64;
+mod x86_text;
 
 pub use effect::{Arguments, Does, Effect, Immediate, Place, Stack};
 
@@ -310,9 +311,15 @@ impl Arch {
 }
 
 /// The instruction at the start of `code` in the words of its assembler, for people; `at` is
-/// its place, counted from the start of the function. `None` where there is no disassembler.
-pub fn instruction_text(arch: &Arch, code: &[u8], at: u64) -> Option<String> {
-    (arch.machine == x86_64::ARCH.machine).then(|| x86_64::instruction_text(code, at))?
+/// its place, counted from the start of the function, and `named` gives what the relocation at
+/// a distance from the first byte stands for. `None` where there is no disassembler.
+pub fn instruction_text(
+    arch: &Arch,
+    code: &[u8],
+    at: u64,
+    named: &dyn Fn(u64) -> Option<String>,
+) -> Option<String> {
+    (arch.machine == x86_64::ARCH.machine).then(|| x86_text::instruction_text(code, at, named))?
 }
 
 /// Whether two types of relocations do the same in code that is linked into the kernel, or

@@ -22,10 +22,7 @@
 //! * Before a function may lie call-thunk padding, which objtool names `__pfx_<name>`, and the
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind,
-    Register,
-};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
 
 use super::{
@@ -150,12 +147,12 @@ fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize),
 }
 
 /// Decodes code that is at `ip`.
-fn decoder(code: &[u8], ip: u64) -> Decoder<'_> {
+pub(super) fn decoder(code: &[u8], ip: u64) -> Decoder<'_> {
     Decoder::with_ip(64, code, ip, DecoderOptions::NONE)
 }
 
 /// The next instruction; `None` when there is none.
-fn decode(decoder: &mut Decoder<'_>) -> Option<Instruction> {
+pub(super) fn decode(decoder: &mut Decoder<'_>) -> Option<Instruction> {
     if !decoder.can_decode() {
         return None;
     }
@@ -214,20 +211,6 @@ fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let mask = [0, 1, 2, 3].map(|i| if i < width { 0xff } else { 0 });
     let reloc = (width == 4).then(|| (kind.0, field as i64 - len as i64));
     Some((len as u64, Some(Reach { target, field: at + field as u64, mask, reloc })))
-}
-
-/// The instruction in Intel's syntax.
-pub(super) fn instruction_text(bytes: &[u8], at: u64) -> Option<String> {
-    let instruction = decode(&mut decoder(bytes, at))?;
-    let mut text = String::new();
-    let mut formatter = IntelFormatter::new();
-    let options = formatter.options_mut();
-    options.set_space_after_operand_separator(true);
-    options.set_hex_prefix("0x");
-    options.set_hex_suffix("");
-    options.set_small_hex_numbers_in_decimal(true);
-    formatter.format(&instruction, &mut text);
-    Some(text)
 }
 
 /// The instruction at byte `at`, with branch targets as bytes of `code`.

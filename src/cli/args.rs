@@ -12,8 +12,7 @@ use clap::{Parser, ValueEnum};
 #[command(
     name = "klp-diff",
     version,
-    after_help = "Exit status: 0 something changed, 1 a file cannot be read or written, 2 the change cannot be applied, \
-                  3 nothing changed, 64 wrong command line."
+    override_usage = "klp-diff [OPTIONS] <ORIG> <PATCHED>\n       klp-diff VERB ..."
 )]
 pub struct Args {
     /// Object built from the unpatched source (.o, with -ffunction-sections -fdata-sections), or a folder of them

@@ -16,10 +16,7 @@ mod source;
 mod words;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -30,12 +27,15 @@ use self::process::Other;
 use self::results::{Record, Results, Shard, Status};
 use self::schedule::Limits;
 use super::{Exit, complain, parse};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::host::child::Limits as HostLimits;
+use crate::host::{cleanup, files, print};
 
 /// Runs corpora of cases: pairs of objects, and what must come of them.
 #[derive(Debug, Parser)]
 #[command(
     name = "klp-diff corpus",
+    bin_name = "klp-diff corpus",
     after_help = "Exit status: 0 everything is as expected; 1 something differs; 2 error, or interrupted; 64 wrong command line."
 )]
 struct Args {
@@ -141,11 +141,27 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
     })
 }
 
+impl ReportArgs {
+    /// Fails when a report would destroy an input or another one.
+    fn check(&self, inputs: &[PathBuf]) -> Result<()> {
+        let outputs = [
+            ("--json", &self.json),
+            ("--junit", &self.junit),
+            ("--save-baseline", &self.save_baseline),
+        ];
+        let outputs = outputs.into_iter().filter_map(|(what, path)| Some((what, path.as_deref()?)));
+        // The baseline may be brought up to date.
+        let baseline = self.baseline.iter().filter(|b| self.save_baseline.as_ref() != Some(b));
+        files::check_outputs(outputs, inputs.iter().chain(baseline).map(PathBuf::as_path))
+    }
+}
+
 fn run(args: &RunArgs) -> Result<Exit> {
-    let stop = interrupts()?;
+    args.report.check(&args.folders)?;
+    let stop = cleanup::stop_at_signal();
     let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
     let against = args.against.as_deref().map(process::program).transpose()?;
-    let found = find::find(&args.folders)?;
+    let found = find::find(&args.folders, &stop)?;
     let total = found.cases.len() + found.broken.len();
     let mut names: Vec<String> = found.cases.iter().map(|c| c.name.clone()).collect();
     names.extend(found.broken.iter().map(|(name, _)| name.clone()));
@@ -166,8 +182,10 @@ fn run(args: &RunArgs) -> Result<Exit> {
     let judge = Judge {
         other: Other {
             program: against.as_deref().unwrap_or(Path::new("")),
-            time_limit: Duration::from_secs(args.time_limit),
-            stop: &stop,
+            limits: HostLimits {
+                time: Some(Duration::from_secs(args.time_limit)),
+                stop: Some(&stop),
+            },
         },
         against: against.is_some(),
     };
@@ -181,6 +199,7 @@ fn run(args: &RunArgs) -> Result<Exit> {
 }
 
 fn merge(args: &MergeArgs) -> Result<Exit> {
+    args.report.check(&args.files)?;
     let load = |path: &PathBuf| Ok((path.display().to_string(), Results::load(path)?));
     let results = Results::merge(args.files.iter().map(load).collect::<Result<_>>()?)?;
     let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
@@ -190,23 +209,19 @@ fn merge(args: &MergeArgs) -> Result<Exit> {
 }
 
 fn build(args: &BuildArgs) -> Result<Exit> {
-    let stop = interrupts()?;
-    let found = find::find(&args.folders)?;
+    let stop = cleanup::stop_at_signal();
+    let found = find::find(&args.folders, &stop)?;
     let record = build::build(found, &args.output, jobs(args.jobs), &stop)?;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (compiler, counts) in &record.compilers {
-        text += &format!(
-            "{compiler}: {} built, {} of no use to it, {} failed\n",
+        lines.push(format!(
+            "{compiler}: {} built, {} of no use to it, {} failed",
             counts.built, counts.useless, counts.failed
-        );
+        ));
     }
-    for note in &record.notes {
-        text += &format!("{note}\n");
-    }
-    for failure in &record.failures {
-        text += &format!("FAILED {failure}\n");
-    }
-    print(&text);
+    lines.extend(record.notes.iter().cloned());
+    lines.extend(record.failures.iter().map(|failure| format!("FAILED {failure}")));
+    print::out_lines(&lines);
     Ok(if record.failures.is_empty() { Exit::Changed } else { Exit::Refused })
 }
 
@@ -222,13 +237,13 @@ fn report(
         results.save(path)?;
     }
     if let Some(path) = &args.junit {
-        results::save(path, show::junit(results, changes).as_bytes())?;
+        files::save(path, show::junit(results, changes).as_bytes())?;
     }
     let text = show::text(results, changes, peak_mib);
     if args.json.as_deref() == Some(Path::new("-")) {
-        complain(text.trim_end());
+        text.lines().for_each(complain);
     } else {
-        print(&text);
+        print::stdout(&text);
     }
     if let Some(path) = &args.save_baseline {
         if interrupted {
@@ -246,27 +261,10 @@ fn report(
     })
 }
 
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn jobs(given: Option<usize>) -> usize {
     given
         .filter(|&n| n > 0)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
-}
-
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
-fn interrupts() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: the first signal finds the flag unset.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|e| Error::broken("signals", format!("cannot watch for Ctrl-C: {e}")))?;
-    }
-    stop.store(false, Ordering::Relaxed);
-    Ok(stop)
 }
 
 /// The most memory this process had, in MiB.

@@ -1,7 +1,6 @@
 //! `klp-diff dump`: the canonical meaning of an output object.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -11,6 +10,7 @@ use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::error::Result;
+use crate::host::print;
 use crate::report::canon;
 
 /// Prints what an output object means, free of the order of its sections, symbols and
@@ -18,7 +18,8 @@ use crate::report::canon;
 #[derive(Debug, Parser)]
 #[command(
     name = "klp-diff dump",
-    after_help = "Exit status: 0 printed, or equal; 1 different; 2 error."
+    bin_name = "klp-diff dump",
+    after_help = "Exit status: 0 printed, or equal; 1 different; 2 error; 64 wrong command line."
 )]
 struct Args {
     /// An object that create-diff-object or klp-diff wrote
@@ -44,11 +45,11 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
 fn run(args: &Args) -> Result<Exit> {
     let first = lines(&args.first)?;
     let Some(second) = &args.second else {
-        print(&first);
+        print::out_lines(&first);
         return Ok(Exit::Changed);
     };
     let differences = canon::diff(&first, &lines(second)?);
-    print(&differences);
+    print::out_lines(&differences);
     Ok(if differences.is_empty() { Exit::Changed } else { Exit::Broken })
 }
 
@@ -56,9 +57,4 @@ fn lines(path: &Path) -> Result<Vec<String>> {
     let image = Image::open(path)?;
     let name = path.display().to_string();
     canon::canonical(&Object::<Patched>::parse(&name, image.bytes())?).map_err(|e| e.in_file(name))
-}
-
-fn print(lines: &[String]) {
-    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -17,13 +17,13 @@ mod verify_orig;
 mod wait;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 pub use args::{Args, Flavor};
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser};
 
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, is_unprintable};
+use crate::host::print;
 
 /// Exit statuses of `klp-diff`. Verbs give 0 to 3 meanings of their own in their help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,44 +49,157 @@ impl From<&Error> for Exit {
     }
 }
 
-/// Words that, given first, ask for something else than comparing a pair. They get all
-/// arguments, the verb as the program name. A file of such a name is written `./dump`.
-const VERBS: [(&str, Verb); 4] = [
-    ("corpus", corpus::main),
-    ("dump", dump::main),
-    ("module", module::main),
-    ("verify-orig", verify_orig::main),
-];
+/// A word that, given first, asks for something else than comparing a pair. It gets all
+/// arguments, itself as the program name. A file of such a name is written `./dump`.
+struct Verb {
+    name: &'static str,
+    /// What it does, for `--help`.
+    about: &'static str,
+    example: &'static str,
+    main: fn(Vec<OsString>) -> Exit,
+    /// How it exits when its result cannot be printed.
+    failed: Exit,
+}
 
-/// Runs a verb with its arguments.
-type Verb = fn(Vec<OsString>) -> Exit;
+const VERBS: [Verb; 4] = [
+    Verb {
+        name: "module",
+        about: "Builds a livepatch module from objects before and after a patch",
+        example: "klp-diff module --kernel KDIR --image vmlinux -o fix.ko orig.o patched.o",
+        main: module::main,
+        failed: Exit::Broken,
+    },
+    Verb {
+        name: "verify-orig",
+        about: "Tells whether objects are those that the running kernel was linked from",
+        example: "klp-diff verify-orig --image vmlinux orig/",
+        main: verify_orig::main,
+        failed: Exit::Broken,
+    },
+    Verb {
+        name: "dump",
+        about: "Prints what an output means, or how the meanings of two differ",
+        example: "klp-diff dump out.o other.o",
+        main: dump::main,
+        failed: Exit::Refused,
+    },
+    Verb {
+        name: "corpus",
+        about: "Runs many cases, and says what changed since an earlier run",
+        example: "klp-diff corpus run cases/",
+        main: corpus::main,
+        failed: Exit::Refused,
+    },
+];
 
 /// Runs `klp-diff` with these arguments, the program name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let verb = VERBS.iter().find(|(verb, _)| args.get(1).is_some_and(|a| a == verb));
-    if let Some((_, main)) = verb {
-        return main(args[1..].to_vec());
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == "help") {
+        // `help VERB` is `VERB --help`.
+        args.remove(1);
+        args.truncate(2);
+        args.push("--help".into());
     }
-    match parse::<Args>(&args) {
+    let first = args.get(1).and_then(|word| word.to_str()).unwrap_or("");
+    let verb = VERBS.iter().find(|verb| verb.name == first);
+    let exit = match verb {
+        Some(verb) => (verb.main)(args.split_off(1)),
+        None => pair(&args, first),
+    };
+    match print::failure() {
+        None => exit,
+        Some(_) if exit == Exit::Usage => exit,
+        Some(failure) => {
+            complain(&format!("klp-diff: {failure}"));
+            verb.map_or(Exit::Broken, |verb| verb.failed)
+        }
+    }
+}
+
+/// Compares two objects or folders.
+fn pair(args: &[OsString], first: &str) -> Exit {
+    if let Some(meant) = mistyped(first) {
+        return wrong_usage(&format!(
+            "'{first}' is neither a verb nor a file; did you mean 'klp-diff {meant}'?"
+        ));
+    }
+    let command = Args::command().after_long_help(overview()).after_help(overview());
+    match parse_as::<Args>(command, args) {
         Ok(args) => pair::run(&args).unwrap_or_else(|usage| wrong_usage(&usage)),
         Err(exit) => exit,
     }
 }
 
+/// The verbs and examples, for `--help`.
+fn overview() -> String {
+    let mut text = String::from("Verbs, given first (`klp-diff VERB --help` tells more):\n");
+    for Verb { name, about, .. } in &VERBS {
+        text += &format!("  {name:<13}{about}\n");
+    }
+    text += "\nExamples:\n  klp-diff orig/mm/slub.o patched/mm/slub.o\n  \
+             klp-diff --image vmlinux -o out/ orig/ patched/\n";
+    for Verb { example, .. } in &VERBS {
+        text += &format!("  {example}\n");
+    }
+    text + "\nExit status: 0 something changed, 1 a file cannot be read or written, 2 the change \
+            cannot be applied, 3 nothing changed, 64 wrong command line."
+}
+
+/// The verb that a word is probably meant to be, when it names no file.
+fn mistyped(word: &str) -> Option<&'static str> {
+    if word.len() < 3 || word.starts_with('-') || std::path::Path::new(word).exists() {
+        return None;
+    }
+    let near = VERBS.iter().map(|verb| (distance(word, verb.name), verb.name));
+    let near = near.filter(|(far, name)| *far <= 2 || name.starts_with(word));
+    near.min().map(|(_, name)| name)
+}
+
+/// How many letters must be put in, taken out or exchanged to make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, &above) in b.iter().zip(row.iter().skip(1)) {
+            left = (corner + usize::from(x != *y)).min(left + 1).min(above + 1);
+            corner = above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 /// Parses a command line; on a mistake, or a request for help, prints and says how to exit.
 fn parse<A: Parser>(args: &[OsString]) -> Result<A, Exit> {
-    A::try_parse_from(args).map_err(|error| {
+    parse_as(A::command(), args)
+}
+
+/// [`parse`] with a command that says more in its help.
+fn parse_as<A: Parser>(command: clap::Command, args: &[OsString]) -> Result<A, Exit> {
+    let matches = command.try_get_matches_from(args);
+    matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
         let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        // A reader that went away is no reason to fail.
-        let _ = error.print();
+        // What clap repeats of the arguments could move the cursor.
+        let odd = args.iter().any(|arg| arg.to_string_lossy().contains(is_unprintable));
+        if odd && !help {
+            let text = error.render().to_string();
+            text.lines().for_each(|line| print::err(line));
+        } else if let Err(e) = error.print() {
+            print::note(if help { "standard output" } else { "standard error" }, &e);
+        }
         if help { Exit::Changed } else { Exit::Usage }
     })
 }
 
 /// Reports a mistake on the command line that the parser cannot see.
 fn wrong_usage(what: &str) -> Exit {
-    complain(&format!("error: {what}\n\nFor more information, try '--help'."));
+    complain(&format!("error: {what}"));
+    print::stderr("\nFor more information, try '--help'.\n");
     Exit::Usage
 }
 
@@ -101,5 +214,36 @@ fn fail(error: &Error) -> Exit {
 
 /// Prints a line for the user on standard error.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    print::err(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_known_by_what_is_close() {
+        for (word, verb) in [
+            ("modul", Some("module")),
+            ("moduel", Some("module")),
+            ("verify", Some("verify-orig")),
+            ("verify_orig", Some("verify-orig")),
+            ("dmup", Some("dump")),
+            ("corpsu", Some("corpus")),
+            ("orig", None),
+            ("a.o", None),
+            ("--help", None),
+        ] {
+            assert_eq!(mistyped(word), verb, "{word}");
+        }
+    }
+
+    #[test]
+    fn help_has_a_line_for_each_verb() {
+        for verb in &VERBS {
+            let line = format!("\n  {:<13}{}\n", verb.name, verb.about);
+            assert!(overview().contains(&line));
+            assert!(verb.example.starts_with(&format!("klp-diff {} ", verb.name)));
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! `klp-diff module`: from pairs of objects to a livepatch module.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +9,6 @@ use clap::Parser;
 use super::builds::{Builds, How, Outcome, check_needs};
 use super::pair::{Against, Shared, struct_sizes};
 use super::verify_orig::ImageArg;
-use super::wait::use_threads;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::elf::abi;
 use crate::elf::ids::Patched;
@@ -19,11 +17,13 @@ use crate::elf::object::Object;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::host::cleanup::TempFolder;
+use crate::host::{files, print, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::objtool;
 use crate::kernel::parent::Parent;
 use crate::kernel::tables::StructSizes;
-use crate::patch::module::kbuild::{Tools, build, write_sources};
+use crate::patch::module::kbuild::{Tools, build, check_path, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
 use crate::patch::module::{added, check::check};
@@ -37,6 +37,7 @@ use crate::{Input, ParentFiles};
 #[derive(Debug, Parser)]
 #[command(
     name = "klp-diff module",
+    bin_name = "klp-diff module",
     after_help = "Exit status: 0 module written, 1 a file cannot be read or written, or the build failed, \
                   2 the change cannot be applied, 3 nothing changed, 64 wrong command line."
 )]
@@ -192,8 +193,15 @@ impl<'a> Request<'a> {
 
     fn run(&self) -> Result<Exit> {
         let tree = KernelTree::open(&self.args.kernel)?;
+        if let Some(keep) = &self.args.keep {
+            check_path(keep, "give a path of letters, digits and any of . _ - + @ , ~")?;
+        }
         let default = tree.path().join("Module.symvers");
-        let symvers = Image::open_any(self.args.symvers.as_deref().unwrap_or(&default))?;
+        let symvers = self.args.symvers.as_deref().unwrap_or(&default);
+        let inputs = self.args.pairs.iter().chain(self.parents.iter().map(|p| &p.1));
+        let inputs = inputs.map(PathBuf::as_path).chain([symvers]);
+        files::check_outputs([("-o", self.args.output.as_path())], inputs)?;
+        let symvers = Image::open_any(symvers)?;
         let parts = self.parts(&symvers, &tree)?;
         if parts.is_empty() {
             say("nothing changed");
@@ -392,10 +400,12 @@ impl<'a> Request<'a> {
         let folder = match &self.args.keep {
             Some(folder) => empty_folder(folder)?,
             None => {
-                temporary = tempfile::Builder::new()
-                    .prefix("klp-diff-")
-                    .tempdir()
-                    .map_err(|e| unwritable(&std::env::temp_dir(), &e))?;
+                let usual = std::env::temp_dir();
+                // Where make takes no such path for what it is, there is another place.
+                let plain = check_path(&usual, "").is_ok();
+                let place = if plain { usual } else { PathBuf::from("/tmp") };
+                temporary = TempFolder::new("klp-diff-", Some(&place))
+                    .map_err(|e| unwritable(&place, &e))?;
                 temporary.path().to_owned()
             }
         };
@@ -456,5 +466,5 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Error {
 
 /// Prints a line of progress.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    print::out(text);
 }

@@ -1,10 +1,10 @@
 //! What `klp-diff` prints about pairs, and where.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::{Args, Exit, complain, fail};
-use crate::error::Error;
+use crate::error::{Error, printable};
+use crate::host::{files, print};
 use crate::report::json::{Document, Object};
 use crate::report::{FunctionStatus, OPTIMISER, Report};
 
@@ -13,12 +13,12 @@ pub(super) fn text_to_stderr(args: &Args) -> bool {
     args.json.as_deref() == Some(Path::new("-"))
 }
 
-/// Prints lines of the result.
+/// Prints lines of the result, which hold nothing that is to be escaped.
 pub(super) fn say(text: &str, to_stderr: bool) {
-    let _ = match to_stderr {
-        true => std::io::stderr().write_all(text.as_bytes()),
-        false => std::io::stdout().write_all(text.as_bytes()),
-    };
+    match to_stderr {
+        true => print::stderr(text),
+        false => print::stdout(text),
+    }
 }
 
 /// Prints what was found out about a pair: functions to standard output, unless that is taken,
@@ -26,10 +26,9 @@ pub(super) fn say(text: &str, to_stderr: bool) {
 pub(super) fn print(report: &Report, to_stderr: bool) {
     let mut text = String::new();
     for function in &report.functions {
-        text += &function.line();
-        text.push('\n');
+        text += &format!("{}\n", printable(&function.line()));
         if let Some(reason) = function.reasons.first() {
-            text += &format!("  {reason}\n");
+            text += &format!("  {}\n", printable(&reason.to_string()));
         }
     }
     say(&text, to_stderr);
@@ -90,16 +89,9 @@ pub(super) fn nothing_changed() -> Error {
 /// its own. Gives how to exit.
 pub(super) fn write_json(args: &Args, objects: Vec<Object>, exit: Exit) -> Exit {
     let Some(path) = &args.json else { return exit };
-    let written = Document::new(objects, exit as i32).text().and_then(|text| {
-        let done = match text_to_stderr(args) {
-            true => std::io::stdout().write_all(text.as_bytes()),
-            false => std::fs::write(path, text),
-        };
-        done.map_err(|e| {
-            Error::broken("unwritable", format!("cannot write the report: {e}"))
-                .in_file(path.display().to_string())
-        })
-    });
+    let written = Document::new(objects, exit as i32)
+        .text()
+        .and_then(|text| files::save(path, text.as_bytes()));
     match written {
         Ok(()) => exit,
         Err(error) => fail(&error),

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::output::{self, print};
 use super::verify_orig::ImageArg;
-use super::wait::{Bar, use_threads};
+use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
 use crate::diff::check::BootCode;
 use crate::elf::abi;
@@ -17,6 +17,7 @@ use crate::elf::image::Image;
 use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
@@ -37,6 +38,9 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
+    if let Err(error) = check_files(args, &target) {
+        return Ok(fail(&error));
+    }
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
         (false, false) => {}
@@ -61,6 +65,22 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
     Ok(output::write_json(args, vec![object], exit))
+}
+
+/// Fails when an output would destroy an input or another output.
+fn check_files(args: &Args, target: &Target) -> Result<()> {
+    let name = args.patched.file_name().filter(|_| !args.patched.is_dir());
+    let output = args.output.as_deref().map(|output| match name {
+        Some(name) if is_folder(output) => output.join(name),
+        _ => output.to_owned(),
+    });
+    let outputs = [("-o", output.as_deref()), ("--json", args.json.as_deref())];
+    let inputs = [&args.orig, &args.patched].into_iter();
+    let inputs = inputs.chain(&target.file).chain(target.others.iter().map(|o| &o.path));
+    files::check_outputs(
+        outputs.into_iter().filter_map(|(what, path)| Some((what, path?))),
+        inputs.chain(&args.symvers).map(PathBuf::as_path),
+    )
 }
 
 /// Sizes from the environment, overridden by those of the command line.

@@ -1,6 +1,6 @@
 //! `klp-diff ORIG_DIR PATCHED_DIR`: all objects of two builds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
 use super::output::{
@@ -12,7 +12,8 @@ use crate::ParentFiles;
 use crate::elf::link::link;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
+use crate::host::files;
 use crate::kernel::tables::StructSizes;
 use crate::report::{Report, json};
 
@@ -57,6 +58,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     let nothing = Against { parent: None, ..against };
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
+    check_files(args, &builds)?;
     let how = How { strict: args.strict, explain_noise: explains_noise(args) };
     let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
@@ -73,11 +75,28 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     Ok(outcomes)
 }
 
+/// Fails when an output would destroy an object.
+fn check_files(args: &Args, builds: &Builds) -> Result<()> {
+    let mut outputs: Vec<(&str, PathBuf)> = Vec::new();
+    outputs.extend(args.json.iter().map(|json| ("--json", json.clone())));
+    match &args.output {
+        Some(folder) if is_folder(folder) => {
+            outputs.extend(builds.patched.iter().map(|m| ("-o", folder.join(&m.path))));
+        }
+        file => outputs.extend(file.iter().map(|file| ("-o", file.clone()))),
+    }
+    let members = builds.orig.iter().chain(&builds.patched);
+    files::check_outputs(
+        outputs.iter().map(|(what, path)| (*what, path.as_path())),
+        members.map(|m| m.image.path()),
+    )
+}
+
 /// Prints what one unit gave, and says how it counts.
 fn show(args: &Args, outcome: &Outcome, to_stderr: bool) -> Exit {
     let report = &outcome.report;
     if !report.functions.is_empty() || report.is_changed() || outcome.result.is_err() {
-        say(&format!("{}:\n", outcome.path), to_stderr);
+        say(&format!("{}:\n", printable(&outcome.path)), to_stderr);
     } else if !report.warnings.is_empty() || args.explain_noise && !report.ignored.is_empty() {
         complain(&format!("{}:", outcome.path));
     }

@@ -1,7 +1,6 @@
 //! `klp-diff verify-orig --image vmlinux ORIG...`: is the original build what runs?
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -9,13 +8,14 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
-use super::wait::{Bar, Count, use_threads};
+use super::wait::{Bar, Count};
 use super::{Exit, fail, parse, wrong_usage};
 use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::Orig;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::error::Result;
+use crate::host::{print, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_match::{ImageMatch, Outcome, match_image};
 use crate::kernel::layout::Layout;
@@ -28,6 +28,7 @@ use crate::kernel::symtab::ParentTable;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "klp-diff verify-orig",
+    bin_name = "klp-diff verify-orig",
     after_help = "Exit status: 0 the objects are those of the image, 2 they are not, 1 it cannot be told, \
                   64 wrong command line."
 )]
@@ -177,7 +178,7 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         findings.iter().flatten().flat_map(|f| f.strong.iter().map(String::as_str)).collect();
     let mut total = Counts::default();
     let (mut differences, mut untold) = (0u64, 0u64);
-    let mut text = String::new();
+    let mut text: Vec<String> = Vec::new();
     for (path, finding) in originals.iter().zip(&findings) {
         let shown = path.display();
         let finding = match finding {
@@ -191,20 +192,20 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         total.add(&finding.counts);
         for difference in &finding.differences {
             if differences == 0 {
-                text += "Your original build is not the running kernel:\n";
+                text.push("Your original build is not the running kernel:".to_owned());
             }
             differences += 1;
-            text += &format!("{shown}: {difference}\n");
+            text.push(format!("{shown}: {difference}"));
         }
         if let Some(why) = &finding.untold {
             untold += 1;
-            text += &format!("{shown}: {why}\n");
+            text.push(format!("{shown}: {why}"));
         }
         for (name, difference) in &finding.overridden {
             if strong.contains(name.as_str()) {
                 total.overridden += 1;
                 if args.verbose {
-                    text += &format!("{shown}: '{name}' is weak and was overridden\n");
+                    text.push(format!("{shown}: '{name}' is weak and was overridden"));
                 }
             } else if finding.rewritten_image {
                 // Then it is the only definition, or so far as is known.
@@ -212,19 +213,19 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
             } else {
                 total.unclear += 1;
                 untold += 1;
-                text += &format!(
-                    "{shown}: {difference}; was it overridden? Give the object that defines it, too\n"
-                );
+                text.push(format!(
+                    "{shown}: {difference}; was it overridden? Give the object that defines it, too"
+                ));
             }
         }
         if args.verbose {
             for note in &finding.notes {
-                text += &format!("{shown}: {note}\n");
+                text.push(format!("{shown}: {note}"));
             }
         }
     }
-    text += &summary(originals.len(), &total);
-    println_text(text.trim_end());
+    text.push(summary(originals.len(), &total));
+    print::out_lines(&text);
     for file in &files {
         file.check_unchanged()?;
     }
@@ -275,8 +276,7 @@ fn summary(objects: usize, total: &Counts) -> String {
 }
 
 fn println_text(text: &str) {
-    // A reader that went away is no reason to fail.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    print::out(text);
 }
 
 /// The files that the arguments name, in order; those of folders sorted.

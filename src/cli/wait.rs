@@ -88,13 +88,3 @@ fn watch(total: u64, done: &Receiver<()>, look: &dyn Fn() -> (u64, &'static str)
     }
     bar.finish_and_clear();
 }
-
-/// Limits the threads of the whole program; without a number there is one for each processor.
-/// To be called before anything runs.
-pub(super) fn use_threads(jobs: Option<u16>) {
-    if let Some(jobs) = jobs {
-        // Fails only when the threads run already.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(jobs));
-        let _ = pool.build_global();
-    }
-}

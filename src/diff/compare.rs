@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::explain::describe;
 use super::inlining::{PROMOTED, is_promotion};
 use super::open::{Answers, How, Open, Question};
 use super::states::States;
@@ -14,7 +15,7 @@ use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::arch::same_reloc;
 use crate::elf::abi;
-use crate::elf::ids::{Id, Marks, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -69,7 +70,7 @@ impl Sink<'_> {
     pub fn note(&mut self, reason: impl FnOnce() -> Reason) -> bool {
         match &mut self.0 {
             Some(reasons) => {
-                reasons.push(reason());
+                reasons.push(reason().distinct());
                 false
             }
             None => true,
@@ -312,7 +313,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
         if let Some(first) = first {
-            sink.note(|| self.difference(is_text, a, b, first));
+            sink.note(|| self.difference(spans, is_text, a, b, first));
         }
         if o_size != p_size {
             sink.note(|| Reason {
@@ -382,7 +383,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     ) -> Reason {
         let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
         let placed = aligned && self.same_kind(o, p);
-        let (before, after) = (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
+        let (mut before, mut after) =
+            (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
         let strings = before.starts_with('"') && after.starts_with('"');
         // Of content, the names of two equal sections say nothing.
         let content = before == after;
@@ -392,6 +394,15 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             _ if aligned && self.is_promoted(o_refs, o, p_refs, p) => PROMOTED,
             _ => "relocation",
         };
+        if !aligned {
+            before += &format!(" at +{:#x}", o.offset - spans.o_start);
+            after += &format!(" at +{:#x}", p.offset - spans.p_start);
+        } else if content && let Some((a, b)) = self.contents_apart((o_refs, o), (p_refs, p)) {
+            before += &format!(": {a}");
+            after += &format!(": {b}");
+        } else if content && let Some(twin) = self.twin_in_words(p_refs, p) {
+            after += &format!(", {twin}");
+        }
         let typed = |kind: u32, text: String| {
             if o.kind == p.kind {
                 return text;
@@ -605,26 +616,4 @@ fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bo
 pub(super) fn hex(bytes: &[u8], at: usize) -> String {
     let shown: Vec<String> = bytes.iter().skip(at).take(8).map(|b| format!("{b:02x}")).collect();
     shown.join(" ")
-}
-
-/// A relocation in words: its target, or the string it refers to.
-fn describe<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
-    reloc: &Reloc<S>,
-) -> String {
-    if let Ok(Some(string)) = refs.string(reloc) {
-        return format!("{:?}", String::from_utf8_lossy(string));
-    }
-    match refs.resolve(reloc) {
-        Ok(target) => {
-            let name = layout.object.symbol_name(target.symbol);
-            if target.symbol.index() == 0 {
-                "none".into()
-            } else {
-                format!("{name}{:+}", target.addend)
-            }
-        }
-        Err(_) => layout.object.symbol_name(reloc.symbol).to_owned(),
-    }
 }

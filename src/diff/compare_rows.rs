@@ -1,6 +1,7 @@
 //! Compares the rows of the kernel's tables that describe two entities.
 
 use super::compare::{Comparer, Sink, Spans, hex};
+use super::explain::describe;
 use super::open::{How, Open, Question};
 use super::verdict::Reason;
 use crate::elf::ids::{Orig, Patched};
@@ -55,17 +56,55 @@ impl Comparer<'_, '_, '_, '_> {
                 continue;
             }
             same = false;
-            let data =
-                |d: &[u8], a: u64, b: u64| hex(d.get(a as usize..b as usize).unwrap_or(&[]), 0);
-            if sink.note(|| Reason {
-                kind: p_table.table.section,
-                offset: Some(p.at() - spans.p_start),
-                before: data(self.orig.layout.object.contents(row.o), o_start, o_end),
-                after: data(self.patched.layout.object.contents(row.p), p_start, p_end),
+            if sink.note(|| {
+                let (before, after) = self.rows_apart(&row, p_table.table);
+                let offset = Some(p.at() - spans.p_start);
+                Reason { kind: p_table.table.section, offset, before, after }
             }) {
                 return Ok(false);
             }
         }
+    }
+
+    /// What differs between two rows: the first field whose bytes, or else whose reference,
+    /// are not the same.
+    fn rows_apart(&self, row: &Spans, table: &Table) -> (String, String) {
+        fn data(d: &[u8], start: u64, end: u64) -> &[u8] {
+            d.get(start as usize..end as usize).unwrap_or(&[])
+        }
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let a = data(orig.object.contents(row.o), row.o_start, row.o_end);
+        let b = data(patched.object.contents(row.p), row.p_start, row.p_end);
+        let size = row.p_end - row.p_start;
+        let is_noise =
+            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
+        if a.len() != b.len() {
+            return (format!("a row of {} bytes", a.len()), format!("a row of {} bytes", b.len()));
+        }
+        let differs = |(at, (x, y)): &(usize, (&u8, &u8))| x != y && !is_noise(*at as u64);
+        if let Some((at, _)) = a.iter().zip(b).enumerate().find(differs) {
+            let field = at & !3;
+            let shown = |bytes: &[u8]| format!("{} at +{field:#x}", hex(bytes, field));
+            return (shown(a), shown(b));
+        }
+        let (o_refs, p_refs) = (Refs::new(orig, row.o), Refs::new(patched, row.p));
+        let o_relocs = orig.object.relocs(row.o).within(row.o_start, row.o_end);
+        let p_relocs = patched.object.relocs(row.p).within(row.p_start, row.p_end);
+        for (o, p) in o_relocs.zip(p_relocs) {
+            let (o_at, p_at) = (o.offset - row.o_start, p.offset - row.p_start);
+            if p_at == table.code || is_noise(p_at) {
+                continue;
+            }
+            let before = format!("{} at +{o_at:#x}", describe(orig, &o_refs, &o));
+            let after = format!("{} at +{p_at:#x}", describe(patched, &p_refs, &p));
+            if before != after {
+                return (before, after);
+            }
+            if let Some((x, y)) = self.contents_apart((&o_refs, &o), (&p_refs, &p)) {
+                return (format!("{before}: {x}"), format!("{after}: {y}"));
+            }
+        }
+        (hex(a, 0), hex(b, 0))
     }
 
     /// Whether two rows of one table are equal but for the fields that are noise.

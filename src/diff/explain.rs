@@ -1,11 +1,14 @@
 //! Why a function is in the patch: compares again, this time noting every difference.
 
-use super::compare::{Comparer, Sink, hex};
+use super::compare::{Comparer, Sink, Spans, hex};
 use super::inlining::{PROMOTED, Question};
 use super::verdict::Reason;
 use crate::arch::instruction_text;
-use crate::elf::ids::{Patched, SymbolId};
+use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
 use crate::error::Result;
+use crate::kernel::layout::Layout;
+use crate::kernel::refs::Refs;
 
 impl Comparer<'_, '_, '_, '_> {
     /// Every difference between a patched function or variable, with its split-off parts,
@@ -43,13 +46,22 @@ impl Comparer<'_, '_, '_, '_> {
         Ok((reasons, questions))
     }
 
-    /// How two contents differ first: instructions where they can be read, else bytes.
-    pub(super) fn difference(&self, text: bool, a: &[u8], b: &[u8], first: usize) -> Reason {
+    /// How the contents of two spans differ first: instructions where they can be read, with
+    /// the names of their operands, else bytes.
+    pub(super) fn difference(
+        &self,
+        spans: &Spans,
+        text: bool,
+        a: &[u8],
+        b: &[u8],
+        first: usize,
+    ) -> Reason {
         let arch = self.patched.layout.arch;
         let mut kind = if text { "code" } else { "data" };
         let mut start = 0;
         while text && start < first {
-            let Some(length) = (arch.instruction_len)(&a[start..]).filter(|&l| l > 0) else {
+            let rest = a.get(start..).unwrap_or(&[]);
+            let Some(length) = (arch.instruction_len)(rest).filter(|&l| l > 0) else {
                 break;
             };
             if start + length > first {
@@ -61,13 +73,150 @@ impl Comparer<'_, '_, '_, '_> {
         if text && checks(a) && checks(b) {
             kind = "type";
         }
-        let shown = |bytes: &[u8]| instruction_text(arch, bytes.get(start..)?, start as u64);
-        if let (true, Some(before), Some(after)) = (text, shown(a), shown(b))
+        let at = start as u64;
+        let shown = |bytes: &[u8], named: &dyn Fn(u64) -> Option<String>| {
+            instruction_text(arch, bytes.get(start..)?, at, named)
+        };
+        let orig = Refs::new(self.orig.layout, spans.o);
+        let patched = Refs::new(self.patched.layout, spans.p);
+        let of_orig =
+            |field| operand(self.orig.layout, &orig, (spans.o_start, spans.o_end), at + field);
+        let of_patched = |field| {
+            operand(self.patched.layout, &patched, (spans.p_start, spans.p_end), at + field)
+        };
+        let (before, after) = (shown(a, &of_orig), shown(b, &of_patched));
+        if let (true, Some(before), Some(after)) = (text, before, after)
             && before != after
         {
-            return Reason { kind, offset: Some(start as u64), before, after };
+            return Reason { kind, offset: Some(at), before, after };
         }
         Reason { kind, offset: Some(first as u64), before: hex(a, first), after: hex(b, first) }
+    }
+
+    /// How what two references of one name lead to differs: the first bytes, or the first
+    /// reference, that are not the same.
+    pub(super) fn contents_apart(
+        &self,
+        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+    ) -> Option<(String, String)> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let (o_place, p_place) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
+        self.places_apart(orig, o_place, patched, p_place, 0)
+    }
+
+    /// What a thing is in the original whose name there is another thing's.
+    pub(super) fn twin_in_words(
+        &self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+    ) -> Option<String> {
+        let symbol = refs.resolve(reloc).ok()?.symbol;
+        let name = self.patched.layout.object.symbol_name(symbol);
+        match self.twins.orig_symbol(symbol) {
+            None => Some("which the original does not have".to_owned()),
+            Some(twin) => {
+                let twin = self.orig.layout.object.symbol_name(twin);
+                (twin != name).then(|| format!("which is the original's {twin}"))
+            }
+        }
+    }
+
+    fn places_apart(
+        &self,
+        orig: &Layout<'_, '_, Orig>,
+        (o_section, o_at): (SectionId<Orig>, u64),
+        patched: &Layout<'_, '_, Patched>,
+        (p_section, p_at): (SectionId<Patched>, u64),
+        depth: usize,
+    ) -> Option<(String, String)> {
+        fn rest(data: &[u8], at: u64) -> &[u8] {
+            let rest = usize::try_from(at).ok().and_then(|at| data.get(at..)).unwrap_or(&[]);
+            rest.get(..COMPARED).unwrap_or(rest)
+        }
+        let a = rest(orig.object.contents(o_section), o_at);
+        let b = rest(patched.object.contents(p_section), p_at);
+        let (o_refs, p_refs) = (Refs::new(orig, o_section), Refs::new(patched, p_section));
+        let length = a.len().min(b.len()) as u64;
+        let mut o_relocs =
+            orig.object.relocs(o_section).within(o_at, o_at.saturating_add(length)).peekable();
+        let mut p_relocs =
+            patched.object.relocs(p_section).within(p_at, p_at.saturating_add(length)).peekable();
+        let first = a.iter().zip(b).position(|(x, y)| x != y);
+        let until = first.map_or(u64::MAX, |first| first as u64);
+        // References in order of place, up to the first byte that differs.
+        while let (Some(o), Some(p)) = (o_relocs.next(), p_relocs.next()) {
+            let at = o.offset.saturating_sub(o_at);
+            if at >= until || at != p.offset.saturating_sub(p_at) {
+                break;
+            }
+            let (before, after) = (describe(orig, &o_refs, &o), describe(patched, &p_refs, &p));
+            if before != after {
+                return Some((format!("{before} at +{at:#x}"), format!("{after} at +{at:#x}")));
+            }
+            let nameless = |id: SectionId<Patched>| patched.is_nameless(id);
+            let inner = (o_refs.place(&o).ok().flatten(), p_refs.place(&p).ok().flatten());
+            if let (Some(o), Some(p)) = inner
+                && depth < DEPTH
+                && nameless(p.0)
+                && let Some(apart) = self.places_apart(orig, o, patched, p, depth + 1)
+            {
+                return Some(apart);
+            }
+        }
+        let first = first?;
+        let shown = |bytes: &[u8]| format!("{} at +{first:#x}", hex(bytes, first));
+        Some((shown(a), shown(b)))
+    }
+}
+
+/// Most bytes behind a reference that are looked at for words.
+const COMPARED: usize = 4096;
+/// How many references in a row are followed for words.
+const DEPTH: usize = 4;
+
+/// What the relocation at a place of a function stands for, as an operand; `None` when there is
+/// none. A place in the function itself is told by its distance from the start.
+fn operand<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    (start, end): (u64, u64),
+    at: u64,
+) -> Option<String> {
+    let at = start.checked_add(at)?;
+    let reloc = layout.object.relocs(refs.base()).within(at, at.checked_add(1)?).next()?;
+    if let Ok(Some((section, place))) = refs.place(&reloc)
+        && section == refs.base()
+        && (start..end).contains(&place)
+    {
+        return Some(format!("+{:#x}", place - start));
+    }
+    (reloc.symbol.index() != 0).then(|| describe(layout, refs, &reloc))
+}
+
+/// A relocation in words: the string it refers to, or its target and the distance from there
+/// that is meant.
+pub(super) fn describe<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> String {
+    if let Ok(Some(string)) = refs.string(reloc) {
+        return format!("{:?}", String::from_utf8_lossy(string));
+    }
+    if reloc.symbol.index() == 0 {
+        return "none".into();
+    }
+    let Ok(target) = refs.resolve(reloc) else {
+        return layout.object.symbol_name(reloc.symbol).to_owned();
+    };
+    let name = layout.object.symbol_name(target.symbol);
+    // What PC-relative addressing adds is no distance from the symbol.
+    let bias = refs.target_offset(reloc).map_or(0, |meant| meant.wrapping_sub(reloc.addend));
+    match target.addend.wrapping_add(bias) {
+        0 => name.to_owned(),
+        distance if distance < 0 => format!("{name}-{:#x}", distance.unsigned_abs()),
+        distance => format!("{name}+{distance:#x}"),
     }
 }
 

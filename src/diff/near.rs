@@ -61,12 +61,15 @@ impl Comparer<'_, '_, '_, '_> {
         let count = o_leaving.len().max(p_leaving.len());
         let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
         let (o, p) = pairs.find(|pair| !alike(pair))?;
-        Some(Reason {
-            kind: "code",
-            offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),
-            before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
-            after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
-        })
+        Some(
+            Reason {
+                kind: "code",
+                offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),
+                before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
+                after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
+            }
+            .distinct(),
+        )
     }
 
     /// Whether two instructions lead out of two stretches of code to the same thing.

@@ -61,6 +61,16 @@ pub struct Reason {
     pub after: String,
 }
 
+impl Reason {
+    /// Says so when both sides read the same although they differ.
+    pub(super) fn distinct(mut self) -> Reason {
+        if self.before == self.after {
+            self.after += ", but not the same one";
+        }
+        self
+    }
+}
+
 /// The verdicts on all entities of the patched object.
 #[derive(Clone, Debug)]
 pub struct Verdicts {

@@ -1,17 +1,15 @@
 //! The bytes of an input file, mapped read-only.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use memmap2::Mmap;
-
+use super::map::Map;
 use super::unpack::{packer, unpack};
 use crate::error::{Error, Result};
+use crate::host::files;
 
-/// An input file's bytes: mapped, or read when it is a pipe or a device. Dropping it
+/// An input file's bytes: mapped, or read when it is a pipe or /dev/null. Dropping it
 /// unmaps them.
 pub struct Image {
     path: PathBuf,
@@ -20,8 +18,14 @@ pub struct Image {
     modified: Option<SystemTime>,
 }
 
+/// Most bytes that a compressed file of this length may unpack to. Kernels with debug
+/// information shrink to a tenth; what unpacks to a hundred times its size is none.
+fn most(packed: u64) -> u64 {
+    packed.saturating_mul(64).saturating_add(64 << 20)
+}
+
 enum Bytes {
-    Mapped(Mmap),
+    Mapped(Map),
     Read(Vec<u8>),
 }
 
@@ -31,7 +35,7 @@ impl Image {
         Self::open_kind(path, false)
     }
 
-    /// Maps `path`, or reads it when it is a pipe or a device, such as /dev/null.
+    /// Maps `path`, or reads it when it is a pipe of the shell or /dev/null.
     pub fn open_any(path: &Path) -> Result<Image> {
         Self::open_kind(path, true)
     }
@@ -45,30 +49,21 @@ impl Image {
                     .in_file(path.display().to_string())
                     .advise("unpack it on the way"));
             }
-            image.bytes = Bytes::Read(unpack(path, tool)?);
+            let packed = image.bytes().len() as u64;
+            image.bytes = Bytes::Read(unpack(path, tool, most(packed))?);
         }
         Ok(image)
     }
 
     fn open_kind(path: &Path, any: bool) -> Result<Image> {
-        let shown = path.display().to_string();
-        let fail = |what: &str, error: std::io::Error| {
-            Error::broken("unreadable", format!("{what}: {error}")).in_file(shown.clone())
-        };
-        let mut file = File::open(path).map_err(|e| fail("cannot open", e))?;
-        let meta = file.metadata().map_err(|e| fail("cannot read", e))?;
-        if !meta.is_file() && (!any || meta.is_dir()) {
-            return Err(Error::broken("unreadable", "not a regular file").in_file(shown));
-        }
+        let (file, meta) = files::open(path, any)?;
         let bytes = if !meta.is_file() || meta.len() == 0 {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(|e| fail("cannot read", e))?;
-            Bytes::Read(bytes)
+            Bytes::Read(files::read_all(path, file, files::LONGEST)?)
         } else {
-            // SAFETY: the map is private and read-only. Another process can still
-            // truncate the file under us; `check_unchanged` reports that before any
-            // result is published.
-            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(|e| fail("cannot map", e))?)
+            Bytes::Mapped(Map::new(&file, path).map_err(|e| {
+                Error::broken("unreadable", format!("cannot map: {e}"))
+                    .in_file(path.display().to_string())
+            })?)
         };
         Ok(Image { path: path.to_owned(), bytes, len: meta.len(), modified: meta.modified().ok() })
     }

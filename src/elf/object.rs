@@ -110,6 +110,10 @@ pub struct Object<'d, S> {
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
+/// Largest alignment of a section that is believed: the kernel's sections have a huge page's, at
+/// most, and what is written with one takes as much room.
+const MOST_ALIGNED: u64 = 1 << 24;
+
 impl<'d, S: Side> Object<'d, S> {
     /// Reads `data`, which was loaded from `file`.
     ///
@@ -130,6 +134,13 @@ impl<'d, S: Side> Object<'d, S> {
             let name = shdr.sh_name.get(endian) as usize;
             if !holds(section_names, name) {
                 return Err(bad(format!("section {i} has a name outside the name table")));
+            }
+            let align = shdr.sh_addralign.get(endian);
+            if align > MOST_ALIGNED || (align > 1 && !align.is_power_of_two()) {
+                return Err(bad(format!(
+                    "the alignment {align:#x} is no power of two up to {MOST_ALIGNED:#x}"
+                ))
+                .in_section(cstr(section_names, name).unwrap_or("")));
             }
             if shdr.data(endian, data).is_err() {
                 return Err(bad("the contents lie outside the file")

@@ -5,12 +5,12 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-
+use super::map::Map;
 use super::out::Model;
 use super::verify::verify;
 use super::write::write_to;
 use crate::error::{Error, Result};
+use crate::host::cleanup::{Leftover, register};
 
 /// Writes a model to `path`, replacing a file of that name.
 ///
@@ -33,23 +33,25 @@ fn publish_inner(path: &Path, model: &dyn Model) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let file = tempfile::Builder::new()
-        .prefix(".klp-")
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(0o664))
-        .tempfile_in(folder)
-        .map_err(|e| {
-            let folder = folder.display();
-            unwritable("cannot create a file in the folder", &e).advise(match e.kind() {
-                io::ErrorKind::NotFound => format!("create the folder {folder} first"),
-                io::ErrorKind::NotADirectory => format!("{folder} is not a folder"),
-                _ => format!("is {folder} writable for you?"),
-            })
-        })?;
+    let make = || {
+        tempfile::Builder::new()
+            .prefix(".klp-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(0o664))
+            .tempfile_in(folder)
+    };
+    let registered = register(make, |file| Leftover::File(file.path().to_owned()));
+    let (file, _registered) = registered.map_err(|e| {
+        let folder = folder.display();
+        unwritable("cannot create a file in the folder", &e).advise(match e.kind() {
+            io::ErrorKind::NotFound => format!("create the folder {folder} first"),
+            io::ErrorKind::NotADirectory => format!("{folder} is not a folder"),
+            _ => format!("is {folder} writable for you?"),
+        })
+    })?;
     write_to(model, &mut BufWriter::with_capacity(PIECE, file.as_file()))?;
-    // SAFETY: the map is private and read-only, and nobody else knows the file's name.
     let stored =
-        unsafe { Mmap::map(file.as_file()) }.map_err(|e| unwritable("cannot read back", &e))?;
+        Map::new(file.as_file(), file.path()).map_err(|e| unwritable("cannot read back", &e))?;
     verify(model, &stored)?;
     drop(stored);
     file.persist(&target).map_err(|e| unwritable("cannot replace the file", &e.error))?;

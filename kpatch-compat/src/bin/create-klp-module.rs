@@ -11,8 +11,10 @@ use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject};
 use klp_diff::elf::publish::publish;
 use klp_diff::error::{Error, Result};
+use klp_diff::host::{files, print, use_threads};
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
-use kpatch_compat::argp::{Command, Flag, Parsed, say};
+use kpatch_compat::argp::{Command, Flag, Parsed};
+use kpatch_compat::finish;
 
 const COMMAND: Command = Command {
     doc: "create-klp-module - turn a kpatch module into a livepatch module",
@@ -24,23 +26,27 @@ const COMMAND: Command = Command {
 };
 
 fn main() -> ExitCode {
+    klp_diff::prepare("create-klp-module");
     let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
-    match run(&parsed) {
-        Ok(()) => ExitCode::SUCCESS,
+    use_threads(None);
+    let status = match run(&parsed) {
+        Ok(()) => 0,
         Err(error) => {
-            say(std::io::stderr(), &format!("create-klp-module: ERROR: {error}\n"));
-            ExitCode::FAILURE
+            print::err(&format!("create-klp-module: ERROR: {error}"));
+            1
         }
-    }
+    };
+    ExitCode::from(finish(status))
 }
 
 fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
     let ([debug, no_arch], [input, output]) = (&flags[..], &positionals[..]) else {
         return Err(Error::broken("usage", "two file names are needed"));
     };
+    files::check_outputs([("the output", Path::new(output))], [Path::new(input)])?;
     let image = Image::open(Path::new(input))?;
     let object = Object::<Patched>::parse(&image.path().display().to_string(), image.bytes())?;
     let options = ConvertOptions { klp_arch_sections: !no_arch };
@@ -53,7 +59,7 @@ fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
     };
     let result = to_klp_module(&object, &options, para)?;
     if *debug {
-        say(std::io::stdout(), &dump(&result));
+        print::out_lines(dump(&result));
     }
     image.check_unchanged()?;
     publish(Path::new(output), &result)
@@ -70,25 +76,25 @@ fn struct_size(name: &str, value: Option<OsString>) -> Result<Option<u64>> {
 }
 
 /// The livepatch parts of a module.
-fn dump(object: &OutObject) -> String {
-    let mut text = String::new();
+fn dump(object: &OutObject) -> Vec<String> {
+    let mut lines = Vec::new();
     for section in &object.sections {
         for table in section.relocs.iter().filter(|t| t.name.starts_with(".klp.rela.")) {
-            text += &format!("{} ({} entries)\n", table.name, table.entries.len());
+            lines.push(format!("{} ({} entries)", table.name, table.entries.len()));
             for entry in &table.entries {
                 let symbol = entry.symbol.and_then(|s| object.symbol(s)).map_or("", |s| &*s.name);
-                text += &format!(
-                    "  {:#x} type {} {symbol} {:+}\n",
+                lines.push(format!(
+                    "  {:#x} type {} {symbol} {:+}",
                     entry.offset, entry.kind, entry.addend
-                );
+                ));
             }
         }
     }
     let livepatch = OutHome::Reserved(klp_diff::elf::abi::SHN_LIVEPATCH);
     for symbol in object.symbols.iter().filter(|symbol| symbol.home == livepatch) {
-        text += &format!("{} type {} bind {}\n", symbol.name, symbol.kind, symbol.bind);
+        lines.push(format!("{} type {} bind {}", symbol.name, symbol.kind, symbol.bind));
     }
-    text
+    lines
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Exits, Expected, Objects, Symtab};
-use super::results::save;
-use super::source::{Source, unreadable};
+use super::source::Source;
 use crate::error::{Error, Result};
+use crate::host::files::{self, save};
 
 /// Name of the file.
 const NAME: &str = "case.toml";
@@ -53,8 +53,11 @@ struct File {
 pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
     let path = folder.join(NAME);
     let bad = |what: String| Error::broken("case", what).in_file(path.display().to_string());
-    let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?;
-    let file: File = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().to_owned()))?;
+    let text = files::read_text(&path)?;
+    let file: File = toml::from_str(&text).map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+        bad(format!("line {}: {}", before.matches('\n').count() + 1, e.message()))
+    })?;
     if file.what.trim().is_empty() {
         return Err(bad("`what` must say why the case exists".to_owned()));
     }

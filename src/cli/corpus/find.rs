@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
@@ -17,8 +18,9 @@ use super::build::{RECORD, missing};
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::COMPILERS;
 use super::file;
-use super::source::{Header, unreadable};
+use super::source::Header;
 use crate::error::{Error, Result};
+use crate::host::files::{self, unreadable};
 
 /// What was found below the folders.
 #[derive(Default)]
@@ -31,16 +33,19 @@ pub(super) struct Found {
     pub notes: Vec<String>,
 }
 
-/// Finds all cases below `folders`. Fails when a folder cannot be read or has no case, and
-/// when two cases have the same name.
-pub(super) fn find(folders: &[PathBuf]) -> Result<Found> {
+/// Finds all cases below `folders`. Fails when a folder cannot be read or has no case, when
+/// two cases have the same name, and when `stop` is set.
+pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool) -> Result<Found> {
     let mut found = Found::default();
     for folder in folders {
         let before = found.cases.len() + found.broken.len();
         let path = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut walk = Walk { found: &mut found, above: Vec::new() };
+        let mut walk = Walk { found: &mut found, seen: BTreeSet::new(), links: Vec::new(), stop };
         walk.folder(&path, &format!("{name}/"))?;
+        while let Some((path, prefix)) = walk.links.pop() {
+            walk.folder(&path, &prefix)?;
+        }
         if found.cases.len() + found.broken.len() == before {
             return Err(Error::broken("corpus", "there is no case below this folder")
                 .in_file(folder.display().to_string())
@@ -60,14 +65,21 @@ pub(super) fn find(folders: &[PathBuf]) -> Result<Found> {
 
 struct Walk<'f> {
     found: &'f mut Found,
-    /// Folders on the way here, so that a link to one of them does not lead in circles.
-    above: Vec<PathBuf>,
+    /// Folders that were looked at: each counts once, however many links lead to it.
+    seen: BTreeSet<PathBuf>,
+    /// Links to folders and their prefixes, which are followed last: what is there by itself
+    /// has the name that it is known by.
+    links: Vec<(PathBuf, String)>,
+    stop: &'f AtomicBool,
 }
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
         let real = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
-        if self.above.contains(&real) {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::broken("interrupted", "interrupted while cases were looked for"));
+        }
+        if !self.seen.insert(real) {
             return Ok(());
         }
         let entries = list(folder)?;
@@ -88,14 +100,17 @@ impl Walk<'_> {
         }
         self.kpatch(folder, prefix, &entries);
         self.sources(folder, prefix, &entries);
-        self.above.push(real);
         for entry in &entries {
             let path = folder.join(entry);
-            if path.is_dir() {
-                self.folder(&path, &format!("{prefix}{entry}/"))?;
+            let prefix = format!("{prefix}{entry}/");
+            if path.is_symlink() {
+                if path.is_dir() {
+                    self.links.push((path, prefix));
+                }
+            } else if path.is_dir() {
+                self.folder(&path, &prefix)?;
             }
         }
-        self.above.pop();
         Ok(())
     }
 
@@ -118,7 +133,7 @@ impl Walk<'_> {
             env: BTreeMap<String, String>,
         }
         let path = folder.join("index.json");
-        let text = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
+        let text = files::read(&path)?;
         let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| {
             Error::broken("case", format!("not a list of cases: {e}"))
                 .in_file(path.display().to_string())
@@ -188,9 +203,7 @@ impl Walk<'_> {
         let mut headers = Vec::new();
         for entry in entries.iter().filter(|e| e.ends_with(".c")) {
             let path = folder.join(entry);
-            let header = std::fs::read_to_string(&path)
-                .map_err(|e| unreadable(&path, &e))
-                .and_then(|text| Header::parse(&path, &text));
+            let header = files::read_text(&path).and_then(|text| Header::parse(&path, &text));
             match header {
                 Ok(Some(header)) => headers.push((path, header)),
                 Ok(None) => {}
@@ -283,7 +296,7 @@ fn objects(root: &Path) -> Result<BTreeSet<PathBuf>> {
 
 /// `NAME=VALUE` words of a file, as in `env $(cat FILE)`; `#` starts a comment.
 fn environment(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+    let text = files::read_text(path)?;
     let words =
         text.lines().map(|l| l.split('#').next().unwrap_or(l)).flat_map(str::split_whitespace);
     words

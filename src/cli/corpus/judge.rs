@@ -10,9 +10,11 @@ use super::case::{Case, Objects, verdict};
 use super::ours::{self, Outcome};
 use super::process::Other;
 use super::results::{Record, Status};
-use super::source::{Compiled, unreadable};
+use super::source::Compiled;
 use super::words::first_difference;
 use crate::error::{Error, Result};
+use crate::host::cleanup::TempFolder;
+use crate::host::files::{self, unreadable, unwritable};
 
 /// What to do with a case.
 pub(super) struct Judge<'a> {
@@ -30,7 +32,7 @@ impl Judge<'_> {
         match self.attempt(case) {
             Ok(Ok(record)) => Record { memory_mib, ..record },
             Ok(Err(useless)) => unrun(Status::Skipped, useless),
-            Err(_) if self.other.stop.load(Ordering::Relaxed) => {
+            Err(_) if self.other.limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) => {
                 unrun(Status::NotRun, "interrupted".to_owned())
             }
             Err(error) => unrun(Status::Error, error.to_string()),
@@ -38,12 +40,12 @@ impl Judge<'_> {
     }
 
     fn attempt(&self, case: &Case) -> Result<std::result::Result<Record, String>> {
-        let folder = tempfile::Builder::new().prefix("klp-corpus-").tempdir().map_err(|e| {
+        let folder = TempFolder::new("klp-corpus-", None).map_err(|e| {
             Error::broken("unwritable", format!("cannot make a folder for the case: {e}"))
         })?;
         let (orig, patched) = match &case.objects {
             Objects::Built { orig, patched } => (orig.clone(), patched.clone()),
-            Objects::Source(source) => match source.compile(folder.path())? {
+            Objects::Source(source) => match source.compile(folder.path(), self.other.limits)? {
                 Compiled::Objects(orig, patched) => (orig, patched),
                 Compiled::Useless(why) => return Ok(Err(why)),
             },
@@ -55,7 +57,7 @@ impl Judge<'_> {
         expectations(case, &outcome, &mut differences)?;
         if let (Some(script), Some(output)) = (&case.test, &outcome.output) {
             let path = folder.path().join("ours.o");
-            std::fs::write(&path, &output.bytes).map_err(|e| unreadable(&path, &e))?;
+            std::fs::write(&path, &output.bytes).map_err(|e| unwritable(&path, &e))?;
             let ended = self.other.test(script, &path, folder.path())?;
             if !ended.status.success() {
                 let said = ended.last_line;
@@ -195,7 +197,7 @@ fn expectations(case: &Case, outcome: &Outcome, differences: &mut Vec<String>) -
             .push(format!("the output has {} functions, expected {wanted}", output.functions));
     }
     if let Some(golden) = &expected.golden {
-        let text = std::fs::read_to_string(golden).map_err(|e| unreadable(golden, &e))?;
+        let text = files::read_text(golden)?;
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort_unstable();
         differences.extend(first_difference(("ours", &output.lines), ("the golden", &lines)));

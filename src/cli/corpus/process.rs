@@ -2,23 +2,18 @@
 //! test script.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
 
 use super::case::{Case, Symtab};
 use super::ours::symbols;
-use super::source::unreadable;
 use crate::elf::image::Image;
 use crate::error::{Error, Result};
+use crate::host::child::{self, Limits};
+use crate::host::files::{unreadable, unwritable};
 
-/// How often a running program is looked at.
-const PAUSE: Duration = Duration::from_millis(5);
 /// Longest text of a program that is repeated.
-const SHOWN: u64 = 4096;
+const SHOWN: usize = 4096;
 
 /// A program that ended.
 pub(super) struct Ended {
@@ -30,8 +25,7 @@ pub(super) struct Ended {
 /// Another create-diff-object, and what it may do.
 pub(super) struct Other<'a> {
     pub program: &'a Path,
-    pub time_limit: Duration,
-    pub stop: &'a AtomicBool,
+    pub limits: Limits<'a>,
 }
 
 impl Other<'_> {
@@ -74,7 +68,7 @@ impl Other<'_> {
             }
         }
         command.envs(&case.env);
-        let ended = self.wait(command, folder)?;
+        let ended = self.wait(command)?;
         Ok(Some((ended, output)))
     }
 
@@ -82,42 +76,18 @@ impl Other<'_> {
     pub fn test(&self, script: &Path, output: &Path, folder: &Path) -> Result<Ended> {
         let mut command = Command::new("bash");
         command.arg(script).arg(output).current_dir(script.parent().unwrap_or(folder));
-        self.wait(command, folder)
+        self.wait(command)
     }
 
-    fn wait(&self, mut command: Command, folder: &Path) -> Result<Ended> {
+    fn wait(&self, mut command: Command) -> Result<Ended> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let fail = |what: &str, e: &std::io::Error| {
-            Error::broken("other-tool", format!("{what}: {e}")).in_file(name.clone())
-        };
-        let (out, err) = (folder.join("stdout"), folder.join("stderr"));
-        let create = |path: &Path| File::create(path).map_err(|e| unwritable(path, &e));
-        command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
-        let mut child = command.spawn().map_err(|e| fail("cannot run", &e))?;
-        let deadline = Instant::now() + self.time_limit;
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(|e| fail("cannot wait for it", &e))? {
-                break status;
-            }
-            let stopped = self.stop.load(Ordering::Relaxed);
-            if stopped || Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                let seconds = self.time_limit.as_secs();
-                let why = if stopped {
-                    "interrupted".into()
-                } else {
-                    format!("no end after {seconds} s")
-                };
-                return Err(Error::broken("other-tool", why).in_file(name));
-            }
-            std::thread::sleep(PAUSE);
-        };
-        let mut last_line = last_line(&err)?;
-        if last_line.is_empty() {
-            last_line = self::last_line(&out)?;
+        let ended = child::run(&mut command, self.limits)
+            .map_err(|trouble| Error::broken("other-tool", trouble.to_string()).in_file(name))?;
+        let mut last = last_line(&ended.stderr);
+        if last.is_empty() {
+            last = last_line(&ended.stdout);
         }
-        Ok(Ended { status, last_line })
+        Ok(Ended { status: ended.status, last_line: last })
     }
 }
 
@@ -136,18 +106,8 @@ pub(super) fn program(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::broken("unwritable", format!("cannot write: {error}"))
-        .in_file(path.display().to_string())
-}
-
-fn last_line(path: &Path) -> Result<String> {
-    let fail = |e: std::io::Error| unreadable(path, &e);
-    let mut file = File::open(path).map_err(fail)?;
-    let len = file.metadata().map_err(fail)?.len();
-    file.seek(std::io::SeekFrom::Start(len.saturating_sub(SHOWN))).map_err(fail)?;
-    let mut bytes = Vec::new();
-    file.take(SHOWN).read_to_end(&mut bytes).map_err(fail)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.trim_end().lines().last().unwrap_or("").trim().to_owned())
+fn last_line(bytes: &[u8]) -> String {
+    let text =
+        String::from_utf8_lossy(bytes.get(bytes.len().saturating_sub(SHOWN)..).unwrap_or(bytes));
+    text.trim_end().lines().last().unwrap_or("").trim().to_owned()
 }

@@ -1,18 +1,19 @@
 //! What a run of a corpus found: the file that `--json` and `--save-baseline` write, and
 //! that `--baseline` and `corpus merge` read.
 
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::source::unreadable;
 use crate::error::{Error, Result};
+use crate::host::files;
 
 /// Version of the file's form.
 const FORMAT: u32 = 1;
+
+/// Shards that are missing are named up to this number.
+const LISTED: usize = 20;
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +143,7 @@ impl Results {
 
     /// Reads what [`Results::save`] wrote.
     pub fn load(path: &Path) -> Result<Results> {
-        let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+        let bytes = files::read(path)?;
         let bad = |what: String| {
             Error::broken("results", what)
                 .in_file(path.display().to_string())
@@ -161,7 +162,7 @@ impl Results {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::broken("unwritable", format!("cannot be put as JSON: {e}")))?;
         text.push(b'\n');
-        save(path, &text)
+        files::save(path, &text)
     }
 
     /// Puts the shards of one run together. Fails when one is missing or given twice.
@@ -172,13 +173,15 @@ impl Results {
             return Err(bad("no results are given".to_owned()));
         };
         let count = whole.shard.map_or(1, |s| s.count);
-        let mut seen = vec![None; count];
+        let mut seen: BTreeMap<usize, String> = BTreeMap::new();
         let mut mark = |name: &str, shard: Option<Shard>| -> Result<()> {
             let index = shard.map_or(1, |s| s.index);
-            let slot = index.checked_sub(1).and_then(|i| seen.get_mut(i)).ok_or_else(|| {
-                bad(format!("there is no shard {index} of {count}")).in_file(name.to_owned())
-            })?;
-            match slot.replace(name.to_owned()) {
+            if !(1..=count).contains(&index) {
+                return Err(
+                    bad(format!("there is no shard {index} of {count}")).in_file(name.to_owned())
+                );
+            }
+            match seen.insert(index, name.to_owned()) {
                 None => Ok(()),
                 Some(other) => Err(bad(format!("shard {index}/{count} is also in {other}"))
                     .in_file(name.to_owned())),
@@ -206,18 +209,20 @@ impl Results {
                 }
             }
         }
-        let missing: Vec<String> = seen
-            .iter()
-            .zip(1..)
-            .filter(|(s, _)| s.is_none())
-            .map(|(_, i)| format!("{i}/{count}"))
-            .collect();
+        // The number of shards is what the file says, and may be anything.
+        let missing = (1..=count).filter(|i| !seen.contains_key(i)).take(LISTED);
+        let missing: Vec<String> = missing.map(|i| format!("{i}/{count}")).collect();
         if !missing.is_empty() {
             return Err(bad(format!("missing: shard {}", missing.join(", "))));
         }
         whole.cases.sort_by(|a, b| a.case.cmp(&b.case));
-        if let Some(pair) = whole.cases.windows(2).find(|w| w[0].case == w[1].case) {
-            return Err(bad(format!("the case {} is in two of the files", pair[0].case)));
+        if let Some(pair) = whole
+            .cases
+            .windows(2)
+            .find(|w| matches!(w, [a, b] if a.case == b.case))
+            .and_then(<[_]>::first)
+        {
+            return Err(bad(format!("the case {} is in two of the files", pair.case)));
         }
         if whole.cases.len() != whole.total {
             let (found, total) = (whole.cases.len(), whole.total);
@@ -226,29 +231,4 @@ impl Results {
         whole.shard = None;
         Ok(whole)
     }
-}
-
-/// Writes a file as a whole or not at all; `-` is standard output.
-pub(super) fn save(path: &Path, text: &[u8]) -> Result<()> {
-    let fail = |e: std::io::Error| {
-        Error::broken("unwritable", format!("cannot write: {e}"))
-            .in_file(path.display().to_string())
-    };
-    if path == Path::new("-") {
-        return std::io::stdout().write_all(text).map_err(fail);
-    }
-    // A device or a pipe cannot be replaced.
-    if path.metadata().is_ok_and(|m| !m.is_file()) {
-        return std::fs::write(path, text).map_err(fail);
-    }
-    let folder = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".klp-")
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(0o664))
-        .tempfile_in(folder)
-        .map_err(fail)?;
-    file.write_all(text).map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
 }

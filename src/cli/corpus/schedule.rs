@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::case::{Case, Objects, Symtab};
 use super::judge::Judge;
@@ -71,22 +71,26 @@ pub(super) fn run(
         .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|e| Error::broken("threads", format!("cannot start a thread: {e}")))?;
-    std::thread::scope(|scope| {
-        for pool in &pools {
-            scope.spawn(|| {
-                while let Some((case, memory)) = take(cases, limits, &state, &freed, stop) {
-                    // A crash is a result of this case, not the end of the others.
-                    let run = AssertUnwindSafe(|| pool.install(|| judge.run(case, memory)));
-                    let record = catch_unwind(run).unwrap_or_else(|_| crashed(case));
-                    let mut state = lock(&state);
-                    state.used_mib -= memory;
-                    state.records.push(record);
-                    drop(state);
-                    freed.notify_all();
-                    progress.inc(1);
-                }
-            });
+    let work = |pool: &ThreadPool| {
+        while let Some((case, memory)) = take(cases, limits, &state, &freed, stop) {
+            // A crash is a result of this case, not the end of the others.
+            let run = AssertUnwindSafe(|| pool.install(|| judge.run(case, memory)));
+            let record = catch_unwind(run).unwrap_or_else(|_| crashed(case));
+            let mut state = lock(&state);
+            state.used_mib -= memory;
+            state.records.push(record);
+            drop(state);
+            freed.notify_all();
+            progress.inc(1);
         }
+    };
+    std::thread::scope(|scope| {
+        let Some((first, others)) = pools.split_first() else { return };
+        for pool in others {
+            // Where there is no thread for it, the others do its work.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || work(pool));
+        }
+        work(first);
     });
     progress.finish_and_clear();
     let State { next, mut records, .. } =

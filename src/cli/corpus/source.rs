@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::{COMPILERS, Compiler, FLAGS};
 use crate::error::{Error, Result};
+use crate::host::child::{self, Limits};
+use crate::host::files;
 
 const KEYS: [&str; 9] =
     ["what", "changed", "new", "exit", "says", "only", "machines", "flags", "needs-symbol"];
@@ -47,14 +50,14 @@ pub(super) enum Compiled {
 }
 
 impl Source {
-    /// Compiles both into `folder`. Fails when the compiler does.
-    pub fn compile(&self, folder: &Path) -> Result<Compiled> {
+    /// Compiles both into `folder`. Fails when the compiler does, or takes too long.
+    pub fn compile(&self, folder: &Path, limits: Limits<'_>) -> Result<Compiled> {
         let (orig, patched) = (folder.join("orig.o"), folder.join("patched.o"));
-        self.compile_one(&self.orig, &[], &orig)?;
-        self.compile_one(&self.patched, &["-DPATCHED"], &patched)?;
+        self.compile_one(&self.orig, &[], &orig, limits)?;
+        self.compile_one(&self.patched, &["-DPATCHED"], &patched, limits)?;
         if let Some(needed) = &self.needs_symbol {
             for object in [&orig, &patched] {
-                let bytes = std::fs::read(object).map_err(|e| unreadable(object, &e))?;
+                let bytes = files::read(object)?;
                 if !bytes.windows(needed.len()).any(|w| w == needed.as_bytes()) {
                     return Ok(Compiled::Useless(format!("{} made no {needed}", self.command)));
                 }
@@ -63,23 +66,23 @@ impl Source {
         Ok(Compiled::Objects(orig, patched))
     }
 
-    fn compile_one(&self, source: &Path, define: &[&str], out: &Path) -> Result<()> {
+    fn compile_one(
+        &self,
+        source: &Path,
+        define: &[&str],
+        out: &Path,
+        limits: Limits<'_>,
+    ) -> Result<()> {
         let fail =
             |what: String| Error::broken("compile", what).in_file(source.display().to_string());
         let (folder, name) = match (source.parent(), source.file_name()) {
             (Some(folder), Some(name)) if folder != Path::new("") => (folder, name),
             _ => (Path::new("."), source.as_os_str()),
         };
-        let output = Command::new(&self.command)
-            .args(&self.args)
-            .args(define)
-            .args(["-c", "-o"])
-            .arg(out)
-            .arg(name)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| fail(format!("cannot run {}: {e}", self.command)))?;
+        let mut command = Command::new(&self.command);
+        command.args(&self.args).args(define).args(["-c", "-o"]).arg(out).arg(name);
+        let output = child::run(command.current_dir(folder), limits)
+            .map_err(|trouble| fail(format!("{}: {trouble}", self.command)))?;
         if output.status.success() {
             return Ok(());
         }
@@ -89,17 +92,12 @@ impl Source {
     }
 }
 
-/// An error about a file that cannot be read.
-pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::broken("unreadable", format!("cannot read: {error}")).in_file(path.display().to_string())
-}
-
 /// Whether `command` with `args` compiles at all on this machine.
 pub(super) fn is_installed(command: &str, args: &[String]) -> bool {
     let mut probe = Command::new(command);
     probe.args(args).args(["-x", "c", "-c", "/dev/null", "-o", "/dev/null"]);
-    probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    probe.status().is_ok_and(|status| status.success())
+    let limits = Limits { time: Some(Duration::from_secs(60)), stop: None };
+    child::run(&mut probe, limits).is_ok_and(|ended| ended.status.success())
 }
 
 /// The header of a source.

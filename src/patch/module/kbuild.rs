@@ -1,12 +1,13 @@
 //! Builds the module with the kernel's own Kbuild.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::tree::KernelTree;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
+use crate::host::child::{self, Limits, Trouble};
 
 const GLUE: &str = include_str!("glue.c");
 const SCRIPT: &str = include_str!("glue.lds");
@@ -36,7 +37,7 @@ pub struct Built {
 
 /// Writes the sources of module `name` to `folder`: objects to link, glue, Kbuild file.
 ///
-/// `folder` must be empty, and its path free of blanks, which Kbuild does not take.
+/// `folder` must be empty.
 pub fn write_sources(
     folder: &Path,
     name: &str,
@@ -70,8 +71,29 @@ pub fn write_sources(
     )
 }
 
+/// Fails when make, or the shells that it runs, would not take the path for what it is: `$(..)`
+/// runs commands there, and blanks and colons end a name.
+pub fn check_path(path: &Path, advice: &str) -> Result<()> {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@,~".contains(c);
+    match text.chars().find(|&c| !plain(c)) {
+        None => Ok(()),
+        Some(c) => Err(Error::broken(
+            "bad-path",
+            format!("the kernel's build cannot work here: the path has the character '{c}'"),
+        )
+        .in_file(text)
+        .advise(advice)),
+    }
+}
+
 /// Runs the kernel's build in `folder`, which [`write_sources`] filled.
 pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Result<Built> {
+    check_path(
+        folder,
+        "give --keep, or TMPDIR, a path of letters, digits and any of . _ - + @ , ~",
+    )?;
+    check_path(tree.path(), "move the kernel tree, or give it another name")?;
     let mut command = Command::new("make");
     command.arg("-C").arg(tree.path()).arg(format!("M={}", folder.display()));
     // Undefined symbols are those of the running kernel; what else is missing is found later.
@@ -81,7 +103,17 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
     if let Some(ld) = &tools.ld {
         command.arg(format!("LD={ld}"));
     }
-    for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "KBUILD_OUTPUT", "O", "M"] {
+    for variable in [
+        "MAKEFLAGS",
+        "GNUMAKEFLAGS",
+        "MAKEFILES",
+        "MAKELEVEL",
+        "MFLAGS",
+        "KBUILD_OUTPUT",
+        "KBUILD_EXTMOD",
+        "O",
+        "M",
+    ] {
         command.env_remove(variable);
     }
     let (success, log) = run(&mut command)?;
@@ -120,13 +152,14 @@ fn is_expected(line: &str) -> bool {
 /// Runs a command; gives whether it succeeded, and all that it printed.
 fn run(command: &mut Command) -> Result<(bool, String)> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(|e| {
-        Error::broken("no-tool", format!("cannot run {program}: {e}"))
-            .advise(format!("install {program}"))
+    let ended = child::run(command.env("LC_ALL", "C"), Limits::default()).map_err(|trouble| {
+        let error = Error::broken("no-tool", format!("{program}: {trouble}"));
+        match trouble {
+            Trouble::Start(_) => error.advise(format!("install {program}")),
+            _ => error,
+        }
     })?;
-    let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
-    log += &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.success(), log))
+    Ok((ended.status.success(), ended.log()))
 }
 
 fn failed(what: &str, log: &str) -> Error {
@@ -207,6 +240,17 @@ mod tests {
         assert_eq!(version("Debian clang version 19.1.7 (3~deb12u1)"), Some([19, 1, 7]));
         assert_eq!(version("clang version 16.0.6"), Some([16, 0, 6]));
         assert_eq!(version("tcc 0.9"), None);
+    }
+
+    #[test]
+    fn paths_that_make_would_expand_are_refused() {
+        for path in ["/tmp/a-b_c.1+2@x", "rel/ative~"] {
+            check_path(Path::new(path), "").expect(path);
+        }
+        for path in ["/tmp/$(touch x)", "/t/a b", "/t/a:b", "/t/`x`", "/t/a#b", "/t/a\nb", "/t/ü"]
+        {
+            assert_eq!(check_path(Path::new(path), "").expect_err(path).code(), "bad-path");
+        }
     }
 
     #[test]
