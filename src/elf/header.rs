@@ -69,6 +69,55 @@ pub(super) fn string_table<'d>(
     })
 }
 
+/// Largest alignment of a section that is believed: the kernel's sections have a huge page's, at
+/// most, and what is written with one takes as much room.
+const MOST_ALIGNED: u64 = 1 << 24;
+
+/// The names of the sections, which are checked with all that their headers say of the file.
+pub(super) fn read_names<'d>(
+    shdrs: &[SectionHeader64<Endianness>],
+    shstrndx: usize,
+    endian: Endianness,
+    data: &'d [u8],
+) -> Result<&'d str> {
+    let header = shdrs
+        .get(shstrndx)
+        .filter(|_| shstrndx != 0)
+        .ok_or_else(|| bad("e_shstrndx does not name a section: the file has no section names"))?;
+    let names = string_table(header, endian, data, "section names")?;
+    check_sections(shdrs, endian, data, names)?;
+    Ok(names)
+}
+
+/// Fails when a section's name or contents lie outside the file, or its alignment is none.
+fn check_sections(
+    shdrs: &[SectionHeader64<Endianness>],
+    endian: Endianness,
+    data: &[u8],
+    names: &str,
+) -> Result<()> {
+    for (i, shdr) in shdrs.iter().enumerate() {
+        let name = shdr.sh_name.get(endian) as usize;
+        if !holds(names, name) {
+            return Err(bad(format!("section {i} has a name outside the name table")));
+        }
+        let name = || cstr(names, name).unwrap_or("");
+        let align = shdr.sh_addralign.get(endian);
+        if align > MOST_ALIGNED || (align > 1 && !align.is_power_of_two()) {
+            return Err(bad(format!(
+                "the alignment {align:#x} is no power of two up to {MOST_ALIGNED:#x}"
+            ))
+            .in_section(name()));
+        }
+        if shdr.data(endian, data).is_err() {
+            return Err(bad("the contents lie outside the file")
+                .in_section(name())
+                .at_offset(shdr.sh_offset.get(endian)));
+        }
+    }
+    Ok(())
+}
+
 pub(super) type RawHeader<'d> = (Endianness, Header, &'d [SectionHeader64<Endianness>], usize);
 
 pub(super) fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 pub use super::header::Header;
-use super::header::{bad, cstr, holds, read_header, read_shndx, string_table};
+use super::header::{bad, cstr, holds, read_header, read_names, read_shndx, string_table};
 use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
@@ -110,10 +110,6 @@ pub struct Object<'d, S> {
     unsorted: IndexMap<SectionId<S>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
-/// Largest alignment of a section that is believed: the kernel's sections have a huge page's, at
-/// most, and what is written with one takes as much room.
-const MOST_ALIGNED: u64 = 1 << 24;
-
 impl<'d, S: Side> Object<'d, S> {
     /// Reads `data`, which was loaded from `file`.
     ///
@@ -126,29 +122,7 @@ impl<'d, S: Side> Object<'d, S> {
     fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
         let (endian, header, shdrs, shstrndx) = read_header(data)?;
 
-        let names_header = shdrs.get(shstrndx).filter(|_| shstrndx != 0).ok_or_else(|| {
-            bad("e_shstrndx does not name a section: the file has no section names")
-        })?;
-        let section_names = string_table(names_header, endian, data, "section names")?;
-        for (i, shdr) in shdrs.iter().enumerate() {
-            let name = shdr.sh_name.get(endian) as usize;
-            if !holds(section_names, name) {
-                return Err(bad(format!("section {i} has a name outside the name table")));
-            }
-            let align = shdr.sh_addralign.get(endian);
-            if align > MOST_ALIGNED || (align > 1 && !align.is_power_of_two()) {
-                return Err(bad(format!(
-                    "the alignment {align:#x} is no power of two up to {MOST_ALIGNED:#x}"
-                ))
-                .in_section(cstr(section_names, name).unwrap_or("")));
-            }
-            if shdr.data(endian, data).is_err() {
-                return Err(bad("the contents lie outside the file")
-                    .in_section(cstr(section_names, name).unwrap_or(""))
-                    .at_offset(shdr.sh_offset.get(endian)));
-            }
-        }
-
+        let section_names = read_names(shdrs, shstrndx, endian, data)?;
         let mut tables =
             (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
         let symtab = tables.next().ok_or_else(|| bad("missing symbol table"))?;
