@@ -16,7 +16,7 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
-use diff::check::BootCode;
+use diff::boot::{self, BootCode};
 use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
@@ -47,6 +47,7 @@ use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
+use patch::freed::check_freed;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::sealed::{Pointers, check_pointers};
@@ -128,6 +129,8 @@ pub struct Job<'a> {
 pub struct Among<'a> {
     /// What to do about changed code that only runs at boot.
     pub boot: BootCode,
+    /// A module is patched, whether or not it is described.
+    pub module: bool,
     /// Where the other objects' symbols are; also asks for [`Report::offers`].
     pub peers: Option<&'a Peers>,
     /// All other objects were looked at: a weak definition that became an ordinary one, or
@@ -215,6 +218,7 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
         patched: &patched,
         twins: &twins,
         drop_in: job.drop_in,
+        in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
         shifted: shifted(orig.layout, patched.layout, &twins),
         states: States::default(),
         answers: Answers::default(),
@@ -268,6 +272,7 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
     let resolution = resolver.resolve(&selection, &entries)?;
     report.needs = resolver.unknown(&selection, &entries, &resolution)?;
     if !job.drop_in {
+        check_freed(&resolver, &resolution)?;
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
             let strict = job.parent.is_some_and(|files| files.strict);
@@ -324,7 +329,10 @@ fn judge(
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
     }
-    report.warnings.extend(check::check_boot_only(comparer, &selection, job.among.boot)?);
+    report.warnings.extend(boot::check_boot_only(comparer, &selection, job.among.boot)?);
+    if !job.drop_in {
+        boot::check_lifetimes(comparer, &selection)?;
+    }
     let (sections, (accounts, states)) = rayon::join(
         || check::check_sections(comparer, verdicts, &statuses, ignored, &selection),
         || {

@@ -99,7 +99,8 @@ fn what_has_run_is_gone() {
     let whole = ["whole-a/vmlinux.o", "whole-b/vmlinux.o"];
     let advice = "undo its effect in a callback";
     for (paths, options, field, exit) in [
-        (["a/one.o", "b/one.o"], &[][..], "refusals", 2),
+        (["a/one.o", "b/one.o"], &[][..], "warnings", 0),
+        (["a/one.o", "b/one.o"], &["--strict"], "refusals", 2),
         (["a", "b"], &[], "warnings", 0),
         (["a", "b"], &["--strict"], "refusals", 2),
         (whole, &[], "warnings", 0),

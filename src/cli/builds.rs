@@ -13,7 +13,7 @@ use super::pair::Against;
 use super::wait::{Bar, Count};
 use crate::Among;
 use crate::arch::Arch;
-use crate::diff::check::BootCode;
+use crate::diff::boot::BootCode;
 use crate::diff::identity::{Identity, Overrides, Unit, units};
 use crate::diff::inlining::{Bodies, Question};
 use crate::diff::overrides::{Contested, Globals};
@@ -128,7 +128,12 @@ impl Builds {
             report: Report { explain_noise: how.explain_noise, ..Report::default() },
             result: Ok(None),
         };
-        outcome.result = self.inner(unit, against, Among { boot, peers, complete }, &mut outcome);
+        outcome.result = self.inner(
+            unit,
+            against,
+            Among { boot, peers, complete, ..Among::default() },
+            &mut outcome,
+        );
         self.forget_overridden(&mut outcome);
         if outcome.result.is_ok()
             && let Err(error) = self.check_overrides(unit, &outcome.report)

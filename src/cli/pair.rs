@@ -11,7 +11,7 @@ use super::output::{self, print};
 use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
-use crate::diff::check::BootCode;
+use crate::diff::boot::BootCode;
 use crate::elf::abi;
 use crate::elf::image::Image;
 use crate::elf::out::{Model, OutObject};
@@ -149,7 +149,11 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
     let read = kernel.read(args, sizes)?;
     let against = kernel.against(args, &read)?;
-    let output = against.draft(inputs, Among { boot, ..Among::default() }, report)?;
+    let output = against.draft(
+        inputs,
+        Among { boot, module: target.object != "vmlinux", ..Among::default() },
+        report,
+    )?;
     for file in [&orig, &patched] {
         file.check_unchanged()?;
     }

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
+use super::boot::{BootCode, is_boot_code};
 use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::select::Selection;
@@ -17,6 +18,7 @@ use crate::elf::group::group;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::{Class, Layout};
+use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
@@ -24,32 +26,8 @@ use crate::kernel::refs::Refs;
 /// counters of branches.
 const COPYABLE_DATA: [&str; 4] = [".data.unlikely", ".data..unlikely", ".data.once", ".data..once"];
 
-/// What to do about changed code that only runs while the kernel boots. The optimiser changes
-/// such code along with other code, so in an object of many files it is only worth a warning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BootCode {
-    /// Refuse it in objects of one file, warn in linked ones.
-    #[default]
-    AsLinked,
-    /// Warn and go on.
-    Warn,
-    /// Refuse it.
-    Refuse,
-}
-
-impl BootCode {
-    /// Whether it is only warned of in this object.
-    fn warns(self, comparer: &Comparer<'_, '_, '_, '_>) -> bool {
-        match self {
-            BootCode::AsLinked => comparer.patched.layout.is_linked(),
-            BootCode::Warn => true,
-            BootCode::Refuse => false,
-        }
-    }
-}
-
 /// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
-/// left to [`check_boot_only`].
+/// left to [`super::boot`].
 pub fn check_entries(
     comparer: &Comparer<'_, '_, '_, '_>,
     statuses: &Statuses,
@@ -59,7 +37,7 @@ pub fn check_entries(
     let object = patched.object;
     let any_hookable =
         LazyCell::new(|| orig.object.symbols().any(|other| orig.has_profiling(other)));
-    let boot_warns = boot.warns(comparer);
+    let boot_warns = !comparer.drop_in || boot.warns(comparer);
     let (mut details, mut unhookable) = (Vec::new(), Vec::new());
     for id in object.symbols().skip(1) {
         if object.symbol_kind(id) != abi::STT_FUNC
@@ -153,40 +131,6 @@ fn why_not_hookable(
     }
 }
 
-fn is_boot_code(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> bool {
-    let object = comparer.patched.layout.object;
-    object.section_of(id).is_some_and(|s| names::is_init_section(object.section_name(s)))
-}
-
-/// Fails when functions changed that only run while the kernel boots, or returns warnings
-/// about them, as `boot` says.
-pub fn check_boot_only(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    selection: &Selection,
-    boot: BootCode,
-) -> Result<Vec<Error>> {
-    let line = |&id: &SymbolId<Patched>| {
-        let name = comparer.output_name(id);
-        let text = format!(
-            "function {name} changed, but it has run and is gone: it only runs while the kernel boots"
-        );
-        finding(comparer, id, text)
-    };
-    let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
-    if lines.is_empty() || boot.warns(comparer) {
-        let warn = |line| Error::warning("boot-only", line).advise(BOOT_ADVICE);
-        return Ok(lines.into_iter().map(warn).collect());
-    }
-    Err(Error::refused(
-        "boot-only",
-        format!("{} changed function(s) only run while the kernel boots", lines.len()),
-    )
-    .with_findings(lines)
-    .advise(BOOT_ADVICE))
-}
-
-const BOOT_ADVICE: &str = "a livepatch cannot change what has already happened; leave the change out, or undo its effect in a callback";
-
 /// Fails when something changed that the patch does not carry, or carries in a way that
 /// would not take effect.
 pub fn check_sections(
@@ -249,10 +193,13 @@ pub fn check_sections(
                 });
             }
         }
+        if comparer.drop_in && included {
+            left_unpatched(comparer, verdicts, id, &mut details);
+        }
         let data = name.starts_with(".data") || name.starts_with(".bss");
         if included
             && statuses.sections[id] != Status::New
-            && data
+            && (data || holds_live_data(comparer, id))
             && !COPYABLE_DATA.contains(&name)
         {
             details.push(Finding::in_section(
@@ -274,6 +221,55 @@ pub fn check_sections(
     Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
         .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
+}
+
+/// Finds functions that changed in a section of several that comes in whole because another
+/// one is new: only functions with a section of their own are redirected.
+fn left_unpatched(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    section: SectionId<Patched>,
+    details: &mut Vec<Finding>,
+) {
+    let layout = comparer.patched.layout;
+    if layout.class(section) != Class::Text || layout.owner(section).is_some() {
+        return;
+    }
+    let name = layout.object.section_name(section);
+    for index in 0..layout.entity_count(section) {
+        let verdict = verdicts.entity(section, index);
+        let symbol = layout.entity(section, index).symbol;
+        let differs = !verdict.is_same() && !verdict.has(Verdict::NEW);
+        let changed = symbol.filter(|&s| differs && comparer.twins.orig_symbol(s).is_some());
+        if let Some(symbol) = changed {
+            let function = comparer.output_name(symbol);
+            let text = format!(
+                "changed function {function} in section {name} is not redirected: the section is shared by several functions"
+            );
+            details.push(finding(comparer, symbol, text));
+        }
+    }
+}
+
+/// Whether a section that comes in whole, whatever it is called, holds a variable that the
+/// running kernel has: the patch would use a second one.
+fn holds_live_data(comparer: &Comparer<'_, '_, '_, '_>, section: SectionId<Patched>) -> bool {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let name = object.section_name(section);
+    let is_live = |index| {
+        let symbol = layout.entity(section, index).symbol;
+        symbol.is_some_and(|symbol| {
+            comparer.twins.orig_symbol(symbol).is_some() && !layout.is_special_static(symbol)
+        })
+    };
+    layout.class(section) == Class::Data
+        && object.section_flags(section) & abi::SHF_WRITE != 0
+        && name != ".toc"
+        // Constants that hold addresses; some compilers make their section writable.
+        && !name.starts_with(".rodata")
+        && !name.starts_with(macros::PREFIX)
+        && (0..layout.entity_count(section)).any(is_live)
 }
 
 /// A finding about a symbol, with its place.

@@ -52,6 +52,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub twins: &'a Twins,
     /// Behave as the drop-in where the two differ.
     pub drop_in: bool,
+    /// The objects are those of a module.
+    pub in_module: bool,
     /// What [`shifted`] gave.
     ///
     /// [`shifted`]: super::near::shifted

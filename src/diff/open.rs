@@ -250,8 +250,7 @@ impl Search {
     /// Takes ways away until nothing is left that needs what differs.
     fn run(&mut self, comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
         while let Some(of) = self.pending.pop() {
-            loop {
-                let Some(node) = self.nodes.get_mut(of) else { break };
+            while let Some(node) = self.nodes.get_mut(of) {
                 let found = comparer.way(&node.question, node.tried)?;
                 node.tried += 1;
                 match found {

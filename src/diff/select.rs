@@ -14,6 +14,7 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
 use crate::elf::object::{Object, Reloc};
 use crate::error::Result;
+use crate::kernel::boot::runs_until;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -402,7 +403,8 @@ impl Selector<'_, '_, '_, '_> {
     /// Whether a function is thrown away when the kernel has booted.
     fn is_boot_only(&self, id: SymbolId<Patched>) -> bool {
         let section = self.layout.object.section_of(id);
-        section.is_some_and(|s| names::is_init_section(self.layout.object.section_name(s)))
+        let name = section.map_or("", |s| self.layout.object.section_name(s));
+        runs_until(name, self.comparer.in_module).is_some()
     }
 
     /// Callbacks, forced functions and names of ignored sections.
@@ -452,6 +454,7 @@ impl Selector<'_, '_, '_, '_> {
                 && self.statuses.symbols[id] == Status::New
                 && object.section_of(id).is_some()
                 && !self.layout.is_label(id)
+                && (self.comparer.drop_in || !self.is_boot_only(id))
             {
                 self.selection.effect.new_globals += 1;
                 self.include_symbol(id, None);

@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
 use crate::error::{Error, Result};
+use crate::kernel::boot::runs_until;
 use crate::kernel::kallsyms::is_promoted;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
@@ -312,7 +313,7 @@ impl Statuses {
                 && !layout.has_profiling(child)
             {
                 if self.symbols[parent] == Status::Changed {
-                    if !names::is_init_section(place(parent)) {
+                    if runs_until(place(parent), comparer.in_module).is_none() {
                         self.symbols[id] = Status::Changed;
                     }
                     break;

@@ -2,6 +2,7 @@
 
 mod beside;
 pub mod blocks;
+pub mod boot;
 pub mod btf;
 mod by_name;
 pub mod bytecode;

@@ -167,14 +167,6 @@ pub fn same(a: &str, b: &str) -> bool {
     }
 }
 
-/// Sections whose code and data are freed when the kernel has booted, or never loaded
-/// (include/linux/init.h).
-pub fn is_init_section(section: &str) -> bool {
-    [".init.", ".exit.", ".ref.text", ".meminit.", ".head.text"]
-        .iter()
-        .any(|p| section.starts_with(p))
-}
-
 /// Whether a function only calls an initcall: its name holds a counter and a line, and nobody
 /// wrote it (include/linux/init.h, `__define_initcall_stub`).
 pub fn is_init_stub(name: &str) -> bool {

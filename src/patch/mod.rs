@@ -3,6 +3,7 @@
 pub mod build;
 pub mod convert;
 pub mod entries;
+pub mod freed;
 pub mod klp;
 pub mod live;
 pub mod module;
