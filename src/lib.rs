@@ -51,6 +51,7 @@ use patch::freed::check_freed;
 use patch::live::{Blocks, Live, check_folded, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::sealed::{Pointers, check_pointers};
+use patch::short::check_short;
 use patch::siblings::check_sibling_calls;
 use patch::tables::Draft;
 use report::progress::Step;
@@ -273,6 +274,7 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
     report.needs = resolver.unknown(&selection, &entries, &resolution)?;
     if !job.drop_in {
         check_freed(&resolver, &resolution)?;
+        check_short(&resolver, &selection, &entries, &resolution)?;
         let live = resolver.target.live.as_ref();
         if let Some(live) = live {
             let strict = job.parent.is_some_and(|files| files.strict);

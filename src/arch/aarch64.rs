@@ -20,11 +20,14 @@
 //! * Alignment is filled with the same NOPs, so two of them before a function that is not
 //!   the first of its section may or may not be its own.
 
-use object::elf::{R_AARCH64_ABS64, R_AARCH64_CALL26, R_AARCH64_JUMP26};
+use object::elf::{
+    R_AARCH64_ABS16, R_AARCH64_ABS32, R_AARCH64_ABS64, R_AARCH64_ADR_PREL_LO21, R_AARCH64_CALL26,
+    R_AARCH64_JUMP26, R_AARCH64_LD_PREL_LO19, R_AARCH64_PREL16,
+};
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable, four_bytes,
-    four_bytes_at, signed, word_at, words_are,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable,
+    four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -62,6 +65,18 @@ pub(super) static ARCH: Arch = Arch {
     arguments: effects::ARGUMENTS,
     is_function_pointer: |_, _| false,
     never_klp: |_, _| false,
+    short: &[Short {
+        kinds: &[
+            R_AARCH64_ABS32.0,
+            R_AARCH64_ABS16.0,
+            R_AARCH64_PREL16.0,
+            R_AARCH64_LD_PREL_LO19.0,
+            R_AARCH64_ADR_PREL_LO21.0,
+        ],
+        completed_by: None,
+        why: "the distance between modules and the kernel is larger than 1 MiB, so the kernel does not load the module",
+        flags: "-mcmodel=small, without -mcmodel=tiny",
+    }],
     never_klp_symbol: None,
     sibling_call: None,
     reach,

@@ -15,11 +15,13 @@
 //!   `00 00 40 03`) at the start of the function and an entry in
 //!   `__patchable_function_entries` that points to the first.
 
-use object::elf::{R_LARCH_64, R_LARCH_B26};
+use object::elf::{
+    R_LARCH_64, R_LARCH_B26, R_LARCH_PCALA_HI20, R_LARCH_PCALA_LO12, R_LARCH_PCALA64_LO20,
+};
 
 use super::{
-    Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable,
-    four_bytes, four_bytes_at, signed, word_at, words_are,
+    Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
+    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -56,6 +58,12 @@ pub(super) static ARCH: Arch = Arch {
     arguments: Arguments { registers: &[4, 5, 6, 7, 8, 9, 10, 11], stack: None, preserved: 0 },
     is_function_pointer: |_, _| false,
     never_klp: |_, _| false,
+    short: &[Short {
+        kinds: &[R_LARCH_PCALA_HI20.0, R_LARCH_PCALA_LO12.0],
+        completed_by: Some(R_LARCH_PCALA64_LO20.0),
+        why: "modules are farther than 2 GiB from the kernel, and the kernel cuts the distance without a word",
+        flags: "-mcmodel=extreme (with gcc -fno-plt, too)",
+    }],
     never_klp_symbol: None,
     sibling_call: None,
     reach,

@@ -176,6 +176,20 @@ pub type ReadsDirectly = fn(instruction: &[u8], field: usize) -> Option<u64>;
 pub type InstructionAt =
     fn(code: &[u8], from: usize, at: usize) -> std::result::Result<(usize, usize), usize>;
 
+/// Relocations whose field is too small for the distance between modules and the kernel: the
+/// kernel cuts what it writes there, or refuses to load the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Short {
+    /// Types.
+    pub kinds: &'static [u32],
+    /// The type that holds the rest of the address where the code takes it from several fields.
+    pub completed_by: Option<u32>,
+    /// What the kernel does.
+    pub why: &'static str,
+    /// How to compile without them.
+    pub flags: &'static str,
+}
+
 /// Everything the differ knows about one machine.
 pub struct Arch {
     /// Name as used in file names and tables.
@@ -250,6 +264,8 @@ pub struct Arch {
     pub is_function_pointer: fn(u32, i64) -> bool,
     /// Relocation types that never become klp relocations in the given section.
     pub never_klp: fn(kind: u32, section: &str) -> bool,
+    /// Relocations that do not lead from a module to all of the kernel.
+    pub short: &'static [Short],
     /// Symbols with this prefix never become klp relocations.
     pub never_klp_symbol: Option<&'static str>,
     /// Opcode words of a sibling call that the machine cannot livepatch (ppc64).

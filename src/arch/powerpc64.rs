@@ -33,8 +33,8 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable,
-    four_bytes, four_bytes_at, signed, word_at, words_are,
+    Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
+    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
 };
 use crate::elf::abi;
 
@@ -74,6 +74,19 @@ pub(super) static ARCH: Arch = Arch {
     arguments: effects::ARGUMENTS,
     is_function_pointer: |kind, addend| TOC_RELOCS.contains(&kind) && addend == 0,
     never_klp,
+    short: &[Short {
+        kinds: &[
+            e::R_PPC64_TOC16.0,
+            e::R_PPC64_TOC16_LO.0,
+            e::R_PPC64_TOC16_HI.0,
+            e::R_PPC64_TOC16_HA.0,
+            e::R_PPC64_TOC16_DS.0,
+            e::R_PPC64_TOC16_LO_DS.0,
+        ],
+        completed_by: None,
+        why: "it is farther than 2 GiB from the module's TOC, and the kernel cuts the distance without a word",
+        flags: "-mcmodel=large, so that addresses are in the TOC",
+    }],
     never_klp_symbol: None,
     sibling_call: Some(0x4800_0000),
     reach,

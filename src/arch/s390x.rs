@@ -24,7 +24,7 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, SiteTable, bytes_at,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable, bytes_at,
 };
 use crate::elf::abi;
 
@@ -65,6 +65,12 @@ pub(super) static ARCH: Arch = Arch {
     // The addend of a GOT reference selects nothing inside the function.
     is_function_pointer: |kind, _| kind == e::R_390_GOTENT.0,
     never_klp: |_, _| false,
+    short: &[Short {
+        kinds: &[e::R_390_PC16.0, e::R_390_PC16DBL.0, e::R_390_PLT16DBL.0, PC12DBL, PLT12DBL],
+        completed_by: None,
+        why: "modules are farther than 64 KiB from the kernel, so it does not load the module",
+        flags: "-fno-optimize-sibling-calls, and assembly without short branches",
+    }],
     never_klp_symbol: Some("__s390_indirect_jump_r"),
     sibling_call: None,
     reach,

@@ -23,11 +23,14 @@
 //!   kCFI type hash, which the compiler names `__cfi_<name>`.
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
-use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PLT32};
+use object::elf::{
+    R_X86_64_8, R_X86_64_16, R_X86_64_32, R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC8,
+    R_X86_64_PC16, R_X86_64_PC32, R_X86_64_PLT32,
+};
 
 use super::{
     Arch, Bias, EntryReloc, EntryRelocs, Flow, FtraceSite, FunctionView, Reach, RelocClass,
-    RelocType, SiteTable, Step, bytes_at,
+    RelocType, Short, SiteTable, Step, bytes_at,
 };
 use crate::elf::abi;
 
@@ -66,6 +69,12 @@ pub(super) static ARCH: Arch = Arch {
     // A pointer in code is an immediate; -mcmodel=kernel makes it sign-extended.
     is_function_pointer: |kind, addend| kind == R_X86_64_32S.0 && addend == 0,
     never_klp: |_, _| false,
+    short: &[Short {
+        kinds: &[R_X86_64_32.0, R_X86_64_16.0, R_X86_64_8.0, R_X86_64_PC16.0, R_X86_64_PC8.0],
+        completed_by: None,
+        why: "the kernel's addresses are negative, which an unsigned field of 32 bits cannot hold, so the kernel does not load the module",
+        flags: "-mcmodel=kernel -fno-pic",
+    }],
     never_klp_symbol: None,
     sibling_call: None,
     reach,

@@ -13,12 +13,11 @@ use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
+use super::whole::{comdat, grouped, holds_live_data, is_own_thunk, left_unpatched};
 use crate::elf::abi;
-use crate::elf::group::group;
-use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::{Error, Finding, Result};
-use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
+use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
@@ -167,7 +166,7 @@ pub fn check_sections(
             let binds = comparer.drop_in
                 || comdat(layout, id).is_some_and(|members| {
                     let kept = |m| !matches!(layout.class(m), Class::Noise(_));
-                    members.into_iter().any(kept)
+                    members.into_iter().any(|m| kept(m) && !is_own_thunk(layout, m))
                 });
             if binds && statuses.sections[id] == Status::New {
                 details.push(Finding::in_section(
@@ -185,7 +184,10 @@ pub fn check_sections(
                     format!("changed section {name} not selected for inclusion"),
                 ));
             }
-            if status != Status::Same && grouped.contains(&id) {
+            if status != Status::Same
+                && grouped.contains(&id)
+                && (comparer.drop_in || status != Status::New || !is_own_thunk(layout, id))
+            {
                 let text = format!("changed section {name} is part of a section group");
                 details.push(match layout.owner(id) {
                     Some(owner) => finding(comparer, owner, text),
@@ -221,55 +223,6 @@ pub fn check_sections(
     Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
         .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
-}
-
-/// Finds functions that changed in a section of several that comes in whole because another
-/// one is new: only functions with a section of their own are redirected.
-fn left_unpatched(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    verdicts: &Verdicts,
-    section: SectionId<Patched>,
-    details: &mut Vec<Finding>,
-) {
-    let layout = comparer.patched.layout;
-    if layout.class(section) != Class::Text || layout.owner(section).is_some() {
-        return;
-    }
-    let name = layout.object.section_name(section);
-    for index in 0..layout.entity_count(section) {
-        let verdict = verdicts.entity(section, index);
-        let symbol = layout.entity(section, index).symbol;
-        let differs = !verdict.is_same() && !verdict.has(Verdict::NEW);
-        let changed = symbol.filter(|&s| differs && comparer.twins.orig_symbol(s).is_some());
-        if let Some(symbol) = changed {
-            let function = comparer.output_name(symbol);
-            let text = format!(
-                "changed function {function} in section {name} is not redirected: the section is shared by several functions"
-            );
-            details.push(finding(comparer, symbol, text));
-        }
-    }
-}
-
-/// Whether a section that comes in whole, whatever it is called, holds a variable that the
-/// running kernel has: the patch would use a second one.
-fn holds_live_data(comparer: &Comparer<'_, '_, '_, '_>, section: SectionId<Patched>) -> bool {
-    let layout = comparer.patched.layout;
-    let object = layout.object;
-    let name = object.section_name(section);
-    let is_live = |index| {
-        let symbol = layout.entity(section, index).symbol;
-        symbol.is_some_and(|symbol| {
-            comparer.twins.orig_symbol(symbol).is_some() && !layout.is_special_static(symbol)
-        })
-    };
-    layout.class(section) == Class::Data
-        && object.section_flags(section) & abi::SHF_WRITE != 0
-        && name != ".toc"
-        // Constants that hold addresses; some compilers make their section writable.
-        && !name.starts_with(".rodata")
-        && !name.starts_with(macros::PREFIX)
-        && (0..layout.entity_count(section)).any(is_live)
 }
 
 /// A finding about a symbol, with its place.
@@ -356,30 +309,6 @@ fn is_overridden(
             patched.object.section_of(t) == Some(section)
                 && names::owns_section(kind, name, patched.object.section_name(section))
         })
-}
-
-/// Sections that the linker may drop together with others. Groups that it may not drop only
-/// keep sections together, such as code and the probes for its profile.
-fn grouped(comparer: &Comparer<'_, '_, '_, '_>) -> IndexSet<SectionId<Patched>, RandomState> {
-    let layout = comparer.patched.layout;
-    let object = layout.object;
-    if comparer.drop_in {
-        let flagged = |&s: &SectionId<_>| object.section_flags(s) & abi::SHF_GROUP != 0;
-        return object.sections().filter(flagged).collect();
-    }
-    let groups = object.sections().filter(|&s| layout.class(s) == Class::Group);
-    groups.filter_map(|s| comdat(layout, s)).flatten().collect()
-}
-
-/// The members of a group that the linker may drop.
-fn comdat(
-    layout: &Layout<'_, '_, Patched>,
-    id: SectionId<Patched>,
-) -> Option<Vec<SectionId<Patched>>> {
-    let object = layout.object;
-    let group = group(object, id).filter(|group| group.comdat)?;
-    let members = group.members.into_iter().filter(|&index| index < object.section_count());
-    Some(members.map(SectionId::new).collect())
 }
 
 /// The functions the patch lists, in symbol order: changed ones with `true`, new ones with

@@ -39,3 +39,4 @@ pub mod toc;
 pub mod twins;
 pub mod unsettled;
 pub mod verdict;
+mod whole;

@@ -22,6 +22,7 @@ use crate::kernel::near::{leaving, meant};
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, StructSizes};
+use crate::kernel::thunks;
 
 /// What decides about table rows, beyond the objects themselves.
 pub struct Policy<'a> {
@@ -454,7 +455,8 @@ impl Selector<'_, '_, '_, '_> {
                 && self.statuses.symbols[id] == Status::New
                 && object.section_of(id).is_some()
                 && !self.layout.is_label(id)
-                && (self.comparer.drop_in || !self.is_boot_only(id))
+                && (self.comparer.drop_in
+                    || !self.is_boot_only(id) && !thunks::is_own(&object.symbol(id)))
             {
                 self.selection.effect.new_globals += 1;
                 self.include_symbol(id, None);

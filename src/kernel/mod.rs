@@ -41,3 +41,4 @@ pub mod symtab;
 pub mod symvers;
 mod sysmap;
 pub mod tables;
+pub mod thunks;

@@ -28,6 +28,7 @@ use crate::kernel::macros;
 use crate::kernel::near::{Near, leaving, relocation};
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
+use crate::kernel::thunks;
 
 /// More sections than the output has beside the input's.
 const OWN_SECTIONS: usize = 16;
@@ -290,10 +291,14 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let replaced = symbol.kind == abi::STT_FUNC
                 && self.statuses.symbols[id] == Status::Changed
                 && layout.parent(id).is_none();
+            // Another object of the patch may bring the same along.
+            let own = matches!(home, OutHome::Section(_))
+                && !self.comparer.drop_in
+                && thunks::is_own(&symbol);
             let index = output.object.add_symbol(OutSymbol {
                 name: if section_symbol { String::new() } else { resolver.name(id).to_owned() },
                 kind: symbol.kind,
-                bind: if replaced { abi::STB_LOCAL } else { symbol.bind },
+                bind: if replaced || own { abi::STB_LOCAL } else { symbol.bind },
                 other: symbol.other,
                 home,
                 value: match symbol.home {

@@ -10,6 +10,7 @@ pub mod module;
 mod output;
 pub mod resolve;
 pub mod sealed;
+pub mod short;
 pub mod siblings;
 mod sites;
 pub mod tables;
