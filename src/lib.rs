@@ -16,6 +16,8 @@ pub mod kernel;
 pub mod patch;
 pub mod report;
 
+use std::sync::Arc;
+
 use diff::boot::{self, BootCode};
 use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
@@ -220,14 +222,15 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
         twins: &twins,
         drop_in: job.drop_in,
         in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
-        shifted: shifted(orig.layout, patched.layout, &twins),
+        shifted: Arc::new(shifted(orig.layout, patched.layout, &twins)),
         states: States::default(),
         answers: Answers::default(),
+        ledger: None,
     };
     let verdicts = comparer.run()?;
     report.progress.enter(Step::Select);
     if report.explain_noise {
-        report.ignored = explained::noise(&comparer, &verdicts);
+        report.ignored = explained::noise(&comparer, &verdicts)?;
     }
     let ((removed, data), selected) = rayon::join(
         || {

@@ -69,12 +69,18 @@ pub(super) fn explains_noise(args: &Args) -> bool {
     args.json.is_some() || args.explain_noise || args.expect_change
 }
 
-/// Says which differing bytes were judged noise.
+/// Says which differences were judged noise.
 pub(super) fn explain_noise(report: &Report) {
     for noise in &report.ignored {
         complain(&format!(
-            "noise: section {}: {} bytes differ: {} ({})",
-            noise.section, noise.bytes, noise.rule, noise.reason
+            "noise: section {} at {:#x}: {} -> {}: {}: {} ({})",
+            noise.section,
+            noise.offset,
+            noise.before,
+            noise.after,
+            noise.rule,
+            noise.reason,
+            noise.evidence
         ));
     }
 }

@@ -5,9 +5,12 @@
 //! describe them are equal. A target with a name means what its twin means; a target without
 //! one means its content, recursively. Noise is never subtracted: it is not looked at.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::explain::describe;
+use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::inlining::{PROMOTED, is_promotion};
 use super::open::{Answers, How, Open, Question};
 use super::states::States;
@@ -57,11 +60,13 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     /// What [`shifted`] gave.
     ///
     /// [`shifted`]: super::near::shifted
-    pub shifted: Marks<SectionId<Patched>>,
+    pub shifted: Arc<Marks<SectionId<Patched>>>,
     /// Live state whose initialiser changed, as far as it was met.
     pub states: States,
     /// Which nameless things are equal, as far as it was asked.
     pub answers: Answers,
+    /// Where to note what is forgiven, when somebody asks.
+    pub ledger: Option<Ledger>,
 }
 
 /// Where differences go: nowhere (the first one ends the comparison), or into a list.
@@ -169,6 +174,25 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         self.entities(&orig, &patched, &mut Sink(None))
     }
 
+    /// What the comparison of an entity with its twin forgives.
+    pub(super) fn forgiven(&self, patched: &Entity<Patched>) -> Result<Vec<Forgiven>> {
+        let twin = patched.symbol.and_then(|symbol| self.twins.orig_symbol(symbol));
+        let home = twin.and_then(|twin| self.orig.layout.object.section_of(twin));
+        let home = home.or_else(|| self.twins.orig_section(patched.section));
+        let Some(orig) = home.and_then(|o| self.twin_entity(o, patched)) else {
+            return Ok(Vec::new());
+        };
+        let asked = Comparer {
+            shifted: Arc::clone(&self.shifted),
+            states: States::default(),
+            answers: Answers::default(),
+            ledger: Some(Ledger::default()),
+            ..*self
+        };
+        asked.entities(&orig, patched, &mut Sink(None))?;
+        Ok(asked.ledger.map(Ledger::into_entries).unwrap_or_default())
+    }
+
     /// The verdict on a function whose twin is in another section, when it is a matter of heat
     /// which of these it is in.
     fn moved(&self, p: SectionId<Patched>, index: usize) -> Result<Option<Verdict>> {
@@ -252,6 +276,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let mut verdict = Verdict::SAME;
         if let Some(bodies) = self.bodies(o, p) {
             spans = bodies.spans;
+            let field = Field {
+                o: (o.section, o.start),
+                p: (p.section, p.start),
+                width: (spans.o_start - o.start).max(spans.p_start - p.start),
+            };
+            self.forgive_bytes(proofs::ENTRY, field, || "how the function begins".into());
             if let Some(types) = bodies.types {
                 verdict |= Verdict::BYTES;
                 sink.note(|| types);
@@ -311,6 +341,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return Ok(true);
         }
         if !is_text && equal_kind && self.only_stamps_differ(spans, a, b) {
+            let field = Field {
+                o: (spans.o, spans.o_start),
+                p: (spans.p, spans.p_start),
+                width: o_size.max(p_size),
+            };
+            self.forgive_bytes(proofs::STAMP, field, || "names of one release".into());
             return Ok(true);
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
@@ -364,6 +400,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
             let placed = aligned && self.same_kind(&o, &p);
             if placed && self.same_reference(&o_refs, &o, &p_refs, &p, open)? {
+                self.forgive_reference(&o_refs, &o, &p_refs, &p);
                 continue;
             }
             same = false;

@@ -2,6 +2,7 @@
 
 use super::compare::{Comparer, Sink, Spans, hex};
 use super::explain::describe;
+use super::forgiven::{Field, proofs};
 use super::open::{How, Open, Question};
 use super::verdict::Reason;
 use crate::elf::ids::{Orig, Patched};
@@ -53,6 +54,13 @@ impl Comparer<'_, '_, '_, '_> {
                 && o.at() - spans.o_start == p.at() - spans.p_start
                 && self.row(&row, p_table.table, Some(p_table.table.code), open)?;
             if equal {
+                if o_start != p_start {
+                    let field =
+                        Field { o: (row.o, o_start), p: (row.p, p_start), width: p_end - p_start };
+                    self.forgive_bytes(proofs::ROW_PLACE, field, || {
+                        format!("of code at {:#x}", p.at()).into()
+                    });
+                }
                 continue;
             }
             same = false;
@@ -122,6 +130,7 @@ impl Comparer<'_, '_, '_, '_> {
         if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
             return Ok(false);
         }
+        self.forgive_row_noise(row, table);
         let o_refs = Refs::new(self.orig.layout, row.o);
         let p_refs = Refs::new(self.patched.layout, row.p);
         let mut o_relocs = self
@@ -166,8 +175,41 @@ impl Comparer<'_, '_, '_, '_> {
                     if !same {
                         return Ok(false);
                     }
+                    self.forgive_reference(&o_refs, &o, &p_refs, &p);
                 }
                 _ => return Ok(false),
+            }
+        }
+    }
+
+    /// Notes the fields of a row that differ and are noise, by what is in them or by what
+    /// they refer to.
+    fn forgive_row_noise(&self, row: &Spans, table: &Table) {
+        if self.ledger.is_none() {
+            return;
+        }
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let size = row.p_end - row.p_start;
+        for field in table.noise.iter().filter(|field| field.row == size) {
+            let place = |start: u64| (start + field.start, start + field.end.min(size));
+            let (o, p) = (place(row.o_start), place(row.p_start));
+            let bytes = |data: &[u8], (start, end)| {
+                data.get(start as usize..end as usize).map(<[u8]>::to_vec)
+            };
+            let targets = (
+                orig.relocs(row.o).within(o.0, o.1).map(|r| (orig.symbol_name(r.symbol), r.addend)),
+                patched
+                    .relocs(row.p)
+                    .within(p.0, p.1)
+                    .map(|r| (patched.symbol_name(r.symbol), r.addend)),
+            );
+            let same = bytes(orig.contents(row.o), o) == bytes(patched.contents(row.p), p)
+                && targets.0.eq(targets.1);
+            if !same {
+                let place = Field { o: (row.o, o.0), p: (row.p, p.0), width: p.1 - p.0 };
+                self.forgive_bytes(proofs::ROW_NOISE, place, || {
+                    format!("bytes {}..{} of a row of {size}", field.start, field.end).into()
+                });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Compares what has no name: constants, tables and instructions that only references find.
 
 use super::compare::{Comparer, Sink, Spans};
+use super::forgiven::{Field, proofs};
 use super::open::Open;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
@@ -60,6 +61,16 @@ impl Comparer<'_, '_, '_, '_> {
             same = is_padding(self.orig.layout, o, spans.o_end, o_end)
                 && is_padding(self.patched.layout, p, spans.p_end, p_end)
                 && self.same_content(&spans, open)?;
+            if !equal {
+                let field = Field {
+                    o: (o, spans.o_end),
+                    p: (p, spans.p_end),
+                    width: (o_end - spans.o_end).max(p_end - spans.p_end),
+                };
+                self.forgive_bytes(proofs::PADDING, field, || {
+                    "before the next place that anything refers to".into()
+                });
+            }
             (o_at, p_at) = (o_end, p_end);
             let more = o_more || p_more || o_at <= wanted_o;
             if !same || !equal || !more || o_at >= o_size || p_at >= p_size {
@@ -152,6 +163,19 @@ impl Comparer<'_, '_, '_, '_> {
         let differ = |(at, (x, y)): (usize, (&u8, &u8))| {
             x != y && !lines.iter().any(|&start| start <= at && at < start + LOCATION_NUMBERS)
         };
+        for &start in &lines {
+            let at = start..start + LOCATION_NUMBERS;
+            if a.get(at.clone()) != b.get(at) {
+                let field = Field {
+                    o: (spans.o, spans.o_start + start as u64),
+                    p: (spans.p, spans.p_start + start as u64),
+                    width: LOCATION_NUMBERS as u64,
+                };
+                self.forgive_bytes(proofs::LOCATION, field, || {
+                    "behind a pointer to the name of a file".into()
+                });
+            }
+        }
         Ok(a.len() == b.len()
             && !a.iter().zip(b).enumerate().any(differ)
             && self.relocs(spans, &mut Sink(None), open)?)

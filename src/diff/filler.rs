@@ -2,6 +2,7 @@
 
 use super::compare::{Comparer, Spans};
 use super::content::fixed;
+use super::forgiven::{Field, proofs};
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::Layout;
 use crate::kernel::padding::is_padding;
@@ -27,6 +28,12 @@ impl Comparer<'_, '_, '_, '_> {
             && o_end - spans.o_start == p_end - spans.p_start
             && o_tail == p_tail;
         if !equal {
+            let field = Field {
+                o: (spans.o, o_end),
+                p: (spans.p, p_end),
+                width: (spans.p_end - p_end).max(spans.o_end - o_end),
+            };
+            self.forgive_bytes(proofs::PADDING, field, || "behind the last symbol".into());
             (spans.o_end, spans.p_end) = (o_end, p_end);
         }
     }

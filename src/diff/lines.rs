@@ -1,6 +1,7 @@
 //! Recognises functions in which only line numbers moved (spec section 14).
 
 use super::compare::{Comparer, Spans};
+use super::forgiven::{Field, Forgiven, proofs};
 use super::open::Open;
 use crate::arch::Arch;
 use crate::elf::ids::{SectionId, Side};
@@ -33,7 +34,19 @@ impl Comparer<'_, '_, '_, '_> {
         b: &[u8],
         open: &mut Open,
     ) -> Result<bool> {
-        Ok(self.proved_lines(spans, a, b, open)?.is_some())
+        let Some(lines) = self.proved_lines(spans, a, b, open)? else { return Ok(false) };
+        for line in lines {
+            self.forgive(|| Forgiven {
+                proof: proofs::LINE,
+                section: spans.p,
+                offset: spans.p_start + line.offset,
+                width: line.width,
+                before: line.before.to_string(),
+                after: line.after.to_string(),
+                evidence: line.evidence.into(),
+            });
+        }
+        Ok(true)
     }
 
     /// The line numbers in which two stretches of code of equal length, whose relocations mean
@@ -63,7 +76,18 @@ impl Comparer<'_, '_, '_, '_> {
                 return Ok(None);
             }
             let near = || shifted && self.only_distance_differs(spans, at as u64);
-            if x[..length] != y[..length] && !near() {
+            if x[..length] == y[..length] {
+                // Nothing to prove.
+            } else if near() {
+                let instruction = Field {
+                    o: (spans.o, spans.o_start + at as u64),
+                    p: (spans.p, spans.p_start + at as u64),
+                    width: length as u64,
+                };
+                self.forgive_bytes(proofs::DISTANCE, instruction, || {
+                    self.distance_evidence(spans, at as u64).into()
+                });
+            } else {
                 loads.push(at as u64);
             }
             at += length;

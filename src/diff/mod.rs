@@ -14,6 +14,7 @@ mod explain;
 pub mod explained;
 mod files;
 mod filler;
+pub mod forgiven;
 pub mod identity;
 pub mod ignore;
 pub mod inlining;

@@ -123,6 +123,16 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
+impl Comparer<'_, '_, '_, '_> {
+    /// Where the instruction at byte `at` of a stretch of patched code leads, in words.
+    pub(super) fn distance_evidence(&self, spans: &Spans, at: u64) -> String {
+        let layout = self.patched.layout;
+        let at = spans.p_start + at;
+        let reach = (layout.arch.reach)(layout.object.contents(spans.p), at).and_then(|r| r.1);
+        reach.map_or_else(String::new, |reach| text(layout, spans.p, &Near { at, reach }))
+    }
+}
+
 /// Where an instruction leads, for people.
 fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
     match meant(layout, section, near) {

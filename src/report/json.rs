@@ -99,7 +99,7 @@ pub struct Note {
     pub message: String,
 }
 
-/// Differences that were judged noise by one rule in one section.
+/// A difference that was judged noise.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ignored {
     /// Name of the rule.
@@ -108,8 +108,18 @@ pub struct Ignored {
     pub reason: &'static str,
     /// Section name.
     pub section: String,
+    /// First byte in the section of the patched object.
+    pub offset: u64,
+    /// Bytes from there that the rule covers.
+    pub width: u64,
     /// Number of differing bytes.
     pub bytes: u64,
+    /// How the original has it.
+    pub before: String,
+    /// How the patched object has it.
+    pub after: String,
+    /// What shows that the rule holds here.
+    pub evidence: String,
 }
 
 impl Object {
@@ -146,7 +156,12 @@ impl Object {
                     rule: i.rule,
                     reason: i.reason,
                     section: i.section.clone(),
+                    offset: i.offset,
+                    width: i.width,
                     bytes: i.bytes,
+                    before: i.before.clone(),
+                    after: i.after.clone(),
+                    evidence: i.evidence.clone(),
                 })
                 .collect(),
         }

@@ -1,5 +1,5 @@
 //# what: the line as an argument of a callee that takes one
-//# rule: compared-equal
+//# rule: line
 //# real: 0 changed function: sleep_on
 #include "kernel.h"
 #ifdef NOISE

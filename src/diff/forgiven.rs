@@ -1,0 +1,176 @@
+//! What a comparison forgave: every field that differs although the meaning is the same, with
+//! the rule that proves it and on what evidence.
+//!
+//! Comparisons note it where they decide it, so that the list is what was done and not a guess
+//! made afterwards. Only when somebody asks are they made once more with a [`Ledger`].
+
+use std::borrow::Cow;
+use std::sync::Mutex;
+
+use super::compare::{Comparer, hex};
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId};
+use crate::elf::object::Reloc;
+use crate::kernel::refs::Refs;
+
+/// A rule that proves of one kind of field that its meaning is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Stable short name.
+    pub name: &'static str,
+    /// Why it holds.
+    pub reason: &'static str,
+}
+
+/// The rules that look at single fields. docs/meaning.md says what each proves.
+pub mod proofs {
+    use super::Proof;
+
+    macro_rules! proofs {
+        ($($id:ident $name:literal $reason:literal;)*) => {
+            $(#[doc = $reason] pub const $id: Proof = Proof { name: $name, reason: $reason };)*
+            /// All of them.
+            pub const ALL: &[Proof] = &[$($id),*];
+        };
+    }
+
+    proofs! {
+        LINE "line" "the number reaches the line argument of a callee that takes one";
+        DISTANCE "distance" "the instruction leads to the same place of the same thing";
+        PADDING "padding" "outside of every symbol, less than the alignment of what follows";
+        ENTRY "entry" "markers and type hashes follow from where the address escapes";
+        STAMP "build-version" "when and by whom the kernel was built; the running kernel keeps its own";
+        LOCATION "location" "line and column in what a sanitizer prints";
+        ROW_NOISE "row-noise-fields" "line, file or counter in a row of a table";
+        ROW_PLACE "row-place" "the row describes the same place of the same function";
+        STRING "string" "both references lead to equal strings";
+        TWIN "twin" "both references lead to the same place of one thing";
+        CONTENT "content" "both references lead to equal data without a name";
+        CALL_TYPE "call-type" "both types do the same to a call";
+    }
+}
+
+/// A field that differs and means the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgiven {
+    /// Why it means the same.
+    pub proof: Proof,
+    /// Section of the patched object.
+    pub section: SectionId<Patched>,
+    /// First byte of the field in the section.
+    pub offset: u64,
+    /// Bytes of the field.
+    pub width: u64,
+    /// How the original has it.
+    pub before: String,
+    /// How the patched object has it.
+    pub after: String,
+    /// What shows that the rule holds here.
+    pub evidence: Cow<'static, str>,
+}
+
+/// Where comparisons note what they forgive.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Vec<Forgiven>>);
+
+impl Ledger {
+    /// Notes a field.
+    pub fn note(&self, forgiven: Forgiven) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(forgiven);
+    }
+
+    /// What was noted, by place.
+    pub fn into_entries(self) -> Vec<Forgiven> {
+        let mut entries = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        entries.sort_by_key(|f| (f.section, f.offset, f.proof.name));
+        entries.dedup();
+        entries
+    }
+}
+
+/// Differing bytes at one place of two sections: offsets and length.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    pub o: (SectionId<Orig>, u64),
+    pub p: (SectionId<Patched>, u64),
+    pub width: u64,
+}
+
+impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+    /// Notes what is forgiven, when somebody asks.
+    pub(super) fn forgive(&self, forgiven: impl FnOnce() -> Forgiven) {
+        if let Some(ledger) = &self.ledger {
+            ledger.note(forgiven());
+        }
+    }
+
+    /// Notes bytes that differ.
+    pub(super) fn forgive_bytes(
+        &self,
+        proof: Proof,
+        field: Field,
+        evidence: impl FnOnce() -> Cow<'static, str>,
+    ) {
+        self.forgive(|| Forgiven {
+            proof,
+            section: field.p.0,
+            offset: field.p.1,
+            width: field.width,
+            before: shown(self.orig.layout.object.contents(field.o.0), field.o.1, field.width),
+            after: shown(self.patched.layout.object.contents(field.p.0), field.p.1, field.width),
+            evidence: evidence(),
+        });
+    }
+
+    /// Notes two relocations that name their target differently, or are of other types, and
+    /// mean the same.
+    pub(super) fn forgive_reference(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+    ) {
+        if self.ledger.is_none() {
+            return;
+        }
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (before, after) = (orig.symbol_name(o.symbol), patched.symbol_name(p.symbol));
+        if before == after && o.addend == p.addend && o.kind == p.kind {
+            return;
+        }
+        let arch = self.patched.layout.arch;
+        let name = |kind| arch.reloc(kind).map_or("unknown type", |t| t.name);
+        let (proof, evidence) = match (p_refs.string(p), o_refs.resolve(o), p_refs.resolve(p)) {
+            (Ok(Some(string)), ..) => {
+                (proofs::STRING, format!("{:?}", String::from_utf8_lossy(string)))
+            }
+            (_, Ok(a), Ok(b)) if self.twins.are_twins(a.symbol, b.symbol) => {
+                let is_section = patched.symbol_kind(b.symbol) == abi::STT_SECTION;
+                let what = if is_section { "section" } else { "" };
+                let named = patched.symbol_name(b.symbol);
+                (proofs::TWIN, format!("{what} {named}{:+}", b.addend).trim_start().to_owned())
+            }
+            _ => (proofs::CONTENT, format!("content of {after}{:+}", p.addend)),
+        };
+        let proof = match before == after && o.addend == p.addend {
+            true => proofs::CALL_TYPE,
+            false => proof,
+        };
+        self.forgive(|| Forgiven {
+            proof,
+            section: p_refs.base(),
+            offset: p.offset,
+            width: arch.reloc(p.kind).map_or(0, |kind| u64::from(kind.width)),
+            before: format!("{} {before}{:+}", name(o.kind), o.addend),
+            after: format!("{} {after}{:+}", name(p.kind), p.addend),
+            evidence: evidence.into(),
+        });
+    }
+}
+
+/// Up to eight bytes of a section, as hex.
+fn shown(data: &[u8], at: u64, width: u64) -> String {
+    let end = at.saturating_add(width).min(data.len() as u64);
+    hex(data.get(at as usize..end as usize).unwrap_or_default(), 0)
+}

@@ -1,0 +1,187 @@
+//! Different bytes mean a difference until a rule proves that they mean the same. Pairs in
+//! which something changed that is easily taken for layout, and their neighbours in which
+//! nothing did; of these the list of what was forgiven is looked at, too.
+
+#[path = "common/patch.rs"]
+#[allow(dead_code)]
+mod common;
+
+use std::path::Path;
+
+use common::compile;
+use klp_diff::diff::explained::NoiseFound;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job, run};
+
+const OPTIONS: &str = "-O2 -c -w -ffunction-sections -fdata-sections -fno-pic -mcmodel=kernel -pg -mfentry \
+     -fcf-protection=none -fno-stack-protector -fno-asynchronous-unwind-tables -fshort-wchar";
+const GCC: &str = "gcc";
+const CLANG: &str = "clang-19 --target=x86_64-linux-gnu";
+
+/// What is said of a pair.
+#[derive(Debug)]
+struct Said {
+    /// `unchanged`, `changed` or the code of the refusal.
+    verdict: String,
+    names: Vec<String>,
+    ignored: Vec<NoiseFound>,
+}
+
+fn say(orig: &[u8], patched: &[u8], drop_in: bool) -> Said {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new([], true),
+        drop_in,
+        klp_arch: false,
+        among: Default::default(),
+    };
+    let mut report = Report { explain_noise: true, ..Report::default() };
+    let result = run(&job, &mut report);
+    let verdict = match result {
+        Err(error) => error.code().to_owned(),
+        Ok(_) if report.is_changed() => "changed".to_owned(),
+        Ok(_) => "unchanged".to_owned(),
+    };
+    let names = report.functions.iter().map(|f| f.name.clone()).collect();
+    Said { verdict, names, ignored: report.ignored }
+}
+
+/// Compiles `source` without and with `PATCHED` and says what both tools find.
+fn pair(compiler: &str, source: &str) -> Option<[Said; 2]> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file.c"), source).expect("written");
+    let made = |define| compile(compiler, OPTIONS, Path::new(folder.path()), define);
+    let (orig, patched) = (made("ORIG")?, made("PATCHED")?);
+    Some([false, true].map(|drop_in| say(&orig, &patched, drop_in)))
+}
+
+/// A real change: `name` is among the functions named, or it is refused.
+fn is_change(compiler: &str, source: &str, name: &str) {
+    for said in pair(compiler, source).into_iter().flatten() {
+        let named = said.verdict != "changed" || said.names.iter().any(|n| n == name);
+        assert!(said.verdict != "unchanged" && named, "{compiler}: {name}: {said:?}");
+    }
+}
+
+/// A function of assembly, with what it does.
+fn function(name: &str, body: &str) -> String {
+    format!(
+        "asm(\".globl {name}\\n.type {name},@function\\n{name}:\\n call __fentry__\\n\" {body} \
+         \".size {name}, .-{name}\\n\");\n"
+    )
+}
+
+/// `before` in the original, `after` in the patched object.
+fn either(before: &str, after: &str) -> String {
+    format!("\n#ifdef PATCHED\n{after}\n#else\n{before}\n#endif\n")
+}
+
+#[test]
+fn a_branch_inside_of_a_function_that_moved_counts() {
+    let grows = function("grows", &either("\" ret\\n\"", "\" nop\\n nop\\n inc %eax\\n ret\\n\""));
+    let jump = |to: &str| format!("\" test %edi,%edi\\n jz {to}\\n\"");
+    let victim =
+        function("victim", &(either(&jump("1f"), &jump("2f")) + "\"1: inc %eax\\n2: ret\\n\""));
+    let source = format!("asm(\".section .sched.text,\\\"ax\\\"\\n\");\n{grows}{victim}");
+    is_change(GCC, &source, "victim");
+}
+
+#[test]
+fn code_without_a_name_counts_by_what_it_is() {
+    let nameless = |value| format!("asm(\"mov ${value},%eax\\n ret\\n mov $7,%eax\\n ret\\n\");\n");
+    let jump = |to: &str| function("victim", &format!("\" jmp .sched.text{to}\\n\""));
+    let source = |a: &str, b: &str| {
+        format!("asm(\".section .sched.text,\\\"ax\\\"\\n\");\n{}", either(a, b))
+    };
+    let [five, six] = [5, 6].map(nameless);
+    let piece = "asm(\".set piece, .sched.text + 6\\n\");\n".to_owned();
+    let first = five.clone() + &jump("");
+    // Another piece of the same code, and the same piece of other code.
+    let second = five.clone() + &piece + &function("victim", "\" jmp piece\\n\"");
+    is_change(GCC, &source(&first, &second), "victim");
+    is_change(GCC, &source(&first, &(six + &jump(""))), "victim");
+}
+
+#[test]
+fn what_leads_to_the_same_place_is_forgiven_by_name() {
+    let grows = function("grows", &either("\" ret\\n\"", "\" inc %eax\\n inc %ebx\\n ret\\n\""));
+    let target = function("target", "\" ret\\n\"");
+    let caller = function("caller", "\" jmp target\\n\"");
+    let source = format!("asm(\".section .sched.text,\\\"ax\\\"\\n\");\n{target}{grows}{caller}");
+    let [klp, _] = pair(GCC, &source).expect("gcc is needed");
+    assert_eq!(klp.names, ["grows"], "{klp:?}");
+    let distance: Vec<_> = klp.ignored.iter().filter(|n| n.rule == "distance").collect();
+    let [entry] = &distance[..] else { panic!("{klp:?}") };
+    assert_eq!((entry.section.as_str(), entry.width), (".sched.text", 2));
+    assert_eq!(entry.evidence, "leads to target");
+    assert_ne!(entry.before, entry.after);
+}
+
+#[test]
+fn strings_end_with_an_element_and_not_with_a_byte() {
+    for compiler in [GCC, CLANG] {
+        let source = format!(
+            "typedef unsigned short wchar; extern void take(const wchar *);\
+             void f(void) {{ take({}); }}",
+            either("L\"MokList\"", "L\"MokDist\"")
+        );
+        is_change(compiler, &source, "f");
+    }
+}
+
+#[test]
+fn tables_among_strings_are_whole() {
+    let cases = |last: i32| {
+        format!(
+            "int f(unsigned x) {{ switch (x) {{ case 0: return 104; case 1: return {last}; \
+             case 2: return 77; case 3: return 12; case 4: return 51; case 5: return 0; }} return 3; }}"
+        )
+    };
+    is_change(CLANG, &either(&cases(600), &cases(601)), "f");
+    let regs = |value: i32| {
+        format!(
+            "static const int regs[] = {{ 1, {value}, 3, 0 }};\
+             int f(unsigned x) {{ return regs[x & 3]; }}"
+        )
+    };
+    is_change(CLANG, &either(&regs(500), &regs(501)), "f");
+}
+
+#[test]
+fn padding_is_outside_of_symbols_and_followed_by_something() {
+    // The last byte of a function, at the end of its section and before another one.
+    let last = |value: &str| format!("\" .byte 0xeb, {value}\\n\"");
+    let changed = function("f", &either(&last("0x90"), &last("0xcc")));
+    is_change(GCC, &changed, "f");
+    let followed = changed + &function("g", "\" ret\\n\"");
+    is_change(GCC, &followed, "f");
+    // A constant that grows by zeros.
+    let constant = |size: u32| {
+        format!(
+            "asm(\".section .rodata.cst,\\\"a\\\"\\n .balign 32\\n.Lc: .byte 1,2,3\\n .skip {size}\\n.text\\n\");\
+             extern const char c[]; int f(int x) {{ const char *p; asm(\"mov $.Lc,%0\" : \"=r\"(p)); return p[x]; }}"
+        )
+    };
+    is_change(GCC, &either(&constant(5), &constant(85)), "f");
+}
+
+#[test]
+fn a_label_counts_by_what_is_there() {
+    let mid = |before: &str, after: &str| {
+        function("f", &format!("\"{before} .globl mid\\nmid: {after} ret\\n\""))
+    };
+    let moved = either(&mid("inc %eax\\n", "dec %eax\\n"), &mid("inc %eax\\n dec %eax\\n", ""));
+    is_change(GCC, &(moved + "extern int mid(int); int g(int x) { return mid(x) + 1; }"), "g");
+    for name in ["tbl2", "tbl2_end"] {
+        let table = |value| {
+            format!(
+                "asm(\".section .rodata,\\\"a\\\"\\n .balign 8\\ntbl: .quad 1,2\\n{name}: .quad 5,{value}\\n.text\\n\");"
+            )
+        };
+        let user = format!("extern long {name}[]; long f(void) {{ return {name}[1]; }}");
+        is_change(GCC, &(either(&table(6), &table(7)) + &user), "f");
+    }
+}
