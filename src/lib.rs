@@ -23,6 +23,7 @@ use diff::compare::{Comparer, Half};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
+use diff::labels::check_labels;
 use diff::near::shifted;
 use diff::open::Answers;
 use diff::parts::left_behind;
@@ -334,6 +335,7 @@ fn judge(
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
     }
+    check_labels(comparer, &selection)?;
     report.warnings.extend(boot::check_boot_only(comparer, &selection, job.among.boot)?);
     if !job.drop_in {
         boot::check_lifetimes(comparer, &selection)?;

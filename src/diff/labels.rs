@@ -7,10 +7,11 @@
 use super::compare::Comparer;
 use super::entry::marker_length;
 use super::open::{How, Open, Question};
+use super::select::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::refs::{Ref, Refs};
 
@@ -38,14 +39,26 @@ impl Comparer<'_, '_, '_, '_> {
         let (Some(from), Some(to)) = (o_refs.place(o)?, p_refs.place(p)?) else {
             return Ok(true);
         };
+        self.same_behind(from, to, target.symbol, (p_refs.base(), p.offset), open)
+    }
+
+    /// Whether what is at two places is the same; `symbol` is what a reference at `base` names.
+    fn same_behind(
+        &self,
+        from: (SectionId<Orig>, u64),
+        to: (SectionId<Patched>, u64),
+        symbol: SymbolId<Patched>,
+        base: (SectionId<Patched>, u64),
+        open: &mut Open,
+    ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let start = patched.object.symbol_value(target.symbol);
-        let head = start..=start + marker_length(patched, target.symbol);
-        if head.contains(&to.1) && !is_bare(patched, target.symbol) {
+        let start = patched.object.symbol_value(symbol);
+        let head = start..=start.saturating_add(marker_length(patched, symbol));
+        if head.contains(&to.1) && !is_bare(patched, symbol) {
             return Ok(true);
         }
         if patched.object.is_text(to.0) && orig.object.is_text(from.0) {
-            return self.same_code(from, to, (p_refs.base(), p.offset), open);
+            return self.same_code(from, to, base, open);
         }
         let constant = |flags: u64| flags & abi::SHF_WRITE == 0;
         let by_content = orig.is_nameless(from.0)
@@ -93,6 +106,75 @@ impl Comparer<'_, '_, '_, '_> {
             return Ok(false);
         }
         self.ask(Question::entities(&before, &after), open)
+    }
+}
+
+/// Fails when the patch refers to a label of the running kernel, behind which the kernel has
+/// something else than the patched object, or carries only a part of what is behind one.
+pub fn check_labels(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    for &base in object.relocated().iter().filter(|&&base| selection.sections[base]) {
+        if !matches!(layout.class(base), Class::Text | Class::Data) {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter().filter(|r| selection.has(base, r.offset)) {
+            let target = refs.resolve(&reloc)?;
+            if !comparer.leads_inside(target.symbol, target.addend) {
+                continue;
+            }
+            let Some(what) = comparer.misses(selection, &refs, &reloc, target.symbol)? else {
+                continue;
+            };
+            let (section, label) = (object.section_name(base), object.symbol_name(target.symbol));
+            let text = format!("{section} of the patch needs what follows {label}: {what}");
+            return Err(Error::refused("label-content", text)
+                .in_file(object.file())
+                .in_section(section)
+                .at_symbol(label)
+                .at_offset(reloc.offset)
+                .advise(
+                    "define it with a type and a size (in assembly .type and .size), or give \
+                     the patched code a table of its own under another name",
+                ));
+        }
+    }
+    Ok(())
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Why a reference of the patch does not lead to what the patched object has there; `None`
+    /// when all of it is carried, or the running kernel has the same.
+    fn misses(
+        &self,
+        selection: &Selection,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+        symbol: SymbolId<Patched>,
+    ) -> Result<Option<&'static str>> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let Some(to) = refs.place(reloc)? else { return Ok(None) };
+        let twin = self.twins.orig_symbol(symbol);
+        if selection.has_symbol(patched.object, symbol) {
+            if !is_bare(patched, symbol) || !patched.is_nameless(to.0) {
+                return Ok(None);
+            }
+            if twin.is_some() && !patched.is_local(symbol) {
+                return Ok(Some("other objects go on with what the kernel has under that name"));
+            }
+            let (_, end) = self.patched.pieces.extent(patched, to.0, to.1);
+            let whole = end <= to.1 || selection.has(to.0, end - 1);
+            return Ok((!whole).then_some("it is carried in part, and nothing says where it ends"));
+        }
+        let Some((home, twin)) = twin.and_then(|t| Some((orig.object.section_of(t)?, t))) else {
+            return Ok(None);
+        };
+        let ahead = to.1.wrapping_sub(patched.object.symbol_value(symbol));
+        let from = (home, orig.object.symbol_value(twin).wrapping_add(ahead));
+        let base = (refs.base(), reloc.offset);
+        let same = self.same_behind(from, to, symbol, base, &mut Open::new())?;
+        Ok((!same).then_some("the running kernel has something else there"))
     }
 }
 

@@ -19,7 +19,7 @@ pub mod identity;
 pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
-mod labels;
+pub mod labels;
 mod lines;
 pub mod near;
 pub mod open;
