@@ -36,6 +36,7 @@ pub mod states;
 pub mod statics;
 pub mod status;
 mod strays;
+mod targets;
 pub mod toc;
 pub mod twins;
 pub mod unsettled;

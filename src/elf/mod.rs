@@ -10,6 +10,7 @@ pub mod ids;
 pub mod image;
 pub mod link;
 pub mod linked;
+mod literals;
 pub mod map;
 pub mod object;
 pub mod out;
