@@ -26,6 +26,10 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                 if o_base == o_refs.base() && p_base == p_refs.base() {
                     return self.same_target(o_refs, &o, p_refs, &p, open);
                 }
+                // The type of a slot's relocation says what the slot holds.
+                if !self.same_kind(&o, &p) {
+                    return Ok(false);
+                }
                 let o_refs = Refs::new(self.orig.layout, o_base);
                 let p_refs = Refs::new(self.patched.layout, p_base);
                 self.same_target(&o_refs, &o, &p_refs, &p, open)
