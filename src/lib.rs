@@ -20,16 +20,18 @@ use std::sync::Arc;
 
 use diff::boot::{self, BootCode};
 use diff::compare::{Comparer, Half};
+use diff::constants::{self, take_apart};
 use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
 use diff::labels::check_labels;
+use diff::locals::Doubt;
 use diff::near::shifted;
 use diff::open::Answers;
 use diff::parts::left_behind;
 use diff::select::{Policy, Selection, select};
 use diff::states::States;
-use diff::statics::{Doubts, Uses, borrow_names, correlate_statics};
+use diff::statics::{Doubts, borrow_names, check_doubts, correlate_statics};
 use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
@@ -206,7 +208,7 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
         peers: job.among.peers,
     });
 
-    let (twins, doubts) = pairing?;
+    let (mut twins, doubts) = pairing?;
     if job.drop_in {
         doubts.refused.clone().map_or(Ok(()), Err)?;
     }
@@ -217,18 +219,16 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
 
     let (orig, patched) = (halves.0.map_err(of_orig)?, halves.1?);
     report.progress.enter(Step::Compare);
-    let comparer = Comparer {
-        orig: &orig,
-        patched: &patched,
-        twins: &twins,
-        drop_in: job.drop_in,
-        in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
-        shifted: Arc::new(shifted(orig.layout, patched.layout, &twins)),
-        states: States::default(),
-        answers: Answers::default(),
-        ledger: None,
+    let compare = |twins: &Twins| {
+        let comparer = comparer(job, (&orig, &patched), twins);
+        let verdicts = comparer.run()?;
+        Ok((comparer.states, verdicts))
     };
-    let verdicts = comparer.run()?;
+    let (states, verdicts) = match job.drop_in {
+        true => compare(&twins)?,
+        false => take_apart((orig.layout, patched.layout), &mut twins, compare)?,
+    };
+    let comparer = Comparer { states, ..comparer(job, (&orig, &patched), &twins) };
     report.progress.enter(Step::Select);
     if report.explain_noise {
         report.ignored = explained::noise(&comparer, &verdicts)?;
@@ -242,7 +242,9 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
         },
         || match doubts.refused {
             Some(error) => Err(error),
-            None => judge(job, &comparer, &verdicts, &ignored, target.as_ref(), report),
+            None => {
+                judge(job, &comparer, &verdicts, &ignored, &doubts.open, target.as_ref(), report)
+            }
         },
     );
     report.removed = removed;
@@ -296,16 +298,36 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
     builder.build(&resolver, &replaced, resolution, &entries).map(Some)
 }
 
+fn comparer<'a, 'l, 'o, 'd>(
+    job: &Job<'_>,
+    (orig, patched): (&'a Half<'l, 'o, 'd, Orig>, &'a Half<'l, 'o, 'd, Patched>),
+    twins: &'a Twins,
+) -> Comparer<'a, 'l, 'o, 'd> {
+    Comparer {
+        orig,
+        patched,
+        twins,
+        drop_in: job.drop_in,
+        in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
+        shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
+        states: States::default(),
+        answers: Answers::default(),
+        ledger: None,
+    }
+}
+
 /// Decides what the patch carries, and whether it can be applied.
 fn judge(
     job: &Job<'_>,
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     ignored: &Ignored,
+    doubts: &[Doubt],
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
     if !job.drop_in {
+        constants::check_pointers(comparer)?;
         check_instrumented(comparer, verdicts)?;
     }
     let statuses = Statuses::new(comparer, verdicts, ignored, job.among.complete)?;
@@ -336,6 +358,8 @@ fn judge(
         check_unsettled(comparer, &selection)?;
     }
     check_labels(comparer, &selection)?;
+    constants::check_readers(comparer, &selection)?;
+    check_doubts((comparer.orig.layout, comparer.patched.layout), doubts, &selection)?;
     report.warnings.extend(boot::check_boot_only(comparer, &selection, job.among.boot)?);
     if !job.drop_in {
         boot::check_lifetimes(comparer, &selection)?;
@@ -371,9 +395,8 @@ fn pair_up(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Doubts)> {
-    let ((mut twins, files), uses) =
-        rayon::join(|| correlate(orig, patched), || Uses::new(orig, patched));
-    let doubts = correlate_statics(orig, patched, &files, uses?, &mut twins)?;
+    let (mut twins, files) = correlate(orig, patched);
+    let doubts = correlate_statics(orig, patched, &files, job.drop_in, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.drop_in {
         borrow_names(orig, patched, &mut twins);

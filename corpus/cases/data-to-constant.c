@@ -1,5 +1,5 @@
-//# what: a variable becomes constant and moves to read-only data, where code that runs cannot find it
-//# exit: 2
+//# what: a variable becomes constant and moves to read-only data: its content is the same, and the kernel has it
+//# exit: 3
 #include "kernel.h"
 
 #ifdef PATCHED
@@ -9,7 +9,7 @@ u32 limits[4] = { 10, 20, 30, 40 };
 
 u32 limit_of(u32 kind)
 {
-	return limits[kind & 3] + read_register(kind);
+	return limits[read_register(kind) & 3];
 }
 
 u32 *limits_address(void)

@@ -422,7 +422,9 @@ pub fn data(
             continue;
         }
         let Some(section) = patched.object.section_of(id) else { continue };
-        let status = if comparer.twins.orig_symbol(id).is_none() {
+        let status = if comparer.twins.replaced.was(id).is_some() {
+            "changed"
+        } else if comparer.twins.orig_symbol(id).is_none() {
             "new"
         } else {
             let value = patched.object.symbol_value(id);
@@ -444,6 +446,7 @@ pub fn data(
             && comparer.twins.patched_symbol(id).is_none()
             && orig.object.section_of(id).is_some()
             && !orig.is_special_static(id)
+            && !comparer.twins.replaced.holds(id)
         {
             found.push((orig.object.symbol_name(id).to_owned(), "removed"));
         }

@@ -171,7 +171,20 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 && layout.is_filler(&patched);
             return Ok(if filler { Verdict::SAME } else { Verdict::NEW });
         };
-        self.entities(&orig, &patched, &mut Sink(None))
+        let verdict = self.entities(&orig, &patched, &mut Sink(None))?;
+        let registers = !verdict.is_same() && self.only_register(&orig, &patched);
+        Ok(if registers { Verdict::SAME } else { verdict })
+    }
+
+    /// The same comparison, with nothing found yet.
+    pub(super) fn asking(&self) -> Self {
+        Comparer {
+            shifted: Arc::clone(&self.shifted),
+            states: States::default(),
+            answers: Answers::default(),
+            ledger: None,
+            ..*self
+        }
     }
 
     /// What the comparison of an entity with its twin forgives.
@@ -182,22 +195,23 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         let Some(orig) = home.and_then(|o| self.twin_entity(o, patched)) else {
             return Ok(Vec::new());
         };
-        let asked = Comparer {
-            shifted: Arc::clone(&self.shifted),
-            states: States::default(),
-            answers: Answers::default(),
-            ledger: Some(Ledger::default()),
-            ..*self
-        };
-        asked.entities(&orig, patched, &mut Sink(None))?;
+        let asked = Comparer { ledger: Some(Ledger::default()), ..self.asking() };
+        if !asked.entities(&orig, patched, &mut Sink(None))?.is_same() {
+            return Ok(self.registration(&orig, patched));
+        }
         Ok(asked.ledger.map(Ledger::into_entries).unwrap_or_default())
     }
 
     /// The verdict on a function whose twin is in another section, when it is a matter of heat
-    /// which of these it is in.
+    /// which of these it is in; or on a variable that became constant and is equal.
     fn moved(&self, p: SectionId<Patched>, index: usize) -> Result<Option<Verdict>> {
-        if self.drop_in || self.patched.layout.class(p) != Class::Text {
+        if self.drop_in {
             return Ok(None);
+        }
+        match self.patched.layout.class(p) {
+            Class::Text => {}
+            Class::Data => return self.became_constant(p, index),
+            _ => return Ok(None),
         }
         let patched = self.patched.layout.entity(p, index);
         let orig = self.orig.layout.object;
@@ -234,9 +248,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                         }
                         layout.entity_at(o, layout.object.symbol_value(twin))?
                     }
-                    // The section pair stands for a variable that has no twin of its own.
+                    // The section pair stands for a variable that has no twin of its own. Where
+                    // the only one has another twin, this one is new beside it.
                     None if layout.entity_count(o) == 1
-                        && !self.patched.layout.is_special_static(symbol) =>
+                        && !self.patched.layout.is_special_static(symbol)
+                        && self.may_stand_for(layout.entity(o, 0).symbol, symbol) =>
                     {
                         0
                     }
@@ -245,6 +261,12 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             }
         };
         (index < layout.entity_count(o)).then(|| layout.entity(o, index))
+    }
+
+    /// Whether the only thing of an original section may be `p`, although they are no twins.
+    fn may_stand_for(&self, o: Option<SymbolId<Orig>>, p: SymbolId<Patched>) -> bool {
+        let replaced = self.twins.replaced.was(p).is_some();
+        !replaced && o.is_none_or(|o| self.drop_in || self.same_symbol(o, p))
     }
 
     /// Everything that differs between two entities; `sink` learns the reasons.
@@ -422,6 +444,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     ) -> Reason {
         let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
         let placed = aligned && self.same_kind(o, p);
+        if placed && let Some(reason) = self.other_constant(o_refs, o, p_refs, p, spans) {
+            return reason;
+        }
         let (mut before, mut after) =
             (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
         let strings = before.starts_with('"') && after.starts_with('"');

@@ -605,7 +605,7 @@ fn section_keys<S: Side>(
         let follows_owner = layout
             .owner(id)
             .is_some_and(|owner| layout.is_special_static(owner) || layout.is_static_local(owner));
-        if names::is_ubsan(name) || names::is_clang_unnamed(name) || follows_owner {
+        if names::is_numbered_section(name) || follows_owner {
             continue;
         }
         let mut state = hasher.build_hasher();

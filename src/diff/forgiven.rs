@@ -46,6 +46,7 @@ pub mod proofs {
         STRING "string" "both references lead to equal strings";
         TWIN "twin" "both references lead to the same place of one thing";
         CONTENT "content" "both references lead to equal data without a name";
+        REGISTERS "registers-variables" "it only tells a sanitizer about variables when the object is loaded";
         CALL_TYPE "call-type" "both types do the same to a call";
     }
 }

@@ -15,6 +15,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::error::{Error, Finding, Result};
 use crate::kernel::classes::is_plain;
+use crate::kernel::constructors;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -87,6 +88,7 @@ fn suspects<S: Side>(
             || object.section_flags(section) & abi::SHF_ALLOC == 0
             || object.section_size(section) == 0
             || is_by_reference(object.section_name(section))
+            || constructors::only_lists_registrations(layout, section)
         {
             continue;
         }

@@ -6,7 +6,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
-use crate::kernel::layout::{Class, Layout};
+use crate::kernel::layout::Layout;
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
@@ -114,55 +114,19 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         Ok(same)
     }
 
-    /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
-    /// the same content. Other symbols pass.
-    fn same_constant(
-        &self,
-        o: SymbolId<Orig>,
-        p: SymbolId<Patched>,
-        open: &mut Open,
-    ) -> Result<bool> {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (a, b) = (orig.symbol(o), patched.symbol(p));
-        let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
-            return Ok(true);
-        };
-        let constant = b.kind == abi::STT_OBJECT
-            && patched.section_flags(p_section) & abi::SHF_WRITE == 0
-            && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
-        if !constant || self.twins.are_twins(o, p) {
-            return Ok(true);
-        }
-        if a.size != b.size {
-            return Ok(false);
-        }
-        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
-        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
-            return Ok(false);
-        }
-        if orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty() {
-            return Ok(true);
-        }
-        let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
-        self.ask(Question { o, p, how: How::Constant(a.size) }, open)
-    }
-
     /// Whether two symbols are one: twins, or both of the kind that never has a twin.
-    fn same_symbol(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+    pub(super) fn same_symbol(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
         if self.twins.are_twins(o, p) {
             return true;
         }
         self.twins.patched_symbol(o).is_none()
             && self.twins.orig_symbol(p).is_none()
+            && !self.twins.doubted.contains(&p)
             && names::same(
                 self.orig.layout.object.symbol_name(o),
                 self.patched.layout.object.symbol_name(p),
             )
     }
-}
-
-fn symbol_bytes(data: &[u8], value: u64, size: u64) -> Option<&[u8]> {
-    data.get(value as usize..value.checked_add(size)? as usize)
 }
 
 fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {

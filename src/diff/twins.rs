@@ -3,6 +3,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
+use super::constants::Replaced;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 
 /// The one-to-one relation between symbols and between sections of the two objects.
@@ -14,6 +15,13 @@ pub struct Twins {
     /// Patched symbols whose pairing, or lack of one, no evidence supports: others have the
     /// same name, and they may be any of them.
     pub unsettled: IndexSet<SymbolId<Patched>, RandomState>,
+    /// Constants of one name that differ, which are no twins for that.
+    pub replaced: Replaced,
+    /// Static locals of which nothing tells which is which: no reference to one is known to be
+    /// what it was.
+    pub doubted: IndexSet<SymbolId<Patched>, RandomState>,
+    /// The same of the original.
+    pub doubted_orig: IndexSet<SymbolId<Orig>, RandomState>,
     /// New static locals that the drop-in calls by another's name (spec section 27.11).
     pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
 }
@@ -37,6 +45,12 @@ impl<O: Id, P: Id> Relation<O, P> {
         self.patched_of[o] = p;
         self.orig_of[p] = o;
     }
+
+    fn part(&mut self, o: O, p: P) {
+        debug_assert!(self.patched_of[o] == p && self.orig_of[p] == o);
+        self.patched_of[o] = P::new(0);
+        self.orig_of[p] = O::new(0);
+    }
 }
 
 #[inline]
@@ -51,6 +65,9 @@ impl Twins {
             symbols: Relation::new(symbols.0, symbols.1),
             sections: Relation::new(sections.0, sections.1),
             unsettled: IndexSet::default(),
+            replaced: Replaced::default(),
+            doubted: IndexSet::default(),
+            doubted_orig: IndexSet::default(),
             borrowed_names: IndexMap::default(),
         }
     }
@@ -61,6 +78,16 @@ impl Twins {
 
     pub(super) fn pair_sections(&mut self, o: SectionId<Orig>, p: SectionId<Patched>) {
         self.sections.pair(o, p);
+    }
+
+    /// Two that were taken for twins are none.
+    pub(super) fn part_symbols(&mut self, o: SymbolId<Orig>, p: SymbolId<Patched>) {
+        self.symbols.part(o, p);
+    }
+
+    /// Two sections that were taken for twins are none.
+    pub(super) fn part_sections(&mut self, o: SectionId<Orig>, p: SectionId<Patched>) {
+        self.sections.part(o, p);
     }
 
     /// The patched twin of an original symbol.

@@ -8,6 +8,7 @@ mod by_name;
 pub mod bytecode;
 mod children;
 pub mod classes;
+pub mod constructors;
 mod cover;
 pub mod dwarf;
 pub mod entered;

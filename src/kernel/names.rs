@@ -193,6 +193,12 @@ pub fn is_clang_unnamed(section: &str) -> bool {
     section.starts_with(".data..L__unnamed_") || section.starts_with(".data.__unnamed_")
 }
 
+/// Sections whose names are nothing but numbers: the two above, and what clang tells KASAN about
+/// variables and frames.
+pub fn is_numbered_section(section: &str) -> bool {
+    is_ubsan(section) || is_clang_unnamed(section) || section.starts_with(".rodata..L___asan_gen_")
+}
+
 /// Sections of string literals made by -fdata-sections.
 pub fn is_string_literal_section(section: &str) -> bool {
     section.starts_with(".rodata.") && section.contains(".str")
@@ -218,20 +224,46 @@ pub fn is_debug_section(section: &str) -> bool {
 const SPECIAL_STATICS: [&str; 8] =
     ["__key", "__warned", "__func__", "__FUNCTION__", "_rs", "CSWTCH", "_entry", "_entry_ptr"];
 
-/// Whether a LOCAL OBJECT with this name is one of the `SPECIAL_STATICS`: its part up to the
-/// first dot is one of them, or another part begins with one.
+/// Of these, the names of functions: clang appends the function's own (`__func__.f`).
+const FUNCTION_NAMES: [&str; 2] = ["__func__", "__FUNCTION__"];
+
+/// What compilers put between a name and a number of theirs: ThinLTO's promotion, gcc's
+/// partitions, and the hash of clang's `-funique-internal-linkage-names`.
+const NUMBERED: [&str; 3] = ["llvm", "lto_priv", "__uniq"];
+
+/// Whether a LOCAL OBJECT with this name is one of the `SPECIAL_STATICS`: gcc's `_rs.12`, or
+/// clang's `f._rs` and `f._rs.12`. Nothing may follow but numbers, and what belongs to them: a
+/// variable `f._rs_count` is one that somebody wrote, and so is `_rs.count` in a function `_rs`.
 pub fn is_special_static_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let Some(first) = position(b'.', bytes) else { return false };
-    if SPECIAL_STATICS.contains(&&name[..first]) {
+    let (head, rest) = (&name[..first], &name[first + 1..]);
+    if SPECIAL_STATICS.contains(&head) && (are_numbers(rest) || FUNCTION_NAMES.contains(&head)) {
         return true;
     }
     memchr_iter(b'.', bytes).any(|dot| {
         let part = &name[dot + 1..];
+        let special = |v: &str| {
+            let after = part.strip_prefix(v);
+            after.is_some_and(|a| a.is_empty() || a.strip_prefix('.').is_some_and(are_numbers))
+        };
         part.starts_with(['_', 'C'])
-            && (SPECIAL_STATICS.iter().any(|v| part.starts_with(v))
-                || part.starts_with("__already_done."))
+            && (SPECIAL_STATICS.iter().any(|v| special(v))
+                || part.strip_prefix("__already_done.").is_some_and(are_numbers))
     })
+}
+
+/// Whether all parts of `rest` are numbers, or say what the next number is.
+fn are_numbers(rest: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut numbered = false;
+    for part in rest.split('.') {
+        numbered = number(part);
+        if !numbered && !NUMBERED.contains(&part) {
+            return false;
+        }
+    }
+    numbered
 }
 
 /// Sections whose objects are special statics whatever their name.
@@ -242,6 +274,38 @@ pub fn is_special_static_section(section: &str) -> bool {
 /// Sections of once-only flags: local objects there are special statics.
 pub fn is_once_section(section: &str) -> bool {
     matches!(section, ".data.once" | ".data..once")
+}
+
+/// What a function is called in the source: `f` of `f.isra.0`, `f.constprop.0.cold`, `f.part.3`
+/// and `f.llvm.123`. C has no dots in names.
+pub fn written_name(function: &str) -> &str {
+    match position(b'.', function.as_bytes()) {
+        Some(dot) if dot > 0 => &function[..dot],
+        _ => function,
+    }
+}
+
+/// Sections of constants that hold addresses, as compilers name them: the loader writes these
+/// and nobody else does, although the header says that the section can be written.
+pub fn is_relocated_constant(section: &str) -> bool {
+    section
+        .strip_prefix(".data.rel.ro")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Sections of ordinary variables, among them those that only the boot writes. Those of each
+/// processor are none: what is found there is not the variable.
+pub fn holds_variables(section: &str) -> bool {
+    [".data", ".bss"].iter().any(|p| {
+        section.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }) && !section.starts_with(".data..percpu")
+}
+
+/// Other names of a driver's table of devices, which only the build of a module reads
+/// (include/linux/module.h, `MODULE_DEVICE_TABLE`).
+pub fn is_for_modpost(symbol: &str) -> bool {
+    symbol.starts_with("__mod_device_table__")
+        || symbol.starts_with("__mod_") && symbol.ends_with("_device_table")
 }
 
 /// Name of the function that a split-off part belongs to: `f` of `f.cold`,
@@ -402,9 +466,27 @@ mod tests {
         ] {
             assert!(is_special_static_name(name), "{name}");
         }
-        for name in ["x.1", "my__key.1", "__key", "monkey.__keys_"] {
-            let special = is_special_static_name(name);
-            assert_eq!(special, name == "monkey.__keys_", "{name}");
+        for name in ["_rs.1.llvm.77", "f._rs.llvm.77", "_rs.3.lto_priv.0", "__func__.f"] {
+            assert!(is_special_static_name(name), "{name}");
+        }
+        for name in [
+            "x.1",
+            "my__key.1",
+            "__key",
+            "monkey.__keys_",
+            "f._rs_count",
+            "f._rs_count.3",
+            "f.__func__state",
+            "f.CSWTCHER",
+            "f.CSWTCH2.1",
+            "_rs.count",
+            "f._entry_list",
+            "__key.f",
+            "f.__already_done",
+            "f._rs.",
+            "f._rs.llvm",
+        ] {
+            assert!(!is_special_static_name(name), "{name}");
         }
     }
 

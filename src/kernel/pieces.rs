@@ -6,6 +6,7 @@
 //! to both: it may read one thing in parts that another function reads as a whole.
 
 use super::classes::Traits;
+use super::constructors;
 use super::layout::{Class, Layout};
 use super::names;
 use super::refs::Refs;
@@ -21,6 +22,8 @@ pub struct Pieces<S> {
     starts: Csr<SectionId<S>, (u32, bool)>,
     /// Sections that a single function or variable refers to.
     whole: Vec<SectionId<S>>,
+    /// What only sanitizers read, and no code: see [`constructors::descriptors`].
+    descriptors: Vec<SectionId<S>>,
 }
 
 /// In so many parts at most a function reads one nameless thing.
@@ -66,8 +69,11 @@ impl<S: Side> Pieces<S> {
         let nameless = Marks::from_fn(object.symbol_count(), |id| {
             object.section_of(id).is_some_and(|s| layout.is_nameless(s) && !is_pool(object, s))
         });
+        let descriptors = constructors::descriptors(layout);
         for &base in object.relocated() {
-            if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
+            if matches!(layout.class(base), Class::Debug | Class::Noise(_))
+                || descriptors.binary_search(&base).is_ok()
+            {
                 continue;
             }
             let refs = Refs::new(layout, base);
@@ -88,7 +94,12 @@ impl<S: Side> Pieces<S> {
         reads.dedup();
         let (starts, whole) = cut(&reads);
         let starts = Csr::build(object.section_count(), || starts.iter().copied());
-        Ok(Pieces { starts, whole })
+        Ok(Pieces { starts, whole, descriptors })
+    }
+
+    /// Whether a section only describes variables to a sanitizer.
+    pub fn describes(&self, section: SectionId<S>) -> bool {
+        self.descriptors.binary_search(&section).is_ok()
     }
 
     /// Whether what precedes byte `at` of a section belongs to the piece that begins there:
