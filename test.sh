@@ -4,4 +4,5 @@
 # and the reference data that KLP_DIFF_DATA points to.
 set -euo pipefail
 cd "$(dirname "$0")"
-cargo test --workspace --release "$@"
+# All test programs run, also when one fails.
+cargo test --workspace --release --no-fail-fast "$@"

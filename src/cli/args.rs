@@ -59,18 +59,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub object: Option<String>,
 
-    /// Write a report for programs here, whatever comes out; `-` is standard output, and the
-    /// text then goes to standard error. docs/json.md describes it
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-
-    /// Fail (exit 2) when nothing changed: for those who know that something did
-    #[arg(long)]
-    pub expect_change: bool,
-
-    /// Say which differing bytes were judged noise, and by which rule
-    #[arg(long)]
-    pub explain_noise: bool,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
 
     /// Threads to use; the result is the same on any number of them [default: one for each
     /// processor]
@@ -92,4 +82,33 @@ pub enum Flavor {
     /// `.klp.sym.*` symbols and `.klp.rela.*` sections, as the kernel wants them: final,
     /// because a linker would destroy them
     Klp,
+}
+
+/// What is told, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ReportArgs {
+    /// Write a report for programs here, whatever comes out; `-` is standard output, and the
+    /// text then goes to standard error. docs/json.md describes it
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+
+    /// Fail (exit 2) when nothing changed: for those who know that something did
+    #[arg(long)]
+    pub(super) expect_change: bool,
+
+    /// Say which differing bytes were judged noise, and by which rule
+    #[arg(long)]
+    pub(super) explain_noise: bool,
+}
+
+impl ReportArgs {
+    /// Whether the report for programs takes standard output.
+    pub(super) fn text_to_stderr(&self) -> bool {
+        self.json.as_deref() == Some(std::path::Path::new("-"))
+    }
+
+    /// Whether it is needed what was judged noise.
+    pub(super) fn explains_noise(&self) -> bool {
+        self.json.is_some() || self.explain_noise || self.expect_change
+    }
 }

@@ -69,7 +69,13 @@ impl Builds {
     pub(super) fn add_folders(&mut self, orig: &Path, patched: &Path) -> Result<()> {
         let read = members::read(orig, patched)?;
         let (from_orig, from_patched) = (self.orig.len(), self.patched.len());
-        for mut unit in units_of(&read.orig, &read.patched)? {
+        let found = units_of(&read.orig, &read.patched)?;
+        let paired = found.iter().any(|u| !u.orig.is_empty() && !u.patched.is_empty());
+        let alone = found.iter().map(|u| u.orig.len()).sum::<usize>();
+        if !paired && alone == read.orig.len() {
+            return Err(nothing_in_common((orig, &read.orig), (patched, &read.patched)));
+        }
+        for mut unit in found {
             unit.orig.iter_mut().for_each(|i| *i += from_orig);
             unit.patched.iter_mut().for_each(|i| *i += from_patched);
             let Overrides { replaced, idle, open } = &mut unit.overrides;
@@ -342,6 +348,18 @@ impl Builds {
         found.iter_mut().for_each(|o| o.report.tell_inlined_everywhere(&carriers));
         Ok(())
     }
+}
+
+/// The error about two folders of which no object is in the other.
+fn nothing_in_common(orig: (&Path, &[Member]), patched: (&Path, &[Member])) -> Error {
+    let seen = |(folder, members): (&Path, &[Member])| {
+        let first = members.first().map_or("", |m| &m.path);
+        format!("{}: {} object(s), such as {first}", folder.display(), members.len())
+    };
+    Error::broken("nothing-in-common", "the folders have no object in common")
+        .in_file(patched.0.display().to_string())
+        .with_details(vec![seen(orig), seen(patched)])
+        .advise("give the same folder of two builds of one kernel")
 }
 
 /// Fails when an output refers to what neither the kernel nor another output has. `linked`:

@@ -32,6 +32,9 @@ use crate::host::child::Limits as HostLimits;
 use crate::host::{cleanup, files, print};
 
 /// Runs corpora of cases: pairs of objects, and what must come of them.
+///
+/// A corpus runs code, as a Makefile does: compilers that its cases name, with their options, and
+/// scripts of its own. Run those you trust, or use `run --no-exec`.
 #[derive(Debug, Parser)]
 #[command(
     name = "klp-diff corpus",
@@ -45,7 +48,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Runs every case below the folders
+    /// Runs every case below the folders, and what the cases bring: compilers and scripts
     Run(RunArgs),
     /// Puts the results of the shards of one run together
     Merge(MergeArgs),
@@ -90,7 +93,11 @@ struct RunArgs {
     #[arg(long, value_name = "BINARY")]
     against: Option<PathBuf>,
 
-    /// Seconds after which another program is ended
+    /// Run nothing that a case brings: cases with a compiler or a script of their own are skipped
+    #[arg(long, conflicts_with = "against")]
+    no_exec: bool,
+
+    /// Seconds after which another program is ended, with all that it started
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     time_limit: u64,
 
@@ -161,7 +168,7 @@ fn run(args: &RunArgs) -> Result<Exit> {
     let stop = cleanup::stop_at_signal();
     let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
     let against = args.against.as_deref().map(process::program).transpose()?;
-    let found = find::find(&args.folders, &stop)?;
+    let found = find::find(&args.folders, &stop, args.no_exec)?;
     let total = found.cases.len() + found.broken.len();
     let mut names: Vec<String> = found.cases.iter().map(|c| c.name.clone()).collect();
     names.extend(found.broken.iter().map(|(name, _)| name.clone()));
@@ -179,6 +186,16 @@ fn run(args: &RunArgs) -> Result<Exit> {
     let broken: Vec<Record> = broken.collect();
     let mut cases = found.cases;
     cases.retain(|case| ours(&case.name));
+    let mut skipped = Vec::new();
+    if args.no_exec {
+        cases.retain(|case| {
+            let Some(what) = case.runs() else { return true };
+            let why = format!("--no-exec: it runs {what}");
+            let expected = case.expected.exit.to_string();
+            skipped.push(Record::unrun(&case.name, expected, Status::Skipped, why));
+            false
+        });
+    }
     let judge = Judge {
         other: Other {
             program: against.as_deref().unwrap_or(Path::new("")),
@@ -192,6 +209,7 @@ fn run(args: &RunArgs) -> Result<Exit> {
     let limits = Limits { jobs: jobs(args.jobs), memory_mib: args.mem_limit };
     let mut records = schedule::run(&cases, limits, &judge, &stop)?;
     records.extend(broken);
+    records.extend(skipped);
     let results = Results::new(args.shard, total, records, found.notes);
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let changes = before.map(|before| baseline::compare(&before, &results, &all));
@@ -210,7 +228,7 @@ fn merge(args: &MergeArgs) -> Result<Exit> {
 
 fn build(args: &BuildArgs) -> Result<Exit> {
     let stop = cleanup::stop_at_signal();
-    let found = find::find(&args.folders, &stop)?;
+    let found = find::find(&args.folders, &stop, false)?;
     let record = build::build(found, &args.output, jobs(args.jobs), &stop)?;
     let mut lines = Vec::new();
     for (compiler, counts) in &record.compilers {

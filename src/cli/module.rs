@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use clap::Parser;
 
+use super::args::ReportArgs;
 use super::builds::{Builds, How, Outcome, check_needs};
-use super::pair::{Against, Shared, struct_sizes};
+use super::output::{explain_noise, nothing_changed, print as print_report, summary, write_json};
+use super::pair::{Against, Shared, check_allowed, struct_sizes};
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::elf::abi;
@@ -28,6 +30,7 @@ use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
 use crate::patch::module::{added, check::check};
 use crate::patch::resolve::Peers;
+use crate::report::{Report, json};
 use crate::{Input, ParentFiles};
 
 /// Builds a livepatch module from objects before and after a source patch.
@@ -79,9 +82,9 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     symvers: Option<PathBuf>,
 
-    /// The objects at PATH (a file, or all below a folder) belong to module NAME; all others
-    /// belong to vmlinux; may be repeated
-    #[arg(long, value_name = "NAME=PATH")]
+    /// The objects belong to module NAME, with PATH (a file, or all below a folder, of either side)
+    /// only those; all others belong to vmlinux; may be repeated
+    #[arg(long, value_name = "NAME[=PATH]")]
     object: Vec<String>,
 
     /// Name of the module [default: that of the output file]
@@ -109,6 +112,9 @@ struct Args {
     #[arg(long = "struct", value_name = "NAME=N")]
     structs: Vec<String>,
 
+    #[command(flatten)]
+    report: ReportArgs,
+
     /// Threads to use; the result is the same on any number of them [default: one for each
     /// processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -127,7 +133,7 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
     };
     use_threads(args.jobs);
     match Request::new(&args) {
-        Ok(request) => request.run().unwrap_or_else(|error| fail(&error)),
+        Ok(request) => request.run(),
         Err(usage) => wrong_usage(&usage),
     }
 }
@@ -147,8 +153,8 @@ struct Request<'a> {
     name: String,
     /// Object name, file with its symbols, and whether that may be the linked object itself.
     parents: Vec<(String, PathBuf, bool)>,
-    /// Module name and path of its objects.
-    objects: Vec<(String, PathBuf)>,
+    /// Module name and path of its objects; without a path all those that have no other.
+    objects: Vec<(String, Option<PathBuf>)>,
     sizes: StructSizes,
 }
 
@@ -179,8 +185,11 @@ impl<'a> Request<'a> {
             parents.push((object, path, image));
         }
         let objects = args.object.iter().map(|given| match given.split_once('=') {
-            Some((name, path)) if !name.is_empty() => Ok((module_name(name), path.into())),
-            _ => Err(format!("--object {given}: expected NAME=PATH")),
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok((module_name(name), Some(path.into())))
+            }
+            None if !given.is_empty() => Ok((module_name(given), None)),
+            _ => Err(format!("--object {given}: expected NAME or NAME=PATH")),
         });
         Ok(Request {
             args,
@@ -191,7 +200,23 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn run(&self) -> Result<Exit> {
+    fn run(&self) -> Exit {
+        let mut objects = Vec::new();
+        let result = self.make(&mut objects);
+        let exit = match &result {
+            Ok(exit) => *exit,
+            Err(error) => fail(error),
+        };
+        if let (Err(error), Some([orig, patched])) = (&result, self.args.pairs.get(..2)) {
+            let shown = [orig, patched].map(|path| path.display().to_string());
+            let report = Report::default();
+            objects.push(json::Object::new(&shown[0], &shown[1], &report, Some(error)));
+        }
+        write_json(&self.args.report, objects, exit)
+    }
+
+    /// Makes the module; adds what there is to tell of each pair.
+    fn make(&self, objects: &mut Vec<json::Object>) -> Result<Exit> {
         let tree = KernelTree::open(&self.args.kernel)?;
         if let Some(keep) = &self.args.keep {
             check_path(keep, "give a path of letters, digits and any of . _ - + @ , ~")?;
@@ -200,11 +225,15 @@ impl<'a> Request<'a> {
         let symvers = self.args.symvers.as_deref().unwrap_or(&default);
         let inputs = self.args.pairs.iter().chain(self.parents.iter().map(|p| &p.1));
         let inputs = inputs.map(PathBuf::as_path).chain([symvers]);
-        files::check_outputs([("-o", self.args.output.as_path())], inputs)?;
+        let json = self.args.report.json.iter().map(|json| ("--json", json.as_path()));
+        files::check_outputs(json.chain([("-o", self.args.output.as_path())]), inputs)?;
         let symvers = Image::open_any(symvers)?;
-        let parts = self.parts(&symvers, &tree)?;
+        let parts = self.parts(&symvers, &tree, objects)?;
         if parts.is_empty() {
-            say("nothing changed");
+            if self.args.report.expect_change {
+                return Err(nothing_changed());
+            }
+            self.say("nothing changed");
             return Ok(Exit::Unchanged);
         }
         let tools = Tools {
@@ -218,10 +247,10 @@ impl<'a> Request<'a> {
             complain(&format!("note: {note}"));
         }
         if !checked.needs.is_empty() {
-            say(&format!("needs modules: {}", checked.needs.join(", ")));
+            self.say(&format!("needs modules: {}", checked.needs.join(", ")));
         }
         publish(&self.args.output, &module)?;
-        say(&format!(
+        self.say(&format!(
             "wrote {} for {}: {} function(s) replaced, {} livepatch relocation(s)",
             self.args.output.display(),
             tree.release(),
@@ -231,8 +260,21 @@ impl<'a> Request<'a> {
         Ok(Exit::Changed)
     }
 
+    /// Prints a line of progress.
+    fn say(&self, text: &str) {
+        match self.args.report.text_to_stderr() {
+            true => complain(text),
+            false => print::out(text),
+        }
+    }
+
     /// Compares all objects as one patch; gives the link inputs of those that changed.
-    fn parts(&self, symvers: &Image, tree: &KernelTree) -> Result<Vec<OutObject>> {
+    fn parts(
+        &self,
+        symvers: &Image,
+        tree: &KernelTree,
+        objects: &mut Vec<json::Object>,
+    ) -> Result<Vec<OutObject>> {
         let parents = self.parents()?;
         let images = parents.iter().map(|p| {
             let elf = p.may_be_image && abi::is_elf(p.file.bytes());
@@ -249,6 +291,7 @@ impl<'a> Request<'a> {
         let symvers_text = symvers.text();
         let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
         let kernel = kernel.and_then(|(_, image)| image.as_ref());
+        check_allowed(&self.args.allow_sealed, images.iter().flatten())?;
         let mut files = Vec::new();
         for (parent, image) in parents.iter().zip(&images) {
             let shared = Shared {
@@ -266,8 +309,13 @@ impl<'a> Request<'a> {
         let known = files.iter().map(ParentFiles::read).collect::<Result<Vec<_>>>()?;
         let builds = self.builds()?;
         let mut of_unit = Vec::new();
-        for path in (0..builds.units.len()).map(|unit| builds.path(unit)) {
-            let object = self.object_of(Path::new(path));
+        for (index, unit) in builds.units.iter().enumerate() {
+            let path = builds.path(index);
+            let members = unit.orig.iter().map(|&i| &builds.orig[i]);
+            let members = members.chain(unit.patched.iter().map(|&i| &builds.patched[i]));
+            let mut paths: Vec<&Path> = members.map(|member| member.image.path()).collect();
+            paths.push(Path::new(path));
+            let object = self.object_of(&paths);
             let parent = files.iter().zip(&known).find(|(files, _)| files.name == object);
             let (files, parent) = parent.ok_or_else(|| {
                 Error::broken("no-parent", format!("the symbols of {object} are not known"))
@@ -276,21 +324,26 @@ impl<'a> Request<'a> {
             })?;
             of_unit.push(ParentFiles { known: Some(parent), ..*files });
         }
+        self.check_objects(&builds)?;
         let against = |unit: usize| Against { parent: Some(of_unit[unit]), sizes: &sizes };
         // `--strict` is about the images here.
-        let how = How { strict: false, explain_noise: false };
+        let how = How { strict: false, explain_noise: self.args.report.explains_noise() };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
         builds.ask(&mut outcomes)?;
         for other in builds.not_compared() {
-            super::output::print(&other.report, false);
+            print_report(&other.report, self.args.report.text_to_stderr());
         }
         let mut order: Vec<usize> = (0..outcomes.len()).collect();
         order.sort_by(|&a, &b| outcomes[a].path.cmp(&outcomes[b].path));
+        let told = |o: &Outcome| {
+            json::Object::new(&o.orig, &o.patched, &o.report, o.result.as_ref().err())
+        };
+        objects.extend(order.iter().map(|&unit| told(&outcomes[unit])));
         for &unit in &order {
             self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
         }
-        super::output::summary(outcomes.iter().map(|o| &o.report), true);
+        summary(outcomes.iter().map(|o| &o.report), true);
         let made = order.iter().map(|&unit| &outcomes[unit]);
         let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
         check_needs(made.clone(), true)?;
@@ -344,10 +397,13 @@ impl<'a> Request<'a> {
             unit.orig.iter().for_each(|&i| Self::gone(&builds.orig[i].shown()));
             return Ok(());
         }
-        say(&format!("comparing {}", outcome.path));
+        self.say(&format!("comparing {}", outcome.path));
         let mut report = outcome.report.clone();
         report.warnings.retain(|w| w.code() != "new-object");
-        super::output::print(&report, false);
+        print_report(&report, self.args.report.text_to_stderr());
+        if self.args.report.explain_noise {
+            explain_noise(&report);
+        }
         let parse = |&i: &usize| {
             let member = &builds.patched[i];
             Object::<Patched>::parse(&member.shown(), member.image.bytes())
@@ -385,14 +441,28 @@ impl<'a> Request<'a> {
         self.parents.iter().map(open).collect()
     }
 
-    /// The kernel object that an object file is linked into.
-    fn object_of(&self, path: &Path) -> &str {
-        let parts: Vec<Component<'_>> = path.components().collect();
-        let found = self.objects.iter().find(|(_, place)| {
-            let wanted: Vec<Component<'_>> = place.components().collect();
-            !wanted.is_empty() && parts.windows(wanted.len()).any(|w| w == wanted)
-        });
+    /// The kernel object that the objects of a unit are linked into, by any of their paths.
+    fn object_of(&self, paths: &[&Path]) -> &str {
+        let lies = |place: &PathBuf| paths.iter().any(|path| lies_at(path, place));
+        let with = self.objects.iter().find(|(_, place)| place.as_ref().is_some_and(lies));
+        let found = with.or_else(|| self.objects.iter().find(|(_, place)| place.is_none()));
         found.map_or("vmlinux", |(name, _)| name)
+    }
+
+    /// Fails when an option says of nothing what object it belongs to.
+    fn check_objects(&self, builds: &Builds) -> Result<()> {
+        for (name, place) in &self.objects {
+            let Some(place) = place else { continue };
+            // Objects that are equal on both sides may be no members.
+            let members = builds.orig.iter().chain(&builds.patched).map(|m| m.image.path());
+            let mut paths = members.chain(self.args.pairs.iter().map(PathBuf::as_path));
+            if !paths.any(|path| lies_at(path, place)) {
+                let what = format!("--object {name}={} matches nothing", place.display());
+                return Err(Error::broken("no-such-object", what)
+                    .advise("give the path of an object or a folder as it stands in those given"));
+            }
+        }
+        Ok(())
     }
 
     fn build(&self, tree: &KernelTree, parts: &[OutObject], tools: &Tools) -> Result<OutObject> {
@@ -410,18 +480,25 @@ impl<'a> Request<'a> {
             }
         };
         let started = Instant::now();
-        say(&format!("building {}.ko for {}", self.name, tree.release()));
+        self.say(&format!("building {}.ko for {}", self.name, tree.release()));
         write_sources(&folder, &self.name, parts, tools)?;
         let built = build(tree, &folder, &self.name, tools)?;
         for warning in &built.warnings {
             complain(warning);
         }
-        say(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
+        self.say(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
         let image = Image::open(&built.path)?;
         let shown = built.path.display().to_string();
         let linked = Object::<Patched>::parse(&shown, image.bytes())?;
         OutObject::from_object(&linked).and_then(finish).map_err(|e| e.in_file(shown))
     }
+}
+
+/// Whether a file has the parts of `place` in a row.
+fn lies_at(path: &Path, place: &Path) -> bool {
+    let parts: Vec<Component<'_>> = path.components().collect();
+    let wanted: Vec<Component<'_>> = place.components().collect();
+    !wanted.is_empty() && parts.windows(wanted.len()).any(|w| w == wanted)
 }
 
 /// Stands for an object that is not there, as in patches.
@@ -462,9 +539,4 @@ fn empty_folder(folder: &Path) -> Result<PathBuf> {
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {
     Error::broken("unwritable", format!("cannot use the folder: {error}"))
         .in_file(path.display().to_string())
-}
-
-/// Prints a line of progress.
-fn say(text: &str) {
-    print::out(text);
 }

@@ -1,17 +1,11 @@
 //! What `klp-diff` prints about pairs, and where.
 
-use std::path::Path;
-
-use super::{Args, Exit, complain, fail};
+use super::args::ReportArgs;
+use super::{Exit, complain, fail};
 use crate::error::{Error, printable};
 use crate::host::{files, print};
 use crate::report::json::{Document, Object};
 use crate::report::{FunctionStatus, OPTIMISER, Report};
-
-/// Whether the report for programs takes standard output.
-pub(super) fn text_to_stderr(args: &Args) -> bool {
-    args.json.as_deref() == Some(Path::new("-"))
-}
 
 /// Prints lines of the result, which hold nothing that is to be escaped.
 pub(super) fn say(text: &str, to_stderr: bool) {
@@ -64,11 +58,6 @@ pub(super) fn summary<'r>(reports: impl Iterator<Item = &'r Report>, single: boo
     ));
 }
 
-/// Whether it is needed what was judged noise.
-pub(super) fn explains_noise(args: &Args) -> bool {
-    args.json.is_some() || args.explain_noise || args.expect_change
-}
-
 /// Says which differences were judged noise.
 pub(super) fn explain_noise(report: &Report) {
     for noise in &report.ignored {
@@ -93,7 +82,7 @@ pub(super) fn nothing_changed() -> Error {
 
 /// Writes the report for programs, when asked to; that it cannot be written is an error of
 /// its own. Gives how to exit.
-pub(super) fn write_json(args: &Args, objects: Vec<Object>, exit: Exit) -> Exit {
+pub(super) fn write_json(args: &ReportArgs, objects: Vec<Object>, exit: Exit) -> Exit {
     let Some(path) = &args.json else { return exit };
     let written = Document::new(objects, exit as i32)
         .text()

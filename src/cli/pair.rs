@@ -13,12 +13,16 @@ use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
 use crate::diff::boot::BootCode;
 use crate::elf::abi;
+use crate::elf::ids::Patched;
 use crate::elf::image::Image;
+use crate::elf::object::Object;
 use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish;
 use crate::error::{Error, Result};
 use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
+use crate::kernel::layout::Layout;
+use crate::kernel::names;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
@@ -35,6 +39,12 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
                     `readelf -s --wide vmlinux > FILE`"
             .into());
     }
+    if args.symtab.is_none() && args.image.is_empty() {
+        let given = [("--symvers", args.symvers.is_some()), ("--object", args.object.is_some())];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(format!("{option} has no effect without --image or --symtab"));
+        }
+    }
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
@@ -46,15 +56,15 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
-    let mut report = Report { explain_noise: output::explains_noise(args), ..Report::default() };
+    let mut report = Report { explain_noise: args.report.explains_noise(), ..Report::default() };
     let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
     drop(bar);
-    if args.expect_change && matches!(result, Ok(Exit::Unchanged)) {
+    if args.report.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
     }
-    print(&report, output::text_to_stderr(args));
-    if args.explain_noise {
+    print(&report, args.report.text_to_stderr());
+    if args.report.explain_noise {
         output::explain_noise(&report);
     }
     output::summary(std::iter::once(&report), true);
@@ -64,7 +74,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     };
     let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
-    Ok(output::write_json(args, vec![object], exit))
+    Ok(output::write_json(&args.report, vec![object], exit))
 }
 
 /// Fails when an output would destroy an input or another output.
@@ -74,13 +84,35 @@ fn check_files(args: &Args, target: &Target) -> Result<()> {
         Some(name) if is_folder(output) => output.join(name),
         _ => output.to_owned(),
     });
-    let outputs = [("-o", output.as_deref()), ("--json", args.json.as_deref())];
+    let outputs = [("-o", output.as_deref()), ("--json", args.report.json.as_deref())];
     let inputs = [&args.orig, &args.patched].into_iter();
     let inputs = inputs.chain(&target.file).chain(target.others.iter().map(|o| &o.path));
     files::check_outputs(
         outputs.into_iter().filter_map(|(what, path)| Some((what, path?))),
         inputs.chain(&args.symvers).map(PathBuf::as_path),
     )
+}
+
+/// Fails on a linked file, which is probably meant for another option.
+fn check_object(file: &Image) -> Result<()> {
+    let bytes = file.bytes();
+    let kind = match (bytes.get(5), bytes.get(16..18)) {
+        (Some(1), Some(&[a, b])) => u16::from_le_bytes([a, b]),
+        (_, Some(&[a, b])) => u16::from_be_bytes([a, b]),
+        _ => abi::ET_REL,
+    };
+    if !abi::is_elf(bytes) || kind == abi::ET_REL {
+        return Ok(());
+    }
+    let shown = file.path().display().to_string();
+    let linked = Object::<Patched>::parse(&shown, bytes).map(drop);
+    linked.map_err(|error| match error.code() {
+        "linked-file" => Error::broken(error.code(), error.message()).in_file(shown).advise(
+            "give the objects (.o) that the compiler or ld -r wrote; the kernel that runs is given \
+             with --image",
+        ),
+        _ => error,
+    })
 }
 
 /// Sizes from the environment, overridden by those of the command line.
@@ -147,7 +179,18 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let names = [&orig, &patched].map(|i| i.path().display().to_string());
     let boot = if args.strict { BootCode::Refuse } else { BootCode::AsLinked };
     let inputs = [(&*names[0], orig.bytes()), (&*names[1], patched.bytes())];
+    for file in [&orig, &patched] {
+        check_object(file)?;
+    }
     let read = kernel.read(args, sizes)?;
+    read.check_allowed(args)?;
+    if args.strict && read.image.is_none() {
+        let object = Object::<Patched>::parse(&names[1], patched.bytes())?;
+        if !Layout::new(&object)?.is_linked() {
+            let what = "--strict has no effect on the object of one source file without --image";
+            return Err(Error::broken("no-effect", what).in_file(&*names[1]));
+        }
+    }
     let against = kernel.against(args, &read)?;
     let output = against.draft(
         inputs,
@@ -303,6 +346,37 @@ pub(super) struct Read<'k> {
     /// Of the parent's file and of Module.symvers.
     names: [String; 2],
     symvers: Cow<'k, str>,
+}
+
+impl Read<'_> {
+    /// Fails when `--allow-sealed` names what no image has.
+    pub(super) fn check_allowed(&self, args: &Args) -> Result<()> {
+        let images = self.image.iter().chain(self.others.iter().map(|(_, image)| image));
+        check_allowed(&args.allow_sealed, images)
+    }
+}
+
+/// Fails when one of the functions that `--allow-sealed` names is in none of the images.
+pub(super) fn check_allowed<'k>(
+    allowed: &[String],
+    images: impl Iterator<Item = &'k KernelImage<'k>>,
+) -> Result<()> {
+    if allowed.is_empty() {
+        return Ok(());
+    }
+    let tables = images.map(KernelImage::table).collect::<Result<Vec<_>>>()?;
+    for name in allowed {
+        let known = tables.iter().any(|table| {
+            let entries = table.entries();
+            (0..entries.len()).any(|i| names::same(entries.name(i as u32), name))
+        });
+        if !known {
+            let what = format!("--allow-sealed {name}: no image has a function of this name");
+            return Err(Error::broken("no-effect", what)
+                .advise("give the name of a function that the patch takes the address of"));
+        }
+    }
+    Ok(())
 }
 
 /// What pairs are compared against.

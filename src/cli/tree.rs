@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
-use super::output::{
-    explain_noise, explains_noise, nothing_changed, print, say, summary, text_to_stderr, write_json,
-};
+use super::output::{explain_noise, nothing_changed, print, say, summary, write_json};
 use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::ParentFiles;
@@ -23,14 +21,14 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
         Ok(outcomes) => (outcomes, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let to_stderr = text_to_stderr(args);
+    let to_stderr = args.report.text_to_stderr();
     let mut exit = Exit::Unchanged;
     for outcome in &outcomes {
         exit = worst(exit, show(args, outcome, to_stderr));
     }
     summary(outcomes.iter().map(|o| &o.report), false);
     let whole = match (whole, exit) {
-        (None, Exit::Unchanged) if args.expect_change => Some(nothing_changed()),
+        (None, Exit::Unchanged) if args.report.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
             Some(output) => write(args, output, &outcomes).err(),
             None => None,
@@ -48,18 +46,19 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
         let folders = [&args.orig, &args.patched].map(|f| f.display().to_string());
         objects.push(json::Object::new(&folders[0], &folders[1], &Report::default(), Some(error)));
     }
-    write_json(args, objects, exit)
+    write_json(&args.report, objects, exit)
 }
 
 fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let kernel = Kernel::open(args, target)?;
     let read = kernel.read(args, sizes.clone())?;
     let against = kernel.against(args, &read)?;
+    read.check_allowed(args)?;
     let nothing = Against { parent: None, ..against };
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
     check_files(args, &builds)?;
-    let how = How { strict: args.strict, explain_noise: explains_noise(args) };
+    let how = How { strict: args.strict, explain_noise: args.report.explains_noise() };
     let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
         let parent = files.read()?;
@@ -78,7 +77,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
 /// Fails when an output would destroy an object.
 fn check_files(args: &Args, builds: &Builds) -> Result<()> {
     let mut outputs: Vec<(&str, PathBuf)> = Vec::new();
-    outputs.extend(args.json.iter().map(|json| ("--json", json.clone())));
+    outputs.extend(args.report.json.iter().map(|json| ("--json", json.clone())));
     match &args.output {
         Some(folder) if is_folder(folder) => {
             outputs.extend(builds.patched.iter().map(|m| ("-o", folder.join(&m.path))));
@@ -97,11 +96,12 @@ fn show(args: &Args, outcome: &Outcome, to_stderr: bool) -> Exit {
     let report = &outcome.report;
     if !report.functions.is_empty() || report.is_changed() || outcome.result.is_err() {
         say(&format!("{}:\n", printable(&outcome.path)), to_stderr);
-    } else if !report.warnings.is_empty() || args.explain_noise && !report.ignored.is_empty() {
+    } else if !report.warnings.is_empty() || args.report.explain_noise && !report.ignored.is_empty()
+    {
         complain(&format!("{}:", outcome.path));
     }
     print(report, to_stderr);
-    if args.explain_noise {
+    if args.report.explain_noise {
         explain_noise(report);
     }
     match &outcome.result {

@@ -6,6 +6,7 @@ use object::{Endianness, U32};
 
 use super::abi;
 use super::search::position;
+use super::unpack::packer;
 use crate::error::{Error, Result};
 
 /// Header fields that two objects must share to be compared (spec section 5).
@@ -34,6 +35,11 @@ pub struct Header {
     /// e_phnum.
     pub phnum: u16,
 }
+
+/// Types of linked files, from the ELF specification.
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const ET_CORE: u16 = 4;
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::broken("malformed-elf", message)
@@ -118,6 +124,20 @@ fn check_sections(
     Ok(())
 }
 
+/// Fails on what a linker has finished.
+pub(super) fn check_kind(header: &Header) -> Result<()> {
+    let what = match header.kind {
+        abi::ET_REL => return Ok(()),
+        ET_EXEC => "a linked program or kernel",
+        ET_DYN => "a linked program or shared library",
+        ET_CORE => "the memory of a program that crashed",
+        _ => "of a type that is unknown here",
+    };
+    let message = format!("the file is no relocatable object: it is {what}");
+    Err(Error::broken("linked-file", message)
+        .advise("give the objects (.o) that the compiler or ld -r wrote"))
+}
+
 pub(super) type RawHeader<'d> = (Endianness, Header, &'d [SectionHeader64<Endianness>], usize);
 
 pub(super) fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
@@ -129,6 +149,8 @@ pub(super) fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
             "this is LLVM bitcode: give the native objects that ld.lld --lto-obj-path writes"
         } else if data.starts_with(b"!<arch>") || data.starts_with(b"!<thin>") {
             "this is an archive: give its members"
+        } else if packer(data).is_some() {
+            "the file is compressed: unpack it first"
         } else {
             "a relocatable object (.o) is needed"
         };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{FunctionStatus, Report};
-use crate::error::{Class, Error, Place};
+use crate::error::{Class, Error, Place, is_unprintable};
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -177,9 +177,23 @@ impl Document {
     /// The document as indented text with a line end.
     pub fn text(&self) -> crate::error::Result<String> {
         serde_json::to_string_pretty(self)
-            .map(|t| t + "\n")
+            .map(|text| plain(&text) + "\n")
             .map_err(|e| Error::broken("json", format!("cannot write the report: {e}")))
     }
+}
+
+/// JSON whose strings hold nothing that a terminal would act on: what JSON does not escape by
+/// itself is outside of ASCII, and in strings.
+fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if is_unprintable(c) => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 fn function(function: &super::Function) -> FunctionEntry {

@@ -89,6 +89,17 @@ pub(super) struct Case {
     pub expected: Expected,
 }
 
+impl Case {
+    /// What running the case starts that the case itself brings; `None` when it is nothing.
+    pub fn runs(&self) -> Option<String> {
+        match (&self.objects, &self.test) {
+            (Objects::Source(source), _) => Some(format!("the compiler {}", source.command)),
+            (Objects::Built { .. }, Some(script)) => Some(format!("{}", script.display())),
+            (Objects::Built { .. }, None) => None,
+        }
+    }
+}
+
 /// An exit status in a word.
 pub(super) fn verdict(exit: u8) -> &'static str {
     match exit {
