@@ -79,13 +79,15 @@ pub(super) fn string_table<'d>(
 /// most, and what is written with one takes as much room.
 const MOST_ALIGNED: u64 = 1 << 24;
 
-/// The names of the sections, which are checked with all that their headers say of the file.
+/// The names of the sections of an object, which are checked with all that their headers say of the file.
 pub(super) fn read_names<'d>(
+    header: &Header,
     shdrs: &[SectionHeader64<Endianness>],
     shstrndx: usize,
     endian: Endianness,
     data: &'d [u8],
 ) -> Result<&'d str> {
+    check_kind(header)?;
     let header = shdrs
         .get(shstrndx)
         .filter(|_| shstrndx != 0)
@@ -125,7 +127,7 @@ fn check_sections(
 }
 
 /// Fails on what a linker has finished.
-pub(super) fn check_kind(header: &Header) -> Result<()> {
+fn check_kind(header: &Header) -> Result<()> {
     let what = match header.kind {
         abi::ET_REL => return Ok(()),
         ET_EXEC => "a linked program or kernel",

@@ -13,9 +13,7 @@ use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 pub use super::header::Header;
-use super::header::{
-    bad, check_kind, cstr, holds, read_header, read_names, read_shndx, string_table,
-};
+use super::header::{bad, cstr, holds, read_header, read_names, read_shndx, string_table};
 use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
 use crate::error::{Error, Result};
@@ -122,9 +120,8 @@ impl<'d, S: Side> Object<'d, S> {
 
     fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
         let (endian, header, shdrs, shstrndx) = read_header(data)?;
-        check_kind(&header)?;
 
-        let section_names = read_names(shdrs, shstrndx, endian, data)?;
+        let section_names = read_names(&header, shdrs, shstrndx, endian, data)?;
         let mut tables =
             (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
         let symtab = tables.next().ok_or_else(|| bad("missing symbol table"))?;
