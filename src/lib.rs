@@ -43,6 +43,7 @@ use elf::out::OutObject;
 use error::{Class, Error, Result};
 use kernel::blocks::match_blocks;
 use kernel::bytecode::check_compiled;
+use kernel::fit::settle;
 use kernel::image::KernelImage;
 use kernel::image_match::match_image;
 use kernel::layout::Layout;
@@ -186,7 +187,11 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
     report.progress.enter(Step::Correlate);
     // None of these needs another's result.
     let (halves, (pairing, found)) = rayon::join(
-        || rayon::join(|| Half::new(&orig, &job.sizes), || Half::new(&patched, &job.sizes)),
+        || {
+            let forms = settle(&orig, &patched, &job.sizes)?;
+            let (o, p) = rayon::join(|| Half::new(&orig, &forms), || Half::new(&patched, &forms));
+            Ok((o?, p?))
+        },
         || {
             rayon::join(
                 || pair_up(job, &orig, &patched),
@@ -217,7 +222,7 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
 
-    let (orig, patched) = (halves.0.map_err(of_orig)?, halves.1?);
+    let (orig, patched): (Half<'_, '_, '_, Orig>, Half<'_, '_, '_, Patched>) = halves?;
     report.progress.enter(Step::Compare);
     let compare = |twins: &Twins| {
         let comparer = comparer(job, (&orig, &patched), twins);
@@ -368,7 +373,7 @@ fn judge(
         || check::check_sections(comparer, verdicts, &statuses, ignored, &selection),
         || {
             rayon::join(
-                || warned(|w| account::check(comparer, verdicts, &selection, w)),
+                || warned(|w| account::check(comparer, verdicts, &selection, ignored, w)),
                 || warned(|w| account::check_states(comparer, &selection, w)),
             )
         },

@@ -24,7 +24,7 @@ use crate::kernel::image::KernelImage;
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
 use crate::kernel::symtab::as_text;
-use crate::kernel::tables::StructSizes;
+use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::patch::sealed::Pointers;
 use crate::patch::tables::Draft;
@@ -126,6 +126,10 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
             pair.split_once('=').filter(|(name, _)| name.ends_with("_STRUCT_SIZE")).ok_or_else(
                 || format!("--struct {pair}: expected NAME=N, such as BUG_STRUCT_SIZE=12"),
             )?;
+        if !STRUCT_NAMES.contains(&name) {
+            let known = STRUCT_NAMES.join(", ");
+            return Err(format!("--struct {pair}: there is no such size; known are {known}"));
+        }
         sizes.push((name.to_owned(), size.to_owned()));
     }
     Ok(StructSizes::new(sizes, true))

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::check::finding;
 use super::compare::{Comparer, Spans};
+use super::ignore::Ignored;
 use super::open::Open;
 use super::reordered;
 use super::select::Selection;
@@ -19,13 +20,14 @@ use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
-use crate::kernel::tables::{RowSize, TABLES};
+use crate::kernel::tables::TABLES;
 
 /// Fails when something differs that nothing accounts for.
 pub fn check(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
+    ignored: &Ignored,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     if !comparer.drop_in {
@@ -37,7 +39,7 @@ pub fn check(
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
-    strays::find(comparer, verdicts, selection, &mut details, warnings)?;
+    strays::find(comparer, verdicts, selection, ignored, &mut details, warnings)?;
     let is_suspect = |&s: &SectionId<Patched>| {
         comparer.twins.orig_section(s).is_some()
             && needs_reference(layout, s)
@@ -82,15 +84,16 @@ pub(super) fn unexplained(details: &mut Vec<Finding>, name: &str, what: &str) {
 }
 
 /// Sections that list the places in the code where the kernel writes a constant when it
-/// boots (include/asm-generic/runtime-const.h). Nobody writes it in the code of a module.
-const RUNTIME_CONSTANTS: [&str; 2] = ["runtime_ptr_", "runtime_shift_"];
+/// boots (include/asm-generic/runtime-const.h): `runtime_ptr_x`, `runtime_shift_x`, since 7.0
+/// `runtime_mask_x`. Nobody writes it in the code of a module, whatever kind comes next.
+const RUNTIME_CONSTANTS: &str = "runtime_";
 
 /// The bound of user addresses may stay what the compiler wrote: that is above all of them,
 /// and the addresses between the two cannot be accessed.
 const HARMLESS_CONSTANT: &str = "runtime_ptr_USER_PTR_MAX";
 
 pub(super) fn is_runtime_constant(name: &str) -> bool {
-    RUNTIME_CONSTANTS.iter().any(|p| name.starts_with(p))
+    name.starts_with(RUNTIME_CONSTANTS)
 }
 
 fn runtime_constants(
@@ -196,7 +199,7 @@ fn first_references<S: Side>(
             Class::Debug | Class::Noise(_) | Class::Unwind => true,
             Class::Table(index) => {
                 let table = &TABLES[usize::from(index)];
-                !table.verdict && table.row != RowSize::ByExceptionTable
+                !table.verdict && !table.row.is_by_exception_table()
             }
             _ => false,
         };
@@ -254,18 +257,10 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) -> R
     }
     let mut same = o_rows.orphans.len() == p_rows.orphans.len();
     let mut name = p_rows.orphans.first().map(|r| p_rows.tables[r.0 as usize].table.section);
-    for (o, p) in o_rows.orphans.iter().zip(&p_rows.orphans) {
-        let (o_table, p_table) = (&o_rows.tables[o.0 as usize], &p_rows.tables[p.0 as usize]);
-        let o_size = comparer.orig.layout.object.section_size(o_table.section);
-        let p_size = comparer.patched.layout.object.section_size(p_table.section);
-        let (o_start, o_end) = o_table.natural_span(o.1 as usize, o_size);
-        let (p_start, p_end) = p_table.natural_span(p.1 as usize, p_size);
-        let row = Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
-        if o_table.table.section != p_table.table.section
-            || !comparer.whole_row(&row, p_table.table)?
-        {
+    for (&o, &p) in o_rows.orphans.iter().zip(&p_rows.orphans) {
+        if !comparer.whole_row(o, p)? {
             same = false;
-            name = Some(p_table.table.section);
+            name = Some(p_rows.tables[p.0 as usize].table.section);
             break;
         }
     }
@@ -518,9 +513,15 @@ pub fn check_states(
             .entity_at(state.user, state.at)
             .and_then(|i| layout.entity(state.user, i).symbol)
             .filter(|&u| object.section_of(u) == Some(state.user));
-        let carried = selection.sections[state.user]
-            && user.is_none_or(|u| selection.symbols[u])
-            && layout.class(state.user) == Class::Text;
+        let in_row = comparer.patched.rows.number_of(state.user).is_some_and(|table| {
+            let row = comparer.patched.rows.row_at(layout, table, state.at);
+            row.zip(selection.rows.get(&table))
+                .is_some_and(|(row, kept)| kept.binary_search(&row).is_ok())
+        });
+        let carried = in_row
+            || selection.sections[state.user]
+                && user.is_none_or(|u| selection.symbols[u])
+                && layout.class(state.user) == Class::Text;
         if carried {
             continue;
         }

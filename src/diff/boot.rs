@@ -129,7 +129,7 @@ pub fn check_lifetimes(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selectio
         }
         let size = object.section_size(table.section);
         for &row in rows {
-            let (start, end) = table.natural_span(row as usize, size);
+            let (start, end) = table.span(row as usize, size);
             for reloc in object.relocs(table.section).within(start, end) {
                 note(table.section, &reloc)?;
             }

@@ -21,12 +21,12 @@ use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::error::Result;
+use crate::kernel::fit::Forms;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::Rows;
-use crate::kernel::tables::StructSizes;
 
 /// One object with everything a comparison looks up.
 pub struct Half<'l, 'o, 'd, S> {
@@ -40,8 +40,10 @@ pub struct Half<'l, 'o, 'd, S> {
 
 impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
     /// Indexes the tables and the nameless data of an object.
-    pub fn new(layout: &'l Layout<'o, 'd, S>, sizes: &StructSizes) -> Result<Self> {
-        Ok(Half { layout, rows: Rows::new(layout, sizes)?, pieces: Pieces::new(layout)? })
+    pub fn new(layout: &'l Layout<'o, 'd, S>, forms: &Forms) -> Result<Self> {
+        let rows = Rows::new(layout, forms)?;
+        let pieces = Pieces::new(layout, &rows)?;
+        Ok(Half { layout, rows, pieces })
     }
 }
 
@@ -447,6 +449,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if placed && let Some(reason) = self.other_constant(o_refs, o, p_refs, p, spans) {
             return reason;
         }
+        if placed && let Some(reason) = self.other_row((o_refs, o), (p_refs, p)) {
+            return Reason { offset: Some(p.offset - spans.p_start), ..reason };
+        }
         let (mut before, mut after) =
             (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
         let strings = before.starts_with('"') && after.starts_with('"');
@@ -514,11 +519,19 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && is_promotion(orig.symbol_name(a.symbol), patched.symbol_name(b.symbol))
     }
 
-    fn describe_orig(&self, refs: &Refs<'_, 'o, 'd, Orig>, reloc: &Reloc<Orig>) -> String {
+    pub(super) fn describe_orig(
+        &self,
+        refs: &Refs<'_, 'o, 'd, Orig>,
+        reloc: &Reloc<Orig>,
+    ) -> String {
         describe(self.orig.layout, refs, reloc)
     }
 
-    fn describe_patched(&self, refs: &Refs<'_, 'o, 'd, Patched>, reloc: &Reloc<Patched>) -> String {
+    pub(super) fn describe_patched(
+        &self,
+        refs: &Refs<'_, 'o, 'd, Patched>,
+        reloc: &Reloc<Patched>,
+    ) -> String {
         describe(self.patched.layout, refs, reloc)
     }
 }

@@ -1,15 +1,46 @@
-//! Compares the rows of the kernel's tables that describe two entities.
+//! Compares the rows of the kernel's tables that describe two entities, and those that code
+//! refers to.
 
-use super::compare::{Comparer, Sink, Spans, hex};
+use super::compare::{Comparer, Sink, Spans};
 use super::explain::describe;
 use super::forgiven::{Field, proofs};
 use super::open::{How, Open, Question};
 use super::verdict::Reason;
-use crate::elf::ids::{Orig, Patched};
+use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
+use crate::kernel::layout::Class;
 use crate::kernel::refs::Refs;
-use crate::kernel::tables::Table;
+use crate::kernel::rows::TableRows;
+
+/// Where two rows differ.
+enum Differ<'r> {
+    /// They are of different tables or sizes, or the first byte that differs.
+    At(Option<u64>),
+    /// These references; one of them may be missing.
+    References(Option<&'r Reloc<Orig>>, Option<&'r Reloc<Patched>>),
+}
+
+/// Two rows of one kind of table.
+struct Pair<'c> {
+    spans: Spans,
+    o_table: &'c TableRows<Orig>,
+    p_table: &'c TableRows<Patched>,
+}
+
+impl Pair<'_> {
+    fn is_noise(&self, at: u64) -> bool {
+        self.o_table.is_noise(at) && self.p_table.is_noise(at)
+    }
+
+    fn o_at(&self, reloc: &Reloc<Orig>) -> u64 {
+        reloc.offset - self.spans.o_start
+    }
+
+    fn p_at(&self, reloc: &Reloc<Patched>) -> u64 {
+        reloc.offset - self.spans.p_start
+    }
+}
 
 impl Comparer<'_, '_, '_, '_> {
     /// Compares the rows of the kernel's tables that describe two spans of code.
@@ -42,21 +73,15 @@ impl Comparer<'_, '_, '_, '_> {
                 });
                 return Ok(false);
             };
-            let o_table = &self.orig.rows.tables[o.table as usize];
-            let p_table = &self.patched.rows.tables[p.table as usize];
-            let o_size = self.orig.layout.object.section_size(o_table.section);
-            let p_size = self.patched.layout.object.section_size(p_table.section);
-            let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
-            let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
-            let row =
-                Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
-            let equal = o_table.table.section == p_table.table.section
-                && o.at() - spans.o_start == p.at() - spans.p_start
-                && self.row(&row, p_table.table, Some(p_table.table.code), open)?;
-            if equal {
+            let pair = self.pair((o.table, o.row), (p.table, p.row));
+            let (o_at, p_at) = (o.at() - spans.o_start, p.at() - spans.p_start);
+            let placed = pair.o_table.table.section == pair.p_table.table.section && o_at == p_at;
+            // That the code field points to the same place is why the rows are compared.
+            if placed && self.row(&pair, Some(pair.p_table.table.code), open)? {
+                let Spans { o: o_table, o_start, p: p_table, p_start, p_end, .. } = pair.spans;
                 if o_start != p_start {
-                    let field =
-                        Field { o: (row.o, o_start), p: (row.p, p_start), width: p_end - p_start };
+                    let (o, width) = ((o_table, o_start), p_end - p_start);
+                    let field = Field { o, p: (p_table, p_start), width };
                     self.forgive_bytes(proofs::ROW_PLACE, field, || {
                         format!("of code at {:#x}", p.at()).into()
                     });
@@ -64,136 +89,152 @@ impl Comparer<'_, '_, '_, '_> {
                 continue;
             }
             same = false;
-            if sink.note(|| {
-                let (before, after) = self.rows_apart(&row, p_table.table);
-                let offset = Some(p.at() - spans.p_start);
-                Reason { kind: p_table.table.section, offset, before, after }
-            }) {
+            if sink.note(|| Reason { offset: Some(p_at), ..self.differing(&pair, (o_at, p_at)) }) {
                 return Ok(false);
             }
         }
     }
 
-    /// What differs between two rows: the first field whose bytes, or else whose reference,
-    /// are not the same.
-    fn rows_apart(&self, row: &Spans, table: &Table) -> (String, String) {
-        fn data(d: &[u8], start: u64, end: u64) -> &[u8] {
-            d.get(start as usize..end as usize).unwrap_or(&[])
+    fn pair(&self, o: (u32, u32), p: (u32, u32)) -> Pair<'_> {
+        let o_table = &self.orig.rows.tables[o.0 as usize];
+        let p_table = &self.patched.rows.tables[p.0 as usize];
+        let o_size = self.orig.layout.object.section_size(o_table.section);
+        let p_size = self.patched.layout.object.section_size(p_table.section);
+        let (o_start, o_end) = o_table.span(o.1 as usize, o_size);
+        let (p_start, p_end) = p_table.span(p.1 as usize, p_size);
+        let spans =
+            Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
+        Pair { spans, o_table, p_table }
+    }
+
+    /// What differs between two rows, at these places of what they describe: the field by its
+    /// name, with its values.
+    fn differing(&self, pair: &Pair<'_>, (o_at, p_at): (u64, u64)) -> Reason {
+        let table = pair.p_table.table;
+        let reason = |before, after| Reason { kind: table.section, offset: None, before, after };
+        if pair.o_table.table.section != table.section {
+            let row = |table: &str| format!("a row of {table}");
+            return reason(row(pair.o_table.table.section), row(table.section));
         }
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let a = data(orig.object.contents(row.o), row.o_start, row.o_end);
-        let b = data(patched.object.contents(row.p), row.p_start, row.p_end);
-        let size = row.p_end - row.p_start;
-        let is_noise =
-            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
-        if a.len() != b.len() {
-            return (format!("a row of {} bytes", a.len()), format!("a row of {} bytes", b.len()));
+        if o_at != p_at {
+            return reason(format!("for {o_at:+#x}"), format!("for {p_at:+#x}"));
         }
-        let differs = |(at, (x, y)): &(usize, (&u8, &u8))| x != y && !is_noise(*at as u64);
-        if let Some((at, _)) = a.iter().zip(b).enumerate().find(differs) {
-            let field = at & !3;
-            let shown = |bytes: &[u8]| format!("{} at +{field:#x}", hex(bytes, field));
-            return (shown(a), shown(b));
+        let found = self.first_difference(pair, Some(table.code), &mut Open::new(), |differ| {
+            let at = match differ {
+                Differ::At(at) => at,
+                Differ::References(o, p) => p.map(|p| pair.p_at(p)).or(o.map(|o| pair.o_at(o))),
+            };
+            let field = at.and_then(|at| pair.p_table.field(at));
+            let name = field.map_or("row", |f| f.name);
+            let (before, after) = match differ {
+                Differ::References(o, p) => {
+                    let o_refs = Refs::new(self.orig.layout, pair.spans.o);
+                    let p_refs = Refs::new(self.patched.layout, pair.spans.p);
+                    let none = || "none".to_owned();
+                    let before = o.map_or_else(none, |o| describe(self.orig.layout, &o_refs, o));
+                    let after = p.map_or_else(none, |p| describe(self.patched.layout, &p_refs, p));
+                    let content = || self.contents_apart((&o_refs, o?), (&p_refs, p?));
+                    match (before == after).then(content).flatten() {
+                        Some((x, y)) => (format!("{before}: {x}"), format!("{after}: {y}")),
+                        None if before == after => (before, format!("{after} with other content")),
+                        None => (before, after),
+                    }
+                }
+                Differ::At(_) => {
+                    let (from, bytes) = field.map_or((at.unwrap_or(0), 1), |f| (f.at, f.bytes));
+                    let (o, p) = (self.orig.layout.object, self.patched.layout.object);
+                    let o_big = matches!(o.endian(), object::Endianness::Big);
+                    let of = |data: &[u8], start: u64| number(data, start + from, bytes, o_big);
+                    (
+                        of(o.contents(pair.spans.o), pair.spans.o_start),
+                        of(p.contents(pair.spans.p), pair.spans.p_start),
+                    )
+                }
+            };
+            (format!("{name} {before}"), format!("{name} {after}"))
+        });
+        match found {
+            Ok(Some((before, after))) => reason(before, after),
+            _ => reason("a row".to_owned(), "another row".to_owned()),
         }
-        let (o_refs, p_refs) = (Refs::new(orig, row.o), Refs::new(patched, row.p));
-        let o_relocs = orig.object.relocs(row.o).within(row.o_start, row.o_end);
-        let p_relocs = patched.object.relocs(row.p).within(row.p_start, row.p_end);
-        for (o, p) in o_relocs.zip(p_relocs) {
-            let (o_at, p_at) = (o.offset - row.o_start, p.offset - row.p_start);
-            if p_at == table.code || is_noise(p_at) {
-                continue;
-            }
-            let before = format!("{} at +{o_at:#x}", describe(orig, &o_refs, &o));
-            let after = format!("{} at +{p_at:#x}", describe(patched, &p_refs, &p));
-            if before != after {
-                return (before, after);
-            }
-            if let Some((x, y)) = self.contents_apart((&o_refs, &o), (&p_refs, &p)) {
-                return (format!("{before}: {x}"), format!("{after}: {y}"));
-            }
-        }
-        (hex(a, 0), hex(b, 0))
     }
 
     /// Whether two rows of one table are equal but for the fields that are noise.
     /// `code` is the field that need not be compared.
-    fn row(&self, row: &Spans, table: &Table, code: Option<u64>, open: &mut Open) -> Result<bool> {
+    fn row(&self, pair: &Pair<'_>, code: Option<u64>, open: &mut Open) -> Result<bool> {
+        Ok(self.first_difference(pair, code, open, |_| ())?.is_none())
+    }
+
+    /// What `tell` makes of the first difference between two rows.
+    fn first_difference<T>(
+        &self,
+        pair: &Pair<'_>,
+        code: Option<u64>,
+        open: &mut Open,
+        tell: impl Fn(Differ<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let row = &pair.spans;
         let size = row.p_end - row.p_start;
         if size != row.o_end - row.o_start {
-            return Ok(false);
+            return Ok(Some(tell(Differ::At(None))));
         }
-        let is_noise =
-            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
-        let a = &self.orig.layout.object.contents(row.o)[row.o_start as usize..row.o_end as usize];
-        let b =
-            &self.patched.layout.object.contents(row.p)[row.p_start as usize..row.p_end as usize];
-        if a.iter().zip(b).enumerate().any(|(at, (x, y))| x != y && !is_noise(at as u64)) {
-            return Ok(false);
+        let a = self.orig.layout.object.contents(row.o);
+        let b = self.patched.layout.object.contents(row.p);
+        let a = a.get(row.o_start as usize..row.o_end as usize);
+        let b = b.get(row.p_start as usize..row.p_end as usize);
+        let (Some(a), Some(b)) = (a, b) else { return Ok(Some(tell(Differ::At(None)))) };
+        let differs = |(at, (x, y)): (usize, (&u8, &u8))| x != y && !pair.is_noise(at as u64);
+        if let Some(at) = a.iter().zip(b).enumerate().position(differs) {
+            return Ok(Some(tell(Differ::At(Some(at as u64)))));
         }
-        self.forgive_row_noise(row, table);
+        self.forgive_row_noise(pair);
         let o_refs = Refs::new(self.orig.layout, row.o);
         let p_refs = Refs::new(self.patched.layout, row.p);
-        let mut o_relocs = self
-            .orig
-            .layout
-            .object
-            .relocs(row.o)
-            .within(row.o_start, row.o_end)
-            .filter(|r| !is_noise(r.offset - row.o_start));
-        let mut p_relocs = self
-            .patched
-            .layout
-            .object
-            .relocs(row.p)
-            .within(row.p_start, row.p_end)
-            .filter(|r| !is_noise(r.offset - row.p_start));
+        let o_relocs = self.orig.layout.object.relocs(row.o).within(row.o_start, row.o_end);
+        let p_relocs = self.patched.layout.object.relocs(row.p).within(row.p_start, row.p_end);
+        let mut o_relocs = o_relocs.filter(|r| !pair.is_noise(pair.o_at(r)));
+        let mut p_relocs = p_relocs.filter(|r| !pair.is_noise(pair.p_at(r)));
         loop {
-            match (o_relocs.next(), p_relocs.next()) {
-                (None, None) => return Ok(true),
-                (Some(o), Some(p)) => {
-                    let at = p.offset - row.p_start;
-                    if o.offset - row.o_start != at || o.kind != p.kind {
-                        return Ok(false);
+            let (o, p) = (o_relocs.next(), p_relocs.next());
+            let (Some(o), Some(p)) = (&o, &p) else {
+                let both = o.is_none() && p.is_none();
+                return Ok((!both).then(|| tell(Differ::References(o.as_ref(), p.as_ref()))));
+            };
+            let at = pair.p_at(p);
+            let same = if pair.o_at(o) != at || o.kind != p.kind {
+                false
+            } else if Some(at) == code {
+                true
+            } else {
+                match pair.p_table.replacement().filter(|r| r.field == at) {
+                    Some(field) => {
+                        let length = b.get(field.length as usize).copied().unwrap_or(0);
+                        self.same_replacement((&o_refs, o), (&p_refs, p), length.into(), open)?
                     }
-                    // That the code field points to the same place is why the rows are compared.
-                    if Some(at) == code {
-                        continue;
-                    }
-                    let same =
-                        match table.replacement.iter().find(|r| r.row == size && r.field == at) {
-                            Some(field) => {
-                                let length = b.get(field.length as usize).copied().unwrap_or(0);
-                                self.same_replacement(
-                                    (&o_refs, &o),
-                                    (&p_refs, &p),
-                                    u64::from(length),
-                                    open,
-                                )?
-                            }
-                            None => self.same_reference(&o_refs, &o, &p_refs, &p, open)?,
-                        };
-                    if !same {
-                        return Ok(false);
-                    }
-                    self.forgive_reference(&o_refs, &o, &p_refs, &p);
+                    None => self.same_reference(&o_refs, o, &p_refs, p, open)?,
                 }
-                _ => return Ok(false),
+            };
+            if !same {
+                return Ok(Some(tell(Differ::References(Some(o), Some(p)))));
+            }
+            if Some(at) != code {
+                self.forgive_reference(&o_refs, o, &p_refs, p);
             }
         }
     }
 
     /// Notes the fields of a row that differ and are noise, by what is in them or by what
     /// they refer to.
-    fn forgive_row_noise(&self, row: &Spans, table: &Table) {
+    fn forgive_row_noise(&self, pair: &Pair<'_>) {
         if self.ledger.is_none() {
             return;
         }
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let size = row.p_end - row.p_start;
-        for field in table.noise.iter().filter(|field| field.row == size) {
-            let place = |start: u64| (start + field.start, start + field.end.min(size));
+        let row = &pair.spans;
+        for field in pair.p_table.fields().iter().filter(|field| pair.is_noise(field.at)) {
+            let place = |start: u64| (start + field.at, start + field.at + field.bytes);
             let (o, p) = (place(row.o_start), place(row.p_start));
-            let bytes = |data: &[u8], (start, end)| {
+            let bytes = |data: &[u8], (start, end): (u64, u64)| {
                 data.get(start as usize..end as usize).map(<[u8]>::to_vec)
             };
             let targets = (
@@ -208,15 +249,87 @@ impl Comparer<'_, '_, '_, '_> {
             if !same {
                 let place = Field { o: (row.o, o.0), p: (row.p, p.0), width: p.1 - p.0 };
                 self.forgive_bytes(proofs::ROW_NOISE, place, || {
-                    format!("bytes {}..{} of a row of {size}", field.start, field.end).into()
+                    format!("{} of a row of {} bytes", field.name, row.p_end - row.p_start).into()
                 });
             }
         }
     }
 
-    /// Whether two rows are equal, the code field included.
-    pub(super) fn whole_row(&self, row: &Spans, table: &Table) -> Result<bool> {
-        self.row(row, table, None, &mut Open::new())
+    /// Whether two rows, by table and number, are equal, the code field included.
+    pub(super) fn whole_row(&self, o: (u32, u32), p: (u32, u32)) -> Result<bool> {
+        let pair = self.pair(o, p);
+        Ok(pair.o_table.table.section == pair.p_table.table.section
+            && self.row(&pair, None, &mut Open::new())?)
+    }
+
+    /// Whether a symbol leads into a table, where what an offset means depends on the rows.
+    pub(super) fn is_in_table(&self, id: SymbolId<Patched>) -> bool {
+        let layout = self.patched.layout;
+        let home = layout.object.section_of(id);
+        home.is_some_and(|section| matches!(layout.class(section), Class::Table(_)))
+    }
+
+    /// Whether two references into tables lead to the same place of rows that say the same of
+    /// the same code; `None` where one of them is not to a row.
+    pub(super) fn same_row(
+        &self,
+        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        open: &mut Open,
+    ) -> Result<Option<bool>> {
+        let (Some((o, o_at)), Some((p, p_at))) = (o_refs.place(o)?, p_refs.place(p)?) else {
+            return Ok(None);
+        };
+        let (orig, patched) = (&self.orig.rows, &self.patched.rows);
+        let (Some(o_number), Some(p_number)) = (orig.number_of(o), patched.number_of(p)) else {
+            return Ok(None);
+        };
+        let o_row = orig.row_at(self.orig.layout, o_number, o_at);
+        let p_row = patched.row_at(self.patched.layout, p_number, p_at);
+        let (Some(o_row), Some(p_row)) = (o_row, p_row) else { return Ok(None) };
+        let pair = self.pair((o_number, o_row), (p_number, p_row));
+        if pair.p_table.table.row.is_by_exception_table() {
+            return Ok(None);
+        }
+        let (o_start, p_start) = (pair.spans.o_start, pair.spans.p_start);
+        if pair.o_table.table.section != pair.p_table.table.section
+            || o_at - o_start != p_at - p_start
+        {
+            return Ok(Some(false));
+        }
+        let (o, p) = ((o, o_start as i64), (p, p_start as i64));
+        self.ask(Question { o, p, how: How::Row }, open).map(Some)
+    }
+
+    /// Whether the rows that begin at two places in tables are equal, the code field included.
+    pub(super) fn row_at(
+        &self,
+        (o, o_at): (SectionId<Orig>, i64),
+        (p, p_at): (SectionId<Patched>, i64),
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (&self.orig.rows, &self.patched.rows);
+        let (o_at, p_at) = (o_at.cast_unsigned(), p_at.cast_unsigned());
+        let o = orig.number_of(o).and_then(|t| Some((t, orig.row_at(self.orig.layout, t, o_at)?)));
+        let p = patched
+            .number_of(p)
+            .and_then(|t| Some((t, patched.row_at(self.patched.layout, t, p_at)?)));
+        let Some((o, p)) = o.zip(p) else { return Ok(false) };
+        self.row(&self.pair(o, p), None, open)
+    }
+
+    /// How the rows differ that two references lead to.
+    pub(super) fn other_row(
+        &self,
+        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+    ) -> Option<Reason> {
+        let (orig, patched) = (&self.orig.rows, &self.patched.rows);
+        let (o, p) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
+        let (o_table, p_table) = (orig.number_of(o.0)?, patched.number_of(p.0)?);
+        let o_row = orig.row_at(self.orig.layout, o_table, o.1)?;
+        let p_row = patched.row_at(self.patched.layout, p_table, p.1)?;
+        Some(self.differing(&self.pair((o_table, o_row), (p_table, p_row)), (0, 0)))
     }
 
     /// Whether two fields lead to equal code of that length.
@@ -245,4 +358,15 @@ impl Comparer<'_, '_, '_, '_> {
         let (o, p) = ((o_section, o_start as i64), (p_section, p_start as i64));
         self.ask(Question { o, p, how: How::Code(length) }, open)
     }
+}
+
+/// A field as a number.
+fn number(data: &[u8], at: u64, bytes: u64, big_endian: bool) -> String {
+    let bytes = data.get(at as usize..at.saturating_add(bytes) as usize).unwrap_or(&[]);
+    let fold = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
+    let value = match big_endian {
+        true => bytes.iter().take(8).fold(0, fold),
+        false => bytes.iter().take(8).rev().fold(0, fold),
+    };
+    format!("{value:#x}")
 }

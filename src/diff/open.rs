@@ -32,6 +32,8 @@ pub(super) enum How {
     Constant(u64),
     /// Whether code of that length is, with its rows.
     Code(u64),
+    /// Whether the rows of tables that begin there are.
+    Row,
     /// Whether the functions or variables that begin there are.
     Entities,
 }
@@ -147,6 +149,7 @@ impl Comparer<'_, '_, '_, '_> {
                 Some(spans) => self.same_span(&spans, &mut open)?,
                 None => false,
             },
+            (How::Row, 0) => self.row_at(from, to, &mut open)?,
             (How::Entities, 0) => {
                 let (before, after) =
                     (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));

@@ -37,9 +37,8 @@ const MOST_JUMPS: usize = 32;
 const MOST_PAIRS: u64 = 4;
 
 /// What the kernel does behind a trap depends on this bit of a `__bug_table` row's flags,
-/// `BUGFLAG_WARNING`: (size of the row, offset of the flags). include/asm-generic/bug.h
-const BUG_FLAGS: [(u64, u64); 2] = [(12, 10), (16, 14)];
-const BUG_WARNING: u8 = 1;
+/// `BUGFLAG_WARNING` (include/asm-generic/bug.h).
+const BUG_WARNING: u16 = 1;
 
 impl<'d> Comparer<'_, '_, '_, 'd> {
     /// The reason why a function and its twin differ, when they only differ in where their
@@ -508,13 +507,14 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
         let object = self.orig.layout().object;
         self.orig.rows(trap.at).all(|row| {
             let table = &rows.tables[row.table as usize];
-            let (start, end) =
-                table.natural_span(row.row as usize, object.section_size(table.section));
-            let flags = BUG_FLAGS.iter().find(|f| f.0 == end - start).map(|f| start + f.1);
-            table.table.section == "__bug_table"
-                && flags
-                    .and_then(|at| object.contents(table.section).get(at as usize))
-                    .is_some_and(|flags| flags & BUG_WARNING == 0)
+            let (start, _) = table.span(row.row as usize, object.section_size(table.section));
+            let flags = table.named_field("flags").map(|field| (start + field.at) as usize);
+            let flags = flags.and_then(|at| object.contents(table.section).get(at..at + 2));
+            let flags = flags.and_then(|f| f.first_chunk::<2>()).map(|&f| match object.endian() {
+                object::Endianness::Little => u16::from_le_bytes(f),
+                object::Endianness::Big => u16::from_be_bytes(f),
+            });
+            table.table.section == "__bug_table" && flags.is_some_and(|f| f & BUG_WARNING == 0)
         })
     }
 
@@ -540,14 +540,13 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
         let (orig, patched) = (o_layout.object, p_layout.object);
         let o_size = orig.section_size(o_table.section);
         let p_size = patched.section_size(p_table.section);
-        let (o_start, o_end) = o_table.natural_span(o.row as usize, o_size);
-        let (p_start, p_end) = p_table.natural_span(p.row as usize, p_size);
+        let (o_start, o_end) = o_table.span(o.row as usize, o_size);
+        let (p_start, p_end) = p_table.span(p.row as usize, p_size);
         let (table, size) = (p_table.table, p_end - p_start);
         if o_table.table.section != table.section || o_end - o_start != size {
             return Ok(false);
         }
-        let is_noise =
-            |at: u64| table.noise.iter().any(|n| n.row == size && n.start <= at && at < n.end);
+        let is_noise = |at: u64| o_table.is_noise(at) && p_table.is_noise(at);
         let a = orig.contents(o_table.section).get(o_start as usize..o_end as usize);
         let b = patched.contents(p_table.section).get(p_start as usize..p_end as usize);
         let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
@@ -571,7 +570,7 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
             if at == table.code {
                 continue;
             }
-            let field = table.replacement.iter().find(|r| r.row == size && r.field == at);
+            let field = p_table.replacement().filter(|r| r.field == at);
             let same = match field {
                 Some(field) => {
                     let length = b.get(field.length as usize).copied().unwrap_or(0);

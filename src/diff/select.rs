@@ -137,6 +137,7 @@ pub fn select(
         text: Vec::new(),
         kept: BTreeSet::new(),
         judged: BTreeSet::new(),
+        referred: BTreeSet::new(),
         unsupported: IndexMap::default(),
     };
     selector.standard()?;
@@ -164,6 +165,8 @@ pub(super) struct Selector<'a, 'l, 'o, 'd> {
     pub kept: BTreeSet<(TableNumber, u32)>,
     /// Rows that were looked at.
     pub judged: BTreeSet<(TableNumber, u32)>,
+    /// Rows that code or data of the patch refers to.
+    pub referred: BTreeSet<(TableNumber, u32)>,
     /// Number of rows that cannot be carried, by table.
     pub unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
@@ -208,6 +211,14 @@ impl Selector<'_, '_, '_, '_> {
             self.text.push(included);
         }
         self.pending.push(included);
+    }
+
+    /// Includes a section that several things share, for now without anything of it.
+    pub fn include_nothing(&mut self, section: SectionId<Patched>) {
+        if self.is_shared(section) {
+            self.mark_section(section);
+            self.selection.parts.add(section);
+        }
     }
 
     /// Includes a symbol; also what it names unless the running kernel has it already.
@@ -286,6 +297,7 @@ impl Selector<'_, '_, '_, '_> {
             let target = refs.resolve(&reloc)?;
             self.include_symbol(target.symbol, via);
             self.include_content(&refs, &reloc, target.symbol)?;
+            self.include_row(&refs, &reloc)?;
         }
         if self.layout.class(section) == Class::Text && self.is_shared(section) {
             for near in leaving(self.layout, section, start, end)? {

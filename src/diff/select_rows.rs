@@ -4,7 +4,9 @@
 use super::select::{Included, Selector, Unwind};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::elf::object::Reloc;
 use crate::error::{Error, Result};
+use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
@@ -15,8 +17,10 @@ impl Selector<'_, '_, '_, '_> {
     pub(super) fn rows(&mut self) -> Result<()> {
         while let Some(code) = self.text.pop() {
             for row in self.rows_of(&code)? {
-                if self.judged.insert(row)
-                    && self.describes_function(row, code.section)?
+                if !self.is_left_out(row)
+                    && self.judged.insert(row)
+                    && (self.describes_nameless(&code)
+                        || self.describes_function(row, code.section)?)
                     && self.accepts(row)?
                 {
                     self.keep(row)?;
@@ -27,10 +31,76 @@ impl Selector<'_, '_, '_, '_> {
                 self.replacements()?;
             }
         }
+        self.check_referred()?;
         for (table, row) in std::mem::take(&mut self.kept) {
             self.selection.rows.entry(table).or_default().push(row);
         }
         self.report_unsupported()
+    }
+
+    /// What only objtool reads is not in the outputs of the C tool.
+    fn is_left_out(&self, row: (TableNumber, u32)) -> bool {
+        let table = self.comparer.patched.rows.tables.get(row.0 as usize);
+        self.comparer.drop_in && table.is_some_and(|t| t.table.dropped_by_drop_in)
+    }
+
+    /// Whether rows that were found by a span of code describe code without a name: it goes
+    /// along with what refers to it, and so do they.
+    fn describes_nameless(&self, code: &Included) -> bool {
+        code.span.is_some() && self.layout.is_nameless(code.section)
+    }
+
+    /// Keeps the row of a table that a reference leads to.
+    pub fn include_row(
+        &mut self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+    ) -> Result<()> {
+        let home = self.layout.object.section_of(reloc.symbol);
+        let Some(Class::Table(_)) = home.map(|s| self.layout.class(s)) else { return Ok(()) };
+        if matches!(self.layout.class(refs.base()), Class::Table(_) | Class::Noise(_)) {
+            return Ok(());
+        }
+        let rows = &self.comparer.patched.rows;
+        let Some((section, at)) = refs.place(reloc)? else { return Ok(()) };
+        let Some(table) = rows.number_of(section) else { return Ok(()) };
+        let by_row = rows.tables.get(table as usize);
+        if by_row.is_some_and(|t| t.table.row.is_by_exception_table()) {
+            return Ok(());
+        }
+        let Some(row) = rows.row_at(self.layout, table, at) else { return Ok(()) };
+        self.referred.insert((table, row));
+        self.judged.insert((table, row));
+        if !self.kept.contains(&(table, row)) && self.accepts((table, row))? {
+            self.keep((table, row))?;
+        }
+        Ok(())
+    }
+
+    /// Fails where code of the patch refers to a row that does not come with it.
+    fn check_referred(&self) -> Result<()> {
+        let object = self.layout.object;
+        for &row in &self.referred {
+            let (section, start, _) = self.span(row);
+            let code = start + self.comparer.patched.rows.tables[row.0 as usize].table.code;
+            let refs = Refs::new(self.layout, section);
+            let mut carried = self.kept.contains(&row);
+            for reloc in object.relocs(section).within(code, code + 1) {
+                let place = refs.place(&reloc)?;
+                carried &= place.is_none_or(|(s, at)| self.selection.has(s, at));
+            }
+            if !carried {
+                let name = object.section_name(section);
+                return Err(Error::refused(
+                    "row-of-other-code",
+                    format!("the patch refers to a row of {name} that describes other code"),
+                )
+                .in_section(name)
+                .at_offset(start)
+                .advise("the running kernel's row cannot be reached from a livepatch: change the function that the row describes, too"));
+            }
+        }
+        Ok(())
     }
 
     /// Rows that may describe newly included code.
@@ -39,19 +109,7 @@ impl Selector<'_, '_, '_, '_> {
         let Some((start, end)) = code.span else {
             return Ok(rows.mentioning(code.section).collect());
         };
-        let described = rows.of(code.section, start, end).iter();
-        described
-            .map(|row| {
-                let table = &rows.tables[row.table as usize];
-                if table.contradicts() {
-                    let name = struct_name(table.table);
-                    return Err(Error::broken("wrong-struct-size", format!("{name} is wrong: the rows of {} have another size", table.table.section))
-                        .in_section(table.table.section)
-                        .advise("take the size from the debug information of the kernel that the object was built for"));
-                }
-                Ok((row.table, row.row))
-            })
-            .collect()
+        Ok(rows.of(code.section, start, end).iter().map(|row| (row.table, row.row)).collect())
     }
 
     fn span(&self, (table, row): (TableNumber, u32)) -> (SectionId<Patched>, u64, u64) {
@@ -156,13 +214,28 @@ impl Selector<'_, '_, '_, '_> {
     fn keep(&mut self, row: (TableNumber, u32)) -> Result<()> {
         self.kept.insert(row);
         let (section, start, end) = self.span(row);
+        let by_row = self.comparer.patched.rows.tables.get(row.0 as usize);
+        if let Some(wrong) = by_row.and_then(|t| t.wrong.as_ref()) {
+            return Err(Error::broken("wrong-struct-size", wrong.as_str())
+                .in_section(self.layout.object.section_name(section))
+                .advise("take the size from the debug information of the kernel that the object was built for, or unset it"));
+        }
+        self.marks(section, start)?;
+        let (group, size) =
+            by_row.map_or((1, 0), |t| (t.group, self.layout.object.section_size(t.section)));
+        let rows = by_row.map_or(0, |t| t.len(size)) as u32;
+        let first = row.1 - row.1 % group;
+        for other in first..first.saturating_add(group).min(rows) {
+            if !self.kept.contains(&(row.0, other)) {
+                self.keep((row.0, other))?;
+            }
+        }
         self.selection.sections[section] = true;
         if let Some(symbol) = self.layout.object.section_symbol(section) {
             self.selection.symbols[symbol] = true;
         }
-        let table = self.comparer.patched.rows.tables[row.0 as usize].table;
-        let extent =
-            table.replacement.iter().find(|e| !self.comparer.drop_in && e.row == end - start);
+        let table = &self.comparer.patched.rows.tables[row.0 as usize];
+        let extent = table.replacement().filter(|_| !self.comparer.drop_in);
         let Some(extent) = extent else { return self.follow(section, start, end) };
         let field = start + extent.field;
         self.follow(section, start, field)?;
@@ -172,12 +245,32 @@ impl Selector<'_, '_, '_, '_> {
             let target = refs.resolve(&reloc)?.symbol;
             self.include_symbol(target, None);
             let place = refs.place(&reloc)?.filter(|&(s, _)| self.layout.is_nameless(s));
+            let length = object.contents(section).get((start + extent.length) as usize);
             if let Some((stretch, from)) = place {
-                let length = object.contents(section)[(start + extent.length) as usize];
-                self.include_span(stretch, from, from + u64::from(length));
+                match length.copied().unwrap_or(0) {
+                    // Its place says nothing, but it must lead somewhere.
+                    0 => self.include_nothing(stretch),
+                    length => self.include_span(stretch, from, from + u64::from(length)),
+                }
             }
         }
         self.follow(section, field + 1, end)
+    }
+
+    /// Keeps the marks of a row that is kept.
+    fn marks(&mut self, section: SectionId<Patched>, start: u64) -> Result<()> {
+        if self.comparer.drop_in {
+            return Ok(());
+        }
+        let rows = &self.comparer.patched.rows;
+        let marks: Vec<(TableNumber, u32)> =
+            rows.of(section, start, start + 1).iter().map(|mark| (mark.table, mark.row)).collect();
+        for mark in marks {
+            if !self.kept.contains(&mark) {
+                self.keep(mark)?;
+            }
+        }
+        Ok(())
     }
 
     /// Alternative instructions come with the rows that refer to them.
@@ -275,7 +368,7 @@ impl Selector<'_, '_, '_, '_> {
 
 fn struct_name(table: &tables::Table) -> &'static str {
     match table.row {
-        tables::RowSize::Struct(name) => name,
+        tables::RowSize::Forms(name, _) if !name.is_empty() => name,
         _ => "the row size",
     }
 }

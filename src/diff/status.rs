@@ -119,9 +119,13 @@ impl Statuses {
             return Ok([Status::New; 2]);
         };
         let (orig, patched) = (comparer.orig.layout.object, layout.object);
+        // How long the rows of a table are was proved for both; the linker merges none that has
+        // relocations.
+        let is_table = self.split && matches!(class, Class::Table(_));
+        let shown = |flags: u64| if is_table { flags & !abi::SHF_MERGE } else { flags };
         let header = orig.section_kind(twin) == patched.section_kind(id)
-            && orig.section_flags(twin) == patched.section_flags(id)
-            && orig.section_entsize(twin) == patched.section_entsize(id)
+            && shown(orig.section_flags(twin)) == shown(patched.section_flags(id))
+            && (is_table || orig.section_entsize(twin) == patched.section_entsize(id))
             && (orig.section_align(twin) == patched.section_align(id) || patched.is_text(id));
         if !header {
             let (o, p) = (orig.section(twin), patched.section(id));
@@ -188,7 +192,14 @@ impl Statuses {
         if before.symbol_kind(twin) != kind || bind != now && !may_differ() {
             return Err(info_mismatch(name()));
         }
-        let Some((o, p)) = sections else { return Ok(Status::Same) };
+        let Some((o, p)) = sections else {
+            let absolute = (before.home(twin), after.home(id)) == (Home::Absolute, Home::Absolute);
+            let (o, p) = (before.symbol_value(twin), after.symbol_value(id));
+            if absolute && o != p && bind != abi::STB_LOCAL && !name().starts_with(CHECKSUMS) {
+                return Err(absolute_changed(name(), (o, p)));
+            }
+            return Ok(Status::Same);
+        };
         // clang numbers its string literals (`.L.str.3`); each is compared where it is used.
         if patched.class(p) == Class::Strings && name().starts_with(".L") {
             return Ok(Status::Same);
@@ -449,6 +460,18 @@ fn info_mismatch(name: &str) -> Error {
     Error::refused("symbol-info-mismatch", format!("symbol info mismatch: {name}"))
         .at_symbol(name)
         .advise("its binding, its type, or whether it is defined here changed")
+}
+
+/// Checksums of exports, which the kernel reads when it loads a module that was built with them.
+const CHECKSUMS: &str = "__crc_";
+
+fn absolute_changed(name: &str, (before, after): (u64, u64)) -> Error {
+    Error::refused(
+        "absolute-symbol-changed",
+        format!("the value of {name} changed from {before:#x} to {after:#x}"),
+    )
+    .at_symbol(name)
+    .advise("the running kernel's code has the old value built in")
 }
 
 fn size_mismatch(name: &str, (before, after): (u64, u64)) -> Error {

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::compare::Comparer;
+use super::ignore::Ignored;
 use super::select::Selection;
 use super::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
@@ -20,7 +21,7 @@ use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::kernel::tables::{RowSize, TABLES};
+use crate::kernel::tables::TABLES;
 
 /// Sections that make symbols known to modules. The exports of a running kernel are fixed,
 /// but code of the patch finds its own functions without them.
@@ -34,14 +35,19 @@ pub(super) fn find(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
+    ignored: &Ignored,
     details: &mut Vec<Finding>,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let mut exports = Vec::new();
+    left_out(comparer, ignored, warnings);
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let new = || {
         let new = suspects(patched, |entity, index| {
             let unpaired = comparer.twins.orig_section(entity.section).is_none();
+            if ignored.sections.contains(&entity.section) {
+                return false;
+            }
             (unpaired || verdicts.entity(entity.section, index).has(Verdict::NEW))
                 && !selection.has(entity.section, entity.start)
         });
@@ -119,6 +125,20 @@ fn is_by_reference(section: &str) -> bool {
 /// What the macros that change a system call leave out: the running kernel keeps its own.
 const LEFT_OUT: [&str; 2] = ["_ftrace_events", "__syscalls_metadata"];
 
+/// Says what it means that the author of a patch has new rows ignored.
+fn left_out(comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, warnings: &mut Vec<Error>) {
+    let object = comparer.patched.layout.object;
+    for &section in &ignored.sections {
+        if comparer.twins.orig_section(section).is_none() && object.section_size(section) > 0 {
+            let name = object.section_name(section);
+            let text = format!(
+                "WARNING: what is new in {name} is left out, as the patch asks: the running kernel does not learn of it"
+            );
+            warnings.push(Error::warning("ignored-rows", Finding::in_section(name, text)));
+        }
+    }
+}
+
 /// Whether a symbol names something that can do anything without being referred to here.
 fn counts<S: Side>(layout: &Layout<'_, '_, S>, symbol: SymbolId<S>) -> bool {
     match layout.object.symbol_kind(symbol) {
@@ -145,7 +165,7 @@ fn unreferenced<S: Side>(
         let is_table = match layout.class(base) {
             Class::Table(index) => {
                 let table = &TABLES[usize::from(index)];
-                if !table.verdict && table.row != RowSize::ByExceptionTable {
+                if !table.verdict && !table.row.is_by_exception_table() {
                     continue;
                 }
                 true

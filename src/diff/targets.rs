@@ -56,6 +56,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         if o.addend == p.addend
             && self.twins.are_twins(o.symbol, p.symbol)
             && !self.leads_inside(p.symbol, p.addend)
+            && !self.is_in_table(p.symbol)
         {
             return Ok(true);
         }
@@ -73,6 +74,11 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             };
             return Ok(a.addend == b.addend && same);
         };
+        if self.is_in_table(b.symbol)
+            && let Some(same) = self.same_row((o_refs, o), (p_refs, p), open)?
+        {
+            return Ok(same);
+        }
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
             return Ok(self.same_place(a, b, p_refs, p)?
                 && self.same_inside((o_refs, o), (p_refs, p), b, open)?);

@@ -32,6 +32,10 @@ impl Strength {
     }
 }
 
+/// Absolute symbols that hold the hash of a function's type (clang, `-fsanitize=kcfi`): each
+/// object that takes the address of the function has one, and all are of one value.
+const TYPE_HASH: &str = "__kcfi_typeid_";
+
 /// All that `data` defines for other objects, in symbol order. `None` when it is no 64-bit
 /// ELF file with a symbol table.
 pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
@@ -52,7 +56,8 @@ pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
         };
         let strength = Strength::of(symbol.st_bind().0, section)?;
         let name = cstr(names, symbol.st_name.get(endian) as usize)?;
-        (!name.is_empty()).then_some((name, strength))
+        let is_hash = section == abi::SHN_ABS && name.starts_with(TYPE_HASH);
+        (!name.is_empty() && !is_hash).then_some((name, strength))
     });
     Some(found.collect())
 }

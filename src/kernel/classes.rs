@@ -166,14 +166,15 @@ pub(super) fn classify<S: Side>(
 
 fn by_name<S: Side>(object: &Object<'_, S>, id: SectionId<S>, name: &str, arch: &Arch) -> Class {
     if !is_ordinary(name) {
+        // What objtool reads of the sections that the linker drops are tables as others are.
+        if let Some(table) = tables::find(name, arch) {
+            return Class::Table(table as u8);
+        }
         if let Some(rule) = noise::rule(name, arch) {
             return Class::Noise(rule);
         }
         if names::is_debug_section(name) {
             return Class::Debug;
-        }
-        if let Some(table) = tables::find(name, arch) {
-            return Class::Table(table as u8);
         }
         if name.starts_with(".orc_") {
             return Class::Unwind;

@@ -14,7 +14,7 @@ use super::cover::Cover;
 use super::entered::Entered;
 use super::facts::{self, Facts};
 use super::roles::Roles;
-use super::{children, names, pieces, tables};
+use super::{children, input, names, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -101,9 +101,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             )
             .advise("the klp flavour is final: give the objects that the compiler made"));
         }
+        input::check_output_sections(object)?;
         let sections = object.section_count();
         let facts = IdVec::from_fn(sections, |id| classify(object, id, arch));
         let class = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].0);
+        input::check_contents(object, &class)?;
         let traits = IdVec::from_fn(sections, |id: SectionId<S>| facts[id].1);
         drop(facts);
         let mut named_sections = IndexMap::default();

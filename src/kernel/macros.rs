@@ -13,3 +13,7 @@ pub const FORCE: &str = ".kpatch.force";
 
 /// Prefix of all sections that the macros and the tools make.
 pub const PREFIX: &str = ".kpatch.";
+
+/// Sections that outputs have, and no input may have: kpatch's tables.
+pub const OUTPUT: [&str; 5] =
+    [".kpatch.funcs", ".kpatch.strings", ".kpatch.symbols", ".kpatch.relocations", ".kpatch.arch"];

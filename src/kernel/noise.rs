@@ -46,7 +46,7 @@ const fn row(section: Match, name: &'static str, reason: &'static str) -> Row {
     Row { section, machine: None, rule: Rule { name, reason, dropped: true } }
 }
 
-static ROWS: [Row; 20] = [
+static ROWS: [Row; 22] = [
     row(Match::Prefix(".discard"), "discard", "dropped by the kernel's linker script"),
     row(Match::Prefix(".llvm_addrsig"), "addrsig", "a hint for identical code folding"),
     row(Match::Prefix(".llvm_bb_addr_map"), "bb-addr-map", "a map for profilers"),
@@ -106,6 +106,16 @@ static ROWS: [Row; 20] = [
     },
     row(Match::Name(".gnu_debuglink"), "debuglink", "a file name for debuggers"),
     row(Match::Name(".gnu.lto_.opts"), "lto-opts", "compiler options"),
+    row(
+        Match::Name(".no_trim_symbol"),
+        "no-trim-symbol",
+        "names of exports to keep, read by the build and dropped by the linker script",
+    ),
+    row(
+        Match::Name("__tracepoint_check"),
+        "tracepoint-check",
+        "names of tracepoints in use, read by the build and dropped by the linker script",
+    ),
     row(Match::Name(".deps"), "deps", "a list of file names"),
 ];
 

@@ -39,19 +39,19 @@ pub fn mark<'d, S: Side>(object: &Object<'d, S>) -> Option<&'d str> {
 
 /// What objtool has left in an object, and whether it would have left something.
 struct Traces<'d> {
-    mark: Option<&'d str>,
+    marks: Vec<&'d str>,
     has_functions: bool,
 }
 
 fn traces<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Traces<'d> {
     let object = layout.object;
-    let mut found = Traces { mark: None, has_functions: false };
+    let mut found = Traces { marks: Vec::new(), has_functions: false };
     for id in object.sections() {
         match layout.class(id) {
-            Class::Unwind | Class::Table(_) if found.mark.is_none() => {
+            Class::Unwind | Class::Table(_) => {
                 let name = object.section_name(id);
                 if object.section_size(id) > 0 && is_mark(name) {
-                    found.mark = Some(name);
+                    found.marks.push(name);
                 }
             }
             Class::Text => {
@@ -80,17 +80,24 @@ fn would_list<S: Side>(layout: &Layout<'_, '_, S>, table: &str) -> bool {
     }
 }
 
+/// The first of some tables in which objtool would list something of an object.
+fn listed<'t, S: Side>(tables: &[&'t str], layout: &Layout<'_, '_, S>) -> Option<&'t str> {
+    tables.iter().copied().find(|table| would_list(layout, table))
+}
+
 /// Fails when objtool has seen one of the objects, and not the other.
 pub fn check_same(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Result<()> {
     let (o, p) = (traces(orig), traces(patched));
     if !o.has_functions || !p.has_functions {
         return Ok(());
     }
-    let (seen, other, table) = match (o.mark, p.mark) {
-        (Some(table), None) if would_list(patched, table) => ("original", "patched", table),
-        (None, Some(table)) if would_list(orig, table) => ("patched", "original", table),
+    // Any of the tables will do: which of them an object has depends on its code.
+    let (seen, other, table) = match (o.marks.as_slice(), p.marks.as_slice()) {
+        (tables @ [_, ..], []) => ("original", "patched", listed(tables, patched)),
+        ([], tables @ [_, ..]) => ("patched", "original", listed(tables, orig)),
         _ => return Ok(()),
     };
+    let Some(table) = table else { return Ok(()) };
     Err(Error::refused(
         "mixed-objtool",
         format!("objtool has seen the {seen} object ({table}), but not the {other} one"),

@@ -10,7 +10,8 @@ use super::constructors;
 use super::layout::{Class, Layout};
 use super::names;
 use super::refs::Refs;
-use super::tables::{RowSize, TABLES};
+use super::rows::Rows;
+use super::tables::TABLES;
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Marks, SectionId, Side};
 use crate::elf::object::{Home, Object};
@@ -43,7 +44,11 @@ pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: Secti
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
         // Code that the exception table leads to.
-        Class::Table(index) => return TABLES[usize::from(index)].row == RowSize::ByExceptionTable,
+        Class::Table(index) => {
+            return TABLES
+                .get(usize::from(index))
+                .is_some_and(|table| table.row.is_by_exception_table());
+        }
         _ => false,
     };
     let writable = object.section_flags(section) & abi::SHF_WRITE != 0;
@@ -62,8 +67,9 @@ fn is_pool<S: Side>(object: &Object<'_, S>, section: SectionId<S>) -> bool {
 }
 
 impl<S: Side> Pieces<S> {
-    /// One pass over the relocations that refer to sections with nameless data.
-    pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
+    /// One pass over the relocations that refer to sections with nameless data. That a row of
+    /// a table describes code is no reason for the code to begin there.
+    pub fn new(layout: &Layout<'_, '_, S>, rows: &Rows<S>) -> Result<Self> {
         let object = layout.object;
         let mut reads: Vec<Read<S>> = Vec::new();
         let nameless = Marks::from_fn(object.symbol_count(), |id| {
@@ -77,8 +83,12 @@ impl<S: Side> Pieces<S> {
                 continue;
             }
             let refs = Refs::new(layout, base);
+            let table = rows.table_of(base);
+            let size = object.section_size(base);
             for reloc in object.relocs(base).iter() {
-                if !nameless.has(reloc.symbol) {
+                if !nameless.has(reloc.symbol)
+                    || table.is_some_and(|table| table.describes(reloc.offset, size))
+                {
                     continue;
                 }
                 let Home::Section(target) = object.home(reloc.symbol) else { continue };

@@ -1,8 +1,10 @@
 //! The rows of the table sections of one object, and which code each describes.
 
+use super::fit::{Forms, Reading};
+use super::forms::{Field, Form, Replacement};
 use super::layout::{Class, Layout};
-use super::tables::{EXCEPTION_TABLE, RowSize, StructSizes, TABLES, Table};
-use crate::elf::ids::{Csr, SectionId, Side};
+use super::tables::{EXCEPTION_TABLE, RowSize, TABLES, Table};
+use crate::elf::ids::{Csr, SectionId, Side, Sparse};
 use crate::elf::object::Reloc;
 use crate::error::{Error, Result};
 
@@ -14,9 +16,12 @@ pub struct TableRows<S> {
     /// Its section.
     pub section: SectionId<S>,
     cut: Cut,
-    /// The rows as the relocations show them, where they contradict the size that was given:
-    /// fields can only be told apart in real rows.
-    natural: Option<u64>,
+    /// The layouts that fit its rows: all that they agree on holds.
+    forms: Vec<&'static Form>,
+    /// What is wrong with the size that was given for its rows.
+    pub wrong: Option<String>,
+    /// So many rows are carried together.
+    pub group: u32,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub struct Rows<S> {
     /// The tables that are present, in the order of [`TABLES`].
     pub tables: Vec<TableRows<S>>,
     rows: Csr<SectionId<S>, Row>,
+    /// The number of the table that a section is.
+    sections: Sparse<SectionId<S>, TableNumber>,
     /// (section of code, table, row) for every section of code that a row mentions, sorted.
     mentions: Vec<(SectionId<S>, TableNumber, u32)>,
     /// Rows that count but whose code field leads to no code, in order.
@@ -68,21 +75,45 @@ impl<S: Side> TableRows<S> {
         }
     }
 
-    /// Whether the size that was given contradicts the relocations.
-    pub fn contradicts(&self) -> bool {
-        self.natural.is_some()
+    /// Whether the field at byte `at` of a table of `size` bytes says which code a row describes.
+    pub fn describes(&self, at: u64, size: u64) -> bool {
+        let row = self.at(at).filter(|&row| row < self.len(size));
+        !self.forms.is_empty()
+            && row.is_some_and(|row| at == self.span(row, size).0 + self.table.code)
     }
 
-    /// Number of real rows, whatever size was given.
-    fn natural_len(&self, size: u64) -> usize {
-        self.natural.map_or_else(|| self.len(size), |row| size.div_ceil(row) as usize)
+    /// Whether byte `at` of a row may differ without meaning anything.
+    pub fn is_noise(&self, at: u64) -> bool {
+        !self.forms.is_empty() && self.forms.iter().all(|form| form.is_noise(at))
     }
 
-    /// First byte and byte behind the last of real row `i`, whatever size was given.
-    pub fn natural_span(&self, i: usize, size: u64) -> (u64, u64) {
-        match self.natural {
-            Some(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
-            None => self.span(i, size),
+    /// Where a row says which code may take the place of the code it describes.
+    pub fn replacement(&self) -> Option<Replacement> {
+        self.forms.first()?.replacement
+    }
+
+    /// The fields of a row.
+    pub fn fields(&self) -> &'static [Field] {
+        self.forms.first().map_or(&[], |form| form.fields)
+    }
+
+    /// The field that holds byte `at` of a row.
+    pub fn field(&self, at: u64) -> Option<&'static Field> {
+        self.forms.first()?.holding(at)
+    }
+
+    /// The field called `name` of all layouts.
+    pub fn named_field(&self, name: &str) -> Option<&'static Field> {
+        let mut fields = self.forms.iter().map(|form| form.named(name));
+        let first = fields.next()??;
+        fields.all(|f| f.is_some_and(|f| f.at == first.at)).then_some(first)
+    }
+
+    /// The row that holds byte `at` of the table.
+    pub fn at(&self, at: u64) -> Option<usize> {
+        match &self.cut {
+            Cut::Every(row) => usize::try_from(at / row).ok(),
+            Cut::At(starts) => starts.partition_point(|&start| start <= at).checked_sub(1),
         }
     }
 
@@ -96,9 +127,8 @@ impl<S: Side> TableRows<S> {
 }
 
 impl<S: Side> Rows<S> {
-    /// Cuts all tables of an object into rows. Fails when the size of a struct is needed and
-    /// not known.
-    pub fn new(layout: &Layout<'_, '_, S>, sizes: &StructSizes) -> Result<Self> {
+    /// Cuts all tables of an object into rows of the layouts that fit.
+    pub fn new(layout: &Layout<'_, '_, S>, forms: &Forms) -> Result<Self> {
         let object = layout.object;
         let mut tables = Vec::new();
         // In the order of TABLES, and of the file where a table is in several sections.
@@ -117,20 +147,15 @@ impl<S: Side> Rows<S> {
             if header.size == 0 || object.relocs(section).is_empty() {
                 continue;
             }
-            let cut = match table.row {
-                RowSize::Fixed(size) => Cut::Every(size),
-                RowSize::Struct(name) => Cut::Every(
-                    sizes
-                        .required(name, table.section, header.entsize)
-                        .map_err(|e| e.in_file(object.file()))?,
-                ),
-                RowSize::ByExceptionTable => cut_fixups(layout, section)?,
+            let forms: Reading = forms.of(index);
+            let cut = match (table.row, forms.forms.as_slice()) {
+                (RowSize::Forms(..), [form, ..]) => Cut::Every(form.size),
+                (RowSize::Forms(..), []) => continue,
+                (RowSize::ByExceptionTable, _) => cut_fixups(layout, section)?,
             };
-            let natural = match cut {
-                Cut::Every(given) => natural_size(layout, table, section, given),
-                Cut::At(_) => None,
-            };
-            tables.push(TableRows { table, section, cut, natural });
+            let Reading { forms, wrong, group } = forms;
+            let group = group.max(1);
+            tables.push(TableRows { table, section, cut, forms, wrong, group });
         }
         let mut rows = Vec::new();
         let mut mentions = Vec::new();
@@ -142,7 +167,7 @@ impl<S: Side> Rows<S> {
                 let size = object.section_size(table.section);
                 let mut owned = rows[first..].iter().map(|(_, r): &(_, Row)| r.row).peekable();
                 orphans.extend(
-                    (0..table.natural_len(size) as u32)
+                    (0..table.len(size) as u32)
                         .filter(|&row| owned.next_if_eq(&row).is_none())
                         .map(|row| (index as TableNumber, row)),
                 );
@@ -153,7 +178,28 @@ impl<S: Side> Rows<S> {
         mentions.dedup();
         mentions.shrink_to_fit();
         let rows = Csr::build(object.section_count(), || rows.iter().copied());
-        Ok(Rows { tables, rows, mentions, orphans })
+        let numbers = tables.iter().enumerate().map(|(i, t)| (t.section, i as TableNumber));
+        let numbers: Vec<(SectionId<S>, TableNumber)> = numbers.collect();
+        let sections = Sparse::build(object.section_count(), || numbers.iter().copied());
+        Ok(Rows { tables, rows, sections, mentions, orphans })
+    }
+
+    /// The table that a section is.
+    pub fn table_of(&self, section: SectionId<S>) -> Option<&TableRows<S>> {
+        self.number_of(section).and_then(|number| self.tables.get(number as usize))
+    }
+
+    /// The number of the table that a section is.
+    pub fn number_of(&self, section: SectionId<S>) -> Option<TableNumber> {
+        self.sections.get(section)
+    }
+
+    /// The number of the row of a table that holds byte `at` of it.
+    pub fn row_at(&self, layout: &Layout<'_, '_, S>, table: TableNumber, at: u64) -> Option<u32> {
+        let table = self.tables.get(table as usize)?;
+        let size = layout.object.section_size(table.section);
+        let row = table.at(at).filter(|&row| at < size && row < table.len(size))?;
+        u32::try_from(row).ok()
     }
 
     /// Table and number of each row that mentions a section of code in any of its fields.
@@ -182,82 +228,28 @@ fn collect<S: Side>(
     let object = layout.object;
     let size = object.section_size(table.section);
     let relocs = object.relocs(table.section);
-    let (mut given, mut real) = (0, 0);
+    let mut row = 0;
     let mut last = None;
+    let bias = u64::from(table.table.behind);
     for reloc in relocs.iter() {
-        while given < table.len(size) && table.span(given, size).1 <= reloc.offset {
-            given += 1;
+        while row < table.len(size) && table.span(row, size).1 <= reloc.offset {
+            row += 1;
             last = None;
         }
-        while real < table.natural_len(size) && table.natural_span(real, size).1 <= reloc.offset {
-            real += 1;
-        }
         let Some((code, at)) = code_place(layout, &reloc) else { continue };
-        let is_code = matches!(layout.class(code), Class::Text);
-        if is_code && reloc.offset == table.natural_span(real, size).0 + table.table.code {
+        let class = layout.class(code);
+        let is_code = class == Class::Text;
+        let described = is_code || table.table.of_rows && matches!(class, Class::Table(_));
+        if described && reloc.offset == table.span(row, size).0 + table.table.code {
             // Behind the end of any section of code, which are smaller, is behind the end.
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            rows.push((code, Row { at, table: index, row: real as u32 }));
+            let at = u32::try_from(at.saturating_sub(bias)).unwrap_or(u32::MAX);
+            rows.push((code, Row { at, table: index, row: row as u32 }));
         }
         if is_code && last != Some(code) {
-            mentions.push((code, index, given as u32));
+            mentions.push((code, index, row as u32));
             last = Some(code);
         }
     }
-}
-
-/// How many of the first relocations of a table may show where its second row starts.
-const FIRST_FIELDS: usize = 12;
-
-/// The size of the rows as the code fields show it, where that contradicts the `given` one.
-fn natural_size<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    table: &Table,
-    section: SectionId<S>,
-    given: u64,
-) -> Option<u64> {
-    if matches!(table.row, RowSize::Fixed(_)) {
-        return None;
-    }
-    let relocs = layout.object.relocs(section);
-    let fields = relocs.iter().take(FIRST_FIELDS).map(|r| r.offset);
-    let sizes = fields.filter_map(|f| f.checked_sub(table.code)).filter(|&s| s >= SMALLEST_STRUCT);
-    // A field may have two relocations.
-    let mut sizes: Vec<u64> = sizes.collect();
-    sizes.dedup();
-    // The smallest that fits: twice the real size fits as well, where rows are even in number.
-    sizes.into_iter().find(|&size| fits(layout, table, section, size)).filter(|&size| size != given)
-}
-
-/// No struct in a table is smaller, in bytes.
-const SMALLEST_STRUCT: u64 = 8;
-
-/// Whether each row of that size has a code field that leads to code.
-fn fits<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    table: &Table,
-    section: SectionId<S>,
-    row: u64,
-) -> bool {
-    let object = layout.object;
-    let size = object.section_size(section);
-    if row == 0 || !size.is_multiple_of(row) {
-        return false;
-    }
-    let mut wanted = table.code;
-    for reloc in object.relocs(section).iter() {
-        if reloc.offset < wanted {
-            continue;
-        }
-        let to_code = object
-            .section_of(reloc.symbol)
-            .is_some_and(|s| layout.class(s) == Class::Text && !layout.keeps_section_symbol(s));
-        if reloc.offset > wanted || !to_code {
-            return false;
-        }
-        wanted += row;
-    }
-    wanted >= size
 }
 
 /// The place a field of a table points to.

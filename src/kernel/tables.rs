@@ -3,26 +3,32 @@
 //! A row belongs to the function its code field points into, and is part of what that
 //! function means. Rows of functions that are not in the patch are left out of the output.
 //!
-//! Checklist for adding a table section: a row in [`TABLES`] with its machines, the size of
-//! a row and the fields whose bytes are noise; where a row may not be carried, a [`Filter`];
-//! a pair of objects in the tests that differs only in one field of the new table; a line in
-//! docs/design.md when the filter is new. Layouts: the kernel headers named beside each.
+//! Checklist for adding a table section: a row in [`TABLES`] with its machines, and the layouts
+//! that its rows have had, in `kernel::forms`; where a row may not be carried, a [`Filter`]; a
+//! pair of objects in the tests that differs only in one field of the new table; a line in
+//! docs/design.md when the filter is new.
 
 use indexmap::IndexMap;
 
+use super::forms::{self, Form};
 use crate::arch::Arch;
 use crate::error::{Error, Result};
 
-/// How long a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a table is cut into rows.
+#[derive(Clone, Copy, Debug)]
 pub enum RowSize {
-    /// Always this many bytes.
-    Fixed(u64),
-    /// `sizeof` of a struct of the kernel being patched: name of the environment variable
-    /// that gives it.
-    Struct(&'static str),
+    /// Into equal rows of one of these layouts. The name is that of the variable by which the
+    /// size of the struct is given; empty where it is always the same.
+    Forms(&'static str, &'static [Form]),
     /// `.fixup`: delimited by the `__ex_table` entries that jump to it.
     ByExceptionTable,
+}
+
+impl RowSize {
+    /// Whether another table says where its rows begin.
+    pub fn is_by_exception_table(&self) -> bool {
+        matches!(self, RowSize::ByExceptionTable)
+    }
 }
 
 /// What decides, beyond the code field, whether a row can be carried.
@@ -36,28 +42,6 @@ pub enum Filter {
     StaticCall,
 }
 
-/// Bytes of a row that may differ without meaning anything.
-#[derive(Clone, Copy, Debug)]
-pub struct NoiseField {
-    /// Applies to rows of this size.
-    pub row: u64,
-    /// First byte.
-    pub start: u64,
-    /// Byte behind the last.
-    pub end: u64,
-}
-
-/// Where a row says which code may take the place of the code it describes.
-#[derive(Clone, Copy, Debug)]
-pub struct Replacement {
-    /// Applies to rows of this size.
-    pub row: u64,
-    /// Offset of the field that points to the code.
-    pub field: u64,
-    /// Offset of the byte that holds the length of that code.
-    pub length: u64,
-}
-
 /// One kind of table section.
 #[derive(Debug)]
 pub struct Table {
@@ -65,21 +49,23 @@ pub struct Table {
     pub section: &'static str,
     /// Machines that have it; empty for all.
     pub machines: &'static [&'static str],
-    /// Size of a row.
+    /// How it is cut into rows.
     pub row: RowSize,
     /// Offset of the field that points into the code.
     pub code: u64,
     /// Extra condition.
     pub filter: Filter,
-    /// Noise in a row.
-    pub noise: &'static [NoiseField],
-    /// Fields that lead to alternative code.
-    pub replacement: &'static [Replacement],
     /// Rows are part of the verdict of the function they describe. False for tables that
     /// only follow from the code.
     pub verdict: bool,
     /// The drop-in leaves all rows out, as the tables of its outputs do.
     pub dropped_by_drop_in: bool,
+    /// What only tools read: left out where its layout is not known.
+    pub optional: bool,
+    /// Rows may describe rows of other tables as well as code.
+    pub of_rows: bool,
+    /// A row names the place behind the instruction that it describes.
+    pub behind: bool,
 }
 
 const X86: &[&str] = &["x86_64"];
@@ -89,35 +75,44 @@ const S390: &[&str] = &["s390x"];
 const PLAIN: Table = Table {
     section: "",
     machines: &[],
-    row: RowSize::Fixed(4),
+    row: RowSize::Forms("", &forms::SITE),
     code: 0,
     filter: Filter::None,
-    noise: &[],
-    replacement: &[],
     verdict: true,
     dropped_by_drop_in: false,
+    optional: false,
+    of_rows: false,
+    behind: false,
 };
 
+/// What objtool reads on the linked module, and what the linker drops then (include/linux of
+/// Linux: annotate.h, objtool.h, instrumentation.h).
+const NOTE: Table = Table {
+    row: RowSize::Forms("", &forms::PLACE),
+    verdict: false,
+    dropped_by_drop_in: true,
+    optional: true,
+    ..PLAIN
+};
+
+/// Marks rows of other tables: `ANNOTATE_DATA_SPECIAL`.
+pub const ANNOTATED_ROWS: &str = ".discard.annotate_data";
+
 /// All table sections, in the order in which they are processed (spec section 17).
-pub static TABLES: [Table; 25] = [
-    // include/asm-generic/bug.h: bug address, [format,] file, line, flags. File and line are noise.
+pub static TABLES: [Table; 35] = [
+    // include/asm-generic/bug.h.
+    Table { section: "__bug_table", row: RowSize::Forms("BUG_STRUCT_SIZE", &forms::BUG), ..PLAIN },
+    Table { section: ".fixup", row: RowSize::ByExceptionTable, verdict: false, ..PLAIN },
+    // arch/*/include/asm/extable.h.
     Table {
-        section: "__bug_table",
-        row: RowSize::Struct("BUG_STRUCT_SIZE"),
-        noise: &[
-            NoiseField { row: 12, start: 4, end: 10 },
-            NoiseField { row: 16, start: 8, end: 14 },
-            NoiseField { row: 24, start: 8, end: 18 },
-        ],
+        section: "__ex_table",
+        row: RowSize::Forms("EX_STRUCT_SIZE", &forms::EXTABLE),
         ..PLAIN
     },
-    Table { section: ".fixup", row: RowSize::ByExceptionTable, verdict: false, ..PLAIN },
-    // arch/*/include/asm/extable.h: instruction, fixup, type and data.
-    Table { section: "__ex_table", row: RowSize::Struct("EX_STRUCT_SIZE"), ..PLAIN },
-    // include/linux/jump_label.h: code, target, key with flags in its low bits.
+    // include/linux/jump_label.h.
     Table {
         section: "__jump_table",
-        row: RowSize::Struct("JUMP_STRUCT_SIZE"),
+        row: RowSize::Forms("JUMP_STRUCT_SIZE", &forms::JUMP),
         filter: Filter::JumpLabel,
         ..PLAIN
     },
@@ -125,7 +120,7 @@ pub static TABLES: [Table; 25] = [
     Table {
         section: ".printk_index",
         machines: &["x86_64", "aarch64", "powerpc64", "s390x"],
-        row: RowSize::Struct("PRINTK_INDEX_STRUCT_SIZE"),
+        row: RowSize::Forms("", &forms::PRINTK_INDEX),
         verdict: false,
         dropped_by_drop_in: true,
         ..PLAIN
@@ -134,26 +129,21 @@ pub static TABLES: [Table; 25] = [
     Table {
         section: ".parainstructions",
         machines: X86,
-        row: RowSize::Struct("PARA_STRUCT_SIZE"),
+        row: RowSize::Forms("PARA_STRUCT_SIZE", &forms::PARAVIRT),
         ..PLAIN
     },
-    // arch/*/include/asm/alternative.h: instruction, replacement, feature, lengths.
+    // arch/*/include/asm/alternative.h.
     Table {
         section: ".altinstructions",
         machines: &["x86_64", "aarch64", "s390x", "loongarch64"],
-        row: RowSize::Struct("ALT_STRUCT_SIZE"),
-        replacement: &[
-            Replacement { row: 12, field: 4, length: 11 },
-            Replacement { row: 13, field: 4, length: 11 },
-            Replacement { row: 14, field: 4, length: 13 },
-        ],
+        row: RowSize::Forms("ALT_STRUCT_SIZE", &forms::ALTERNATIVE),
         ..PLAIN
     },
-    // include/linux/static_call_types.h: call site, key with flags in its low bits.
+    // include/linux/static_call_types.h.
     Table {
         section: ".static_call_sites",
         machines: X86,
-        row: RowSize::Struct("STATIC_CALL_STRUCT_SIZE"),
+        row: RowSize::Forms("STATIC_CALL_STRUCT_SIZE", &forms::STATIC_CALL),
         filter: Filter::StaticCall,
         ..PLAIN
     },
@@ -164,35 +154,60 @@ pub static TABLES: [Table; 25] = [
     Table { section: ".cfi_sites", machines: X86, verdict: false, ..PLAIN },
     Table { section: ".ibt_endbr_seal", machines: X86, verdict: false, ..PLAIN },
     // arch/powerpc/include/asm/feature-fixups.h: mask, value, then the code as an offset.
-    Table {
-        section: "__ftr_fixup",
-        machines: PPC,
-        row: RowSize::Struct("FIXUP_STRUCT_SIZE"),
-        code: 16,
-        ..PLAIN
-    },
-    Table {
-        section: "__mmu_ftr_fixup",
-        machines: PPC,
-        row: RowSize::Struct("FIXUP_STRUCT_SIZE"),
-        code: 16,
-        ..PLAIN
-    },
-    Table {
-        section: "__fw_ftr_fixup",
-        machines: PPC,
-        row: RowSize::Struct("FIXUP_STRUCT_SIZE"),
-        code: 16,
-        ..PLAIN
-    },
-    Table { section: "__lwsync_fixup", machines: PPC, row: RowSize::Fixed(8), ..PLAIN },
-    Table { section: "__barrier_nospec_fixup", machines: PPC, row: RowSize::Fixed(8), ..PLAIN },
+    Table { section: "__ftr_fixup", ..FEATURE },
+    Table { section: "__mmu_ftr_fixup", ..FEATURE },
+    Table { section: "__fw_ftr_fixup", ..FEATURE },
+    Table { section: "__lwsync_fixup", ..WIDE },
+    Table { section: "__barrier_nospec_fixup", ..WIDE },
     // arch/s390/include/asm/nospec-insn.h: one relative pointer each.
     Table { section: ".s390_return_mem", machines: S390, ..PLAIN },
     Table { section: ".s390_return_reg", machines: S390, ..PLAIN },
     Table { section: ".s390_indirect_call", machines: S390, ..PLAIN },
     Table { section: ".s390_indirect_branches", machines: S390, ..PLAIN },
     Table { section: ".s390_indirect_jump", machines: S390, ..PLAIN },
+    Table {
+        section: ".discard.annotate_insn",
+        row: RowSize::Forms("", &forms::ANNOTATION),
+        ..NOTE
+    },
+    Table {
+        section: ANNOTATED_ROWS,
+        row: RowSize::Forms("", &forms::ANNOTATION),
+        of_rows: true,
+        ..NOTE
+    },
+    Table { section: ".discard.reachable", behind: true, ..NOTE },
+    Table { section: ".discard.unreachable", behind: true, ..NOTE },
+    Table { section: ".discard.retpoline_safe", ..NOTE },
+    Table { section: ".discard.noendbr", ..NOTE },
+    Table { section: ".discard.instr_begin", ..NOTE },
+    Table { section: ".discard.instr_end", ..NOTE },
+    Table { section: ".discard.intra_function_calls", ..NOTE },
+    Table { section: ".discard.ignore_alts", ..NOTE },
+];
+
+/// arch/powerpc/include/asm/feature-fixups.h: mask, value, then the code as an offset.
+const FEATURE: Table = Table {
+    machines: PPC,
+    row: RowSize::Forms("FIXUP_STRUCT_SIZE", &forms::FEATURE),
+    code: 16,
+    ..PLAIN
+};
+
+const WIDE: Table = Table { machines: PPC, row: RowSize::Forms("", &forms::WIDE_SITE), ..PLAIN };
+
+/// The names by which sizes can be given. That of `.printk_index` is taken and not used: its
+/// rows are pointers, and what is given is the size of what they point to.
+pub const STRUCT_NAMES: [&str; 9] = [
+    "ALT_STRUCT_SIZE",
+    "BUG_STRUCT_SIZE",
+    "EX_STRUCT_SIZE",
+    "FIXUP_STRUCT_SIZE",
+    "JUMP_STRUCT_SIZE",
+    "ORC_STRUCT_SIZE",
+    "PARA_STRUCT_SIZE",
+    "PRINTK_INDEX_STRUCT_SIZE",
+    "STATIC_CALL_STRUCT_SIZE",
 ];
 
 /// Sections that `.altinstructions` rows point into: they come with the table.
@@ -221,7 +236,7 @@ pub struct StructSizes {
     given: IndexMap<String, String>,
     /// What the kernel's own type information says.
     image: Vec<(&'static str, u64)>,
-    /// Ask the object (sh_entsize) when nothing is given. The drop-in does not.
+    /// Messages name the options of the native binary. The drop-in has none.
     pub from_object: bool,
 }
 
@@ -249,19 +264,8 @@ impl StructSizes {
         }
     }
 
-    /// The size called `name`, which rows of `section` need.
-    pub fn required(&self, name: &str, section: &str, entsize: u64) -> Result<u64> {
-        if let Some(size) = self.given(name)? {
-            return Ok(size);
-        }
-        if self.from_object && entsize > 1 {
-            return Ok(entsize);
-        }
-        if let Some(&(_, size)) = self.image.iter().find(|(known, _)| *known == name) {
-            return Ok(size);
-        }
-        Err(Error::broken("struct-size-missing", format!("{name} not set"))
-            .in_section(section)
-            .advise(format!("set {name} in the environment (or with --struct {name}=N) to the size of the struct in the kernel's debug information; --image reads it from there, unless it is compressed (objcopy --decompress-debug-sections)")))
+    /// The size called `name` that the kernel's image says.
+    pub fn of_image(&self, name: &str) -> Option<u64> {
+        self.image.iter().find(|(known, _)| *known == name).map(|&(_, size)| size)
     }
 }

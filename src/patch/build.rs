@@ -432,6 +432,17 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let behind = || moved(moves, at.checked_sub(1)?).map(|to| to + 1);
             moved(moves, at).or_else(behind)
         });
+        let is_table = |s| matches!(self.layout().class(s), Class::Table(_));
+        if to.is_none() && object.section_of(target.symbol).is_some_and(is_table) {
+            return Err(Error::broken(
+                "dangling-reference",
+                "a reference leads to a row of a table that is not in the patch",
+            )
+            .in_section(object.section_name(refs.base()))
+            .at_symbol(object.symbol_name(target.symbol))
+            .at_offset(reloc.offset)
+            .advise("this is a defect of klp-diff; please report it with the objects"));
+        }
         // What is not in the patch is empty: a replacement of no bytes.
         let to = to.unwrap_or(0);
         Ok(target.addend.wrapping_add(to as i64).wrapping_sub(at))

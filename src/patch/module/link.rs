@@ -73,6 +73,11 @@ pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
             table.entries.sort_by_key(|r| r.offset);
         }
     }
+    // Where livepatch has nothing to apply, objtool of Linux 7 does not get over empty tables.
+    for section in &mut object.sections {
+        let is_table = section.name.starts_with(".kpatch.");
+        section.relocs.retain(|table| !is_table || !table.entries.is_empty());
+    }
     for section in tables.sections {
         // objtool looks for pointers to code in what is loaded.
         object.sections[section].flags &= !abi::SHF_ALLOC;

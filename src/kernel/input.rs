@@ -1,0 +1,41 @@
+//! What no input may be, whatever is in it.
+
+use super::classes::{Class, Packed};
+use super::macros;
+use crate::elf::abi;
+use crate::elf::ids::{IdVec, SectionId, Side};
+use crate::elf::object::Object;
+use crate::error::{Error, Result};
+
+/// Fails for what only an output has: it is no input, and there cannot be two of them.
+pub(super) fn check_output_sections<S: Side>(object: &Object<'_, S>) -> Result<()> {
+    let found = object.sections().find(|&s| macros::OUTPUT.contains(&object.section_name(s)));
+    let Some(section) = found else { return Ok(()) };
+    let name = object.section_name(section);
+    Err(Error::refused(
+        "output-section",
+        format!("the object has a section {name}, which only livepatches have"),
+    )
+    .in_section(name)
+    .advise("give the objects that the compiler made; a section of that name cannot be carried"))
+}
+
+/// Fails for code, strings and tables without contents.
+pub(super) fn check_contents<S: Side>(
+    object: &Object<'_, S>,
+    class: &IdVec<SectionId<S>, Packed>,
+) -> Result<()> {
+    let is_empty = |&s: &SectionId<S>| {
+        object.section_kind(s) == abi::SHT_NOBITS
+            && object.section_size(s) > 0
+            && matches!(
+                class[s].class(),
+                Class::Text | Class::Strings | Class::Table(_) | Class::Unwind
+            )
+    };
+    let Some(section) = object.sections().find(is_empty) else { return Ok(()) };
+    let name = object.section_name(section);
+    Err(Error::broken("no-contents", format!("{name} has a size, but no contents (SHT_NOBITS)"))
+        .in_section(name)
+        .advise("is this a file that holds debug information only? Give the object itself"))
+}
