@@ -75,6 +75,9 @@ pub enum Does {
     Jump,
     /// It goes on somewhere else, or behind it.
     Branch,
+    /// It goes on, perhaps, where a register or memory says: anywhere, but not where a return
+    /// leads.
+    Anywhere,
 }
 
 /// A constant in an instruction.

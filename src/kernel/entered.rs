@@ -11,10 +11,11 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct Entered<S>(Vec<(SectionId<S>, u64)>);
 
-/// Tables whose references to code neither lead there nor rewrite more than the one call, return
-/// or trap they describe.
-const DESCRIBING: [&str; 7] = [
+/// Tables whose references to code neither lead there nor rewrite more than the one call, return,
+/// trap or prefix they describe.
+const DESCRIBING: [&str; 8] = [
     "__bug_table",
+    ".smp_locks",
     ".printk_index",
     ".call_sites",
     ".retpoline_sites",

@@ -64,6 +64,8 @@ struct Walk<'w, 'l, 'o, 'd, S> {
     /// By the distance from where the stack pointer was when the reading began anew.
     slots: Vec<(i64, Value<'d, S>)>,
     depth: i64,
+    /// There are jumps of which it is not known where they lead.
+    is_open: bool,
 }
 
 /// The end of a proof.
@@ -102,6 +104,7 @@ pub fn line_arguments<'d, S: Side>(
         registers: [Value::Unknown; 32],
         slots: Vec::new(),
         depth: 0,
+        is_open: false,
     };
     match walk.run(start, end) {
         Ok(()) => Ok(walk.found.into_iter().collect()),
@@ -113,7 +116,8 @@ pub fn line_arguments<'d, S: Side>(
 impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     fn run(&mut self, start: u64, end: u64) -> Step<()> {
         let code = self.layout.object.contents(self.section);
-        let targets = self.targets(start, end)?;
+        let (targets, is_open) = self.targets(start, end)?;
+        self.is_open = is_open;
         let entered = self.layout.entered()?;
         let mut at = start;
         let mut last = start;
@@ -139,13 +143,24 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         self.begin_anew()
     }
 
-    /// Where branches in this code lead, as far as they are in it.
-    fn targets(&self, start: u64, end: u64) -> Step<Vec<u64>> {
+    /// Where branches in this code lead, as far as they are in it, and whether there are others
+    /// of which this is not known.
+    fn targets(&self, start: u64, end: u64) -> Step<(Vec<u64>, bool)> {
         let code = self.layout.object.contents(self.section);
         let relocs = self.layout.object.relocs(self.section);
         let mut targets = Vec::new();
+        let mut is_open = false;
         let mut at = start;
         while at < end {
+            let effect = (self.layout.arch.effect)(code, at);
+            is_open |= effect.is_some_and(|effect| match effect.does {
+                Does::Anywhere => true,
+                Does::Jump => {
+                    let mut names = relocs.within(at, at + effect.len).map(|r| r.symbol);
+                    names.any(|s| lines::jumps_anywhere(self.layout.object.symbol_name(s)))
+                }
+                _ => false,
+            });
             let read = (self.layout.arch.reach)(code, at).filter(|&(length, _)| length > 0);
             let Some((length, reach)) = read else { return Err(End::NotALine) };
             if let Some(reach) = reach
@@ -156,7 +171,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
             at += length;
         }
         targets.sort_unstable();
-        Ok(targets)
+        Ok((targets, is_open))
     }
 
     /// Whether a constant is under way.
@@ -176,6 +191,15 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         Ok(())
     }
 
+    /// Forgets all values but the constants under way.
+    fn forget(&mut self) {
+        let is_line = |value: &Value<'d, S>| matches!(value, Value::Line { .. });
+        self.slots.retain(|(_, value)| is_line(value));
+        for value in self.registers.iter_mut().filter(|value| !is_line(value)) {
+            *value = Value::Unknown;
+        }
+    }
+
     fn step(&mut self, at: u64, effect: &Effect) -> Step<()> {
         let end = at + effect.len;
         self.refs.know(at, end);
@@ -187,6 +211,10 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         let value = match effect.does {
             Does::Constant { place, immediate, .. } if number.is_some() && !is_relocated => {
                 let number = number.unwrap_or_default();
+                // Other code may come to this place, with other values than those known here.
+                if self.is_open {
+                    self.forget();
+                }
                 if let Some(slot) = self.immediates.get_mut(number) {
                     *slot = Some(immediate);
                 }
@@ -220,6 +248,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
                 return self.begin_anew();
             }
             Does::Branch if self.is_following() => return Err(End::NotALine),
+            Does::Anywhere => return self.begin_anew(),
             Does::Constant { .. } | Does::Branch | Does::Other => None,
         };
         self.write(effect, value)

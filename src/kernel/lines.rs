@@ -157,6 +157,13 @@ pub fn is_function_name(symbol: &str) -> bool {
     ["__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"].contains(&stem)
 }
 
+/// Whether a jump to a symbol is one to where a register says: the thunks of
+/// arch/x86/lib/retpoline.S and arch/s390/include/asm/nospec-insn.h, but for returns.
+pub fn jumps_anywhere(symbol: &str) -> bool {
+    symbol.starts_with("__x86_indirect_")
+        || symbol.strip_prefix("__s390_indirect_jump_r").is_some_and(|rest| !rest.starts_with("14"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +174,9 @@ mod tests {
         assert_eq!(takes_line("_printk"), Some(Takes::Format(0)));
         assert_eq!(takes_line("printk_ratelimited"), None);
         assert_eq!(takes_line("warn_slowpath_other"), None);
+        assert!(jumps_anywhere("__x86_indirect_thunk_rax"));
+        assert!(jumps_anywhere("__s390_indirect_jump_r1"));
+        assert!(!jumps_anywhere("__s390_indirect_jump_r14") && !jumps_anywhere("f"));
     }
 
     #[test]

@@ -84,6 +84,10 @@ fn flow(word: u32) -> Option<Effect> {
         0x14..=0x17 => of(Does::Jump),
         // B.cond, CBZ, CBNZ, TBZ, TBNZ
         0x54 | 0x34..=0x37 | 0xb4..=0xb7 => of(Does::Branch),
+        // BR, BRAA and its like
+        0xd6 | 0xd7 if word >> 21 & 7 == 0 => {
+            Some(Effect::new(4, u64::MAX, u64::MAX).does(Does::Anywhere))
+        }
         _ if HINTS.contains(&word) => of(Does::Other),
         _ => None,
     }
@@ -213,11 +217,14 @@ mod tests {
             assert_eq!(of(word).unwrap().does, Does::Branch, "{word:#x}");
         }
         assert_eq!(of(0xd503_201f).unwrap().does, Does::Other);
-        // ret, blr x1, br x1, svc, brk, msr, mrs, ldr d0, add v0, half an instruction
+        // br x1, braa x1, x2
+        for word in [0xd61f_0020, 0xd71f_0822] {
+            assert_eq!(of(word).unwrap().does, Does::Anywhere, "{word:#x}");
+        }
+        // ret, blr x1, svc, brk, msr, mrs, ldr d0, add v0, half an instruction
         for word in [
             0xd65f_03c0,
             0xd63f_0020,
-            0xd61f_0020,
             0xd400_0001,
             0xd421_0000,
             0xd518_4000,

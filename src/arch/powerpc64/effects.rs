@@ -69,6 +69,10 @@ pub(super) fn effect(code: &[u8], at: u64) -> Option<Effect> {
             let does = if word & 1 == 1 { Does::Call } else { Does::Jump };
             plain(0, 0).map(|e| e.does(does))
         }
+        // bcctr
+        19 if word >> 1 & 0x3ff == 528 && word & 1 == 0 => {
+            plain(u64::MAX, u64::MAX).map(|e| e.does(Does::Anywhere))
+        }
         16 if word & 1 == 0 => plain(0, 0).map(|e| e.does(Does::Branch)),
         _ => None,
     }
@@ -159,6 +163,8 @@ mod tests {
         assert_eq!(of(0x4800_0001).unwrap().does, Does::Call);
         assert_eq!(of(0x4800_0000).unwrap().does, Does::Jump);
         assert_eq!(of(0x4182_0008).unwrap().does, Does::Branch);
+        // bctr
+        assert_eq!(of(0x4e80_0420).unwrap().does, Does::Anywhere);
         // blr, bctrl, ba, sc, twui, mtctr, mtspr of another, mtmsrd, lfd, prefix
         for word in [
             0x4e80_0020,

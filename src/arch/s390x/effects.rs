@@ -16,6 +16,14 @@ pub(super) const ARGUMENTS: Arguments =
 /// The stack pointer.
 const SP: u8 = 15;
 
+/// Holds the return address.
+const RETURN: u8 = 14;
+
+/// A jump to where a register says.
+fn anywhere(f: &Fields<'_>) -> Option<Effect> {
+    Some(Effect::new(f.len, u64::MAX, u64::MAX).does(Does::Anywhere))
+}
+
 /// The fields of one instruction.
 struct Fields<'c> {
     code: &'c [u8],
@@ -98,6 +106,10 @@ fn short(f: &Fields<'_>) -> Option<Effect> {
     match f.byte(0) {
         // BCR that never branches
         0x07 if r1 == 0 || r2 == 0 => f.plain(&[], &[]),
+        // BCR but for a return, and BC
+        0x07 if r2 != RETURN => anywhere(f),
+        0x47 if r1 == 0 => f.plain(&[], &[]),
+        0x47 => anywhere(f),
         // LR, LTR: the upper half stays
         0x18 | 0x12 | 0x1a | 0x1b | 0x14 | 0x16 | 0x17 => f.plain(&[r1, r2], &[r1]),
         // CR, CLR
@@ -151,12 +163,12 @@ fn by_immediate(f: &Fields<'_>) -> Option<Effect> {
         (0xa7, 8 | 0xa..=0xd) => update(),
         (0xa7, 0xe | 0xf | 0..=3) => f.plain(&[r1], &[]),
         (0xa7, 4) => flow(r1 == 0, r1 == 15),
-        (0xa7, 6 | 7) => flow(false, false),
+        (0xa7, 6 | 7) => update().map(|e| e.does(Does::Branch)),
         // LARL; LGFI; BRCL; BRASL; LLIHF; LLILF; those that change part of the register
         (0xc0, 0) => f.plain(&[], &[r1]).map(|e| e.does(Does::Address(r1))),
         (0xc0, 1) => f.constant(register, Immediate::bytes(2, 4, word.cast_signed().into())),
         (0xc0, 4) => flow(r1 == 0, r1 == 15),
-        (0xc0, 5) if r1 == 14 => f.plain(&[], &[]).map(|e| e.does(Does::Call)),
+        (0xc0, 5) if r1 == RETURN => f.plain(&[], &[]).map(|e| e.does(Does::Call)),
         (0xc0, 0xe) => f.plain(&[], &[r1]),
         (0xc0, 0xf) => f.constant(register, Immediate::bytes(2, 4, word.into())),
         (0xc0, 6..=0xd) => update(),
@@ -282,7 +294,7 @@ fn fused(f: &Fields<'_>) -> Option<Effect> {
             f.plain(&[r1, r2], &[r1])
         }
         // Compare and branch
-        0x44 | 0x45 | 0x64 | 0x65 | 0x76 | 0x77 | 0x7c..=0x7f => {
+        0x64 | 0x65 | 0x76 | 0x77 | 0x7c..=0x7f => {
             f.plain(&[r1, r2], &[]).map(|e| e.does(Does::Branch))
         }
         _ => None,
@@ -378,6 +390,10 @@ mod tests {
             (&[0x07, 0x07], Does::Other),
         ] {
             assert_eq!(of(bytes).map(|e| e.does), Some(does), "{bytes:02x?}");
+        }
+        // br %r1, b 0(%r1)
+        for bytes in [&[0x07, 0xf1][..], &[0x47, 0xf0, 0x10, 0]] {
+            assert_eq!(of(bytes).unwrap().does, Does::Anywhere, "{bytes:02x?}");
         }
         // br %r14, basr, svc, mc, ex, lpswe, lctlg, another register for the return address
         for bytes in [

@@ -47,8 +47,12 @@ pub(super) fn effect(code: &[u8], at: u64) -> Option<Effect> {
         FlowControl::UnconditionalBranch if instruction.op0_kind() == OpKind::NearBranch64 => {
             return Some(Effect::new(len, 0, 0).does(Does::Jump));
         }
-        FlowControl::ConditionalBranch => {
+        // Those by RCX may write it.
+        FlowControl::ConditionalBranch if instruction.is_jcc_short_or_near() => {
             return Some(Effect::new(len, 0, 0).does(Does::Branch));
+        }
+        FlowControl::IndirectBranch => {
+            return Some(Effect::new(len, u64::MAX, u64::MAX).does(Does::Anywhere));
         }
         _ => return None,
     }
@@ -127,8 +131,9 @@ fn distance(instruction: &Instruction) -> Option<i64> {
 
 fn does(instruction: &Instruction, immediate: impl Fn(i64) -> Immediate) -> Does {
     let register = |i| number(instruction.op_register(i));
-    let on_stack =
-        instruction.memory_base() == Register::RSP && instruction.memory_index() == Register::None;
+    let on_stack = instruction.segment_prefix() == Register::None
+        && instruction.memory_base() == Register::RSP
+        && instruction.memory_index() == Register::None;
     let top = instruction.memory_displacement64().cast_signed();
     let constant = |place, address| {
         let operand = instruction.op_count().saturating_sub(1);
@@ -242,13 +247,14 @@ mod tests {
         // mov %rbx, 8(%rsp); push %rbx
         assert_eq!(of(&[0x48, 0x89, 0x5c, 0x24, 8]).unwrap().does, Does::Store(8, 3));
         assert_eq!(of(&[0x53]).unwrap().does, Does::Store(-8, 3));
-        // wrmsr, ret, ud2, call *%rax, jmp *%rax, syscall, rep movsb, int3, cpuid, vmcall
+        assert_eq!(of(&[0xff, 0xe0]).unwrap().does, Does::Anywhere);
+        // wrmsr, ret, ud2, call *%rax, loop, syscall, rep movsb, int3, cpuid, vmcall
         for bytes in [
             &[0x0f, 0x30][..],
             &[0xc3],
             &[0x0f, 0x0b],
             &[0xff, 0xd0],
-            &[0xff, 0xe0],
+            &[0xe2, 0],
             &[0x0f, 0x05],
             &[0xf3, 0xa4],
             &[0xcc],
