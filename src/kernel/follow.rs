@@ -191,11 +191,12 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         Ok(())
     }
 
-    /// Forgets all values but the constants under way.
+    /// Forgets all texts. An upper part stays: with another one the lower part, which names
+    /// what it belongs to, would lead nowhere.
     fn forget(&mut self) {
-        let is_line = |value: &Value<'d, S>| matches!(value, Value::Line { .. });
-        self.slots.retain(|(_, value)| is_line(value));
-        for value in self.registers.iter_mut().filter(|value| !is_line(value)) {
+        let is_text = |value: &Value<'d, S>| matches!(value, Value::Text(_) | Value::FunctionName);
+        self.slots.retain(|(_, value)| !is_text(value));
+        for value in self.registers.iter_mut().filter(|value| is_text(value)) {
             *value = Value::Unknown;
         }
     }
