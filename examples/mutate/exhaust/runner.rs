@@ -1,0 +1,221 @@
+//! Compares mutants in this process: on few threads, with a limit of time, and through panics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use klp_diff::error::Class;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job};
+
+use super::model::File;
+use super::mutants::Mutant;
+
+/// How mutants are compared.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub jobs: usize,
+    /// As kpatch's tool.
+    pub drop_in: bool,
+    pub limit: Duration,
+    /// Folder for the first pair of each class that is to be looked at.
+    pub keep: Option<PathBuf>,
+}
+
+/// What was ignored, as the comparison lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    pub fields: Vec<Field>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub rule: String,
+    pub section: String,
+}
+
+impl Silence {
+    /// The rule that names what a mutant changed.
+    pub fn rule(_ignored: &Silence, _file: &File, _mutant: &Mutant) -> Option<String> {
+        None
+    }
+}
+
+/// What the comparison says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Named(BTreeSet<String>),
+    Refused(String),
+    Warned(String),
+    Silent(Silence),
+    Panicked(String),
+    TooSlow,
+}
+
+thread_local! {
+    static PANIC: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+/// Keeps the text of a panic instead of printing it.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            let place = info.location().map(|l| format!("{}:{}", l.file(), l.line()));
+            PANIC.with_borrow_mut(|text| *text = place.unwrap_or_default());
+        }));
+    });
+}
+
+fn compare(
+    orig: &[u8],
+    patched: &[u8],
+    sizes: &BTreeMap<String, String>,
+    options: &Options,
+) -> Answer {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new(sizes.clone(), true),
+        drop_in: options.drop_in,
+        klp_arch: false,
+        among: Default::default(),
+    };
+    let mut report = Report { explain_noise: true, ..Report::default() };
+    let result = catch_unwind(AssertUnwindSafe(|| klp_diff::run(&job, &mut report)));
+    match result {
+        Err(_) => Answer::Panicked(PANIC.with_borrow(|text| text.clone())),
+        Ok(Err(error)) => {
+            let class = if error.class() == Class::Refused { "refused" } else { "broken" };
+            Answer::Refused(format!("{class}: {}", error.code()))
+        }
+        Ok(Ok(_)) if report.is_changed() => {
+            Answer::Named(report.functions.iter().map(|f| f.name.clone()).collect())
+        }
+        Ok(Ok(_)) => match report.warnings.first() {
+            Some(warning) => Answer::Warned(warning.code().to_owned()),
+            None => Answer::Silent(Silence { fields: Vec::new() }),
+        },
+    }
+}
+
+/// What all threads of a run share.
+struct Shared {
+    file: File,
+    orig: Vec<u8>,
+    /// Where each section's contents are in `orig`.
+    places: Vec<usize>,
+    sizes: BTreeMap<String, String>,
+    mutants: Vec<Mutant>,
+    options: Options,
+    next: AtomicUsize,
+    /// What each thread is at.
+    current: Mutex<BTreeMap<usize, usize>>,
+}
+
+impl Shared {
+    fn bytes(&self, mutant: &Mutant) -> Vec<u8> {
+        if let Mutant::Byte { section, at, value } = *mutant {
+            let mut bytes = self.orig.clone();
+            bytes[self.places[section] + at as usize] = value;
+            return bytes;
+        }
+        mutant.apply(&self.file).write().0
+    }
+}
+
+/// The answers to all mutants, in order.
+pub fn answers(
+    file: &File,
+    sizes: &BTreeMap<String, String>,
+    mutants: &[Mutant],
+    options: &Options,
+) -> Vec<Answer> {
+    quiet_panics();
+    let (orig, places) = file.write();
+    let shared = Arc::new(Shared {
+        file: file.clone(),
+        orig,
+        places,
+        sizes: sizes.clone(),
+        mutants: mutants.to_vec(),
+        options: options.clone(),
+        next: AtomicUsize::new(0),
+        current: Mutex::default(),
+    });
+    let (sender, receiver) = channel();
+    let mut threads = 0;
+    let start = |name: usize| {
+        let (shared, sender) = (Arc::clone(&shared), sender.clone());
+        std::thread::spawn(move || {
+            // A pool of one thread, on which everything of a comparison runs.
+            let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
+            loop {
+                let i = shared.next.fetch_add(1, Ordering::Relaxed);
+                let Some(mutant) = shared.mutants.get(i) else { break };
+                let bytes = shared.bytes(mutant);
+                if let Ok(mut current) = shared.current.lock() {
+                    current.insert(name, i);
+                }
+                let answer =
+                    pool.install(|| compare(&shared.orig, &bytes, &shared.sizes, &shared.options));
+                if sender.send((name, i, answer)).is_err() {
+                    break;
+                }
+            }
+        });
+    };
+    while threads < options.jobs.max(1) {
+        start(threads);
+        threads += 1;
+    }
+    let mut found: Vec<Option<Answer>> = vec![None; mutants.len()];
+    let mut lost: BTreeSet<usize> = BTreeSet::new();
+    let mut last = vec![std::time::Instant::now(); threads];
+    while found.iter().any(Option::is_none) {
+        match receiver.recv_timeout(options.limit / 4) {
+            Ok((name, i, answer)) => {
+                last[name] = std::time::Instant::now();
+                if found[i].is_none() {
+                    found[i] = Some(answer);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        for name in 0..threads {
+            if lost.contains(&name) || last[name].elapsed() < options.limit {
+                continue;
+            }
+            let at = shared.current.lock().ok().and_then(|c| c.get(&name).copied());
+            let Some(at) = at.filter(|&i| found[i].is_none()) else { continue };
+            // The thread cannot be stopped: another takes its place.
+            found[at] = Some(Answer::TooSlow);
+            lost.insert(name);
+            start(threads);
+            threads += 1;
+            last.push(std::time::Instant::now());
+        }
+    }
+    found.into_iter().map(|a| a.unwrap_or(Answer::TooSlow)).collect()
+}
+
+/// Writes a pair that is to be looked at.
+pub fn keep(options: &Options, file: &File, mutant: &Mutant, text: &str) {
+    let Some(folder) = &options.keep else { return };
+    let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    let folder = folder.join(format!("{:04}-{}", count, mutant.kind().replace(' ', "-")));
+    let written = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(folder.join("orig.o"), file.write().0))
+        .and_then(|()| std::fs::write(folder.join("patched.o"), mutant.apply(file).write().0))
+        .and_then(|()| std::fs::write(folder.join("what"), text));
+    if let Err(error) = written {
+        eprintln!("{}: {error}", folder.display());
+    }
+}
