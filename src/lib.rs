@@ -36,7 +36,7 @@ use diff::status::{Statuses, check_headers};
 use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
-use diff::{account, check, explained};
+use diff::{account, attributes, check, explained};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
@@ -334,6 +334,7 @@ fn judge(
     if !job.drop_in {
         constants::check_pointers(comparer)?;
         check_instrumented(comparer, verdicts)?;
+        attributes::check(comparer)?;
     }
     let statuses = Statuses::new(comparer, verdicts, ignored, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());

@@ -2,6 +2,7 @@
 //! must carry, and checks that it can be applied.
 
 pub mod account;
+pub mod attributes;
 pub mod boot;
 pub mod check;
 mod closest;

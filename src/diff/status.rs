@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::attributes::{are_alike, convention};
 use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::verdict::{Verdict, Verdicts};
@@ -181,6 +182,9 @@ impl Statuses {
             (Home::Common, Home::Common) if sizes.0 != sizes.1 => {
                 return Err(size_mismatch(name(), sizes));
             }
+            _ if !are_alike(&before.symbol(twin), &after.symbol(id)) => {
+                return Err(info_mismatch(name()));
+            }
             _ => None,
         };
         let (bind, now) = (before.symbol_bind(twin), after.symbol_bind(id));
@@ -192,13 +196,15 @@ impl Statuses {
         if before.symbol_kind(twin) != kind || bind != now && !may_differ() {
             return Err(info_mismatch(name()));
         }
+        let [before_call, now_called] = [before.symbol_other(twin), after.symbol_other(id)];
+        let convention = convention(before_call) == convention(now_called);
         let Some((o, p)) = sections else {
             let absolute = (before.home(twin), after.home(id)) == (Home::Absolute, Home::Absolute);
             let (o, p) = (before.symbol_value(twin), after.symbol_value(id));
             if absolute && o != p && bind != abi::STB_LOCAL && !name().starts_with(CHECKSUMS) {
                 return Err(absolute_changed(name(), (o, p)));
             }
-            return Ok(Status::Same);
+            return if convention { Ok(Status::Same) } else { Err(info_mismatch(name())) };
         };
         // clang numbers its string literals (`.L.str.3`); each is compared where it is used.
         if patched.class(p) == Class::Strings && name().starts_with(".L") {
@@ -239,6 +245,9 @@ impl Statuses {
             return Ok(self.shared_constant(comparer, verdicts, id, p));
         }
         let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
+        if !changed && !convention {
+            return Err(info_mismatch(name()));
+        }
         Ok(if changed { Status::Changed } else { Status::Same })
     }
 

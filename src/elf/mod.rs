@@ -21,4 +21,5 @@ pub mod search;
 pub mod strings;
 pub mod unpack;
 pub mod verify;
+mod wellformed;
 pub mod write;

@@ -186,18 +186,18 @@ impl<'d, S: Side> Object<'d, S> {
                 ))));
             }
         }
-        let infos: Vec<u8> = self.syms.iter().map(|raw| raw.st_info.0).collect();
+        self.infos = self.syms.iter().map(|raw| raw.st_info.0).collect();
+        self.symbols().skip(1).try_for_each(|id| self.check_symbol(id))?;
         let this = &*self;
         let placed = |section_symbols: bool| {
             let is_asked = move |info: u8| (info & 15 == abi::STT_SECTION) == section_symbols;
-            let ids = infos.iter().enumerate().filter(move |(_, info)| is_asked(**info));
+            let ids = this.infos.iter().enumerate().filter(move |(_, info)| is_asked(**info));
             let homes = ids.map(|(i, _)| (this.raw_section(SymbolId::new(i)), SymbolId::new(i)));
             homes.filter(|(home, _)| *home != 0).map(|(home, id)| (SectionId::new(home), id))
         };
         // The last symbol counts.
         let section_symbol = Sparse::build(self.shdrs.len(), || placed(true));
         let members = Csr::build(self.shdrs.len(), || placed(false));
-        self.infos = infos;
         self.members = members;
         self.section_symbol = section_symbol;
         Ok(())

@@ -104,8 +104,21 @@ impl Tally {
         for (rule, count) in &self.rules {
             println!("{count:>8} {rule}");
         }
+        println!("\nsilent without a rule, of which the second model says that they are the same:");
+        let mut same: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for ((outcome, kind, _, judgement), group) in &self.groups {
+            if *outcome == Outcome::Silent && judgement.starts_with("same") {
+                *same.entry((kind, judgement)).or_default() += group.count;
+            }
+        }
+        for ((kind, judgement), count) in same {
+            println!("{count:>8} {kind}: {judgement}");
+        }
         println!("\nclasses to look at:");
         for ((outcome, kind, section, judgement), group) in &self.groups {
+            if *outcome == Outcome::Silent && judgement.starts_with("same") {
+                continue;
+            }
             println!("{outcome:?} {kind} in {section} x{}: {judgement}", group.count);
             println!("        {}", group.example);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use elf::abi;
 
 use super::model::{File, Home};
-use super::mutants::Mutant;
+use super::mutants::{Mutant, RelocEdit};
 
 /// Sections that something else refers to, and functions by place.
 pub struct Reached<'f> {
@@ -103,6 +103,21 @@ impl<'f> Reached<'f> {
             return (more && single).then(|| "functions are named that do not have it".to_owned());
         }
         let mut may = BTreeSet::new();
+        if file.sections[section].is_code() {
+            // What lies before a function or between two belongs to one of them.
+            let here = |s: &&super::model::Symbol| {
+                s.home == Home::Section(section) && s.kind == abi::STT_FUNC
+            };
+            may.extend(file.symbols.iter().filter(here).map(|s| root(&s.name)));
+        }
+        if let Mutant::Reloc { index, edit: RelocEdit::Target(to), .. } = *mutant
+            && let Some(symbol) = file.symbols.get(to)
+            && let Home::Section(home) = symbol.home
+        {
+            let addend = file.sections[section].relocs[index].addend;
+            may.insert(root(&symbol.name));
+            may.extend(self.functions(home, symbol.value.wrapping_add(addend as u64)));
+        }
         self.row(section, at, &mut may);
         self.through(section, &mut may, &mut BTreeSet::new());
         let more = names.iter().any(|n| !may.contains(root(n)) && !self.is_alias(n, &may));

@@ -66,6 +66,15 @@ impl Model<'_> {
         if section.flags & u64::from(abi::SHF_STRINGS) != 0 {
             return self.string_byte(index, at);
         }
+        if self.is_location(index, at) {
+            return Same("line and column of a check of UBSAN");
+        }
+        if let Some(symbol) = self.symbol_at(index, at)
+            && section.flags & u64::from(abi::SHF_WRITE) == 0
+            && self.is_only_indexed(index, symbol)
+        {
+            return Same("only the index of messages refers to it");
+        }
         if section.is_code() && self.file.machine == 62 {
             return self.code_byte(index, at, value);
         }
@@ -73,9 +82,47 @@ impl Model<'_> {
             return Same("padding: outside of all symbols, and nothing refers to it");
         }
         if section.is_code() && self.symbol_at(index, at).is_some() {
-            return Differs("code of a function");
+            // Instructions of other machines are not read here.
+            let call = section.relocs.iter().any(|r| {
+                (at..at + 64).contains(&r.offset) && takes_line(self.file.name(r.symbol), None)
+            });
+            return if call { Unknown } else { Differs("code of a function") };
         }
         Unknown
+    }
+
+    /// Line and column in what UBSAN prints: `struct source_location` begins with the name of
+    /// the file, two numbers follow.
+    fn is_location(&self, index: usize, at: u64) -> bool {
+        let section = &self.file.sections[index];
+        let name = self.symbol_at(index, at).map(|s| (self.file.name(s), &self.file.symbols[s]));
+        let Some((name, symbol)) = name else { return false };
+        (name.contains("Lubsan_data") || section.name.contains("Lubsan_data"))
+            && (8..16).contains(&(at - symbol.value))
+    }
+
+    /// Whether nothing but `.printk_index` refers to a symbol's bytes, directly or through
+    /// what only the index refers to.
+    fn is_only_indexed(&self, section: usize, symbol: usize) -> bool {
+        let symbol = &self.file.symbols[symbol];
+        let inside = |to: u64| symbol.value <= to && to - symbol.value < symbol.size.max(1);
+        self.users(section, &inside).into_iter().all(|(from, at)| self.counts_not(from, at))
+    }
+
+    /// Whether a reference counts for nobody: that of the index of messages, and of where a
+    /// warning is.
+    fn counts_not(&self, from: usize, at: u64) -> bool {
+        let name = &self.file.sections[from].name;
+        if unread(name).is_some() {
+            return true;
+        }
+        if name == "__bug_table" {
+            let size = row_size(self.file, from, self.sizes);
+            let origin = size.and_then(|size| Some((size, origin_of_bug(size)?)));
+            return origin.is_some_and(|(size, (start, end))| (start..end).contains(&(at % size)));
+        }
+        // What the index refers to.
+        name.starts_with(".rodata._entry.") || name.starts_with(".data._entry.")
     }
 
     /// Whether relocations overwrite all bits of byte `at` that are in `bits`.
@@ -101,18 +148,25 @@ impl Model<'_> {
         })
     }
 
-    /// Where references of loaded sections lead in a section.
-    fn references(&self, section: usize) -> Vec<u64> {
+    /// Places that refer to these bytes of a section: (section, offset).
+    fn users(&self, section: usize, inside: &dyn Fn(u64) -> bool) -> Vec<(usize, u64)> {
         let mut found = Vec::new();
-        for from in self.file.sections.iter().filter(|s| s.is_alloc()) {
+        for (index, from) in self.file.sections.iter().enumerate().filter(|(_, s)| s.is_alloc()) {
             for r in &from.relocs {
                 let Some(symbol) = self.file.symbols.get(r.symbol) else { continue };
-                if symbol.home == Home::Section(section) {
-                    found.push(self.place(from, r, symbol.value));
+                if symbol.home == Home::Section(section)
+                    && inside(self.place(from, r, symbol.value))
+                {
+                    found.push((index, r.offset));
                 }
             }
         }
         found
+    }
+
+    /// Whether references that count lead into these bytes of a section.
+    fn is_used(&self, section: usize, inside: &dyn Fn(u64) -> bool) -> bool {
+        self.users(section, inside).into_iter().any(|(from, at)| !self.counts_not(from, at))
     }
 
     /// Where a reference leads; on x86 and s390 fields in code are relative to what follows.
@@ -141,14 +195,13 @@ impl Model<'_> {
         let end = here.map(|s| s.value).filter(|&v| v > at).min().unwrap_or(size);
         let Some(start) = start else { return false };
         let align = self.file.sections[section].align.max(16);
-        let quiet = |to: u64| to < start || end <= to;
-        end - start < align && self.references(section).into_iter().all(quiet)
+        end - start < align && !self.is_used(section, &|to| start <= to && to < end)
     }
 
     fn string_byte(&self, section: usize, at: u64) -> Second {
         let data = &self.file.sections[section].data;
         let width = self.file.sections[section].entsize.max(1);
-        let reaches = |&to: &u64| {
+        let reaches = |to: u64| {
             let (to, at) = (to / width, at / width);
             let element = |i: u64| {
                 data.get((i * width) as usize..((i + 1) * width) as usize)
@@ -156,8 +209,8 @@ impl Model<'_> {
             };
             to <= at && (to..at).all(element)
         };
-        if self.symbol_at(section, at).is_none() && !self.references(section).iter().any(reaches) {
-            return Same("no reference leads to the string");
+        if !self.is_used(section, &reaches) {
+            return Same("no reference that counts leads to the string");
         }
         Differs("a string that is used")
     }
@@ -209,7 +262,7 @@ impl Model<'_> {
                 let field = base + instruction.next_ip() - 4;
                 let relocs = &self.file.sections[section].relocs;
                 let Some(r) = relocs.iter().find(|r| r.offset == field) else { return false };
-                return takes_line(self.file.name(r.symbol), register);
+                return takes_line(self.file.name(r.symbol), Some(register));
             }
             let used = info.used_registers().iter();
             if used.clone().any(|u| u.register().full_register() == register)
@@ -235,6 +288,12 @@ impl Model<'_> {
         {
             return Same("file and line of a warning");
         }
+        let own = self.symbol_at(index, old.offset);
+        if own.is_some_and(|s| self.is_only_indexed(index, s))
+            && section.flags & u64::from(abi::SHF_WRITE | abi::SHF_EXECINSTR) == 0
+        {
+            return Same("only the index of messages refers to it");
+        }
         match edit {
             RelocEdit::Order => {
                 let next = section.relocs[nth + 1];
@@ -250,6 +309,11 @@ impl Model<'_> {
             RelocEdit::Addend(addend) => self.target(section, &old, &Reloc { addend, ..old }),
             RelocEdit::Exchanged => {
                 let next = section.relocs[nth + 1];
+                // Rows of one field change places.
+                let narrow = row_size(self.file, index, self.sizes) == Some(4);
+                if narrow && is_unordered(&section.name) && old.kind == next.kind {
+                    return Same("the kernel searches or sorts the table");
+                }
                 let first = Reloc { symbol: next.symbol, addend: next.addend, ..old };
                 let second = Reloc { symbol: old.symbol, addend: old.addend, ..next };
                 match (self.target(section, &old, &first), self.target(section, &next, &second)) {
@@ -318,6 +382,18 @@ impl Model<'_> {
         if symbol.kind == abi::STT_FILE && !matches!(edit, SymbolEdit::Bind(_)) {
             return Same("a file symbol names a source and no place");
         }
+        if symbol.kind == abi::STT_SECTION {
+            let unused = !used(index) && local;
+            return match edit {
+                SymbolEdit::Other(_) | SymbolEdit::Size(_) | SymbolEdit::Name(_) => {
+                    Same("a section's symbol has none of it")
+                }
+                SymbolEdit::Value(_) | SymbolEdit::Home(_) | SymbolEdit::Type(_) if unused => {
+                    Same("a section's symbol that nothing refers to")
+                }
+                _ => Differs("no section's symbol looks so"),
+            };
+        }
         match edit {
             SymbolEdit::Size(_) if symbol.home != Home::Reserved(abi::SHN_COMMON) => {
                 Same("neither the linker nor the kernel's loader reads the size")
@@ -345,7 +421,10 @@ impl Model<'_> {
                 if plain(kind) && plain(symbol.kind) && self.file.machine == 62 {
                     return Same("the loader treats these types alike");
                 }
-                Unknown
+                if local && !used(index) {
+                    return Same("a local symbol that nothing refers to");
+                }
+                Differs("a type with another meaning")
             }
             SymbolEdit::Other(other)
                 if other & 3 == symbol.other & 3 && self.file.machine == 62 =>
@@ -360,6 +439,9 @@ impl Model<'_> {
             }
             SymbolEdit::Value(_) | SymbolEdit::Home(_) => {
                 Differs("what refers to it goes elsewhere")
+            }
+            SymbolEdit::Bind(_) if local && !used(index) && symbol.name.is_empty() => {
+                Same("a local symbol that nothing refers to")
             }
             SymbolEdit::Bind(_) => Differs("the linker chooses by the binding"),
             _ => Unknown,
@@ -385,21 +467,35 @@ impl Model<'_> {
         if let SectionEdit::Flags(flags) = edit
             && (section.flags ^ flags) & u64::from(abi::SHF_ALLOC) != 0
         {
-            return Differs("it is loaded or not");
+            let unread = unread(&section.name).is_some();
+            return if unread { Same("nothing reads it") } else { Differs("it is loaded or not") };
         }
         if let Some(same) = self.unloaded(section) {
             return same;
         }
         match edit {
             SectionEdit::Align(align) if align > section.align => Same("more alignment"),
-            SectionEdit::Align(_) => Unknown,
+            SectionEdit::Align(align) => {
+                // The start of what lies in it may need it; code is no matter below the
+                // machine's own.
+                let needed = match (section.is_code(), self.file.machine) {
+                    (true, 62) => 1,
+                    (true, 22) => 2,
+                    (true, _) => 4,
+                    (false, _) => section.align,
+                };
+                if align >= needed {
+                    return Same("alignment of code says where it is fast, not what it does");
+                }
+                Differs("less alignment than what is there needs")
+            }
             SectionEdit::Flags(flags) => {
                 let merge = u64::from(abi::SHF_MERGE | abi::SHF_STRINGS);
                 let ordinary = u64::from(abi::SHF_WRITE | abi::SHF_EXECINSTR | abi::SHF_TLS);
                 match section.flags ^ flags {
                     bits if bits & ordinary != 0 => Differs("how the memory may be used"),
-                    bits if bits & merge != 0 => Unknown,
-                    _ => Unknown,
+                    bits if bits & merge != 0 => Differs("the linker merges it or not"),
+                    _ => Differs("a flag with a meaning"),
                 }
             }
             SectionEdit::EntrySize(_) => {
@@ -429,7 +525,10 @@ fn is_immediate(kind: OpKind) -> bool {
 }
 
 /// Callees that take a line, and in which register.
-fn takes_line(name: &str, register: Register) -> bool {
+fn takes_line(name: &str, register: Option<Register>) -> bool {
+    let Some(register) = register else {
+        return name.contains("might_sleep") || name.contains("printk");
+    };
     match name {
         "__might_sleep" | "___might_sleep" | "__might_fault" => register == Register::RSI,
         // By the format: only a look at it tells, which the first model has to take.

@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use super::model::File;
 
 /// Tables of rows: section, variable with the size; `=N` is a fixed size.
-const ROWS: [(&str, &str); 25] = [
+const ROWS: &[(&str, &str)] = &[
     ("__bug_table", "BUG_STRUCT_SIZE"),
     ("__ex_table", "EX_STRUCT_SIZE"),
     ("__jump_table", "JUMP_STRUCT_SIZE"),
     (".altinstructions", "ALT_STRUCT_SIZE"),
     (".static_call_sites", "STATIC_CALL_STRUCT_SIZE"),
     (".parainstructions", "PARA_STRUCT_SIZE"),
+    (".cfi_sites", "objtool makes it anew"),
+    (".ibt_endbr_seal", "objtool makes it anew"),
+    (".gnu.attributes", "notes of the toolchain"),
+    (".export_symbol", "a list for modpost"),
     (".printk_index", "=8"),
     (".smp_locks", "=4"),
     (".kcfi_traps", "=4"),
@@ -31,6 +35,9 @@ const ROWS: [(&str, &str); 25] = [
     ("__lwsync_fixup", "=8"),
     ("__barrier_nospec_fixup", "=8"),
     (".s390_return_mem", "=4"),
+    (".s390_return_reg", "=4"),
+    (".s390_indirect_call", "=4"),
+    (".s390_indirect_branches", "=4"),
     (".initcall6.init", "=4"),
 ];
 
@@ -45,7 +52,7 @@ pub fn row_size(file: &File, section: usize, sizes: &BTreeMap<String, String>) -
 }
 
 /// Sections that are made anew for a patch, or that nothing in a running kernel reads.
-const UNREAD: [(&str, &str); 12] = [
+const UNREAD: &[(&str, &str)] = &[
     (".discard", "the linker script discards it"),
     (".comment", "names the compiler"),
     (".modinfo", "text for tools"),
@@ -57,6 +64,10 @@ const UNREAD: [(&str, &str); 12] = [
     (".return_sites", "objtool makes it anew"),
     (".retpoline_sites", "objtool makes it anew"),
     (".call_sites", "objtool makes it anew"),
+    (".cfi_sites", "objtool makes it anew"),
+    (".ibt_endbr_seal", "objtool makes it anew"),
+    (".gnu.attributes", "notes of the toolchain"),
+    (".export_symbol", "a list for modpost"),
     (".printk_index", "an index for tools"),
 ];
 
