@@ -66,7 +66,12 @@ fn check_types(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
         let place = |layout_name: Option<&str>| layout_name.unwrap_or("").to_owned();
         let from = place(orig.object.section_of(before).map(|s| orig.object.section_name(s)));
         let to = place(patched.object.section_of(after).map(|s| patched.object.section_name(s)));
-        if a.kind != b.kind && from == to {
+        let undefined = a.home == Home::Undefined && b.home == Home::Undefined;
+        // Some tools give the types of what other files define; how a thread-local variable or an
+        // indirect function is reached is another matter.
+        let special = |kind| matches!(kind, abi::STT_TLS | abi::STT_GNU_IFUNC);
+        let known = !undefined || special(a.kind) || special(b.kind);
+        if a.kind != b.kind && from == to && known {
             return Err(Error::refused(
                 "symbol-info-mismatch",
                 format!("symbol info mismatch: {name}"),
@@ -85,10 +90,13 @@ fn check_types(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
 fn is_seen<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     let kind = object.symbol_kind(id);
-    let loaded = object.section_of(id).is_some_and(|section| {
-        object.section_flags(section) & abi::SHF_ALLOC != 0
-            && !matches!(layout.class(section), Class::Noise(_) | Class::Debug)
-    });
+    let loaded = match object.section_of(id) {
+        Some(section) => {
+            object.section_flags(section) & abi::SHF_ALLOC != 0
+                && !matches!(layout.class(section), Class::Noise(_) | Class::Debug)
+        }
+        None => object.home(id) == Home::Undefined,
+    };
     loaded
         && !matches!(kind, abi::STT_SECTION | abi::STT_FILE)
         && !layout.is_label(id)

@@ -19,6 +19,32 @@ use crate::kernel::refs::{Ref, Refs};
 pub(super) type Reference<'r, 'o, 'd, S> = (&'r Refs<'r, 'o, 'd, S>, &'r Reloc<S>);
 
 impl Comparer<'_, '_, '_, '_> {
+    /// Whether two labels of one name are at the same place of the same thing. Assemblers number
+    /// labels: the name alone says nothing. Other symbols pass.
+    pub(super) fn same_label(
+        &self,
+        (o_section, o): (SectionId<Orig>, SymbolId<Orig>),
+        (p_section, p): (SectionId<Patched>, SymbolId<Patched>),
+    ) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if !orig.is_label(o) && !patched.is_label(p) {
+            return true;
+        }
+        let (from, to) = (orig.object.symbol_value(o), patched.object.symbol_value(p));
+        let (Some(a), Some(b)) =
+            (orig.entity_at(o_section, from), patched.entity_at(p_section, to))
+        else {
+            return from == to && self.twins.patched_section(o_section) == Some(p_section);
+        };
+        let (a, b) = (orig.entity(o_section, a), patched.entity(p_section, b));
+        let one = match (a.symbol, b.symbol) {
+            (Some(a), Some(b)) => self.twins.are_twins(a, b),
+            (None, None) => self.twins.patched_section(o_section) == Some(p_section),
+            _ => false,
+        };
+        one && from - a.start == to - b.start
+    }
+
     /// Whether a reference may need a look at what is at the place it leads to, although it
     /// names its target.
     pub(super) fn leads_inside(&self, symbol: SymbolId<Patched>, addend: i64) -> bool {

@@ -26,8 +26,10 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                 if o_base == o_refs.base() && p_base == p_refs.base() {
                     return self.same_target(o_refs, &o, p_refs, &p, open);
                 }
-                // The type of a slot's relocation says what the slot holds.
-                if !self.same_kind(&o, &p) {
+                // The one may be what it refers to, the other a slot that holds it; and the type of
+                // a slot's relocation says what the slot holds.
+                let both = o_base != o_refs.base() && p_base != p_refs.base();
+                if !both || !self.same_kind(&o, &p) {
                     return Ok(false);
                 }
                 let o_refs = Refs::new(self.orig.layout, o_base);
@@ -113,6 +115,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         }
         let same = a.addend == b.addend
             && self.same_symbol(a.symbol, b.symbol)
+            && self.same_label((o_section, a.symbol), (p_section, b.symbol))
             && self.same_constant(a.symbol, b.symbol, open)?;
         if same && !self.twins.are_twins(a.symbol, b.symbol) {
             self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);

@@ -8,7 +8,9 @@ use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register}
 
 use super::model::{File, Home, Reloc, Section};
 use super::mutants::{Mutant, RelocEdit, RowEdit, SectionEdit, SymbolEdit};
-use super::tables::{is_unordered, origin_of_bug, overwritten, row_size, same_effect, unread};
+use super::tables::{
+    is_narrow, is_unordered, origin_of_bug, overwritten, row_size, same_effect, unread,
+};
 
 /// What the second model says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,10 +97,12 @@ impl Model<'_> {
     /// the file, two numbers follow.
     fn is_location(&self, index: usize, at: u64) -> bool {
         let section = &self.file.sections[index];
-        let name = self.symbol_at(index, at).map(|s| (self.file.name(s), &self.file.symbols[s]));
-        let Some((name, symbol)) = name else { return false };
-        (name.contains("Lubsan_data") || section.name.contains("Lubsan_data"))
-            && (8..16).contains(&(at - symbol.value))
+        let symbol = self.symbol_at(index, at);
+        let (name, start) = match symbol {
+            Some(symbol) => (self.file.name(symbol), self.file.symbols[symbol].value),
+            None => (&*section.name, 0),
+        };
+        name.contains("Lubsan_data") && (8..16).contains(&(at - start))
     }
 
     /// Whether nothing but `.printk_index` refers to a symbol's bytes, directly or through
@@ -310,7 +314,7 @@ impl Model<'_> {
             RelocEdit::Exchanged => {
                 let next = section.relocs[nth + 1];
                 // Rows of one field change places.
-                let narrow = row_size(self.file, index, self.sizes) == Some(4);
+                let narrow = is_narrow(self.file, index, self.sizes);
                 if narrow && is_unordered(&section.name) && old.kind == next.kind {
                     return Same("the kernel searches or sorts the table");
                 }
@@ -369,14 +373,62 @@ impl Model<'_> {
         if plain(s) && plain(t) && block(s, to).is_some() && block(s, to) == block(t, and) {
             return Same("an equal constant of a merged section");
         }
+        if self.same_read(from, old, (s, to), (t, and)) {
+            return Same("the instruction reads equal bytes");
+        }
         Differs("another place")
+    }
+
+    /// Whether an instruction of x86_64 reads its operand of at most 16 bytes from two places
+    /// with equal bytes that no relocation changes.
+    fn same_read(&self, from: &Section, r: &Reloc, a: (usize, u64), b: (usize, u64)) -> bool {
+        if self.file.machine != 62 || !from.is_code() {
+            return false;
+        }
+        // Instructions with such an operand have two to five bytes before the field.
+        let read = (2..=5).filter_map(|back| {
+            let start = (r.offset as usize).checked_sub(back)?;
+            let code = from.data.get(start..)?;
+            let instruction = Decoder::with_ip(64, code, 0, DecoderOptions::NONE).decode();
+            let fits = instruction.is_ip_rel_memory_operand()
+                && instruction.len() == back + 4
+                && matches!(
+                    instruction.mnemonic(),
+                    Mnemonic::Movups
+                        | Mnemonic::Movaps
+                        | Mnemonic::Movdqa
+                        | Mnemonic::Movdqu
+                        | Mnemonic::Xorps
+                        | Mnemonic::Mov
+                        | Mnemonic::Movss
+                        | Mnemonic::Movsd
+                        | Mnemonic::Cmp
+                        | Mnemonic::Movzx
+                );
+            fits.then(|| instruction.memory_size().size())
+        });
+        let Some(size) = read.max().filter(|&size| size > 0 && size <= 16) else { return false };
+        let bytes = |(section, at): (usize, u64)| {
+            let section = &self.file.sections[section];
+            let touched =
+                section.relocs.iter().any(|r| r.offset < at + size as u64 && at < r.offset + 8);
+            let plain = section.flags & u64::from(abi::SHF_WRITE) == 0 && !touched;
+            section.data.get(at as usize..at as usize + size).filter(|_| plain)
+        };
+        bytes(a).is_some() && bytes(a) == bytes(b)
+    }
+
+    fn is_linked(&self) -> bool {
+        self.file.symbols.iter().filter(|s| s.kind == abi::STT_FILE).count() > 1
     }
 
     fn symbol(&self, index: usize, edit: SymbolEdit) -> Second {
         let symbol = &self.file.symbols[index];
         let used = |index: usize| {
-            let loaded = self.file.sections.iter().filter(|s| s.is_alloc());
-            loaded.flat_map(|s| &s.relocs).any(|r| r.symbol == index)
+            let loaded = self.file.sections.iter().enumerate().filter(|(_, s)| s.is_alloc());
+            loaded
+                .flat_map(|(from, s)| s.relocs.iter().map(move |r| (from, r)))
+                .any(|(from, r)| r.symbol == index && !self.counts_not(from, r.offset))
         };
         let local = symbol.bind == abi::STB_LOCAL;
         if symbol.kind == abi::STT_FILE && !matches!(edit, SymbolEdit::Bind(_)) {
@@ -391,6 +443,9 @@ impl Model<'_> {
                 SymbolEdit::Value(_) | SymbolEdit::Home(_) | SymbolEdit::Type(_) if unused => {
                     Same("a section's symbol that nothing refers to")
                 }
+                SymbolEdit::Type(
+                    abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC | abi::STT_GNU_IFUNC,
+                ) if local => Same("still a local symbol of the same place"),
                 _ => Differs("no section's symbol looks so"),
             };
         }
@@ -418,11 +473,12 @@ impl Model<'_> {
                 let plain =
                     |kind| matches!(kind, abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC);
                 // s390, ppc64: a function may get a stub or a descriptor.
-                if plain(kind) && plain(symbol.kind) && self.file.machine == 62 {
+                let alike = local || matches!(self.file.machine, 62 | 183 | 258);
+                if plain(kind) && plain(symbol.kind) && alike {
                     return Same("the loader treats these types alike");
                 }
-                if local && !used(index) {
-                    return Same("a local symbol that nothing refers to");
+                if local && (!used(index) || kind == abi::STT_SECTION && symbol.value == 0) {
+                    return Same("a local symbol of the same place");
                 }
                 Differs("a type with another meaning")
             }
@@ -440,9 +496,12 @@ impl Model<'_> {
             SymbolEdit::Value(_) | SymbolEdit::Home(_) => {
                 Differs("what refers to it goes elsewhere")
             }
-            SymbolEdit::Bind(_) if local && !used(index) && symbol.name.is_empty() => {
-                Same("a local symbol that nothing refers to")
+            SymbolEdit::Bind(bind) if local && bind <= abi::STB_WEAK => {
+                Same("what was local is defined here alone: others that name it have it of theirs")
             }
+            SymbolEdit::Bind(_) if self.is_linked() && symbol.home != Home::Undefined => Same(
+                "linked from several files: the definition that is here is the one that counts",
+            ),
             SymbolEdit::Bind(_) => Differs("the linker chooses by the binding"),
             _ => Unknown,
         }
@@ -474,25 +533,16 @@ impl Model<'_> {
             return same;
         }
         match edit {
-            SectionEdit::Align(align) if align > section.align => Same("more alignment"),
-            SectionEdit::Align(align) => {
-                // The start of what lies in it may need it; code is no matter below the
-                // machine's own.
-                let needed = match (section.is_code(), self.file.machine) {
-                    (true, 62) => 1,
-                    (true, 22) => 2,
-                    (true, _) => 4,
-                    (false, _) => section.align,
-                };
-                if align >= needed {
-                    return Same("alignment of code says where it is fast, not what it does");
-                }
-                Differs("less alignment than what is there needs")
+            SectionEdit::Align(_) => {
+                Same("what is not in the patch keeps the alignment that the kernel was linked with")
             }
             SectionEdit::Flags(flags) => {
                 let merge = u64::from(abi::SHF_MERGE | abi::SHF_STRINGS);
                 let ordinary = u64::from(abi::SHF_WRITE | abi::SHF_EXECINSTR | abi::SHF_TLS);
                 match section.flags ^ flags {
+                    bits if bits == u64::from(abi::SHF_GROUP) => {
+                        Same("whether it is in a group is said by the group")
+                    }
                     bits if bits & ordinary != 0 => Differs("how the memory may be used"),
                     bits if bits & merge != 0 => Differs("the linker merges it or not"),
                     _ => Differs("a flag with a meaning"),

@@ -87,6 +87,10 @@ pub fn is_unordered(name: &str) -> bool {
             | ".smp_locks"
             | ".kcfi_traps"
             | ".s390_return_mem"
+            | ".s390_return_reg"
+            | ".s390_indirect_call"
+            | ".s390_indirect_jump"
+            | ".s390_indirect_branches"
     )
 }
 
@@ -143,4 +147,9 @@ pub fn same_effect(machine: u16, a: u32, b: u32) -> bool {
         _ => 0,
     };
     a == b || group(a) != 0 && group(a) == group(b)
+}
+
+/// Whether the rows of a table have one field only.
+pub fn is_narrow(file: &File, section: usize, sizes: &BTreeMap<String, String>) -> bool {
+    row_size(file, section, sizes) == Some(4)
 }
