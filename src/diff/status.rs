@@ -206,6 +206,12 @@ impl Statuses {
             }
             return if convention { Ok(Status::Same) } else { Err(info_mismatch(name())) };
         };
+        let is_behind = |value, size| value > size;
+        if is_behind(after.symbol_value(id), after.section_size(p))
+            && !is_behind(before.symbol_value(twin), before.section_size(o))
+        {
+            return Err(info_mismatch(name()));
+        }
         // clang numbers its string literals (`.L.str.3`); each is compared where it is used.
         if patched.class(p) == Class::Strings && name().starts_with(".L") {
             return Ok(Status::Same);

@@ -26,12 +26,12 @@ impl<S: Side> Object<'_, S> {
         let local = bind == abi::STB_LOCAL;
         let home = self.home(id);
         match self.symbol_kind(id) {
-            abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC => self.check_place(id),
+            abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC => Ok(()),
             abi::STT_GNU_IFUNC => match home {
                 Home::Section(section) if !self.is_text(section) => {
                     wrong("an indirect function is not in code")
                 }
-                _ => self.check_place(id),
+                _ => Ok(()),
             },
             abi::STT_SECTION if !local => wrong("the symbol of a section is not LOCAL"),
             abi::STT_SECTION if self.symbol_value(id) != 0 => {
@@ -51,16 +51,5 @@ impl<S: Side> Object<'_, S> {
             },
             _ => wrong("a symbol has an unknown type"),
         }
-    }
-
-    /// Fails on a symbol that is not in the section it says it is in.
-    fn check_place(&self, id: SymbolId<S>) -> Result<()> {
-        let Home::Section(section) = self.home(id) else { return Ok(()) };
-        if self.symbol_value(id) <= self.section_size(section) {
-            return Ok(());
-        }
-        Err(bad("a symbol lies behind the end of its section")
-            .in_section(self.section_name(section))
-            .at_symbol(self.symbol_name(id)))
     }
 }

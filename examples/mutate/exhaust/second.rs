@@ -464,7 +464,7 @@ impl Model<'_> {
                 Differs("a name that other files see")
             }
             _ if symbol.home == Home::Undefined && !used(index) => match edit {
-                SymbolEdit::Value(_) | SymbolEdit::Type(_) => {
+                SymbolEdit::Value(_) | SymbolEdit::Type(_) | SymbolEdit::Other(_) => {
                     Same("an undefined symbol that nothing uses")
                 }
                 _ => Unknown,
@@ -473,7 +473,7 @@ impl Model<'_> {
                 let plain =
                     |kind| matches!(kind, abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC);
                 // s390, ppc64: a function may get a stub or a descriptor.
-                let alike = local || matches!(self.file.machine, 62 | 183 | 258);
+                let alike = local || symbol.home == Home::Undefined || self.file.machine != 21;
                 if plain(kind) && plain(symbol.kind) && alike {
                     return Same("the loader treats these types alike");
                 }
@@ -482,10 +482,23 @@ impl Model<'_> {
                 }
                 Differs("a type with another meaning")
             }
+            // powerpc64 and aarch64 say there how a function is called.
             SymbolEdit::Other(other)
-                if other & 3 == symbol.other & 3 && self.file.machine == 62 =>
+                if other & 3 == symbol.other & 3 && !matches!(self.file.machine, 21 | 183) =>
             {
                 Same("bits of st_other without a meaning on the machine")
+            }
+            SymbolEdit::Other(other) if other & !3 == symbol.other & !3 => {
+                Same("the kernel is linked to one file: visibility hides nothing in it")
+            }
+            SymbolEdit::Other(_) if local && !used(index) => {
+                Same("a local symbol that nothing refers to")
+            }
+            SymbolEdit::Other(_) if !matches!(self.file.machine, 21 | 183) => {
+                Same("bits of st_other without a meaning on the machine")
+            }
+            SymbolEdit::Other(_) if symbol.kind != abi::STT_FUNC => {
+                Same("only functions have a calling convention")
             }
             SymbolEdit::Value(_) | SymbolEdit::Home(_) if local && !used(index) => {
                 Same("a local symbol that nothing refers to")
