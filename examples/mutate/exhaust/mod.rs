@@ -19,7 +19,7 @@ use crate::harness::subjects::Subject;
 use model::File;
 use mutants::{Mutant, mixed};
 use reach::Reached;
-use runner::{Answer, Options, Silence};
+use runner::{Answer, Options};
 use second::{Model, Second};
 
 /// How the answer to one mutant is.
@@ -33,16 +33,20 @@ pub enum Outcome {
     Warned,
     /// Silent, and a rule names the field.
     Ruled,
-    /// Silent without a rule.
+    /// Silent, and the second model proves that it means the same: what is in no section's
+    /// contents is not listed by the comparison.
+    Proved,
+    /// Silent without a rule or a proof.
     Silent,
     Panicked,
     TooSlow,
 }
 
-pub const OUTCOMES: [Outcome; 8] = [
+pub const OUTCOMES: [Outcome; 9] = [
     Outcome::Reported,
     Outcome::Refused,
     Outcome::Ruled,
+    Outcome::Proved,
     Outcome::Warned,
     Outcome::Silent,
     Outcome::Wrong,
@@ -104,10 +108,10 @@ impl Tally {
         for (rule, count) in &self.rules {
             println!("{count:>8} {rule}");
         }
-        println!("\nsilent without a rule, of which the second model says that they are the same:");
+        println!("\nsilent, and the same by the second model:");
         let mut same: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for ((outcome, kind, _, judgement), group) in &self.groups {
-            if *outcome == Outcome::Silent && judgement.starts_with("same") {
+            if *outcome == Outcome::Proved {
                 *same.entry((kind, judgement)).or_default() += group.count;
             }
         }
@@ -116,7 +120,7 @@ impl Tally {
         }
         println!("\nclasses to look at:");
         for ((outcome, kind, section, judgement), group) in &self.groups {
-            if *outcome == Outcome::Silent && judgement.starts_with("same") {
+            if *outcome == Outcome::Proved {
                 continue;
             }
             println!("{outcome:?} {kind} in {section} x{}: {judgement}", group.count);
@@ -192,7 +196,7 @@ pub fn run(subject: &Subject, plan: &Plan, tally: &mut Tally) {
         let group = tally.groups.entry((outcome, mutant.kind(), section, judgement)).or_default();
         if group.count == 0 {
             group.example = format!("{}: {}", subject.name, mutant.show(&file));
-            if outcome != Outcome::Warned {
+            if !matches!(outcome, Outcome::Warned | Outcome::Proved) {
                 runner::keep(&plan.options, &file, mutant, &group.example);
             }
         }
@@ -222,8 +226,9 @@ fn judge(
                 Second::Differs(why) => format!("DIFFERS: {why}"),
                 Second::Unknown => "cannot tell".to_owned(),
             };
-            match Silence::rule(ignored, file, mutant) {
+            match ignored.rule(file, mutant) {
                 Some(rule) => (Outcome::Ruled, format!("{rule} ({second})")),
+                None if second.starts_with("same") => (Outcome::Proved, second),
                 None => (Outcome::Silent, second),
             }
         }

@@ -14,7 +14,7 @@ use klp_diff::report::Report;
 use klp_diff::{Input, Job};
 
 use super::model::File;
-use super::mutants::Mutant;
+use super::mutants::{Mutant, RelocEdit};
 
 /// How mutants are compared.
 #[derive(Clone, Debug)]
@@ -33,16 +33,47 @@ pub struct Silence {
     pub fields: Vec<Field>,
 }
 
+/// One entry of the list: a rule and the bytes of a section that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    pub rule: String,
+    pub rule: &'static str,
     pub section: String,
+    pub start: u64,
+    pub end: u64,
 }
 
 impl Silence {
-    /// The rule that names what a mutant changed.
-    pub fn rule(_ignored: &Silence, _file: &File, _mutant: &Mutant) -> Option<String> {
-        None
+    fn new(report: &Report) -> Silence {
+        let fields = report.ignored.iter().map(|noise| Field {
+            rule: noise.rule,
+            section: noise.section.clone(),
+            start: noise.offset,
+            end: noise.offset.saturating_add(noise.width),
+        });
+        Silence { fields: fields.collect() }
+    }
+
+    /// The rule that names what a mutant changed; `None` also for what is in no section's
+    /// contents.
+    pub fn rule(&self, file: &File, mutant: &Mutant) -> Option<&'static str> {
+        let (section, start, end) = match *mutant {
+            Mutant::Byte { section, at, .. } => (section, at, at + 1),
+            Mutant::Reloc { section, index, edit } => {
+                let relocs = &file.sections[section].relocs;
+                let old = relocs[index].offset;
+                let other = match edit {
+                    RelocEdit::Order | RelocEdit::Exchanged => relocs[index + 1].offset,
+                    RelocEdit::Place(new) => new,
+                    _ => old,
+                };
+                (section, old.min(other), old.max(other) + 1)
+            }
+            Mutant::Row { section, at, size, .. } => (section, at, at + 2 * size),
+            _ => return None,
+        };
+        let name = &file.sections[section].name;
+        let fields = self.fields.iter().filter(|f| f.section == *name);
+        fields.filter(|f| f.start < end && start < f.end).map(|f| f.rule).next()
     }
 }
 
@@ -100,7 +131,7 @@ fn compare(
         }
         Ok(Ok(_)) => match report.warnings.first() {
             Some(warning) => Answer::Warned(warning.code().to_owned()),
-            None => Answer::Silent(Silence { fields: Vec::new() }),
+            None => Answer::Silent(Silence::new(&report)),
         },
     }
 }
