@@ -203,7 +203,12 @@ pub(super) struct Place {
     pub kind: u32,
     /// Its addend.
     pub addend: i64,
+    /// Hash of the bytes before and behind it.
+    pub around: u64,
 }
+
+/// How many bytes before and behind a reference are looked at.
+const AROUND: u64 = 16;
 
 impl<S: Side> Use<S> {
     fn reloc(&self, layout: &Layout<'_, '_, S>) -> Reloc<S> {
@@ -214,12 +219,17 @@ impl<S: Side> Use<S> {
     pub(super) fn place(&self, layout: &Layout<'_, '_, S>, user: u64) -> Place {
         let reloc = self.reloc(layout);
         let entity = layout.entity_at(self.section, reloc.offset);
-        let start = entity.map_or(0, |i| layout.entity(self.section, i).start);
+        let span = entity.map(|i| layout.entity(self.section, i));
+        let (start, end) = span.map_or((0, u64::MAX), |s| (s.start, s.end));
+        let from = reloc.offset.saturating_sub(AROUND).max(start);
+        let to = reloc.offset.saturating_add(AROUND).min(end);
+        let around = layout.object.contents(self.section).get(from as usize..to as usize);
+        let around = FixedState::default().hash_one(around);
         // The addend may count from the section, in which the variable may lie elsewhere.
         let value = layout.object.symbol_value(self.variable) as i64;
         let base = layout.object.symbol_value(reloc.symbol) as i64;
         let addend = reloc.addend.wrapping_add(base).wrapping_sub(value);
-        Place { user, offset: reloc.offset - start, kind: reloc.kind, addend }
+        Place { user, offset: reloc.offset - start, kind: reloc.kind, addend, around }
     }
 
     /// A hash of how it is used there: the instruction, and what is referred to by name before

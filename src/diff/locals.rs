@@ -159,6 +159,27 @@ fn hash_name(name: &str) -> u64 {
     state.finish()
 }
 
+/// The name of a variable without that of its function, which clang puts before it, when that
+/// function uses it and is on this side only: it may have another name on the other one.
+fn moved_name<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    v: &Variable<S>,
+    single: impl Fn(SymbolId<S>) -> bool,
+) -> u64 {
+    let name = layout.object.symbol_name(v.id);
+    let part = names::variable_part(name);
+    let function = name.strip_suffix(part).and_then(|f| f.strip_suffix('.'));
+    let renamed = function.is_some_and(|function| {
+        v.users().any(|user| match user {
+            User::Named(id) => {
+                single(id) && names::written_name(layout.object.symbol_name(id)) == function
+            }
+            User::Section(_) => false,
+        })
+    });
+    hash_name(if renamed { part } else { name })
+}
+
 /// The static locals of the original that have no twin yet, and the variables of the patched
 /// object that may be these, by who uses them.
 /// Also returns those of the original that nothing was found for. The drop-in pairs constants
@@ -171,8 +192,9 @@ pub(super) fn pair(
     let wanted = Marks::from_fn(orig.object.symbol_count(), |id| {
         orig.is_static_local(id) && twins.patched_symbol(id).is_none()
     });
+    let hashes = |name| [hash_name(name), hash_name(names::variable_part(name))];
     let mut all: Vec<u64> =
-        wanted.iter().map(|id| hash_name(orig.object.symbol_name(id))).collect();
+        wanted.iter().flat_map(|id| hashes(orig.object.symbol_name(id))).collect();
     all.sort_unstable();
     all.dedup();
     let candidates = Marks::from_fn(patched.object.symbol_count(), |id| {
@@ -180,7 +202,7 @@ pub(super) fn pair(
             && twins.orig_symbol(id).is_none()
             && patched.object.section_of(id).is_some()
             && !patched.is_special_static(id)
-            && all.binary_search(&hash_name(patched.object.symbol_name(id))).is_ok()
+            && hashes(patched.object.symbol_name(id)).iter().any(|h| all.binary_search(h).is_ok())
     });
     let (o, p) = rayon::join(|| uses_of(orig, &wanted), || uses_of(patched, &candidates));
     let mut o = variables(orig, &keys.files.orig, o?, |user, scope| keys.orig(user, scope));
@@ -210,6 +232,13 @@ pub(super) fn pair(
             };
             users.iter().map(of_file).collect()
         };
+        matcher.round(&mut o, &mut p, &mut pairing, true, in_file, in_file);
+        for v in &mut o {
+            v.name.0 = moved_name(orig, v, |id| twins.patched_symbol(id).is_none());
+        }
+        for v in &mut p {
+            v.name.0 = moved_name(patched, v, |id| twins.orig_symbol(id).is_none());
+        }
         matcher.round(&mut o, &mut p, &mut pairing, true, in_file, in_file);
     }
     Ok((pairing, o))
@@ -329,8 +358,8 @@ impl Matcher<'_, '_, '_, '_> {
         pairs
     }
 
-    /// Pairs by how they are used variables that the same functions use. Two kinds of evidence,
-    /// where they are used and in what manner, must not contradict each other.
+    /// Pairs by how they are used variables that the same functions use: each in a manner of its
+    /// own, or all at the same places, with the same code around them.
     fn by_use(
         &self,
         o: &[&Variable<Orig>],
@@ -340,24 +369,21 @@ impl Matcher<'_, '_, '_, '_> {
     ) -> Option<Vec<(usize, usize)>> {
         let (orig, patched) = (self.keys.orig, self.keys.patched);
         let (a, b) = (pick_ref(o, from), pick_ref(p, to));
-        let places = same(
+        let before: Vec<_> = a.iter().map(|v| manners(orig, v)).collect();
+        let after: Vec<_> = b.iter().map(|v| manners(patched, v)).collect();
+        let mut chosen = same(
             a.iter().map(|v| places(orig, v)).collect(),
             b.iter().map(|v| places(patched, v)).collect(),
         );
-        let mut manners = same(
-            a.iter().map(|v| manners(orig, v)).collect(),
-            b.iter().map(|v| manners(patched, v)).collect(),
-        );
-        let chosen = if places.len() == from.len() {
-            let agrees = manners.iter().all(|pair| places.contains(pair));
-            agrees.then_some(places)?
-        } else {
-            complete(&mut manners, from.len());
-            if manners.len() != from.len() {
-                return None;
-            }
-            manners
-        };
+        let agree = chosen.iter().all(|&(i, j)| before.get(i) == after.get(j));
+        complete(&mut chosen, from.len());
+        if chosen.len() != from.len() || !agree {
+            chosen = same(before, after);
+            complete(&mut chosen, from.len());
+        }
+        if chosen.len() != from.len() {
+            return None;
+        }
         Some(chosen.into_iter().map(|(i, j)| (from[i], to[j])).collect())
     }
 }

@@ -158,9 +158,13 @@ impl Statics<'_, '_, '_> {
         };
         if bundled {
             let names = (self.orig.object.section_name(from), self.patched.object.section_name(to));
+            // That of a renamed function may be named after it.
+            let own = (name, self.patched.object.symbol_name(p));
+            let kinds = (names.0.strip_suffix(own.0), names.1.strip_suffix(own.1));
+            let renamed = !self.drop_in && kinds.0.is_some() && kinds.0 == kinds.1;
             if twins.patched_section(from).is_none()
                 && twins.orig_section(to).is_none()
-                && names::same(names.0, names.1)
+                && (names::same(names.0, names.1) || renamed)
             {
                 twins.pair_sections(from, to);
             }

@@ -285,6 +285,21 @@ pub fn written_name(function: &str) -> &str {
     }
 }
 
+/// What a static local variable is called in its function: `count.1` of gcc's `count.1` and
+/// of clang's `f.count.1`.
+pub fn variable_part(name: &str) -> &str {
+    match position(b'.', name.as_bytes()) {
+        Some(dot)
+            if dot > 0
+                && name[dot + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && !NUMBERED.iter().any(|n| name[dot + 1..].starts_with(n)) =>
+        {
+            &name[dot + 1..]
+        }
+        _ => name,
+    }
+}
+
 /// Sections of constants that hold addresses, as compilers name them: the loader writes these
 /// and nobody else does, although the header says that the section can be written.
 pub fn is_relocated_constant(section: &str) -> bool {
