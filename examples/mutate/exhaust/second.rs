@@ -557,12 +557,19 @@ impl Model<'_> {
                         Same("whether it is in a group is said by the group")
                     }
                     bits if bits & ordinary != 0 => Differs("how the memory may be used"),
+                    bits if bits == u64::from(abi::SHF_MERGE) && !section.relocs.is_empty() => {
+                        Same("linkers merge nothing that has relocations")
+                    }
                     bits if bits & merge != 0 => Differs("the linker merges it or not"),
                     _ => Differs("a flag with a meaning"),
                 }
             }
             SectionEdit::EntrySize(_) => {
                 let merge = u64::from(abi::SHF_MERGE | abi::SHF_STRINGS);
+                let strings = section.flags & u64::from(abi::SHF_STRINGS) != 0;
+                if !section.relocs.is_empty() && !strings {
+                    return Same("linkers merge nothing that has relocations");
+                }
                 if section.flags & merge == 0 {
                     return Same("the size of entries counts in merged sections alone");
                 }
