@@ -17,8 +17,8 @@
 //!   entry points to the first of those. The kernel finds `bti c` itself in that case.
 //! * kCFI (clang's -fsanitize=kcfi) puts the hash of the function's type, one word, before
 //!   these NOPs, or before the symbol where there are none. No symbol names it.
-//! * Alignment is filled with the same NOPs, so two of them before a function that is not
-//!   the first of its section may or may not be its own.
+//! * Alignment is filled with the same NOPs: of two of them before a function only its entry
+//!   tells whether they are its own.
 
 use object::elf::{
     R_AARCH64_ABS16, R_AARCH64_ABS32, R_AARCH64_ABS64, R_AARCH64_ADR_PREL_LO21, R_AARCH64_CALL26,
@@ -57,6 +57,8 @@ pub(super) static ARCH: Arch = Arch {
     is_branch: None,
     type_hash,
     checks_type: |_| None,
+    site_lead: CALL_OPS,
+    hash_word: HASH as u64,
     padding,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,
@@ -239,6 +241,14 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     let nops = f.value.saturating_add(if has_bti { 4 } else { 0 });
     if !words_are(f.section, nops, &[NOP, NOP]) {
         return Err(format!("{}: unexpected instruction in patch section of function", f.name));
+    }
+    if let Some(offset) = f.listed_site {
+        let at_entry = offset == nops || offset == f.value;
+        let before = offset.checked_add(CALL_OPS) == Some(f.value);
+        return match before && words_are(f.section, offset, &[NOP, NOP]) || at_entry {
+            true => Ok(FtraceSite { offset, rewrite: None }),
+            false => Err(format!("{}: no NOPs where its entry for ftrace says", f.name)),
+        };
     }
     let padded = bytes_before(f).ends_with(&[NOP, NOP].concat());
     let offset = match f.value.checked_sub(CALL_OPS) {

@@ -49,6 +49,8 @@ pub(super) static ARCH: Arch = Arch {
     is_branch: None,
     type_hash: |_| None,
     checks_type: |_| None,
+    site_lead: 0,
+    hash_word: 0,
     padding: |_| 0,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

@@ -130,8 +130,8 @@ pub struct FunctionView<'a> {
     pub other: u8,
     /// An entry of `__patchable_function_entries` points into its section.
     pub patchable_entry: bool,
-    /// `__mcount_loc` of the object lists this place in its section, at or closely behind
-    /// its start.
+    /// `__mcount_loc` or `__patchable_function_entries` of the object lists this place in its
+    /// section, at or closely behind its start, or before it.
     pub listed_site: Option<u64>,
     /// Some section of the object is called `__patchable_function_entries`.
     pub object_has_pfe: bool,
@@ -246,6 +246,10 @@ pub struct Arch {
     pub type_hash: fn(&[u8]) -> Option<&[u8]>,
     /// The hash that the code at the start of the slice compares with a callee's type.
     pub checks_type: fn(&[u8]) -> Option<u32>,
+    /// How many bytes before a function's symbol its site may be.
+    pub site_lead: u64,
+    /// Bytes of the hash of a function's type, where no symbol names what lies before it.
+    pub hash_word: u64,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
     /// Whether ftrace can hook the function (spec section 4).

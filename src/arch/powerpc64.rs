@@ -64,6 +64,8 @@ pub(super) static ARCH: Arch = Arch {
     is_branch: None,
     type_hash: |_| None,
     checks_type: |_| None,
+    site_lead: 0,
+    hash_word: 0,
     padding,
     has_profiling: |f, relocs| f.patchable_entry || mcount(f, relocs).is_some(),
     ftrace_site,

@@ -54,6 +54,8 @@ pub(super) static ARCH: Arch = Arch {
     is_branch: None,
     type_hash: |_| None,
     checks_type: |_| None,
+    site_lead: 0,
+    hash_word: 0,
     padding: |_| 0,
     has_profiling: |f, _| starts_with_jgnop(f),
     ftrace_site,

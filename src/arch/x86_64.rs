@@ -60,6 +60,8 @@ pub(super) static ARCH: Arch = Arch {
     is_branch: Some(is_branch),
     type_hash,
     checks_type,
+    site_lead: 0,
+    hash_word: 0,
     padding: nop_padding,
     has_profiling,
     ftrace_site,

@@ -57,8 +57,8 @@ pub struct Layout<'o, 'd, S> {
     cuts: Csr<SectionId<S>, (u32, SymbolId<S>)>,
     /// Sections with entries in `__patchable_function_entries`, sorted.
     pub(super) patchable: Vec<SectionId<S>>,
-    /// Places that `__mcount_loc` lists, sorted.
-    pub(super) mcount: Vec<(SectionId<S>, u64)>,
+    /// Places that `__mcount_loc` or `__patchable_function_entries` lists, sorted.
+    pub(super) sites: Vec<(SectionId<S>, u64)>,
     /// Which symbol covers which bytes, for sections with many symbols.
     covers: IndexMap<SectionId<S>, Cover<S>, foldhash::fast::RandomState>,
     pub(super) has_pfe: bool,
@@ -137,7 +137,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             children: Vec::new(),
             cuts: Csr::build(0, std::iter::empty),
             patchable: Vec::new(),
-            mcount: Vec::new(),
+            sites: Vec::new(),
             covers: IndexMap::default(),
             replacements,
             files: OnceLock::new(),
@@ -353,7 +353,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         {
             return None;
         }
-        let start = self.prefix_of(id).map_or(value, |p| self.object.symbol_value(p));
+        let head = || self.head_of(id, section);
+        let start = self.prefix_of(id).map_or_else(head, |p| self.object.symbol_value(p));
         Some((start, value.saturating_add(size), id))
     }
 
@@ -532,6 +533,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         }
         let cuts = self.cuts(section);
         cuts.partition_point(|c| u64::from(c.0) <= offset).checked_sub(1)
+    }
+
+    /// What covers which bytes of a section with many symbols, once that is indexed.
+    pub(super) fn cover(&self, section: SectionId<S>) -> Option<&Cover<S>> {
+        self.covers.get(&section)
     }
 
     /// The first symbol, in symbol order, that covers byte `at` of a section: an empty one

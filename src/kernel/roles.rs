@@ -8,17 +8,18 @@ use super::names;
 use crate::arch::{EntryReloc, FunctionView};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
-use crate::elf::object::{Home, Reloc};
+use crate::elf::object::{Home, Reloc, Symbol};
 
 impl<'d, S: Side> Layout<'_, 'd, S> {
     /// Notes where the object itself says that its functions can be hooked.
     pub(super) fn find_patchable(&mut self) {
         if !self.has_pfe {
-            self.find_mcount();
+            self.find_sites("__mcount_loc");
             return;
         }
+        self.find_sites(PATCHABLE);
         for id in self.object.sections() {
-            if self.object.section_name(id) == "__patchable_function_entries" {
+            if self.object.section_name(id) == PATCHABLE {
                 let referred = self.object.relocs(id).iter();
                 self.patchable.extend(referred.filter_map(|r| self.object.section_of(r.symbol)));
             }
@@ -27,16 +28,17 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         self.patchable.dedup();
     }
 
-    fn find_mcount(&mut self) {
+    /// Notes the places that sections of that name list.
+    fn find_sites(&mut self, table: &str) {
         let object = self.object;
-        for id in object.sections().filter(|&id| object.section_name(id) == "__mcount_loc") {
+        for id in object.sections().filter(|&id| object.section_name(id) == table) {
             let place = |r: Reloc<S>| {
                 let at = r.addend.wrapping_add(object.symbol_value(r.symbol) as i64);
                 Some((object.section_of(r.symbol)?, u64::try_from(at).ok()?))
             };
-            self.mcount.extend(object.relocs(id).iter().filter_map(place));
+            self.sites.extend(object.relocs(id).iter().filter_map(place));
         }
-        self.mcount.sort_unstable();
+        self.sites.sort_unstable();
     }
 
     /// Whether some `__patchable_function_entries` section names the function's section.
@@ -46,29 +48,76 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
 
     /// Whether sections of that name are ordered after the code they describe.
     pub fn pfe_ordered(&self) -> bool {
-        self.section_named("__patchable_function_entries")
+        self.section_named(PATCHABLE)
             .is_some_and(|s| self.object.section_flags(s) & abi::SHF_LINK_ORDER != 0)
     }
 
     /// A function as the entry checks see it.
     pub fn view(&self, id: SymbolId<S>, section: SectionId<S>) -> FunctionView<'d> {
         let symbol = self.object.symbol(id);
+        let listed_site = self.listed_site(section, &symbol);
+        // Of several functions of a section some may have an entry, and others none.
+        let patchable_entry = match self.owner(section) {
+            Some(_) => self.patchable.binary_search(&section).is_ok(),
+            None => listed_site.is_some(),
+        };
         FunctionView {
             name: symbol.name,
             section: self.object.contents(section),
             value: symbol.value,
             other: symbol.other,
-            listed_site: self.listed_site(section, symbol.value),
-            patchable_entry: self.patchable.binary_search(&section).is_ok(),
+            listed_site,
+            patchable_entry,
             object_has_pfe: self.has_pfe,
         }
     }
 
-    /// The first place that `__mcount_loc` lists at a function's start, or behind a marker.
-    fn listed_site(&self, section: SectionId<S>, value: u64) -> Option<u64> {
-        let from = self.mcount.partition_point(|site| *site < (section, value));
-        let site = self.mcount.get(from).filter(|site| site.0 == section)?.1;
-        (site <= value.saturating_add(self.arch.landing.len() as u64)).then_some(site)
+    /// The first place that the object lists at a function's start, or behind a marker or what
+    /// loads the TOC; else one closely before, where no other function is.
+    fn listed_site(&self, section: SectionId<S>, function: &Symbol<'_, S>) -> Option<u64> {
+        let value = function.value;
+        let from = self.sites.partition_point(|site| *site < (section, value));
+        let head = (self.arch.landing.len() as u64).max((self.arch.local_entry)(function.other));
+        let site = self.sites.get(from).filter(|site| site.0 == section).map(|site| site.1);
+        if let Some(site) = site.filter(|&site| site <= value.saturating_add(head)) {
+            return Some(site);
+        }
+        let before = self.sites.get(..from)?.last().filter(|site| site.0 == section)?.1;
+        let near = value - before <= self.arch.site_lead && self.is_between(section, before);
+        near.then_some(before)
+    }
+
+    /// Whether no function or variable of a section reaches to byte `at`.
+    fn is_between(&self, section: SectionId<S>, at: u64) -> bool {
+        let reaches = |id: SymbolId<S>| {
+            let symbol = self.object.symbol(id);
+            symbol.kind != abi::STT_SECTION
+                && symbol.value <= at
+                && at - symbol.value < symbol.size
+        };
+        match self.cover(section) {
+            Some(cover) => !cover.at(at).is_some_and(reaches),
+            None => !self.object.members(section).iter().any(|&id| reaches(id)),
+        }
+    }
+
+    /// Where a function begins that shares its section: with the NOPs before its symbol that
+    /// its entry for ftrace names, and the hash of its type before these. The hash is what is
+    /// neither of another function nor filler.
+    pub(super) fn head_of(&self, id: SymbolId<S>, section: SectionId<S>) -> u64 {
+        let function = self.object.symbol(id);
+        let (width, value) = (self.arch.hash_word, function.value);
+        if width == 0 || function.kind != abi::STT_FUNC || !self.object.is_text(section) {
+            return value;
+        }
+        let site = self.listed_site(section, &function).filter(|&site| site < value);
+        let start = site.unwrap_or(value);
+        let Some(hash) = start.checked_sub(width) else { return start };
+        let bytes = self.object.contents(section).get(hash as usize..start as usize);
+        let is_hash = bytes.is_some_and(|bytes| bytes != self.arch.filler)
+            && self.is_between(section, hash)
+            && self.object.relocs(section).within(hash, start).next().is_none();
+        if is_hash { hash } else { start }
     }
 
     /// Relocations from the start of a function (prefix included) to the end of its section.
@@ -181,6 +230,9 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
                             && names::is_special_static_name(object.symbol_name(id))))
     }
 }
+
+/// Lists where ftrace can hook functions.
+const PATCHABLE: &str = "__patchable_function_entries";
 
 /// The parts a symbol plays, as bits.
 #[derive(Clone, Copy, Debug, Default)]
