@@ -121,13 +121,18 @@ impl Statuses {
         };
         let (orig, patched) = (comparer.orig.layout.object, layout.object);
         // How long the rows of a table are was proved for both; the linker merges none that has
-        // relocations.
+        // relocations. What lies in a section of several is compared one by one, and carried so.
         let is_table = self.split && matches!(class, Class::Table(_));
+        let is_shared = self.is_shared(layout, id);
         let shown = |flags: u64| if is_table { flags & !abi::SHF_MERGE } else { flags };
         let header = orig.section_kind(twin) == patched.section_kind(id)
             && shown(orig.section_flags(twin)) == shown(patched.section_flags(id))
-            && (is_table || orig.section_entsize(twin) == patched.section_entsize(id))
-            && (orig.section_align(twin) == patched.section_align(id) || patched.is_text(id));
+            && (orig.section_entsize(twin) == patched.section_entsize(id)
+                || is_table
+                || is_shared && class != Class::Strings)
+            && (orig.section_align(twin) == patched.section_align(id)
+                || patched.is_text(id)
+                || is_shared && is_aligned_for_new(comparer, twin, id));
         if !header {
             let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
@@ -413,6 +418,26 @@ fn changed_sections(
             orig.section_name(o),
             patched.section_name(p)
         ))
+}
+
+/// Whether the alignment of a section of several things says nothing about those that the
+/// running kernel has: it became less, or something new needs more. Code may rely on the
+/// alignment of a variable, for which the kernel's has its place already.
+fn is_aligned_for_new(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    twin: SectionId<Orig>,
+    id: SectionId<Patched>,
+) -> bool {
+    let layout = comparer.patched.layout;
+    let align = layout.object.section_align(id);
+    let is_new = |index| {
+        let entity = layout.entity(id, index);
+        let single = entity.symbol.is_some_and(|s| comparer.twins.orig_symbol(s).is_none());
+        single && align > 0 && entity.start.is_multiple_of(align)
+    };
+    align <= comparer.orig.layout.object.section_align(twin)
+        || layout.is_pool(id)
+        || (0..layout.entity_count(id)).any(is_new)
 }
 
 /// The entries that `status` says something of, and errors, in order.

@@ -91,9 +91,7 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
     fn is_between(&self, section: SectionId<S>, at: u64) -> bool {
         let reaches = |id: SymbolId<S>| {
             let symbol = self.object.symbol(id);
-            symbol.kind != abi::STT_SECTION
-                && symbol.value <= at
-                && at - symbol.value < symbol.size
+            symbol.kind != abi::STT_SECTION && symbol.value <= at && at - symbol.value < symbol.size
         };
         match self.cover(section) {
             Some(cover) => !cover.at(at).is_some_and(reaches),
