@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId};
 use crate::error::Result;
 use crate::kernel::layout::{Class, Layout};
+use crate::kernel::noise;
 use crate::kernel::tables::TABLES;
 
 /// A difference that was judged noise.
@@ -110,6 +111,10 @@ fn rule_of(
     let name = layout.object.section_name(id);
     let rule = match layout.class(id) {
         Class::Noise(rule) => return Some((rule.name, rule.reason)),
+        // A table for objtool is dropped as its likes are.
+        Class::Table(_) if let Some(rule) = noise::rule(name, layout.arch) => {
+            return Some((rule.name, rule.reason));
+        }
         Class::Debug => return Some(DEBUG),
         Class::Unwind => UNWIND,
         Class::Table(index) if !TABLES[usize::from(index)].verdict => FOLLOWS_CODE,
