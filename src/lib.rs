@@ -2,9 +2,9 @@
 //! livepatch object from what changed.
 //!
 //! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
-//! resolve -> build; `elf::publish` writes the result. Each phase borrows what is before it
-//! and returns a new value. Layers, lowest first: `host` < `elf` < `arch` < `kernel` < `diff` <
-//! `patch` < `report` < `cli`; a test keeps the direction.
+//! resolve -> build -> prove; `elf::publish` writes the result. Each phase borrows what is
+//! before it and returns a new value. Layers, lowest first: `host` < `elf` < `arch` <
+//! `kernel` < `diff` < `patch` < `prove` < `report` < `cli`; a test keeps the direction.
 
 pub mod arch;
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod host;
 pub mod kernel;
 pub mod patch;
+pub mod prove;
 pub mod report;
 
 use std::sync::Arc;
@@ -60,6 +61,7 @@ use patch::sealed::{Pointers, check_pointers};
 use patch::short::check_short;
 use patch::siblings::check_sibling_calls;
 use patch::tables::Draft;
+use prove::Prover;
 use report::progress::Step;
 use report::told::{functions, reasons};
 use report::{Carriers, Report};
@@ -148,11 +150,18 @@ pub struct Among<'a> {
 /// Compares a pair and builds the output. `report` learns everything that is known, also
 /// when the run then fails. `Ok(None)` means that there is nothing to write: nothing
 /// changed (the report is empty), or no parent was given.
+///
+/// What is returned is proved: it means what the patched object says ([`prove`]).
 pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
-    Ok(draft(job, report)?.map(Draft::finish))
+    proved(job, report, |draft, proof| {
+        let object = draft.finish();
+        proof(&write(&object)?)?;
+        Ok(object)
+    })
 }
 
-/// [`run`] with an output that can only be written, for a fraction of the memory.
+/// [`run`] with an output that can only be written, for a fraction of the memory; it is not
+/// proved.
 pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
     compare_and_build(job, report).map_err(|error| match error.class() {
         // A refusal is about the pair.
@@ -300,7 +309,9 @@ fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>
         let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
         check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
-    builder.build(&resolver, &replaced, resolution, &entries).map(Some)
+    let draft = builder.build(&resolver, &replaced, resolution, &entries)?;
+    let prover = Prover::new(&resolver);
+    take(draft, &|bytes| prover.prove(bytes)).map(Some)
 }
 
 fn comparer<'a, 'l, 'o, 'd>(

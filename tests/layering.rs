@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Lowest first.
-const LAYERS: [&str; 9] =
-    ["error", "host", "elf", "arch", "kernel", "diff", "patch", "report", "cli"];
+const LAYERS: [&str; 10] =
+    ["error", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "cli"];
 
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;

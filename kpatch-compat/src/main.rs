@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use klp_diff::elf::image::Image;
-use klp_diff::elf::publish::publish;
+use klp_diff::elf::publish::publish_proved;
 use klp_diff::error::{Class, Error, Result, printable};
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles, draft};
+use klp_diff::{Input, Job, ParentFiles, proved};
 use kpatch_compat::argp::{Command, Flag, Parsed};
 use kpatch_compat::finish;
 
@@ -138,14 +138,17 @@ fn diff(
         klp_arch: *klp_arch,
         among: Default::default(),
     };
-    let made = draft(&job, report)?;
+    let written = proved(&job, report, |made, proof| {
+        orig.check_unchanged()?;
+        patched.check_unchanged()?;
+        publish_proved(Path::new(output), &made, proof)
+    })?;
     if *debug {
         let size = |image: &Image| image.bytes().len();
         print::out(&format!("{child}: compared {} and {} bytes", size(&orig), size(&patched)));
     }
-    let Some(made) = made else { return Ok(Outcome::Unchanged) };
-    orig.check_unchanged()?;
-    patched.check_unchanged()?;
-    publish(Path::new(output), &made)?;
-    Ok(Outcome::Written)
+    Ok(match written {
+        Some(()) => Outcome::Written,
+        None => Outcome::Unchanged,
+    })
 }

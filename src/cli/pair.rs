@@ -17,7 +17,7 @@ use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::{Model, OutObject};
-use crate::elf::publish::publish;
+use crate::elf::publish::publish_proved;
 use crate::error::{Error, Result};
 use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
@@ -27,7 +27,6 @@ use crate::kernel::symtab::as_text;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::patch::sealed::Pointers;
-use crate::patch::tables::Draft;
 use crate::report::Report;
 use crate::report::json;
 use crate::{Among, Input, Job, ParentFiles};
@@ -196,16 +195,16 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
         }
     }
     let against = kernel.against(args, &read)?;
-    let output = against.draft(
-        inputs,
-        Among { boot, module: target.object != "vmlinux", ..Among::default() },
-        report,
-    )?;
-    for file in [&orig, &patched] {
-        file.check_unchanged()?;
-    }
-    kernel.check_unchanged()?;
-    if let (Some(path), Some(draft)) = (&args.output, output) {
+    let among = Among { boot, module: target.object != "vmlinux", ..Among::default() };
+    let job = against.job(inputs, among);
+    let unchanged = || {
+        orig.check_unchanged()?;
+        patched.check_unchanged()?;
+        kernel.check_unchanged()
+    };
+    let written = crate::proved(&job, report, |draft, proof| {
+        unchanged()?;
+        let Some(path) = &args.output else { return Ok(()) };
         let model: Box<dyn Model> = match args.flavor {
             Flavor::Kpatch => Box::new(draft),
             Flavor::Klp => {
@@ -213,9 +212,13 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
                 Box::new(object.map_err(|e| e.in_file(&*names[1]))?)
             }
         };
-        publish(&output_path(path, &args.patched)?, &*model)?;
+        publish_proved(&output_path(path, &args.patched)?, &*model, proof)?;
         // The process ends next, which frees a large patch faster than piece by piece.
         std::mem::forget(model);
+        Ok(())
+    })?;
+    if written.is_none() {
+        unchanged()?;
     }
     Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
 }
@@ -399,17 +402,12 @@ impl Against<'_> {
         among: Among<'_>,
         report: &mut Report,
     ) -> Result<Option<OutObject>> {
-        Ok(self.draft(inputs, among, report)?.map(Draft::finish))
+        crate::run(&self.job(inputs, among), report)
     }
 
-    /// [`Against::compare`] for an output that is only written.
-    fn draft(
-        &self,
-        [orig, patched]: [(&str, &[u8]); 2],
-        among: Among<'_>,
-        report: &mut Report,
-    ) -> Result<Option<Draft>> {
-        let job = Job {
+    /// What is compared, names and contents, and what to build the output against.
+    fn job<'j>(&'j self, [orig, patched]: [(&'j str, &'j [u8]); 2], among: Among<'j>) -> Job<'j> {
+        Job {
             orig: Input { name: orig.0, data: orig.1 },
             patched: Input { name: patched.0, data: patched.1 },
             parent: self.parent,
@@ -417,8 +415,7 @@ impl Against<'_> {
             drop_in: false,
             klp_arch: false,
             among,
-        };
-        crate::draft(&job, report)
+        }
     }
 }
 

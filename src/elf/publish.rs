@@ -20,14 +20,22 @@ use crate::host::cleanup::{Leftover, register};
 /// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
 /// codes of [`write_to`] and [`verify`].
 pub fn publish(path: &Path, model: &dyn Model) -> Result<()> {
+    publish_proved(path, model, &|_| Ok(()))
+}
+
+/// Fails unless the bytes of a file mean what they should.
+pub type Proof<'p> = &'p dyn Fn(&[u8]) -> Result<()>;
+
+/// [`publish`], if `proof` accepts what was written.
+pub fn publish_proved(path: &Path, model: &dyn Model, proof: Proof<'_>) -> Result<()> {
     let shown = path.display().to_string();
-    publish_inner(path, model).map_err(|e| e.in_file(shown))
+    publish_inner(path, model, proof).map_err(|e| e.in_file(shown))
 }
 
 /// Bytes that are handed to the system at once.
 const PIECE: usize = 256 * 1024;
 
-fn publish_inner(path: &Path, model: &dyn Model) -> Result<()> {
+fn publish_inner(path: &Path, model: &dyn Model, proof: Proof<'_>) -> Result<()> {
     let target = target(path)?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -53,6 +61,7 @@ fn publish_inner(path: &Path, model: &dyn Model) -> Result<()> {
     let stored =
         Map::new(file.as_file(), file.path()).map_err(|e| unwritable("cannot read back", &e))?;
     verify(model, &stored)?;
+    proof(&stored)?;
     drop(stored);
     file.persist(&target).map_err(|e| unwritable("cannot replace the file", &e.error))?;
     Ok(())

@@ -77,7 +77,7 @@ pub struct Resolver<'a, 'l, 'o, 'd> {
 }
 
 /// Functions of the shadow variable API: the patch module brings them along.
-pub(super) const SHADOW: [&str; 3] =
+pub(crate) const SHADOW: [&str; 3] =
     ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
 
 impl<'a> Resolver<'a, '_, '_, '_> {

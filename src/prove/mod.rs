@@ -1,0 +1,75 @@
+//! Proves an output before it is published: the written bytes mean what the patched object
+//! means.
+//!
+//! The file is read with the second reader ([`written`]), and nothing that the builder noted is
+//! asked. Symbols of the output are found in the patched object by name, and from there the
+//! references of both are followed in step ([`walk`]): what is carried has the bytes, the
+//! relocations and the table rows that it has in the patched object, and leads to the same
+//! things, be they carried, asked of the kernel, or exported ([`found`]). What the tools add for
+//! the kernel, and what no reference leads to, is accounted for at the end.
+//!
+//! Checklist for something new in the output: say where its meaning in the patched object is
+//! (here), and alter it in `tests/proof.rs`, where each kind of thing is altered behind the
+//! builder's back.
+
+mod found;
+mod headers;
+mod own;
+mod places;
+mod rows;
+mod symbols;
+mod walk;
+mod written;
+
+use crate::elf::ids::{Patched, SectionId};
+use crate::error::{Error, Result};
+use crate::kernel::layout::Layout;
+use crate::patch::resolve::Resolver;
+use walk::Walk;
+use written::Written;
+
+/// Proves outputs of one pair.
+pub struct Prover<'p, 'a, 'l, 'o, 'd> {
+    resolver: &'p Resolver<'a, 'l, 'o, 'd>,
+}
+
+impl<'p, 'a, 'l, 'o, 'd> Prover<'p, 'a, 'l, 'o, 'd> {
+    /// Proves against what the resolver compares, and what it resolves against.
+    pub fn new(resolver: &'p Resolver<'a, 'l, 'o, 'd>) -> Self {
+        Prover { resolver }
+    }
+
+    /// Fails, with code `unproved-output`, unless the bytes of an object file in either flavour
+    /// are the patch that the patched object says.
+    pub fn prove(&self, bytes: &[u8]) -> Result<()> {
+        let file = self.layout().object.file();
+        self.prove_inner(bytes).map_err(|e| e.in_file(file))
+    }
+
+    fn prove_inner(&self, bytes: &[u8]) -> Result<()> {
+        let written = Written::parse(bytes)?;
+        let mut walk = Walk::new(self, &written);
+        walk.check_file()?;
+        walk.match_symbols()?;
+        walk.settle()?;
+        walk.check_all_is_there()?;
+        walk.check_symbols()?;
+        walk.check_own()
+    }
+
+    fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
+        self.resolver.comparer.patched.layout
+    }
+
+    fn section_name(&self, section: SectionId<Patched>) -> &'d str {
+        self.layout().object.section_name(section)
+    }
+}
+
+/// The error for an output that does not mean what the patched object means.
+fn differs(what: impl Into<String>) -> Error {
+    let text = format!("the output is not what the patched object says: {}", what.into());
+    Error::broken("unproved-output", text).advise(
+        "nothing was written; this is a defect of klp-diff: please report it with the objects",
+    )
+}

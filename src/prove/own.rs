@@ -1,0 +1,287 @@
+//! What the tools add for the kernel: tables of functions and of ftrace sites.
+
+use indexmap::IndexSet;
+
+use super::differs;
+use super::walk::Walk;
+use super::written::{Section, To};
+use crate::arch::SiteTable;
+use crate::diff::status::Status;
+use crate::elf::abi;
+use crate::elf::ids::{Patched, SymbolId};
+use crate::error::{Error, Result};
+use crate::kernel::macros;
+use crate::kernel::tables::KLP_ARCH_SECTIONS;
+
+/// What livepatch resolves, in kpatch's flavour.
+pub(super) const RESOLVED: [&str; 2] = [".kpatch.relocations", ".kpatch.symbols"];
+/// The names in kpatch's tables.
+pub(super) const STRINGS: &str = ".kpatch.strings";
+const FUNCTIONS: &str = ".kpatch.funcs";
+const ARCH: &str = ".kpatch.arch";
+const MODINFO: &str = ".modinfo";
+const CALLS: &str = "__mcount_loc";
+const ENTRIES: &str = "__patchable_function_entries";
+
+/// Bytes of a row of the table of functions.
+const ROW: u64 = 56;
+
+/// Whether a section is not one of the patched object.
+pub(super) fn is_own(name: &str) -> bool {
+    RESOLVED.contains(&name)
+        || [STRINGS, FUNCTIONS, ARCH, MODINFO, CALLS, ENTRIES].contains(&name)
+        || name.starts_with(".orc_unwind")
+}
+
+/// Whether a relocation is added to what a patch author's macro makes: a callback learns which
+/// object it is for.
+pub(super) fn is_added(section: &str, offset: u64) -> bool {
+    macros::CALLBACKS.contains(&section) && offset == 8
+}
+
+impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
+    /// Fails unless the tables that the tools add are right.
+    pub(super) fn check_own(&mut self) -> Result<()> {
+        self.check_functions().map_err(|e| e.in_section(FUNCTIONS))?;
+        self.check_sites()?;
+        self.check_callbacks()?;
+        self.check_namespaces()?;
+        self.check_arch()
+    }
+
+    fn own(&self, name: &str, entsize: u64) -> Result<Option<(u32, Section<'_>)>> {
+        let Some(home) = self.written.only(name)? else { return Ok(None) };
+        let section = self.written.section(home);
+        let wanted = (abi::SHT_PROGBITS, abi::SHF_ALLOC, entsize);
+        if wanted != (section.kind, section.flags, section.entsize) {
+            return Err(differs("type, flags or size of entries are wrong").in_section(name));
+        }
+        Ok(Some((home, section)))
+    }
+
+    /// The text that a pointer in a table leads to.
+    fn text(&self, home: u32, at: u64) -> Result<&str> {
+        let strings = self.written.only(STRINGS)?;
+        let pointer = self.pointer(home, at)?;
+        let text = pointer.and_then(|(symbol, addend)| {
+            let (section, at) = self.written.place(symbol, addend).ok()??;
+            let at = u64::try_from(at).ok().filter(|_| Some(section) == strings)?;
+            self.written.string(section, at)
+        });
+        text.ok_or_else(|| differs("a pointer to a name is wrong").at_offset(at))
+    }
+
+    /// Symbol and addend of the only relocation of a pointer.
+    fn pointer(&self, home: u32, at: u64) -> Result<Option<(u32, i64)>> {
+        let arch = self.prover.layout().arch;
+        match self.written.within(home, at, at + 8) {
+            [] => Ok(None),
+            [one] if one.offset == at && one.kind == arch.abs64 => match one.to {
+                To::Symbol(symbol) => Ok(Some((symbol, one.addend))),
+                To::Asked(_) => {
+                    Err(differs("livepatch relocates a table of the tools").at_offset(at))
+                }
+            },
+            _ => Err(differs("a pointer is wrong").at_offset(at)),
+        }
+    }
+
+    fn check_functions(&mut self) -> Result<()> {
+        let Some((home, section)) = self.own(FUNCTIONS, ROW)? else {
+            return Err(differs("the table of functions is missing"));
+        };
+        let size = section.size;
+        let mut listed: IndexSet<SymbolId<Patched>, foldhash::fast::RandomState> =
+            IndexSet::default();
+        for at in (0..size).step_by(ROW as usize) {
+            let id = self.check_function(home, at).map_err(|e| e.at_offset(at))?;
+            if !listed.insert(id) {
+                return Err(differs("a function is listed twice").at_offset(at));
+            }
+        }
+        let layout = self.prover.layout();
+        let mut carried = self.symbols.iter().flatten();
+        let lost = carried.find(|&&id| self.is_replaced(id) && !listed.contains(&id));
+        match lost {
+            None => Ok(()),
+            Some(&id) => Err(differs("a changed function is not listed")
+                .at_symbol(layout.object.symbol_name(id))),
+        }
+    }
+
+    /// Whether the patch must redirect callers of a function to its own.
+    pub(super) fn is_replaced(&self, id: SymbolId<Patched>) -> bool {
+        let layout = self.prover.layout();
+        layout.object.symbol_kind(id) == abi::STT_FUNC
+            && self.prover.resolver.statuses.symbols[id] == Status::Changed
+            && layout.parent(id).is_none()
+            && !layout.is_prefix(id)
+    }
+
+    fn check_function(&mut self, home: u32, at: u64) -> Result<SymbolId<Patched>> {
+        let symbol = self.pointer(home, at)?.filter(|&(_, addend)| addend == 0);
+        let id = symbol.and_then(|(symbol, _)| *self.symbols.get(symbol as usize)?);
+        let Some(id) = id else { return Err(differs("no function of the patch is listed")) };
+        let layout = self.prover.layout();
+        let name = layout.object.symbol_name(id);
+        let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
+        if layout.object.symbol_kind(id) != abi::STT_FUNC
+            || self.prover.resolver.statuses.symbols[id] != Status::Changed
+        {
+            return Err(fail("what did not change is listed"));
+        }
+        let Some(found) = self.lookup(id)? else { return Err(fail("the kernel does not have it")) };
+        let number = |field| self.written.number::<8>(home, at + field);
+        let position = number(32).ok_or_else(|| fail("the row is cut short"))?;
+        let texts = (self.text(home, at + 48)?, self.text(home, at + 40)?);
+        self.check_position(&found, (texts.0, texts.1, position)).map_err(|e| e.at_symbol(name))?;
+        let sizes = [layout.object.symbol_size(id), found.addr, found.size].map(Some);
+        if sizes != [8, 16, 24].map(number) {
+            return Err(fail("size or address in its row is wrong"));
+        }
+        Ok(id)
+    }
+
+    /// Checks that ftrace finds the functions of the patch, and nothing else.
+    fn check_sites(&self) -> Result<()> {
+        let layout = self.prover.layout();
+        let (mut wanted, mut allowed) = (Vec::new(), Vec::new());
+        for (symbol, id) in self.written.symbols.iter().zip(&self.symbols) {
+            let (super::written::Home::Section(home), &Some(id)) = (symbol.home, id) else {
+                continue;
+            };
+            let Some(section) = layout.object.section_of(id).filter(|_| layout.has_profiling(id))
+            else {
+                continue;
+            };
+            let site = self.site(id, section)?.offset;
+            let distance = site.wrapping_sub(layout.object.symbol_value(id));
+            let place = (home, symbol.value.wrapping_add(distance));
+            if self.is_hooked(id) {
+                wanted.push((place, id));
+            }
+            allowed.push(place);
+        }
+        allowed.sort_unstable();
+        let mut listed = self.listed_sites((layout.arch.site_table)(layout.has_pfe()))?;
+        listed.sort_unstable();
+        if let Some(&(place, id)) = wanted.iter().find(|w| listed.binary_search(&w.0).is_err()) {
+            let what = format!("ftrace is not told of its entry (+{:#x})", place.1);
+            return Err(differs(what).at_symbol(layout.object.symbol_name(id)));
+        }
+        let twice = listed.windows(2).find(|pair| {
+            pair.first() == pair.last()
+                && allowed.iter().filter(|&a| Some(a) == pair.first()).count() < 2
+        });
+        let strange = listed.iter().find(|l| allowed.binary_search(l).is_err());
+        match strange.or(twice.and_then(|pair| pair.first())) {
+            None => Ok(()),
+            Some(&(home, at)) => Err(differs("ftrace is told of what is no entry")
+                .in_section(self.written.section(home).name)
+                .at_offset(at)),
+        }
+    }
+
+    fn listed_sites(&self, table: SiteTable) -> Result<Vec<(u32, u64)>> {
+        let mut listed = Vec::new();
+        let name = match table {
+            SiteTable::McountLoc => CALLS,
+            SiteTable::PatchableEntries => ENTRIES,
+        };
+        for home in 1..self.written.sections.len() as u32 {
+            let section = self.written.section(home);
+            if ![CALLS, ENTRIES].contains(&section.name) {
+                continue;
+            }
+            let fail = |what: &str| differs(what).in_section(section.name);
+            if section.name != name || section.entsize != 8 || section.kind != abi::SHT_PROGBITS {
+                return Err(fail("the table of ftrace's sites is another"));
+            }
+            for at in (0..section.size).step_by(8) {
+                let pointer = self.pointer(home, at).map_err(|e| e.in_section(section.name))?;
+                let place = pointer.and_then(|(s, a)| self.written.place(s, a).ok().flatten());
+                let place = place.and_then(|(s, at)| Some((s, u64::try_from(at).ok()?)));
+                let place = place.ok_or_else(|| fail("a site is nowhere").at_offset(at))?;
+                listed.push(place);
+                self.check_site_flags(&section, place.0).map_err(|e| e.in_section(section.name))?;
+            }
+        }
+        Ok(listed)
+    }
+
+    fn check_site_flags(&self, section: &Section<'_>, home: u32) -> Result<()> {
+        let mut wanted = abi::SHF_ALLOC;
+        let mut link = 0;
+        if section.name == ENTRIES {
+            wanted |= abi::SHF_WRITE;
+            link = home;
+            if self.prover.layout().pfe_ordered() {
+                wanted |= abi::SHF_LINK_ORDER;
+            }
+        }
+        match (section.flags, section.link) == (wanted, link) {
+            true => Ok(()),
+            false => Err(differs("flags or the section that it belongs to are wrong")),
+        }
+    }
+
+    /// Each callback must know which object it is for.
+    fn check_callbacks(&self) -> Result<()> {
+        for name in macros::CALLBACKS {
+            let Some(home) = self.written.only(name)? else { continue };
+            let object = self.text(home, 8).map_err(|e| e.in_section(name))?;
+            if object != self.prover.resolver.target.parent.name() {
+                return Err(differs("a callback is for another object").in_section(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The patch imports the namespaces of symbols that the patched object does.
+    fn check_namespaces(&self) -> Result<()> {
+        let layout = self.prover.layout();
+        let ours = layout.section_named(MODINFO).map_or(&[][..], |s| layout.object.contents(s));
+        let theirs = self.written.only(MODINFO)?.map_or(&[][..], |s| self.written.section(s).data);
+        match namespaces(ours) == namespaces(theirs) {
+            true => Ok(()),
+            false => Err(differs("namespaces of symbols are not imported").in_section(MODINFO)),
+        }
+    }
+
+    /// Kernels before 5.8 apply these sections when the object is loaded.
+    fn check_arch(&self) -> Result<()> {
+        let parent = self.prover.resolver.target.parent.name();
+        let Some((home, section)) = self.own(ARCH, 16)? else { return Ok(()) };
+        let fail = |what: &str| differs(what).in_section(ARCH);
+        let mut listed = Vec::new();
+        for at in (0..section.size).step_by(16) {
+            let place =
+                self.pointer(home, at)?.map(|(s, a)| self.written.place(s, a)).transpose()?;
+            match place.flatten() {
+                Some((section, 0)) => listed.push(self.written.section(section).name),
+                _ => return Err(fail("a row leads to no section")),
+            }
+            if self.text(home, at + 8)? != parent {
+                return Err(fail("a row is for another object"));
+            }
+        }
+        for name in KLP_ARCH_SECTIONS {
+            let there = self.written.only(name)?.is_some();
+            if there != listed.contains(&name) {
+                return Err(fail("a section is not listed").at_symbol(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The namespaces that a `.modinfo` section imports, sorted.
+fn namespaces(data: &[u8]) -> Vec<&[u8]> {
+    const KEY: &[u8] = b"import_ns=";
+    let texts = data.split(|&b| b == 0);
+    let mut all: Vec<&[u8]> = texts
+        .filter_map(|text| text.get(text.windows(KEY.len()).position(|w| w == KEY)?..))
+        .collect();
+    all.sort_unstable();
+    all
+}

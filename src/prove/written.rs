@@ -1,0 +1,416 @@
+//! The written file as the second reader sees it, in either flavour.
+//!
+//! Reads with the `elf` crate. What livepatch is asked for is brought into one form: kpatch's
+//! tables (`.kpatch.relocations`, `.kpatch.symbols`) and the kernel's own form
+//! (`.klp.rela.OBJECT.SECTION`, `.klp.sym.OBJECT.NAME,POSITION`; Linux
+//! Documentation/livepatch/module-elf-format.rst) become references like the others.
+
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+use elf::file::Class;
+use elf::relocation::{Rela, RelaIterator};
+use elf::section::SectionHeader;
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::{differs, own};
+use crate::elf::abi;
+use crate::error::Result;
+
+/// A section of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section<'b> {
+    pub name: &'b str,
+    pub kind: u32,
+    pub flags: u64,
+    pub align: u64,
+    pub entsize: u64,
+    pub link: u32,
+    pub info: u32,
+    pub size: u64,
+    /// Contents; empty for SHT_NOBITS.
+    pub data: &'b [u8],
+}
+
+/// Where a symbol of the file is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    Undefined,
+    Section(u32),
+    Reserved(u16),
+}
+
+/// A symbol of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Symbol<'b> {
+    pub name: &'b str,
+    pub kind: u8,
+    pub bind: u8,
+    pub other: u8,
+    pub home: Home,
+    pub value: u64,
+    pub size: u64,
+}
+
+/// Who a reference is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// A symbol of the file, by index.
+    Symbol(u32),
+    /// What livepatch is asked for, by place in [`Written::asked`].
+    Asked(u32),
+}
+
+/// A relocation, whoever applies it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub offset: u64,
+    pub kind: u32,
+    pub to: To,
+    pub addend: i64,
+}
+
+/// A symbol that livepatch is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'b> {
+    /// The object that is patched when the relocation is applied.
+    pub patched: &'b str,
+    /// The object that has the symbol.
+    pub object: &'b str,
+    pub name: &'b str,
+    pub position: u64,
+    pub bind: u8,
+    pub kind: u8,
+    /// Of kpatch's tables: the address, and whether it is an export.
+    pub more: Option<(u64, bool)>,
+}
+
+/// A written file.
+pub(super) struct Written<'b> {
+    pub big_endian: bool,
+    pub kind: u16,
+    pub machine: u16,
+    pub flags: u32,
+    pub sections: Vec<Section<'b>>,
+    pub symbols: Vec<Symbol<'b>>,
+    pub asked: Vec<Asked<'b>>,
+    /// Of each section, by offset.
+    refs: Vec<Vec<Reference>>,
+}
+
+/// Bytes of a row of kpatch's tables of what livepatch resolves.
+const ROW: u64 = 40;
+
+impl<'b> Written<'b> {
+    pub fn parse(bytes: &'b [u8]) -> Result<Self> {
+        let unreadable = |e: elf::ParseError| differs(format!("it cannot be read ({e})"));
+        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(unreadable)?;
+        let (headers, names) = file.section_headers_with_strtab().map_err(unreadable)?;
+        let (Some(headers), Some(names)) = (headers, names) else {
+            return Err(differs("it has no sections"));
+        };
+        let mut sections = Vec::with_capacity(headers.len());
+        for header in headers {
+            let name = names.get(header.sh_name as usize).map_err(unreadable)?;
+            sections.push(Section {
+                name,
+                kind: header.sh_type,
+                flags: header.sh_flags,
+                align: header.sh_addralign,
+                entsize: header.sh_entsize,
+                link: header.sh_link,
+                info: header.sh_info,
+                size: header.sh_size,
+                data: contents(bytes, &header).map_err(|e| e.in_section(name))?,
+            });
+        }
+        let mut written = Written {
+            big_endian: file.ehdr.endianness == AnyEndian::Big,
+            kind: file.ehdr.e_type,
+            machine: file.ehdr.e_machine,
+            flags: file.ehdr.e_flags,
+            symbols: symbols(&file, &sections)?,
+            refs: vec![Vec::new(); sections.len()],
+            asked: Vec::new(),
+            sections,
+        };
+        written.read_relocs(file.ehdr.endianness)?;
+        Ok(written)
+    }
+
+    /// The references of a section, by offset.
+    pub fn refs(&self, section: u32) -> &[Reference] {
+        self.refs.get(section as usize).map_or(&[], |refs| refs)
+    }
+
+    /// The references of bytes `start..end` of a section.
+    pub fn within(&self, section: u32, start: u64, end: u64) -> &[Reference] {
+        let refs = self.refs(section);
+        let rest = &refs[refs.partition_point(|r| r.offset < start)..];
+        &rest[..rest.partition_point(|r| r.offset < end)]
+    }
+
+    /// A section; an empty one for a number that there is not.
+    pub fn section(&self, section: u32) -> Section<'b> {
+        const NONE: Section<'_> = Section {
+            name: "",
+            kind: abi::SHT_NULL,
+            flags: 0,
+            align: 0,
+            entsize: 0,
+            link: 0,
+            info: 0,
+            size: 0,
+            data: &[],
+        };
+        self.sections.get(section as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The only section of a name; `None` without one.
+    pub fn only(&self, name: &str) -> Result<Option<u32>> {
+        let mut found = (0..self.sections.len() as u32).filter(|&s| self.section(s).name == name);
+        match (found.next(), found.next()) {
+            (first, None) => Ok(first),
+            _ => Err(differs("there are two sections of this name").in_section(name)),
+        }
+    }
+
+    /// The symbol of a reference.
+    pub fn symbol(&self, index: u32) -> Result<Symbol<'b>> {
+        let symbol = self.symbols.get(index as usize).copied();
+        symbol.ok_or_else(|| differs("a relocation refers to a symbol that does not exist"))
+    }
+
+    /// The section and offset that a symbol and an addend mean.
+    pub fn place(&self, index: u32, addend: i64) -> Result<Option<(u32, i64)>> {
+        let symbol = self.symbol(index)?;
+        let Home::Section(section) = symbol.home else { return Ok(None) };
+        Ok(Some((section, (symbol.value.cast_signed()).wrapping_add(addend))))
+    }
+
+    /// The string at a place.
+    pub fn string(&self, section: u32, at: u64) -> Option<&'b str> {
+        let rest = self.section(section).data.get(usize::try_from(at).ok()?..)?;
+        let end = memchr::memchr(0, rest)?;
+        std::str::from_utf8(rest.get(..end)?).ok()
+    }
+
+    /// The number of four or eight bytes at a place.
+    pub fn number<const N: usize>(&self, section: u32, at: u64) -> Option<u64> {
+        let rest = self.section(section).data.get(usize::try_from(at).ok()?..)?;
+        let bytes = rest.first_chunk::<N>()?;
+        let fold = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
+        Some(match self.big_endian {
+            true => bytes.iter().fold(0, fold),
+            false => bytes.iter().rev().fold(0, fold),
+        })
+    }
+
+    fn read_relocs(&mut self, endian: AnyEndian) -> Result<()> {
+        let tables: Vec<Section<'b>> =
+            self.sections.iter().filter(|s| s.kind == abi::SHT_RELA).copied().collect();
+        let mut known: IndexMap<(u32, &str), u32, RandomState> = IndexMap::default();
+        let mut late = Vec::new();
+        for table in tables {
+            let base = self.section(table.info);
+            let linked = self.section(table.link).kind == abi::SHT_SYMTAB;
+            if base.kind == abi::SHT_NULL || !linked || table.flags & abi::SHF_INFO_LINK == 0 {
+                let error = differs("a relocation table belongs to no section or symbol table");
+                return Err(error.in_section(table.name));
+            }
+            let entries = RelaIterator::new(endian, Class::ELF64, table.data);
+            if own::RESOLVED.contains(&base.name) {
+                late.push((table.info, entries));
+                continue;
+            }
+            let patched = match table.flags & abi::SHF_RELA_LIVEPATCH {
+                0 => None,
+                _ => Some(patched_object(&table, base.name)?),
+            };
+            for entry in entries {
+                let to = match patched {
+                    None => To::Symbol(entry.r_sym),
+                    Some(patched) => {
+                        let next = self.asked.len() as u32;
+                        let place = *known.entry((entry.r_sym, patched)).or_insert(next);
+                        if place == next {
+                            let asked = self.klp_symbol(entry.r_sym, patched)?;
+                            self.asked.push(asked);
+                        }
+                        To::Asked(place)
+                    }
+                };
+                self.add(table.info, &entry, to);
+            }
+        }
+        self.read_tables(late)?;
+        for refs in &mut self.refs {
+            if !refs.is_sorted_by_key(|r| (r.offset, r.kind)) {
+                refs.sort_by_key(|r| (r.offset, r.kind));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, section: u32, entry: &Rela, to: To) {
+        let &Rela { r_offset: offset, r_type: kind, r_addend: addend, .. } = entry;
+        if let Some(refs) = self.refs.get_mut(section as usize) {
+            refs.push(Reference { offset, kind, to, addend });
+        }
+    }
+
+    /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
+    fn klp_symbol(&self, index: u32, patched: &'b str) -> Result<Asked<'b>> {
+        let symbol = self.symbol(index)?;
+        let parsed = symbol.name.strip_prefix(".klp.sym.").and_then(|rest| {
+            let (object, rest) = rest.split_once('.')?;
+            let (name, position) = rest.rsplit_once(',')?;
+            Some((object, name, position.parse().ok()?))
+        });
+        let livepatch = symbol.home == Home::Reserved(abi::SHN_LIVEPATCH);
+        let Some((object, name, position)) = parsed.filter(|_| livepatch) else {
+            return Err(differs("livepatch cannot find this symbol").at_symbol(symbol.name));
+        };
+        let Symbol { bind, kind, .. } = symbol;
+        Ok(Asked { patched, object, name, position, bind, kind, more: None })
+    }
+
+    /// Reads kpatch's tables.
+    fn read_tables(&mut self, tables: Vec<(u32, RelaIterator<'b, AnyEndian>)>) -> Result<()> {
+        let [relocations, symbols] = own::RESOLVED;
+        let (Some(relocations), Some(symbols)) = (self.only(relocations)?, self.only(symbols)?)
+        else {
+            return Ok(());
+        };
+        let strings = self.only(own::STRINGS)?;
+        let rows = self.section(symbols).size / ROW;
+        if [relocations, symbols].iter().any(|&s| self.section(s).size != rows * ROW) {
+            return Err(differs("the tables have not one row each").in_section(own::RESOLVED[0]));
+        }
+        // For each pointer of a row what it refers to.
+        let mut dests = vec![(0, 0); rows as usize];
+        let [mut owners, mut meant, mut names, mut objects] =
+            [(); 4].map(|()| vec![None; rows as usize]);
+        for (section, entries) in tables {
+            for entry in entries {
+                let (row, field) = ((entry.r_offset / ROW) as usize, entry.r_offset % ROW);
+                let place = self.place(entry.r_sym, entry.r_addend)?;
+                let place = place.and_then(|(s, at)| Some((s, u64::try_from(at).ok()?)));
+                let bad = || {
+                    differs("a pointer refers to nothing, or is there twice")
+                        .in_section(self.section(section).name)
+                        .at_offset(entry.r_offset)
+                };
+                let (home, at) = place.ok_or_else(bad)?;
+                let in_strings = || Some(at).filter(|_| Some(home) == strings);
+                let (slot, value) = match (section == relocations, field) {
+                    (true, 0) => {
+                        let slot = dests.get_mut(row).filter(|d| d.0 == 0).ok_or_else(bad)?;
+                        *slot = (home, at);
+                        continue;
+                    }
+                    (true, 24) => (owners.get_mut(row), in_strings()),
+                    (true, 32) => {
+                        let is_row = home == symbols && at.is_multiple_of(ROW);
+                        (meant.get_mut(row), Some(at / ROW).filter(|_| is_row))
+                    }
+                    (false, 24) => (names.get_mut(row), in_strings()),
+                    (false, 32) => (objects.get_mut(row), in_strings()),
+                    _ => return Err(bad()),
+                };
+                let slot = slot.filter(|s| s.is_none()).ok_or_else(bad)?;
+                *slot = Some(value.ok_or_else(bad)?);
+            }
+        }
+        let text = |at: Option<u64>| self.string(strings?, at?);
+        let mut found = Vec::with_capacity(rows as usize);
+        for row in 0..rows as usize {
+            let at = row as u64 * ROW;
+            let bad =
+                || differs("a row is not complete").in_section(own::RESOLVED[0]).at_offset(at);
+            let meant = meant[row].ok_or_else(bad)?;
+            let symbol = meant as usize;
+            let of = |list: &[Option<u64>]| text(list.get(symbol).copied().flatten());
+            let byte = |field| self.number::<1>(symbols, meant * ROW + field);
+            let bytes = byte(16).zip(byte(17)).ok_or_else(bad)?;
+            let kind = self.number::<4>(relocations, at + 8).ok_or_else(bad)?;
+            let external = self.number::<4>(relocations, at + 12).ok_or_else(bad)?;
+            let addend = self.number::<8>(relocations, at + 16).ok_or_else(bad)?;
+            let addr = self.number::<8>(symbols, meant * ROW).ok_or_else(bad)?;
+            let asked = Asked {
+                patched: text(owners[row]).ok_or_else(bad)?,
+                object: of(&objects).ok_or_else(bad)?,
+                name: of(&names).ok_or_else(bad)?,
+                position: self.number::<8>(symbols, meant * ROW + 8).ok_or_else(bad)?,
+                bind: bytes.0 as u8,
+                kind: bytes.1 as u8,
+                more: Some((addr, external != 0)),
+            };
+            found.push((asked, kind as u32, addend.cast_signed()));
+        }
+        for ((asked, kind, addend), &(section, offset)) in found.into_iter().zip(&dests) {
+            let to = To::Asked(self.asked.len() as u32);
+            self.asked.push(asked);
+            let entry = Rela { r_offset: offset, r_sym: 0, r_type: kind, r_addend: addend };
+            self.add(section, &entry, to);
+        }
+        Ok(())
+    }
+}
+
+/// The object whose patching applies a table: `.klp.rela.OBJECT.SECTION`.
+fn patched_object<'b>(table: &Section<'b>, base: &str) -> Result<&'b str> {
+    let rest = table.name.strip_prefix(".klp.rela.").and_then(|rest| rest.split_once('.'));
+    let named =
+        rest.filter(|(_, section)| *section == base || base.strip_prefix('.') == Some(section));
+    let flags = abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH;
+    match named {
+        Some((object, section)) if section == base && table.flags == flags => Ok(object),
+        _ => Err(differs("a table of livepatch has another name or flags").in_section(table.name)),
+    }
+}
+
+fn contents<'b>(bytes: &'b [u8], header: &SectionHeader) -> Result<&'b [u8]> {
+    if matches!(header.sh_type, abi::SHT_NOBITS | abi::SHT_NULL) {
+        return Ok(&[]);
+    }
+    let range = usize::try_from(header.sh_offset).ok().zip(usize::try_from(header.sh_size).ok());
+    range
+        .and_then(|(start, size)| bytes.get(start..start.checked_add(size)?))
+        .ok_or_else(|| differs("a section lies outside the file"))
+}
+
+fn symbols<'b>(
+    file: &ElfBytes<'b, AnyEndian>,
+    sections: &[Section<'b>],
+) -> Result<Vec<Symbol<'b>>> {
+    let unreadable = |e: elf::ParseError| differs(format!("it cannot be read ({e})"));
+    let tables = file.symbol_table().map_err(unreadable)?;
+    let (symbols, names) = tables.ok_or_else(|| differs("it has no symbol table"))?;
+    let extended = sections.iter().find(|s| s.kind == abi::SHT_SYMTAB_SHNDX).map(|s| s.data);
+    let big = file.ehdr.endianness == AnyEndian::Big;
+    let mut found = Vec::with_capacity(symbols.len());
+    for (i, symbol) in symbols.iter().enumerate() {
+        let home = match symbol.st_shndx {
+            abi::SHN_UNDEF => Home::Undefined,
+            abi::SHN_XINDEX => {
+                let bytes = extended.and_then(|d| d.get(i * 4..)?.first_chunk::<4>());
+                let bytes = *bytes.ok_or_else(|| differs("a symbol has no section"))?;
+                let index = if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+                Home::Section(index)
+            }
+            index if index >= abi::SHN_LORESERVE => Home::Reserved(index),
+            index => Home::Section(index.into()),
+        };
+        found.push(Symbol {
+            name: names.get(symbol.st_name as usize).map_err(unreadable)?,
+            kind: symbol.st_symtype(),
+            bind: symbol.st_bind(),
+            other: symbol.st_other,
+            home,
+            value: symbol.st_value,
+            size: symbol.st_size,
+        });
+    }
+    Ok(found)
+}
