@@ -6,6 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::differs;
 use super::walk::{Item, Walk};
 use super::written::{Home, Symbol};
+use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::Result;
@@ -190,6 +191,11 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         }
         let entity = layout.entity(section, layout.entity_at(section, start)?);
         let id = entity.symbol.filter(|_| entity.start == start)?;
+        // The drop-in takes sections whole, and names of them what changed.
+        let resolver = self.prover.resolver;
+        if resolver.comparer.drop_in && resolver.statuses.symbols[id] == Status::Same {
+            return None;
+        }
         if !there.contains(&id) {
             return Some(id);
         }
