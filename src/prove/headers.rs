@@ -32,6 +32,13 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         if written.name != name {
             return Err(differs(format!("it is in section {} instead of {name}", written.name)));
         }
+        let object = self.prover.layout().object;
+        let plain = abi::SHF_INFO_LINK;
+        let relocs =
+            object.rela_section(section).map_or(plain, |r| object.section_flags(r) | plain);
+        if written.relocs.is_some_and(|flags| flags != relocs & !abi::SHF_GROUP) {
+            return Err(differs("its relocation table has other flags"));
+        }
         let ours = (input.kind, input.flags & !abi::SHF_GROUP, input.align, input.entsize);
         let theirs = (written.kind, written.flags, written.align, written.entsize);
         if ours != theirs {

@@ -14,12 +14,15 @@
 
 mod found;
 mod headers;
+mod klp;
 mod own;
 mod places;
 mod rows;
 mod symbols;
 mod walk;
 mod written;
+
+pub use klp::prove_klp;
 
 use crate::elf::ids::{Patched, SectionId};
 use crate::error::{Error, Result};

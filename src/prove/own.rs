@@ -18,11 +18,14 @@ pub(super) const RESOLVED: [&str; 2] = [".kpatch.relocations", ".kpatch.symbols"
 /// The names in kpatch's tables.
 pub(super) const STRINGS: &str = ".kpatch.strings";
 const FUNCTIONS: &str = ".kpatch.funcs";
-const ARCH: &str = ".kpatch.arch";
+/// Sections that old kernels apply by object.
+pub(super) const ARCH: &str = ".kpatch.arch";
 const MODINFO: &str = ".modinfo";
 const CALLS: &str = "__mcount_loc";
 const ENTRIES: &str = "__patchable_function_entries";
 
+/// Bytes of a row of either table of what livepatch resolves.
+const RESOLVED_ROW: u64 = 40;
 /// Bytes of a row of the table of functions.
 const ROW: u64 = 56;
 
@@ -42,6 +45,7 @@ pub(super) fn is_added(section: &str, offset: u64) -> bool {
 impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Fails unless the tables that the tools add are right.
     pub(super) fn check_own(&mut self) -> Result<()> {
+        self.check_tables()?;
         self.check_functions().map_err(|e| e.in_section(FUNCTIONS))?;
         self.check_sites()?;
         self.check_callbacks()?;
@@ -49,14 +53,43 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         self.check_arch()
     }
 
+    /// A table of the tools, whose headers and size are right.
     fn own(&self, name: &str, entsize: u64) -> Result<Option<(u32, Section<'_>)>> {
         let Some(home) = self.written.only(name)? else { return Ok(None) };
         let section = self.written.section(home);
-        let wanted = (abi::SHT_PROGBITS, abi::SHF_ALLOC, entsize);
-        if wanted != (section.kind, section.flags, section.entsize) {
-            return Err(differs("type, flags or size of entries are wrong").in_section(name));
+        let align = if name == STRINGS { 1 } else { 8 };
+        let wanted = (abi::SHT_PROGBITS, abi::SHF_ALLOC, align, entsize);
+        if wanted != (section.kind, section.flags, section.align, section.entsize)
+            || !section.size.is_multiple_of(entsize)
+            || !section.has_plain_relocs()
+        {
+            let what = "type, flags, alignment, size or size of entries are wrong";
+            return Err(differs(what).in_section(name));
         }
         Ok(Some((home, section)))
+    }
+
+    /// Fails unless the headers of all tables of the tools are right, and fields that hold
+    /// pointers have no other contents.
+    fn check_tables(&self) -> Result<()> {
+        self.own(STRINGS, 1)?.ok_or_else(|| differs("there are no names").in_section(STRINGS))?;
+        let fields: [&[u64]; 2] = [&[0, 24, 32], &[24, 32]];
+        for (name, fields) in RESOLVED.into_iter().zip(fields) {
+            let Some((home, section)) = self.own(name, RESOLVED_ROW)? else { continue };
+            let pointer = self.prover.layout().arch.abs64;
+            if self.written.pointer_kind.is_some_and(|kind| kind != pointer) {
+                return Err(differs("pointers have another type").in_section(name));
+            }
+            for at in (0..section.size).step_by(RESOLVED_ROW as usize) {
+                let blank = |&field: &u64| self.written.number::<8>(home, at + field) == Some(0);
+                // Behind binding and type there is nothing.
+                let rest = || (18..24).all(|b| self.written.number::<1>(home, at + b) == Some(0));
+                if !fields.iter().all(blank) || name == RESOLVED[1] && !rest() {
+                    return Err(differs("a field is not empty").in_section(name).at_offset(at));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The text that a pointer in a table leads to.
@@ -74,6 +107,10 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Symbol and addend of the only relocation of a pointer.
     fn pointer(&self, home: u32, at: u64) -> Result<Option<(u32, i64)>> {
         let arch = self.prover.layout().arch;
+        let own = is_own(self.written.section(home).name);
+        if own && self.written.number::<8>(home, at) != Some(0) {
+            return Err(differs("a field is not empty").at_offset(at));
+        }
         match self.written.within(home, at, at + 8) {
             [] => Ok(None),
             [one] if one.offset == at && one.kind == arch.abs64 => match one.to {
@@ -194,7 +231,11 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
                 continue;
             }
             let fail = |what: &str| differs(what).in_section(section.name);
-            if section.name != name || section.entsize != 8 || section.kind != abi::SHT_PROGBITS {
+            let headers = (section.kind, section.align, section.entsize, section.size % 8);
+            if section.name != name
+                || headers != (abi::SHT_PROGBITS, 8, 8, 0)
+                || !section.has_plain_relocs()
+            {
                 return Err(fail("the table of ftrace's sites is another"));
             }
             for at in (0..section.size).step_by(8) {

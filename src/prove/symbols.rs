@@ -186,11 +186,15 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         there: &IndexSet<SymbolId<Patched>, RandomState>,
     ) -> Option<SymbolId<Patched>> {
         let layout = self.prover.layout();
-        if layout.class(section) != Class::Text {
+        if !matches!(layout.class(section), Class::Text | Class::Data) {
             return None;
         }
         let entity = layout.entity(section, layout.entity_at(section, start)?);
         let id = entity.symbol.filter(|_| entity.start == start)?;
+        // Local data is referred to by its place as well.
+        if layout.class(section) == Class::Data && layout.is_local(id) {
+            return None;
+        }
         // The drop-in takes sections whole, and names of them what changed.
         let resolver = self.prover.resolver;
         if resolver.comparer.drop_in && resolver.statuses.symbols[id] == Status::Same {

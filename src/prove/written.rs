@@ -30,6 +30,15 @@ pub(super) struct Section<'b> {
     pub size: u64,
     /// Contents; empty for SHT_NOBITS.
     pub data: &'b [u8],
+    /// Flags of its ordinary relocation table.
+    pub relocs: Option<u64>,
+}
+
+impl Section<'_> {
+    /// Whether nothing but SHF_INFO_LINK is said of its relocations.
+    pub fn has_plain_relocs(&self) -> bool {
+        self.relocs.is_none_or(|flags| flags == abi::SHF_INFO_LINK)
+    }
 }
 
 /// Where a symbol of the file is defined.
@@ -94,6 +103,8 @@ pub(super) struct Written<'b> {
     pub sections: Vec<Section<'b>>,
     pub symbols: Vec<Symbol<'b>>,
     pub asked: Vec<Asked<'b>>,
+    /// The relocation type of all pointers in kpatch's tables of what livepatch resolves.
+    pub pointer_kind: Option<u32>,
     /// Of each section, by offset.
     refs: Vec<Vec<Reference>>,
 }
@@ -122,6 +133,7 @@ impl<'b> Written<'b> {
                 info: header.sh_info,
                 size: header.sh_size,
                 data: contents(bytes, &header).map_err(|e| e.in_section(name))?,
+                relocs: None,
             });
         }
         let mut written = Written {
@@ -132,6 +144,7 @@ impl<'b> Written<'b> {
             symbols: symbols(&file, &sections)?,
             refs: vec![Vec::new(); sections.len()],
             asked: Vec::new(),
+            pointer_kind: None,
             sections,
         };
         written.read_relocs(file.ehdr.endianness)?;
@@ -162,6 +175,7 @@ impl<'b> Written<'b> {
             info: 0,
             size: 0,
             data: &[],
+            relocs: None,
         };
         self.sections.get(section as usize).copied().unwrap_or(NONE)
     }
@@ -218,6 +232,13 @@ impl<'b> Written<'b> {
                 let error = differs("a relocation table belongs to no section or symbol table");
                 return Err(error.in_section(table.name));
             }
+            let plain = table.flags & abi::SHF_RELA_LIVEPATCH == 0;
+            if let Some(base) = self.sections.get_mut(table.info as usize)
+                && plain
+                && base.relocs.replace(table.flags).is_some()
+            {
+                return Err(differs("it has two relocation tables").in_section(base.name));
+            }
             let entries = RelaIterator::new(endian, Class::ELF64, table.data);
             if own::RESOLVED.contains(&base.name) {
                 late.push((table.info, entries));
@@ -267,7 +288,8 @@ impl<'b> Written<'b> {
             let (name, position) = rest.rsplit_once(',')?;
             Some((object, name, position.parse().ok()?))
         });
-        let livepatch = symbol.home == Home::Reserved(abi::SHN_LIVEPATCH);
+        let livepatch = symbol.home == Home::Reserved(abi::SHN_LIVEPATCH)
+            && (symbol.value, symbol.size, symbol.other) == (0, 0, 0);
         let Some((object, name, position)) = parsed.filter(|_| livepatch) else {
             return Err(differs("livepatch cannot find this symbol").at_symbol(symbol.name));
         };
@@ -291,6 +313,7 @@ impl<'b> Written<'b> {
         let mut dests = vec![(0, 0); rows as usize];
         let [mut owners, mut meant, mut names, mut objects] =
             [(); 4].map(|()| vec![None; rows as usize]);
+        let mut pointer_kind = None;
         for (section, entries) in tables {
             for entry in entries {
                 let (row, field) = ((entry.r_offset / ROW) as usize, entry.r_offset % ROW);
@@ -302,6 +325,9 @@ impl<'b> Written<'b> {
                         .at_offset(entry.r_offset)
                 };
                 let (home, at) = place.ok_or_else(bad)?;
+                if *pointer_kind.get_or_insert(entry.r_type) != entry.r_type {
+                    return Err(bad());
+                }
                 let in_strings = || Some(at).filter(|_| Some(home) == strings);
                 let (slot, value) = match (section == relocations, field) {
                     (true, 0) => {
@@ -322,6 +348,7 @@ impl<'b> Written<'b> {
                 *slot = Some(value.ok_or_else(bad)?);
             }
         }
+        self.pointer_kind = pointer_kind;
         let text = |at: Option<u64>| self.string(strings?, at?);
         let mut found = Vec::with_capacity(rows as usize);
         for row in 0..rows as usize {

@@ -9,10 +9,11 @@ use klp_diff::elf::ids::Patched;
 use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject};
-use klp_diff::elf::publish::publish;
+use klp_diff::elf::publish::publish_proved;
 use klp_diff::error::{Error, Result};
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
+use klp_diff::prove::prove_klp;
 use kpatch_compat::argp::{Command, Flag, Parsed};
 use kpatch_compat::finish;
 
@@ -62,7 +63,7 @@ fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
         print::out_lines(dump(&result));
     }
     image.check_unchanged()?;
-    publish(Path::new(output), &result)
+    publish_proved(Path::new(output), &result, &|output| prove_klp(image.bytes(), output))
 }
 
 /// A size from the environment, `None` when it is not set.
