@@ -41,6 +41,8 @@ use diff::{account, attributes, check, explained};
 use elf::ids::{Orig, Patched};
 use elf::object::Object;
 use elf::out::OutObject;
+use elf::publish::Proof;
+use elf::write::write;
 use error::{Class, Error, Result};
 use kernel::blocks::match_blocks;
 use kernel::bytecode::check_compiled;
@@ -163,14 +165,28 @@ pub fn run(job: &Job<'_>, report: &mut Report) -> Result<Option<OutObject>> {
 /// [`run`] with an output that can only be written, for a fraction of the memory; it is not
 /// proved.
 pub fn draft(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
-    compare_and_build(job, report).map_err(|error| match error.class() {
+    proved(job, report, |draft, _| Ok(draft))
+}
+
+/// [`draft`], handed to `take` together with what proves the bytes that are written of it, in
+/// either flavour, before they are published.
+pub fn proved<T>(
+    job: &Job<'_>,
+    report: &mut Report,
+    take: impl FnOnce(Draft, Proof<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    compare_and_build(job, report, take).map_err(|error| match error.class() {
         // A refusal is about the pair.
         Class::Refused => error,
         Class::Broken => error.in_file(job.patched.name),
     })
 }
 
-fn compare_and_build(job: &Job<'_>, report: &mut Report) -> Result<Option<Draft>> {
+fn compare_and_build<T>(
+    job: &Job<'_>,
+    report: &mut Report,
+    take: impl FnOnce(Draft, Proof<'_>) -> Result<T>,
+) -> Result<Option<T>> {
     report.progress.enter(Step::Read);
     let ((orig, patched), read) = rayon::join(
         || {

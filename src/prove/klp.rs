@@ -108,8 +108,9 @@ impl Modules<'_> {
         for (&index, &(to, at)) in &self.places {
             let (ours, theirs) = (self.input.section(index), self.output.section(to));
             let fail = |what: &str| differs(what).in_section(ours.name);
-            let headers =
-                |s: super::written::Section<'_>| (s.kind, s.flags, s.align, s.entsize, s.size);
+            let headers = |s: super::written::Section<'_>| {
+                (s.kind, s.flags, s.align, s.entsize, s.size, s.relocs)
+            };
             let moved = ours.name != theirs.name;
             if !moved && headers(ours) != headers(theirs) {
                 return Err(fail("its header differs"));
@@ -179,7 +180,9 @@ impl Modules<'_> {
                 Some((to, symbol.value.wrapping_add(at)))
             }
             Home::Section(section) => Some((section, symbol.value)),
-            _ => None,
+            // No section has such a number here.
+            Home::Reserved(home) => Some((u32::MAX - u32::from(home), symbol.value)),
+            Home::Undefined => None,
         };
         let name = if symbol.kind == abi::STT_SECTION { "" } else { symbol.name };
         Ok(Meaning::Symbol(name.to_owned(), symbol.kind, place))
@@ -236,7 +239,7 @@ type Key = (u64, u32, i64, Meaning);
 /// Who a reference is to.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Meaning {
-    /// Name, type, and place in the output.
+    /// Name, type, and place in the output; a value that is no place has no section's number.
     Symbol(String, u8, Option<(u32, u64)>),
     /// Objects and name, position, binding and type.
     Asked([String; 3], u64, u8, u8),
