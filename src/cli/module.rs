@@ -281,6 +281,7 @@ impl<'a> Request<'a> {
             elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
         });
         let images = images.collect::<Result<Vec<_>>>()?;
+        images.iter().flatten().try_for_each(|image| check_release(image, tree))?;
         let mut sizes = self.sizes.clone();
         for (_, image) in parents.iter().zip(&images).filter(|(p, _)| p.object == "vmlinux") {
             if let Some(image) = image {
@@ -503,6 +504,15 @@ fn lies_at(path: &Path, place: &Path) -> bool {
 
 /// Stands for an object that is not there, as in patches.
 const NOTHING: &str = "/dev/null";
+
+/// Fails for an image of another kernel than the tree is of.
+fn check_release(image: &KernelImage<'_>, tree: &KernelTree) -> Result<()> {
+    let Some(release) = image.release().filter(|&r| r != tree.release()) else { return Ok(()) };
+    let text = format!("the image is of {release}, but the kernel tree is of {}", tree.release());
+    Err(Error::broken("other-release", text)
+        .in_file(image.elf.file())
+        .advise("give --kernel, --image and --symvers of one build"))
+}
 
 /// Fails on an object that objtool has seen, when the kernel's build runs objtool on the
 /// module: it would find its own tables, and not make those of the module.

@@ -125,13 +125,10 @@ pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Error
 /// What to say about a function that is not as the object has it.
 fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
     match &checked.outcome {
-        Outcome::Same | Outcome::Relaid | Outcome::Absent => None,
+        // A weak function that another object overrides is so in each build of that kernel.
+        Outcome::Same | Outcome::Relaid | Outcome::Absent | Outcome::Overridden { .. } => None,
         Outcome::Differs { at, what } => Some(format!(
             "Your original build is not the running kernel: '{name}' differs at {at:+#x}: {what}"
-        )),
-        Outcome::Overridden { at, what } => Some(format!(
-            "Your original build is not what runs: weak function '{name}' differs at {at:+#x}, \
-             so another definition of it was linked: {what}"
         )),
         Outcome::Rewritten => {
             Some(format!("'{name}' was rewritten by BOLT; its entry is as in the original build"))

@@ -11,6 +11,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::error::Result;
 use crate::kernel::layout::Class;
+use crate::kernel::thunks;
 
 impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     /// Finds the symbols of the output that only one of the patched object can be, and follows
@@ -146,7 +147,11 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         for index in 1..self.written.symbols.len() {
             let symbol = self.written.symbols[index];
             let Some(&Some(id)) = self.symbols.get(index) else { continue };
-            let bind = if self.is_replaced(id) { abi::STB_LOCAL } else { object.symbol_bind(id) };
+            // Of thunks several objects of a patch may bring the same along.
+            let drop_in = self.prover.resolver.comparer.drop_in;
+            let own = !drop_in && thunks::is_own(&object.symbol(id));
+            let is_local = own || self.is_replaced(id);
+            let bind = if is_local { abi::STB_LOCAL } else { object.symbol_bind(id) };
             let ours =
                 (object.symbol_kind(id), object.symbol_size(id), object.symbol_other(id), bind);
             let theirs = (symbol.kind, symbol.size, symbol.other, symbol.bind);

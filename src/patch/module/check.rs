@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::tree::{Export, KernelTree};
+use super::unwind;
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::error::{Error, Result};
@@ -66,6 +67,9 @@ pub fn check(
     checker.information();
     checker.livepatch_symbols();
     checker.functions();
+    if tree.has("UNWINDER_ORC") {
+        checker.problems.extend(unwind::uncovered(module));
+    }
     checker.tables(parts);
     if module.machine == abi::EM_X86_64 {
         checker.thunks("__x86_return_thunk", &["MITIGATION_RETHUNK", "RETHUNK"], ".return_sites");
@@ -201,10 +205,9 @@ impl<'m> Checker<'m> {
             .sum();
     }
 
-    /// Each function that replaces another must be known to ftrace and to the unwinder.
+    /// Each function that replaces another must be known to ftrace.
     fn functions(&mut self) {
         let sites = self.places(&["__mcount_loc", "__patchable_function_entries"]);
-        let unwind = self.tree.has("UNWINDER_ORC").then(|| self.places(&[".orc_unwind_ip"]));
         let mut replaced = Vec::new();
         for table in self.sections(FUNCS) {
             for entry in table.relocs.iter().flat_map(|t| &t.entries) {
@@ -227,12 +230,6 @@ impl<'m> Checker<'m> {
             if !sites.cover(function) {
                 self.problem(format!(
                     "{name} has no ftrace site: it could not be patched again, nor traced"
-                ));
-            }
-            if unwind.as_ref().is_some_and(|unwind| !unwind.cover(function)) {
-                self.problem(format!(
-                    "{name} has no row in .orc_unwind_ip: stacks through it cannot be unwound, \
-                     and later livepatches would wait forever"
                 ));
             }
         }

@@ -134,7 +134,22 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
             warnings.push(line.trim().to_owned());
         }
     }
+    let about_code: Vec<String> = warnings.iter().filter(|w| is_about_code(w)).cloned().collect();
+    if !about_code.is_empty() {
+        let text = "objtool did not understand functions of the module";
+        return Err(Error::refused("objtool-warning", text).with_details(about_code).advise(
+            "their tables may be wrong, and tasks that sleep there may block later livepatches: \
+             leave these functions out, or report it with the objects",
+        ));
+    }
     Ok(Built { path, warnings })
+}
+
+/// Whether a warning is objtool's about code, which it names by function and offset.
+fn is_about_code(line: &str) -> bool {
+    let Some((_, what)) = line.split_once("objtool: ") else { return false };
+    let name = what.split(['+', '(', ':', ' ']).next().unwrap_or("");
+    !name.is_empty() && !name.starts_with('.')
 }
 
 /// Whether a warning of the build is about how livepatches are made.
@@ -259,6 +274,18 @@ mod tests {
         assert_eq!(arguments(true, "clang"), ["LLVM=1"]);
         assert_eq!(arguments(true, "clang-19"), ["LLVM=-19"]);
         assert_eq!(arguments(true, "/opt/llvm/bin/clang"), ["LLVM=/opt/llvm/bin/"]);
+    }
+
+    #[test]
+    fn what_objtool_says_about_functions_counts() {
+        for (about_code, line) in [
+            (true, "lp.o: warning: objtool: show+0x39: unreachable instruction"),
+            (true, "lp.o: warning: objtool: show() falls through to next function f()"),
+            (false, "lp.o: warning: objtool: .data.ops+0x8: data relocation to !ENDBR: f+0x0"),
+            (false, "WARNING: modpost: missing MODULE_DESCRIPTION() in lp.o"),
+        ] {
+            assert_eq!(is_about_code(line), about_code, "{line}");
+        }
     }
 
     #[test]

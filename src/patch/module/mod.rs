@@ -13,3 +13,4 @@ pub mod check;
 pub mod kbuild;
 pub mod link;
 pub mod tree;
+mod unwind;
