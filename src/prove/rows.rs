@@ -10,7 +10,7 @@ use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::{Row, TableRows};
-use crate::kernel::tables::{Filter, RowSize, TABLES};
+use crate::kernel::tables::Filter;
 
 impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     /// The tables that are cut into rows in a section.
@@ -25,15 +25,10 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     /// How much of the code is meant that a field of a table leads to, where its row says that.
     pub(super) fn replacement_length(&self, base: SectionId<Patched>, field: u64) -> Option<u64> {
         let layout = self.prover.layout();
-        let Class::Table(index) = layout.class(base) else { return None };
-        if TABLES.get(usize::from(index))?.replacement.is_empty() {
-            return None;
-        }
         let size = layout.object.section_size(base);
         let table = self.rows_of_section(base).next()?;
-        let (_, row) = table.span(0, size);
-        let start = field - field.checked_rem(row)?;
-        let extent = table.table.replacement.iter().find(|e| e.row == row)?;
+        let extent = table.replacement()?;
+        let (start, _) = table.span(table.at(field)?, size);
         let length = layout.object.contents(base).get((start + extent.length) as usize)?;
         (field - start == extent.field).then_some(u64::from(*length))
     }
@@ -49,7 +44,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             let Some(table) = tables.iter().find(|t| self.is_table(t, name)) else { continue };
             let size = self.prover.layout().object.section_size(table.section);
             let row = table.span(0, size).1;
-            if table.table.row == RowSize::ByExceptionTable || row == 0 {
+            if table.table.row.is_by_exception_table() || row == 0 {
                 continue;
             }
             progress |= self.match_table(home, row, name)?;
@@ -101,22 +96,23 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
                 && self.looks_like(home, (start, end), table.section, (from, to)))
             .then_some((table.section, from))
         };
-        let code = rows.tables.iter().find(|t| self.is_table(t, name))?.table.code;
+        let table = rows.tables.iter().find(|t| self.is_table(t, name))?.table;
+        let code = table.code;
         let described = self.written.within(home, start + code, start + code + 1).first();
         let place = described.and_then(|reference| match reference.to {
             To::Symbol(index) => self.written.place(index, reference.addend).ok().flatten(),
             To::Asked(_) => None,
         });
         if let Some((section, at)) = place {
-            let (section, at) = self.places.origin(section, u64::try_from(at).ok()?)?;
+            let (section, at) = self.described(section, u64::try_from(at).ok()?)?;
+            let at = at.checked_sub(u64::from(table.behind))?;
             let described = rows.of(section, at, at + 1).iter();
             let mut found = described.filter_map(|&Row { table, row, .. }| {
-                let table = rows.tables.get(table as usize)?;
-                let size = object.section_size(table.section);
-                let at = table.natural_span(row as usize, size).0;
-                fits(table, at.checked_div(table.span(0, size).1)? as usize)
+                fits(rows.tables.get(table as usize)?, row as usize)
             });
-            return found.next();
+            if let Some(found) = found.next() {
+                return Some(found);
+            }
         }
         let tables = rows.tables.iter().filter(|t| self.is_table(t, name));
         let mut all = tables.flat_map(|table| {
@@ -127,6 +123,13 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             (0..table.len(size)).filter(behind).filter_map(move |row| fits(table, row))
         });
         all.next()
+    }
+
+    /// What a row describes that leads to a byte of the output, or behind the end of something.
+    fn described(&self, home: u32, at: u64) -> Option<(SectionId<Patched>, u64)> {
+        let before = || self.places.origin(home, at.checked_sub(1)?);
+        let end = || before().map(|(section, at)| (section, at + 1));
+        self.places.origin(home, at).or_else(end)
     }
 
     /// Whether two rows have the same bytes, and relocations of the same types.
@@ -162,7 +165,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
                 for row in rows.of(section, image.start, image.end) {
                     let Some(table) = rows.tables.get(row.table as usize) else { continue };
                     let size = layout.object.section_size(table.section);
-                    let (start, end) = table.natural_span(row.row as usize, size);
+                    let (start, end) = table.span(row.row as usize, size);
                     if !self.places.has(table.section, start)
                         && !self.may_lack(table, (start, end))?
                     {
@@ -181,7 +184,8 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     fn may_lack(&self, table: &TableRows<Patched>, (start, end): (u64, u64)) -> Result<bool> {
         let layout = self.prover.layout();
         let object = layout.object;
-        if table.table.dropped_by_drop_in || table.table.row == RowSize::ByExceptionTable {
+        let drop_in = self.prover.resolver.comparer.drop_in;
+        if drop_in && table.table.dropped_by_drop_in || table.table.row.is_by_exception_table() {
             return Ok(true);
         }
         let refs = Refs::new(layout, table.section);
@@ -189,7 +193,6 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         for reloc in object.relocs(table.section).within(start, end) {
             targets.push(refs.resolve(&reloc)?.symbol);
         }
-        let drop_in = self.prover.resolver.comparer.drop_in;
         if drop_in && !targets.iter().any(|&t| object.symbol_kind(t) == abi::STT_FUNC) {
             return Ok(true);
         }

@@ -17,7 +17,7 @@ use crate::kernel::layout::Class;
 use crate::kernel::near::{leaving, relocation};
 use crate::kernel::parent::Found;
 use crate::kernel::refs::{Ref, Refs};
-use crate::kernel::tables::{RowSize, TABLES};
+use crate::kernel::tables::TABLES;
 
 /// Bytes of the patched object, and where they should be in the output.
 #[derive(Clone, Copy, Debug)]
@@ -342,7 +342,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
         let object = layout.object;
         if let Class::Table(index) = layout.class(section) {
             let by_jumps =
-                TABLES.get(usize::from(index)).map(|t| t.row) == Some(RowSize::ByExceptionTable);
+                TABLES.get(usize::from(index)).is_some_and(|t| t.row.is_by_exception_table());
             let is_cut = by_jumps || self.rows_of_section(section).next().is_some();
             if is_cut {
                 return Ok(self.row_at(section, from));
@@ -383,7 +383,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
         let at = u64::try_from(from).unwrap_or(0);
         let size = self.prover.layout().object.section_size(section);
         for table in self.rows_of_section(section) {
-            if table.table.row != RowSize::ByExceptionTable {
+            if !table.table.row.is_by_exception_table() {
                 continue;
             }
             let mut spans = (0..table.len(size)).map(|i| table.span(i, size));
