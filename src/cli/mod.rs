@@ -188,7 +188,7 @@ fn parse_as<A: Parser>(command: clap::Command, args: &[OsString]) -> Result<A, E
         let odd = args.iter().any(|arg| arg.to_string_lossy().contains(is_unprintable));
         if odd && !help {
             let text = error.render().to_string();
-            text.lines().for_each(|line| print::err(line));
+            text.lines().for_each(print::err);
         } else if let Err(e) = error.print() {
             print::note(if help { "standard output" } else { "standard error" }, &e);
         }

@@ -21,7 +21,6 @@ use crate::elf::publish::publish_proved;
 use crate::error::{Error, Result};
 use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
-use crate::kernel::layout::Layout;
 use crate::kernel::names;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
@@ -187,13 +186,6 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     }
     let read = kernel.read(args, sizes)?;
     read.check_allowed(args)?;
-    if args.strict && read.image.is_none() {
-        let object = Object::<Patched>::parse(&names[1], patched.bytes())?;
-        if !Layout::new(&object)?.is_linked() {
-            let what = "--strict has no effect on the object of one source file without --image";
-            return Err(Error::broken("no-effect", what).in_file(&*names[1]));
-        }
-    }
     let against = kernel.against(args, &read)?;
     let among = Among { boot, module: target.object != "vmlinux", ..Among::default() };
     let job = against.job(inputs, among);
