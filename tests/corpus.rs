@@ -471,7 +471,13 @@ fn an_interrupted_run_says_what_was_not_run() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &format!("kill -INT {pid}")])
+            .status()
+            .expect("sh")
+            .success()
+    );
     let output = child.wait_with_output().expect("end");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{said}");
