@@ -156,16 +156,16 @@ fn a_new_neighbour_is_not_overlooked() {
 fn a_constant_ends_with_the_instruction_that_reads_it() {
     let reader = |value: u32| {
         format!(
-            ".section .text.f,\"ax\"\n.globl f\n.type f,@function\n\
+            ".section .text.f,\"ax\"\n.file \"f.c\"\n.globl f\n.type f,@function\n\
              f: call __fentry__\nmovl .Lc(%rip), %eax\nret\n.size f, . - f\n\
              .section .rodata\n.Lc: .long {value}\n"
         )
     };
-    let beside = ".section .text.g,\"ax\"\n.globl g\n.type g,@function\n\
+    let beside = ".section .text.g,\"ax\"\n.file \"g.c\"\n.globl g\n.type g,@function\n\
          g: call __fentry__\nmovq named(%rip), %rax\nmovl .Ld(%rip), %ecx\nret\n.size g, . - g\n\
          .section .rodata\n.Ld: .long 0x11111111\n.globl named\nnamed: .quad 5\n\
          .globl named_end\nnamed_end:\n";
-    let before = ".section .text.h,\"ax\"\n.globl h\n.type h,@function\n\
+    let before = ".section .text.h,\"ax\"\n.file \"h.c\"\n.globl h\n.type h,@function\n\
          h: call __fentry__\nmovq zero(%rip), %rax\nret\n.size h, . - h\n\
          .section .rodata\n.globl zero\nzero: .quad 0\n";
     let Some(lab) = Lab::new(&["gcc-12", "ld"]) else { return };

@@ -94,6 +94,10 @@ impl Comparer<'_, '_, '_, '_> {
         if !by_content {
             return Ok(true);
         }
+        let twin = self.twins.orig_symbol(symbol);
+        if twin.is_some_and(|twin| ends_file(orig, twin, from)) && ends_file(patched, symbol, to) {
+            return Ok(true);
+        }
         let (o, p) = ((from.0, from.1.cast_signed()), (to.0, to.1.cast_signed()));
         self.ask(Question { o, p, how: How::Nameless }, open)
     }
@@ -211,6 +215,23 @@ fn is_bare<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
         && object.symbol_size(id) == 0
         && object.section_of(id).is_some()
         && !layout.is_label(id)
+}
+
+/// Whether nothing of a label's own file is at a place: its section ends there, or what a file
+/// that was linked behind it has begins.
+fn ends_file<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    label: SymbolId<S>,
+    (section, at): (SectionId<S>, u64),
+) -> bool {
+    let object = layout.object;
+    let is_other = |&id: &SymbolId<S>| {
+        object.symbol_value(id) == at
+            && layout.is_local(id)
+            && layout.file_of(id) > layout.file_of(label)
+    };
+    at == object.section_size(section)
+        || layout.is_local(label) && object.members(section).iter().any(is_other)
 }
 
 /// The entity that holds byte `at` of a section.

@@ -47,7 +47,11 @@ impl Selector<'_, '_, '_, '_> {
     /// Whether rows that were found by a span of code describe code without a name: it goes
     /// along with what refers to it, and so do they.
     fn describes_nameless(&self, code: &Included) -> bool {
-        code.span.is_some() && self.layout.is_nameless(code.section)
+        let is_code = || {
+            self.layout.class(code.section) == Class::Text
+                && !self.layout.replacements().any(|section| section == code.section)
+        };
+        self.layout.is_nameless(code.section) && (code.span.is_some() || is_code())
     }
 
     /// Keeps the row of a table that a reference leads to.

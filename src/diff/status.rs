@@ -389,12 +389,14 @@ fn is_where_it_was(
     // What is new, or not known to be anything else, is judged as a whole.
     let Some(main_twin) = comparer.twins.orig_symbol(main) else { return true };
     let Some(home) = before.section_of(main_twin) else { return true };
-    let offset = |value: u64, main: u64| value.wrapping_sub(main);
     let (value_before, main_before) = (before.symbol_value(twin), before.symbol_value(main_twin));
+    let placed =
+        value.wrapping_sub(after.symbol_value(main)) == value_before.wrapping_sub(main_before);
+    // A name at the end of a thing is in none, or in what was linked behind it.
+    let at_end = placed && after.symbol_size(id) == 0;
     home == o
-        && orig.entity_at(o, value_before) == orig.entity_at(o, main_before)
-        && (!verdicts.entity(p, index).is_same()
-            || offset(value, after.symbol_value(main)) == offset(value_before, main_before))
+        && (at_end || orig.entity_at(o, value_before) == orig.entity_at(o, main_before))
+        && (placed || !verdicts.entity(p, index).is_same())
 }
 
 fn alias_moved(name: &str) -> Error {

@@ -2,7 +2,7 @@
 //!
 //! The one place that says so. Bytes are padding when all of this holds, and none of it is
 //! guessed: something follows them in the section; they are fewer than the alignment of what
-//! follows; no symbol covers any of them and no relocation changes them; and they are what
+//! follows, and the NOPs that a function may have in front of it; no symbol covers any of them and no relocation changes them; and they are what
 //! assemblers and linkers of the machine fill with. What ends a section is never padding.
 
 use super::layout::Layout;
@@ -12,6 +12,10 @@ use crate::elf::ids::{SectionId, Side};
 
 /// Byte with which lld fills the gaps in code of x86_64 that it lays together: `int3`.
 const TRAP: u8 = 0xcc;
+
+/// So many NOPs may be in front of a function, which call padding, kCFI and FineIBT are written
+/// into (arch/x86/Kconfig, FUNCTION_PADDING_CFI and FUNCTION_PADDING_BYTES).
+const MOST_IN_FRONT: u64 = 16;
 
 /// Whether bytes `from..to` of a section are padding; no bytes are.
 pub fn is_padding<S: Side>(
@@ -25,7 +29,7 @@ pub fn is_padding<S: Side>(
     }
     let object = layout.object;
     to < object.section_size(section)
-        && to - from < alignment_at(layout, section, to)
+        && to - from < alignment_at(layout, section, to) + in_front(layout, section, to)
         && i64::try_from(to - 1)
             .is_ok_and(|last| layout.covering_all(section, from.cast_signed(), last) == Some(None))
         && object.relocs(section).within(from, to).next().is_none()
@@ -37,6 +41,17 @@ pub fn is_padding<S: Side>(
 fn alignment_at<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
     let of_section = layout.object.section(section).align.max(1);
     of_section.min(1 << at.trailing_zeros().min(63))
+}
+
+/// How many NOPs without a name may be in front of what starts at byte `at` of a section.
+fn in_front<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+    let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
+    let function = entity.filter(|e| e.start == at).and_then(|e| e.symbol);
+    let bare = function.is_some_and(|id| {
+        let object = layout.object;
+        object.symbol_kind(id) == abi::STT_FUNC && object.symbol_value(id) == at
+    });
+    if bare { MOST_IN_FRONT } else { 0 }
 }
 
 /// Whether bytes are what the machine's tools fill with.

@@ -308,9 +308,15 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
         from: i64,
         (home, to): (u32, i64),
     ) -> Result<()> {
-        let Some(section) = self.prover.layout().object.section_of(meant.symbol) else {
+        let layout = self.prover.layout();
+        let Some(section) = layout.object.section_of(meant.symbol) else {
             return Ok(());
         };
+        // Debuggers and unwinders of user space read it, the kernel does not: it stays as it is
+        // where only parts of the code are carried.
+        if layout.class(refs.base()) == Class::Debug {
+            return Ok(());
+        }
         match self.stretch(refs, reloc, meant, (section, from))? {
             Meant::Nothing => Ok(()),
             Meant::Place => match (u64::try_from(from), u64::try_from(to)) {
