@@ -141,6 +141,29 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether two constants of one name but for its number, which only their files can see,
+    /// have the same content: one is as good as the other.
+    pub(super) fn same_copy(
+        &self,
+        o: SymbolId<Orig>,
+        p: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let home = patched.object.section_of(p);
+        let alike = !self.drop_in
+            && orig.is_local(o)
+            && patched.is_local(p)
+            && patched.object.symbol_kind(p) == abi::STT_OBJECT
+            && orig.object.symbol_kind(o) == abi::STT_OBJECT
+            && orig.object.section_of(o).is_some_and(|home| holds_constants(orig, home))
+            && home.is_some_and(|home| holds_constants(patched, home))
+            && names::same(orig.object.symbol_name(o), patched.object.symbol_name(p));
+        Ok(alike && self.same_constant(o, p, open)?)
+    }
+}
+
 fn symbol_bytes(data: &[u8], value: u64, size: u64) -> Option<&[u8]> {
     data.get(value as usize..value.checked_add(size)? as usize)
 }

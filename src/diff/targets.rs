@@ -120,7 +120,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         if same && !self.twins.are_twins(a.symbol, b.symbol) {
             self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
         }
-        Ok(same)
+        Ok(same || a.addend == b.addend && self.same_copy(a.symbol, b.symbol, open)?)
     }
 
     /// Whether two symbols are one: twins, or both of the kind that never has a twin.

@@ -190,7 +190,8 @@ impl Lab {
         }
         command.args(["--symvers", "boot/Module.symvers", "--name", name, "-o"]).arg(&output);
         let pktgen = self.cases.join("neg-linechange/symtab/pktgen.symtab");
-        if pktgen.exists() {
+        let object = "orig/net/core/pktgen.o";
+        if pktgen.exists() && cases.iter().any(|case| self.cases.join(case).join(object).exists()) {
             command.arg("--symtab").arg(format!("pktgen={}", pktgen.display()));
             command.args(["--object", "pktgen=net/core/pktgen.o"]);
         }

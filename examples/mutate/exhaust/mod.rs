@@ -174,7 +174,7 @@ pub fn run(subject: &Subject, plan: &Plan, tally: &mut Tally) {
     let mut nth = 0;
     mutants.retain(|_| {
         nth += 1;
-        mixed([nth, 7, 7]) % plan.every == 0
+        mixed([nth, 7, 7]).is_multiple_of(plan.every)
     });
     tally.objects += 1;
     let answers = runner::answers(&file, &subject.sizes, &mutants, &plan.options);

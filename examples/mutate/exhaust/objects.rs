@@ -202,7 +202,11 @@ pub fn all(wanted: &str) -> (Vec<Subject>, Vec<String>) {
     }
     let gcc = format!("gcc-12 {COMMON} {X86} -c");
     let source = folder("examples/mutate/exhaust/entry.S");
-    add("gcc-12/entry.S".to_owned(), &|o: &Path| run(&gcc, o, &[source.clone()]), of_cases());
+    add(
+        "gcc-12/entry.S".to_owned(),
+        &|o: &Path| run(&gcc, o, std::slice::from_ref(&source)),
+        of_cases(),
+    );
     let link = |o: &Path| {
         let parts: Vec<PathBuf> =
             LINKED.iter().map(|n| o.with_file_name(format!("{n}.o"))).collect();

@@ -220,8 +220,9 @@ pub fn answers(
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        for name in 0..threads {
-            if lost.contains(&name) || last[name].elapsed() < options.limit {
+        let mut replacements = 0;
+        for (name, since) in last.iter().enumerate() {
+            if lost.contains(&name) || since.elapsed() < options.limit {
                 continue;
             }
             let at = shared.current.lock().ok().and_then(|c| c.get(&name).copied());
@@ -229,6 +230,9 @@ pub fn answers(
             // The thread cannot be stopped: another takes its place.
             found[at] = Some(Answer::TooSlow);
             lost.insert(name);
+            replacements += 1;
+        }
+        for _ in 0..replacements {
             start(threads);
             threads += 1;
             last.push(std::time::Instant::now());

@@ -1,5 +1,7 @@
 //! Mutations that mean nothing.
 
+use std::collections::BTreeMap;
+
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
@@ -27,6 +29,7 @@ const KINDS: [(&str, Edit); 9] = [
 
 pub fn run(
     subject: &Subject,
+    sizes: &BTreeMap<String, String>,
     object: &Object<'_, Patched>,
     random: &mut Random,
     tally: &mut Tally,
@@ -38,7 +41,7 @@ pub fn run(
             continue;
         }
         let Ok(bytes) = write(&copy) else { continue };
-        let answer = compare(&subject.bytes, &bytes, &subject.sizes);
+        let answer = compare(&subject.bytes, &bytes, sizes);
         let outcome =
             if answer == Answer::Unchanged { Outcome::Quiet } else { Outcome::FalseAlarm };
         if outcome == Outcome::FalseAlarm {

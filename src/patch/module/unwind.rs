@@ -9,7 +9,7 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use crate::arch::Arch;
+use crate::arch::{Arch, Flow, step};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutSectionIndex, OutSymbol};
 
@@ -106,8 +106,12 @@ fn never_runs(arch: &Arch, mut code: &[u8]) -> bool {
         _ => &[],
     };
     while !code.is_empty() {
-        let known = traps.iter().find_map(|t| code.strip_prefix(*t));
-        let Some(rest) = known else { break };
+        let filler = step(arch, code, 0).filter(|step| step.flow == Flow::Filler);
+        let rest = match filler {
+            Some(step) => code.get(step.len as usize..),
+            None => traps.iter().find_map(|t| code.strip_prefix(*t)),
+        };
+        let Some(rest) = rest else { break };
         code = rest;
     }
     code.iter().all(|&b| b == 0) && (code.is_empty() || code.len() < 16)
@@ -143,6 +147,8 @@ mod tests {
         let code = [0x55, 0x0f, 0x0b, 0xcc, 0x90, 0x90];
         let rows = [(16, DEFINED), (17, !DEFINED)];
         assert_eq!(first(6, &code, &rows), None);
+        // nopl (%rax), behind a jump.
+        assert_eq!(first(4, &[0x55, 0x0f, 0x1f, 0x00], &rows), None);
         assert_eq!(first(6, &[0x55, 0x0f, 0x0b, 0x55, 0x90, 0x90], &rows), Some(1));
     }
 
