@@ -28,7 +28,7 @@ struct Arguments {
     /// Static locals have other numbers in the patched object
     #[arg(long)]
     renumbered: bool,
-    /// Unchanged functions live together in .init.text
+    /// Unchanged functions live together in .sched.text
     #[arg(long)]
     one_section: bool,
     /// Unrelated lines in the parent symbol table

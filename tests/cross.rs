@@ -134,8 +134,11 @@ const TOOLCHAINS: [Toolchain; 8] = [
         compiler: "clang-19",
         command: "clang-19 --target=loongarch64-linux-gnusf -msoft-float",
         variants: &[
-            ("pic", "-fpatchable-function-entry=2 -fPIC -fno-direct-access-external-data"),
-            ("no-pic", "-fpatchable-function-entry=2 -fno-pic"),
+            (
+                "pic",
+                "-fpatchable-function-entry=2 -mcmodel=extreme -fPIC -fno-direct-access-external-data",
+            ),
+            ("no-pic", "-fpatchable-function-entry=2 -mcmodel=extreme -fno-pic"),
         ],
         readelf: LLVM_READELF,
         linker: "ld.lld-19 -m elf64loongarch",

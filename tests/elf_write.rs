@@ -515,6 +515,11 @@ prop_compose! {
         value in any::<u64>(),
         size in any::<u64>(),
     ) -> OutSymbol {
+        // The name of a file is LOCAL and absolute.
+        let (bind, home) = match kind {
+            abi::STT_FILE => (abi::STB_LOCAL, OutHome::Reserved(abi::SHN_ABS)),
+            _ => (bind, home),
+        };
         OutSymbol { name, kind, bind, other, home, value, size }
     }
 }

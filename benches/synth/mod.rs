@@ -43,7 +43,7 @@ pub struct Options {
     /// object, as when a static local is added at the top of the file: with
     /// `shared_names` every name then exists on both sides and means another variable.
     pub renumbered: bool,
-    /// Unchanged functions live together in `.init.text` instead of in sections of their own.
+    /// Unchanged functions live together in `.sched.text` instead of in sections of their own.
     pub one_section: bool,
     /// Lines of unrelated local symbols to add to the parent symbol table.
     pub filler: u32,
@@ -209,7 +209,7 @@ fn code(options: &Options, side: Side, function: u32) -> Code {
 /// Section and symbol indices of one function.
 #[derive(Clone, Copy, Default)]
 struct Function {
-    /// Section of the code, its relocations (0 in `.init.text`) and the code's place in it.
+    /// Section of the code, its relocations (0 in `.sched.text`) and the code's place in it.
     text: u32,
     rela: u32,
     offset: u64,
@@ -233,7 +233,7 @@ struct Function {
 
 /// The sections that all functions share.
 struct Shared {
-    init_text: (u32, u32),
+    shared_text: (u32, u32),
     jump_table: (u32, u32),
     bug_table: (u32, u32),
     alternatives: (u32, u32),
@@ -261,18 +261,18 @@ fn reserve(
         let base = elf.section(name, PROGBITS, flags, align, entsize);
         (base, elf.rela_section(base, name))
     };
-    let mut init_text = (0, 0);
+    let mut shared_text = (0, 0);
     if options.one_section {
-        init_text = with_rela(elf, ".init.text", ALLOC | EXEC, 16, 0);
+        shared_text = with_rela(elf, ".sched.text", ALLOC | EXEC, 16, 0);
     }
-    let mut init_size = 0u64;
+    let mut shared_size = 0u64;
     let mut functions: Vec<Function> = (0..options.functions)
         .map(|n| {
-            let mut function = Function { text: init_text.0, ..Function::default() };
+            let mut function = Function { text: shared_text.0, ..Function::default() };
             function.size = code(options, side, n).bytes.len() as u64;
             if options.one_section && options.change(n).is_none() {
-                function.offset = init_size;
-                init_size = (init_size + function.size).next_multiple_of(16);
+                function.offset = shared_size;
+                shared_size = (shared_size + function.size).next_multiple_of(16);
             } else {
                 (function.text, function.rela) =
                     with_rela(elf, &format!(".text.f{n}"), ALLOC | EXEC, 16, 0);
@@ -294,7 +294,7 @@ fn reserve(
         .collect();
 
     let mut shared = Shared {
-        init_text,
+        shared_text,
         jump_table: with_rela(elf, "__jump_table", ALLOC | WRITE, 8, 0),
         bug_table: with_rela(elf, "__bug_table", ALLOC | WRITE, 1, 12),
         alternatives: with_rela(elf, ".altinstructions", ALLOC, 1, 14),
@@ -306,13 +306,13 @@ fn reserve(
         shared.printk_index = with_rela(elf, ".printk_index", ALLOC | WRITE, 8, 0);
     }
 
-    let mut init_symbol = 0;
+    let mut shared_symbol = 0;
     if options.one_section {
-        init_symbol = elf.symbol("", SECTION, init_text.0, 0, 0);
+        shared_symbol = elf.symbol("", SECTION, shared_text.0, 0, 0);
     }
     for function in &mut functions {
         function.text_symbol = if function.rela == 0 {
-            init_symbol
+            shared_symbol
         } else {
             elf.symbol("", SECTION, function.text, 0, 0)
         };
@@ -367,13 +367,13 @@ fn fill_functions(
     (fentry, printk): (u32, u32),
     elf: &mut elf::Writer,
 ) {
-    let mut init = Vec::new();
-    let mut init_rela = Vec::new();
+    let mut together = Vec::new();
+    let mut shared_rela = Vec::new();
     let mut rela = Vec::new();
     for (n, function) in (0..).zip(functions) {
         let code = code(options, side, n);
         rela.clear();
-        let list = if function.rela == 0 { &mut init_rela } else { &mut rela };
+        let list = if function.rela == 0 { &mut shared_rela } else { &mut rela };
         for (at, target, kind, addend) in code.relocations {
             let (symbol, place) = match target {
                 Target::Fentry => (fentry, 0),
@@ -391,8 +391,8 @@ fn fill_functions(
             push_rela(list, function.offset + u64::from(at), symbol, kind, place + addend);
         }
         if function.rela == 0 {
-            init.resize(function.offset as usize, 0xcc);
-            init.extend_from_slice(&code.bytes);
+            together.resize(function.offset as usize, 0xcc);
+            together.extend_from_slice(&code.bytes);
         } else {
             elf.fill(function.text, &code.bytes);
             elf.fill(function.rela, &rela);
@@ -416,8 +416,8 @@ fn fill_functions(
         }
     }
     if options.one_section {
-        elf.fill(shared.init_text.0, &init);
-        elf.fill(shared.init_text.1, &init_rela);
+        elf.fill(shared.shared_text.0, &together);
+        elf.fill(shared.shared_text.1, &shared_rela);
     }
 }
 

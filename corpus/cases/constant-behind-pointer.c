@@ -1,5 +1,6 @@
 //# what: a constant differs that another constant points to, and code reads only that
 //# changed: step_of_mode
+//# machines: x86_64 aarch64
 #include "kernel.h"
 
 static const u32 slow_steps[] = {

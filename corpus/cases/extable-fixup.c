@@ -1,5 +1,6 @@
 //# what: code is equal, but after a fault it goes on at another instruction
 //# changed: copy_pair
+//# machines: x86_64 aarch64 s390x loongarch64
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -1,5 +1,6 @@
 //# what: code is equal, but the __ex_table row asks for another treatment of the fault
 //# changed: probe_word
+//# machines: x86_64 aarch64 s390x loongarch64
 #include "kernel.h"
 
 #ifdef PATCHED

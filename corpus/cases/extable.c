@@ -1,5 +1,6 @@
 //# what: a changed function has a row in __ex_table, and so has an unchanged one
 //# changed: fetch_word
+//# machines: x86_64 aarch64 s390x loongarch64
 #include "kernel.h"
 
 int fetch_word(const u32 *from, u32 *to)

@@ -1,6 +1,7 @@
 //# what: two blocks with static locals of one name change places, and nothing tells which is which
 //# exit: 2
 //# says: it is unclear which static local variable of the original
+//# machines: x86_64 aarch64 s390x loongarch64
 #include "kernel.h"
 
 u32 count_branch(u32 value)

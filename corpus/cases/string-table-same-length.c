@@ -1,5 +1,6 @@
 //# what: a string of a constant table differs in its first letters only: its reader differs
 //# changed: state_name
+//# machines: x86_64 aarch64 s390x
 #include "kernel.h"
 
 static const char *const state_names[] = {
