@@ -187,6 +187,9 @@ impl Comparer<'_, '_, '_, '_> {
         if let Some(at) = a.iter().zip(b).enumerate().position(differs) {
             return Ok(Some(tell(Differ::At(Some(at as u64)))));
         }
+        if !self.same_noise_places(pair) {
+            return Ok(Some(tell(Differ::At(None))));
+        }
         self.forgive_row_noise(pair);
         let o_refs = Refs::new(self.orig.layout, row.o);
         let p_refs = Refs::new(self.patched.layout, row.p);
@@ -221,6 +224,17 @@ impl Comparer<'_, '_, '_, '_> {
                 self.forgive_reference(&o_refs, o, &p_refs, p);
             }
         }
+    }
+
+    /// Whether the fields that are noise hold references of the same types at the same places:
+    /// what these lead to is for people, that they are there is not.
+    fn same_noise_places(&self, pair: &Pair<'_>) -> bool {
+        let row = &pair.spans;
+        let o = self.orig.layout.object.relocs(row.o).within(row.o_start, row.o_end);
+        let p = self.patched.layout.object.relocs(row.p).within(row.p_start, row.p_end);
+        let o = o.map(|r| (pair.o_at(&r), r.kind)).filter(|&(at, _)| pair.is_noise(at));
+        let p = p.map(|r| (pair.p_at(&r), r.kind)).filter(|&(at, _)| pair.is_noise(at));
+        o.eq(p)
     }
 
     /// Notes the fields of a row that differ and are noise, by what is in them or by what

@@ -7,7 +7,8 @@
 //! that of another.
 //!
 //! A variable that its function no longer uses may have moved with code that was inlined, split
-//! or renamed: see [`Moves`](super::moves::Moves). Constants have no state: any of equal content will do.
+//! or renamed: see `diff::moves`. Constants have no state: any of equal
+//! content will do.
 
 use std::hash::{BuildHasher, Hasher};
 

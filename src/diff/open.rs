@@ -4,7 +4,7 @@
 //! nameless things, in chains as long as the input likes, shared by many, or in circles.
 //! Asking one question within another would need as much stack as a chain is long, and as much
 //! time as there are paths. So a comparison only notes what it would have to ask
-//! ([`Open::collecting`]), as if the answers were yes, and [`Comparer::settle`] finds these
+//! (`Open::collecting`), as if the answers were yes, and `Comparer::settle` finds these
 //! afterwards, each once.
 //!
 //! A question has several ways to a yes, each of which needs some other questions answered with

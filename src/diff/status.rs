@@ -259,7 +259,7 @@ impl Statuses {
         // The same bytes are entered elsewhere.
         let entry = before.symbol_value(twin) != after.symbol_value(id)
             && before.section_size(o) == after.section_size(p);
-        if !changed && (!convention || kind == abi::STT_FUNC && entry) {
+        if !changed && (!convention || matches!(kind, abi::STT_FUNC | abi::STT_TLS) && entry) {
             return Err(info_mismatch(name()));
         }
         Ok(if changed { Status::Changed } else { Status::Same })

@@ -6,7 +6,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::error::Result;
-use crate::kernel::layout::Layout;
+use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
@@ -135,6 +135,20 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                 self.orig.layout.object.symbol_name(o),
                 self.patched.layout.object.symbol_name(p),
             )
+            && self.have_alike_homes(o, p)
+    }
+
+    /// Whether two symbols are in sections of one kind: variables, constants, code or a table.
+    fn have_alike_homes(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let homes = (orig.object.section_of(o), patched.object.section_of(p));
+        let (Some(before), Some(after)) = homes else {
+            return homes.0.is_none() == homes.1.is_none();
+        };
+        let flags = |flags: u64| flags & (abi::SHF_WRITE | abi::SHF_ALLOC | abi::SHF_EXECINSTR);
+        let is_table = |class| matches!(class, Class::Table(_));
+        flags(orig.object.section_flags(before)) == flags(patched.object.section_flags(after))
+            && is_table(orig.class(before)) == is_table(patched.class(after))
     }
 }
 

@@ -6,7 +6,7 @@
 //! | read or write a file that is no object | [`files`] |
 //! | run another program | [`child`] |
 //! | make something that must not outlive a signal | [`cleanup`] |
-//! | print | [`print`] |
+//! | print | `print` |
 
 pub mod child;
 pub mod cleanup;

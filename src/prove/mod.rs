@@ -1,11 +1,11 @@
 //! Proves an output before it is published: the written bytes mean what the patched object
 //! means.
 //!
-//! The file is read with the second reader ([`written`]), and nothing that the builder noted is
+//! The file is read with the second reader (`written`), and nothing that the builder noted is
 //! asked. Symbols of the output are found in the patched object by name, and from there the
-//! references of both are followed in step ([`walk`]): what is carried has the bytes, the
+//! references of both are followed in step (`walk`): what is carried has the bytes, the
 //! relocations and the table rows that it has in the patched object, and leads to the same
-//! things, be they carried, asked of the kernel, or exported ([`found`]). What the tools add for
+//! things, be they carried, asked of the kernel, or exported (`found`). What the tools add for
 //! the kernel, and what no reference leads to, is accounted for at the end.
 //!
 //! Checklist for something new in the output: say where its meaning in the patched object is
