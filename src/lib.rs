@@ -3,14 +3,14 @@
 //!
 //! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
 //! resolve -> build -> prove; `elf::publish` writes the result. Each phase borrows what is
-//! before it and returns a new value. Layers, lowest first: `host` < `elf` < `arch` <
+//! before it and returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` <
 //! `kernel` < `diff` < `patch` < `prove` < `report` < `cli`; a test keeps the direction.
 
 pub mod arch;
 pub mod cli;
+pub mod diag;
 pub mod diff;
 pub mod elf;
-pub mod error;
 pub mod host;
 pub mod kernel;
 pub mod patch;
@@ -19,6 +19,7 @@ pub mod report;
 
 use std::sync::Arc;
 
+use diag::{Class, Code, Error, Result};
 use diff::boot::{self, BootCode};
 use diff::compare::{Comparer, Half};
 use diff::constants::{self, take_apart};
@@ -43,7 +44,6 @@ use elf::object::Object;
 use elf::out::OutObject;
 use elf::publish::Proof;
 use elf::write::write;
-use error::{Class, Error, Result};
 use kernel::blocks::match_blocks;
 use kernel::bytecode::check_compiled;
 use kernel::fit::settle;
@@ -242,7 +242,7 @@ fn compare_and_build<T>(
     if job.drop_in {
         doubts.refused.clone().map_or(Ok(()), Err)?;
     }
-    let warning = doubts.uncorrelated.map(|w| Error::refused("static-local-uncorrelated", w));
+    let warning = doubts.uncorrelated.map(|w| Error::refused(Code::StaticLocalUncorrelated, w));
     report.warnings.extend(warning);
     let ignored = Ignored::new(&patched)?;
     report.messages.extend(ignored.messages.iter().cloned());
@@ -444,7 +444,7 @@ fn find_original<'a>(
     parent: &Parent<'a>,
     orig: &Layout<'_, '_, Orig>,
 ) -> Result<(Blocks, Option<Live<'a>>)> {
-    let named = |e: error::Error| e.in_file(job.orig.name);
+    let named = |e: Error| e.in_file(job.orig.name);
     let matched = match_blocks(orig.object, parent.table());
     let Some(image) = files.image else { return Ok((matched.map_err(named)?, None)) };
     let (blocks, no_blocks) = match matched {

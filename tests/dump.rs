@@ -77,7 +77,11 @@ fn a_draft_is_written_and_checked_as_its_output_is() {
         });
         for at in places.collect::<Vec<_>>() {
             bytes[at] ^= 1;
-            assert_eq!(verify(&draft, &bytes).unwrap_err().code(), "verify-failed", "{at:#x}");
+            assert_eq!(
+                verify(&draft, &bytes).unwrap_err().code(),
+                klp_diff::diag::Code::VerifyFailed,
+                "{at:#x}"
+            );
             bytes[at] ^= 1;
         }
     });

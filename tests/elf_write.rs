@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use klp_diff::diag::{Class, Code};
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
@@ -12,7 +13,6 @@ use klp_diff::elf::out::{
 use klp_diff::elf::publish::publish;
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
-use klp_diff::error::Class;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -133,7 +133,7 @@ fn normal(object: &OutObject) -> OutObject {
     normal
 }
 
-fn read(bytes: &[u8]) -> klp_diff::error::Result<OutObject> {
+fn read(bytes: &[u8]) -> klp_diff::diag::Result<OutObject> {
     OutObject::from_object(&Object::<Orig>::parse("written", bytes)?)
 }
 
@@ -185,7 +185,7 @@ fn several_tables_for_one_section_are_written() {
     readelf_has_no_complaint_about(&bytes);
     // Swapped tables are a difference although their counts agree.
     object.sections[0].relocs.swap(0, 1);
-    assert_eq!(verify(&object, &bytes).unwrap_err().code(), "verify-failed");
+    assert_eq!(verify(&object, &bytes).unwrap_err().code(), Code::VerifyFailed);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn inconsistent_models_are_refused() {
         let mut object = sample(abi::EM_X86_64, false, 1, "a");
         edit(&mut object);
         let error = write(&object).unwrap_err();
-        assert_eq!((error.class(), error.code()), (Class::Broken, "inconsistent-output"));
+        assert_eq!((error.class(), error.code().name()), (Class::Broken, "inconsistent-output"));
         assert!(error.message().contains(message), "{error}");
     }
 }
@@ -296,7 +296,7 @@ fn verify_names_what_differs() {
         let mut object = sample(abi::EM_X86_64, false, 1, "a");
         edit(&mut object);
         let error = verify(&object, &bytes).unwrap_err();
-        assert_eq!((error.class(), error.code()), (Class::Broken, "verify-failed"));
+        assert_eq!((error.class(), error.code().name()), (Class::Broken, "verify-failed"));
         assert!(error.message().contains(message), "wanted {message}: {error}");
     }
 }
@@ -311,7 +311,7 @@ fn more_sections_than_in_the_model_are_a_difference() {
         object.sections.push(extra.clone());
     }
     let error = verify(&model, &write(&object).unwrap()).unwrap_err();
-    assert_eq!(error.code(), "verify-failed");
+    assert_eq!(error.code(), Code::VerifyFailed);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn objects_that_the_model_cannot_hold_are_refused() {
         let at = shoff + 2 * 64 + field;
         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
         let error = read(&bytes).unwrap_err();
-        assert_eq!(error.code(), "unsupported-object");
+        assert_eq!(error.code(), Code::UnsupportedObject);
         assert!(error.message().contains(message), "{error}");
         assert_eq!(error.place().section.as_deref(), Some(".data"));
     }
@@ -399,7 +399,7 @@ fn publish_explains_why_it_cannot_and_leaves_nothing() {
         (plain.clone(), &bad, "inconsistent-output"),
     ] {
         let error = publish(&path, object).unwrap_err();
-        assert_eq!(error.code(), code, "{error}");
+        assert_eq!(error.code().name(), code, "{error}");
         assert_eq!(error.place().file.as_deref(), path.to_str());
         assert!(code != "unwritable" || error.advice().is_some(), "{error}");
         assert_eq!(entries(), before);
@@ -634,7 +634,12 @@ fn real_objects_come_back_as_copied() {
             let object = match read(&input) {
                 Ok(object) => object,
                 Err(error) => {
-                    assert_eq!(error.code(), "unsupported-object", "{}: {error}", path.display());
+                    assert_eq!(
+                        error.code(),
+                        Code::UnsupportedObject,
+                        "{}: {error}",
+                        path.display()
+                    );
                     continue;
                 }
             };

@@ -12,9 +12,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use klp_diff::diag::{Code, Error};
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
-use klp_diff::error::Error;
 use klp_diff::kernel::image::KernelImage;
 use klp_diff::kernel::image_match::{Outcome, match_image};
 use klp_diff::kernel::kallsyms;
@@ -104,7 +104,7 @@ fn folded_functions_are_refused_but_aliases_are_not() {
             continue;
         }
         let error = result.map(|_| ()).expect_err("bar is folded into foo");
-        assert_eq!(error.code(), "folded-function");
+        assert_eq!(error.code(), Code::FoldedFunction);
         assert_eq!(error.message(), "2 functions of the patch are others as well");
         assert!(error.details().iter().any(|line| line.contains("'bar' and 'foo")), "{error}");
     }
@@ -181,7 +181,7 @@ fn an_original_that_does_not_run_is_noticed() {
     let warning = "Your original build is not the running kernel: 'add' differs at +0x";
     assert!(report.warnings[0].message().starts_with(warning), "{:?}", report.warnings);
     let error = diff(&orig, &patched, &image, true).0.map(|_| ()).expect_err("strict");
-    assert_eq!(error.code(), "original-differs");
+    assert_eq!(error.code(), Code::OriginalDiffers);
 }
 
 /// `verify-orig` on the command line: exit statuses, and what is said first.
@@ -577,8 +577,8 @@ fn an_image_gives_the_table_that_readelf_prints() {
 fn broken_images_are_errors() {
     let fails =
         |data: &[u8]| -> Error { KernelImage::parse("x", data).map(|_| ()).expect_err("broken") };
-    assert_eq!(fails(b"").code(), "malformed-elf");
-    assert_eq!(fails(b"\x7fELF\x02\x01\x01").code(), "malformed-elf");
+    assert_eq!(fails(b"").code(), Code::MalformedElf);
+    assert_eq!(fails(b"\x7fELF\x02\x01\x01").code(), Code::MalformedElf);
     if !have(&["gcc"]) {
         return;
     }

@@ -197,8 +197,8 @@ fn the_drop_in_refuses_what_nothing_explains() {
             among: Default::default(),
         };
         let error = klp_diff::run(&job, &mut klp_diff::report::Report::default()).unwrap_err();
-        assert_eq!(error.code(), code, "{case}: {error}");
-        assert_eq!(error.class(), klp_diff::error::Class::Refused, "{case}: {error}");
+        assert_eq!(error.code().name(), code, "{case}: {error}");
+        assert_eq!(error.class(), klp_diff::diag::Class::Refused, "{case}: {error}");
     }
 }
 

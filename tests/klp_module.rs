@@ -1,5 +1,6 @@
 //! create-klp-module's conversion, on modules built by hand (layout: spec section 19.4).
 
+use klp_diff::diag::{Code, Result};
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
@@ -8,7 +9,6 @@ use klp_diff::elf::out::{
 };
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
-use klp_diff::error::Result;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use proptest::prelude::*;
 
@@ -158,7 +158,7 @@ impl Module {
 
     fn error(&self, para: Option<u64>) -> String {
         let error = self.convert(true, para).unwrap_err();
-        assert_eq!(error.code(), "bad-kpatch-table");
+        assert_eq!(error.code(), Code::BadKpatchTable);
         assert_eq!(error.place().file.as_deref(), Some("in.ko"));
         error.message().to_owned()
     }

@@ -1,6 +1,6 @@
 //! House rules that the compiler does not check, over all sources of the workspace:
 //!
-//! * imports follow the flow `error < host < elf < arch < kernel < diff < patch < report < cli`:
+//! * imports follow the flow `diag < host < elf < arch < kernel < diff < patch < report < cli`:
 //!   a module names only its own layer and lower ones;
 //! * nothing outside tests can panic on purpose;
 //! * files stay short enough to read.
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Lowest first.
 const LAYERS: [&str; 10] =
-    ["error", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "cli"];
+    ["diag", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "cli"];
 
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;
@@ -392,8 +392,8 @@ fn tokens_leave_out_comments_and_literals() {
 fn upward_imports_are_found() {
     let cases = [
         "use crate::diff::twins;",
-        "use crate::{error::Error, diff::{self, twins}};",
-        "use crate::{\n error::Error,\n diff};",
+        "use crate::{diag::Error, diff::{self, twins}};",
+        "use crate::{\n diag::Error,\n diff};",
         "fn f() -> crate::diff::Twins { x }",
         "pub(crate) use super::super::diff::Twins;",
         "use super::{super::diff::Twins};",
@@ -409,8 +409,8 @@ fn upward_imports_are_found() {
     }
     let found = scan(&[("elf/mod.rs", "use super::arch::Arch;")]);
     assert_eq!(found, ["src/elf/mod.rs:1: elf uses the higher arch"]);
-    let found = scan(&[("error.rs", "\nuse crate::elf::abi;")]);
-    assert_eq!(found, ["src/error.rs:2: error uses the higher elf"]);
+    let found = scan(&[("diag/error.rs", "\nuse crate::elf::abi;")]);
+    assert_eq!(found, ["src/diag/error.rs:2: diag uses the higher elf"]);
     let found = scan(&[("diff/a.rs", "use crate::Shortcut;")]);
     assert_eq!(found, ["src/diff/a.rs:1: Shortcut is not a layer"]);
     let found = scan(&[("util.rs", "")]);
@@ -423,7 +423,7 @@ fn imports_downward_and_sideways_are_fine() {
         //! See [`crate::cli`].
         use crate::elf::{abi, ids::{Id, Side}};
         use crate::kernel::names as n;
-        use crate::error::{Error, Result};
+        use crate::diag::{Error, Result};
         use super::{tables, super::arch};
         pub(crate) fn f() { let _ = \"crate::diff::x\"; crate::kernel::tables::g(super::diff()) }
     ";

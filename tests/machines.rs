@@ -1,5 +1,6 @@
 //! What each machine treats in its own way, on small objects made by hand.
 
+use klp_diff::diag::{Code, Result};
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
@@ -7,7 +8,6 @@ use klp_diff::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex,
 };
 use klp_diff::elf::write::write;
-use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::{Report, canon};
 use klp_diff::{Input, Job, ParentFiles, run};
@@ -233,7 +233,7 @@ fn other_byte_orders_are_refused() {
         .diff()
         .unwrap_err();
         assert!(error.message().contains("-endian"), "{error}");
-        assert_eq!(error.code(), "unsupported-machine");
+        assert_eq!(error.code(), Code::UnsupportedMachine);
         assert_eq!(error.place().file.as_deref(), Some("orig.o"));
     }
 }
@@ -253,7 +253,7 @@ fn a_finished_livepatch_is_no_input() {
             }],
         });
     });
-    assert_eq!(pair.diff().unwrap_err().code(), "finished-livepatch");
+    assert_eq!(pair.diff().unwrap_err().code(), Code::FinishedLivepatch);
 }
 
 /// Every machine: a call of a function that only vmlinux has is resolved by livepatch, in the

@@ -116,7 +116,7 @@ fn what_reaches_near_code_only_is_refused() {
     let Some([orig, patched]) = both(COMPILERS[0], folder.path(), SOURCE) else { return };
     let (output, _) = outcome(&folder.path().join("ORIG"), [&orig, &patched], false);
     let error = output.expect_err("refused");
-    assert_eq!(error.code(), "near-reference");
+    assert_eq!(error.code(), klp_diff::diag::Code::NearReference);
     let place = error.place();
     assert_eq!((place.section.as_deref(), place.symbol.as_deref()), (Some(".text"), Some("user")));
     assert_eq!(place.offset, Some(7));

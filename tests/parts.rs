@@ -78,7 +78,7 @@ fn patch(way: (&str, &str), drop_in: bool) -> Option<(Vec<String>, Vec<String>)>
     let patched = compile(way, folder.path(), "PATCHED")?;
     let (lines, report) =
         common::patch(way.0, &folder.path().join("ORIG"), [&orig, &patched], drop_in);
-    Some((lines, report.warnings.iter().map(|w| w.code().to_owned()).collect()))
+    Some((lines, report.warnings.iter().map(|w| w.code().name().to_owned()).collect()))
 }
 
 fn leads_to_kernel(lines: &[String]) -> bool {

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use klp_diff::diag::{Code, Result};
 use klp_diff::elf::abi;
 use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::write::write;
-use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, convert};
 use klp_diff::prove::prove_klp;
@@ -263,7 +263,7 @@ fn judge(
         let Ok(bytes) = write(&mutant) else { continue };
         match proof(&bytes) {
             Err(error) => {
-                assert_eq!(error.code(), "unproved-output", "{kind} {at}: {error}");
+                assert_eq!(error.code(), Code::UnprovedOutput, "{kind} {at}: {error}");
                 *caught.entry(kind).or_default() += 1;
             }
             Ok(()) if means_nothing(object, kind, &at) => {}

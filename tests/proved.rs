@@ -41,7 +41,7 @@ fn say(orig: &[u8], patched: &[u8], drop_in: bool) -> Said {
     let mut report = Report { explain_noise: true, ..Report::default() };
     let result = run(&job, &mut report);
     let verdict = match result {
-        Err(error) => error.code().to_owned(),
+        Err(error) => error.code().name().to_owned(),
         Ok(_) if report.is_changed() => "changed".to_owned(),
         Ok(_) => "unchanged".to_owned(),
     };

@@ -282,7 +282,7 @@ fn a_list_that_is_damaged_is_an_error() {
     damaged[place..place + 4].fill(0);
     let image = KernelImage::parse("vmlinux", &damaged).expect("image");
     let Err(error) = Landings::read(&image) else { panic!("accepted") };
-    assert_eq!(error.code(), "malformed-seals");
+    assert_eq!(error.code(), klp_diff::diag::Code::MalformedSeals);
 }
 
 /// A kernel with 7,878 sealed functions. Which of these is sealed was worked out from the

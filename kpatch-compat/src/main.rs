@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use klp_diff::diag::{Class, Code, Error, Result, printable};
 use klp_diff::elf::image::Image;
 use klp_diff::elf::publish::publish_proved;
-use klp_diff::error::{Class, Error, Result, printable};
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
@@ -107,7 +107,7 @@ fn diff(
     let ([debug, klp_arch], [orig, patched, parent, symtab, symvers, _, output]) =
         (&flags[..], &positionals[..])
     else {
-        return Err(Error::broken("usage", "seven arguments are needed"));
+        return Err(Error::broken(Code::Usage, "seven arguments are needed"));
     };
     let inputs = [orig, patched, symtab, symvers].map(Path::new);
     files::check_outputs([("the output", Path::new(output))], inputs)?;

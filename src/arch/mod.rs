@@ -32,7 +32,7 @@
 //! [`Arch::landing`] if it may come and go with pointers to the function; a line in the tests
 //! of the machine with the compiler's flags, and in `tests/entries.rs`.
 
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number
 /// where that crate has none), its class, and the width of the field in bytes.
@@ -286,10 +286,9 @@ impl Arch {
     /// The machine with this e_machine.
     pub fn from_machine(machine: u16) -> Result<&'static Arch> {
         ALL.into_iter().find(|a| a.machine == machine).ok_or_else(|| {
-            Error::broken("unsupported-machine", "Unsupported target architecture").advise(format!(
-                "e_machine is {machine}; supported are {}",
-                ALL.map(|a| a.name).join(", ")
-            ))
+            Error::broken(Code::UnsupportedMachine, "Unsupported target architecture").advise(
+                format!("e_machine is {machine}; supported are {}", ALL.map(|a| a.name).join(", ")),
+            )
         })
     }
 
@@ -300,7 +299,7 @@ impl Arch {
         }
         let order = |big| if big { "big" } else { "little" };
         Err(Error::broken(
-            "unsupported-machine",
+            Code::UnsupportedMachine,
             format!("{}-endian {} objects are not supported", order(big_endian), self.name),
         )
         .advise(format!("compile for {}-endian {}", order(self.big_endian), self.name)))
@@ -310,7 +309,7 @@ impl Arch {
     #[inline]
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
         self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
-            Error::broken("unknown-relocation", format!("unhandled rela type {kind}")).advise(
+            Error::broken(Code::UnknownRelocation, format!("unhandled rela type {kind}")).advise(
                 format!(
                     "this relocation type is not known for {}; please report it with the object",
                     self.name

@@ -13,6 +13,7 @@ use super::pair::Against;
 use super::wait::{Bar, Count};
 use crate::Among;
 use crate::arch::Arch;
+use crate::diag::{Code, Error, Result};
 use crate::diff::boot::BootCode;
 use crate::diff::identity::{Identity, Overrides, Unit, units};
 use crate::diff::inlining::{Bodies, Question};
@@ -24,7 +25,6 @@ use crate::elf::link::{OVERRIDDEN, link};
 use crate::elf::object::Object;
 use crate::elf::out::{OutHome, OutObject};
 use crate::elf::{self, abi};
-use crate::error::{Error, Result};
 use crate::kernel::{names, noise};
 use crate::patch::module::added::nothing;
 use crate::patch::resolve::Peers;
@@ -162,7 +162,7 @@ impl Builds {
                 report.removed.extend(functions(&self.orig[i])?);
                 let line = "the patched build has no such object; what it holds stays in the running kernel";
                 report.warnings.push(
-                    Error::refused("removed-object", line).in_file(self.orig[i].path.clone()),
+                    Error::refused(Code::RemovedObject, line).in_file(self.orig[i].path.clone()),
                 );
             }
             return Ok(None);
@@ -173,7 +173,7 @@ impl Builds {
                     "the original has no such object; what refers to it brings it into the patch";
                 report
                     .warnings
-                    .push(Error::refused("new-object", line).in_file(outcome.path.clone()));
+                    .push(Error::refused(Code::NewObject, line).in_file(outcome.path.clone()));
                 let like = &self.patched[unit.patched[0]];
                 Cow::Owned(nothing(&Object::parse(&like.shown(), like.image.bytes())?)?)
             }
@@ -184,7 +184,7 @@ impl Builds {
                 "{name}: the definition in {} counts now, and that in {} before",
                 self.patched[*to].path, self.orig[*from].path
             );
-            let warning = Error::refused("definition-replaced", line).at_symbol(name.clone());
+            let warning = Error::refused(Code::DefinitionReplaced, line).at_symbol(name.clone());
             report.warnings.push(warning.in_file(outcome.path.clone()));
         }
         let patched = bytes::<Patched>(&self.patched, &unit.patched)?;
@@ -232,7 +232,7 @@ impl Builds {
             return Ok(());
         }
         Err(Error::refused(
-            "overridden-definition",
+            Code::OverriddenDefinition,
             "a function changed that is not, or may not be, the one that runs",
         )
         .with_details(details)
@@ -356,7 +356,7 @@ fn nothing_in_common(orig: (&Path, &[Member]), patched: (&Path, &[Member])) -> E
         let first = members.first().map_or("", |m| &m.path);
         format!("{}: {} object(s), such as {first}", folder.display(), members.len())
     };
-    Error::broken("nothing-in-common", "the folders have no object in common")
+    Error::broken(Code::NothingInCommon, "the folders have no object in common")
         .in_file(patched.0.display().to_string())
         .with_details(vec![seen(orig), seen(patched)])
         .advise("give the same folder of two builds of one kernel")
@@ -384,7 +384,7 @@ pub(super) fn check_needs<'o>(
         return Ok(());
     }
     Err(Error::refused(
-        "unresolved-symbol",
+        Code::UnresolvedSymbol,
         "the patch refers to what neither it nor the kernel has",
     )
     .with_details(details)

@@ -26,8 +26,8 @@ use self::judge::Judge;
 use self::process::Other;
 use self::results::{Record, Results, Shard, Status};
 use self::schedule::Limits;
-use super::{Exit, complain, parse};
-use crate::error::Result;
+use super::{Exit, complain, fail, parse};
+use crate::diag::Result;
 use crate::host::child::Limits as HostLimits;
 use crate::host::{cleanup, files, print};
 
@@ -143,7 +143,7 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
         Err(exit) => return exit,
     };
     result.unwrap_or_else(|error| {
-        complain(&error.to_string());
+        fail(&error);
         Exit::Refused
     })
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use super::{Exit, complain, parse};
+use super::{Exit, fail, parse};
+use crate::diag::Result;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
-use crate::error::Result;
 use crate::host::print;
 use crate::report::canon;
 
@@ -35,7 +35,7 @@ struct Args {
 pub(super) fn main(args: Vec<OsString>) -> Exit {
     match parse::<Args>(&args) {
         Ok(args) => run(&args).unwrap_or_else(|error| {
-            complain(&error.to_string());
+            fail(&error);
             Exit::Refused
         }),
         Err(exit) => exit,

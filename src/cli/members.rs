@@ -6,12 +6,12 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Result};
 use crate::diff::inlining::{Bodies, base, bodies};
 use crate::elf::abi;
 use crate::elf::ids::Side;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 use crate::kernel::layout::Layout;
 
 /// An object of a tree.
@@ -96,7 +96,7 @@ impl Kind {
 
 /// Reads two folders.
 ///
-/// Fails with [`crate::error::Class::Broken`]: code `unreadable` on a file or folder that
+/// Fails with [`crate::diag::Class::Broken`]: code `unreadable` on a file or folder that
 /// cannot be read, `no-objects` when one of them has none, `bitcode` when objects that the
 /// linker has yet to compile differ, `empty-object` when a file is empty that is an object in
 /// the other folder.
@@ -137,7 +137,7 @@ fn check_others(
         };
         if let Some(empty) = empty {
             return Err(Error::broken(
-                "empty-object",
+                Code::EmptyObject,
                 "the file is empty, and an object in the other folder",
             )
             .in_file(empty.shown())
@@ -157,7 +157,7 @@ fn check_others(
             }
             _ => continue,
         };
-        let error = Error::refused("not-compared", warned).in_file(member.path.clone());
+        let error = Error::refused(Code::NotCompared, warned).in_file(member.path.clone());
         warnings.push((member.path.clone(), error));
     }
     match bitcode {
@@ -165,7 +165,7 @@ fn check_others(
         Some((first, count)) => {
             let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
             Err(Error::broken(
-                "bitcode",
+                Code::Bitcode,
                 format!("LLVM bitcode that differs{more}: what it becomes is decided by the link"),
             )
             .in_file(first.shown())
@@ -196,7 +196,7 @@ fn check_any(folder: &Path, all: &[(Member, Kind)]) -> Result<()> {
     } else {
         ("", "give the folder that ld.lld --lto-obj-path wrote to, or a build tree")
     };
-    Err(Error::broken("no-objects", format!("the folder holds no relocatable objects{what}"))
+    Err(Error::broken(Code::NoObjects, format!("the folder holds no relocatable objects{what}"))
         .in_file(folder.display().to_string())
         .advise(advice))
 }
@@ -212,7 +212,7 @@ fn files(root: &Path) -> Result<Vec<(Member, Kind)>> {
     while let Some(next) = folders.pop().or_else(|| links.pop()) {
         let shown = || next.display().to_string();
         let fail = |e: std::io::Error| {
-            Error::broken("unreadable", format!("cannot list the folder: {e}")).in_file(shown())
+            Error::broken(Code::Unreadable, format!("cannot list the folder: {e}")).in_file(shown())
         };
         if !seen.insert(next.canonicalize().map_err(fail)?) {
             continue;
@@ -234,7 +234,7 @@ fn files(root: &Path) -> Result<Vec<(Member, Kind)>> {
                     Ok(meta) if meta.is_file() => found.push(path),
                     Err(e) if path.extension().is_some_and(|x| x == "o") => {
                         return Err(Error::broken(
-                            "unreadable",
+                            Code::Unreadable,
                             format!("cannot follow the link: {e}"),
                         )
                         .in_file(path.display().to_string()));

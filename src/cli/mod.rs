@@ -8,6 +8,7 @@ mod args;
 mod builds;
 mod corpus;
 mod dump;
+mod explain_error;
 mod members;
 mod module;
 mod output;
@@ -22,7 +23,7 @@ pub use args::{Args, Flavor};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 
-use crate::error::{Class, Error, is_unprintable};
+use crate::diag::{Class, Error, is_unprintable};
 use crate::host::print;
 
 /// Exit statuses of `klp-diff`. Verbs give 0 to 3 meanings of their own in their help.
@@ -61,7 +62,7 @@ struct Verb {
     failed: Exit,
 }
 
-const VERBS: [Verb; 4] = [
+const VERBS: [Verb; 5] = [
     Verb {
         name: "module",
         about: "Builds a livepatch module from objects before and after a patch",
@@ -89,6 +90,13 @@ const VERBS: [Verb; 4] = [
         example: "klp-diff corpus run cases/",
         main: corpus::main,
         failed: Exit::Refused,
+    },
+    Verb {
+        name: "explain-error",
+        about: "Says what the code at the end of a message means, and what to do",
+        example: "klp-diff explain-error no-ftrace-entry",
+        main: explain_error::main,
+        failed: Exit::Broken,
     },
 ];
 
@@ -135,7 +143,7 @@ fn pair(args: &[OsString], first: &str) -> Exit {
 fn overview() -> String {
     let mut text = String::from("Verbs, given first (`klp-diff VERB --help` tells more):\n");
     for Verb { name, about, .. } in &VERBS {
-        text += &format!("  {name:<13}{about}\n");
+        text += &format!("  {name:<15}{about}\n");
     }
     text += "\nExamples:\n  klp-diff orig/mm/slub.o patched/mm/slub.o\n  \
              klp-diff --image vmlinux -o out/ orig/ patched/\n";
@@ -151,7 +159,12 @@ fn mistyped(word: &str) -> Option<&'static str> {
     if word.len() < 3 || word.starts_with('-') || std::path::Path::new(word).exists() {
         return None;
     }
-    let near = VERBS.iter().map(|verb| (distance(word, verb.name), verb.name));
+    closest(word, VERBS.iter().map(|verb| verb.name))
+}
+
+/// The one of `known` that `word` is probably meant to be.
+fn closest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let near = known.map(|name| (distance(word, name), name));
     let near = near.filter(|(far, name)| *far <= 2 || name.starts_with(word));
     near.min().map(|(_, name)| name)
 }
@@ -203,12 +216,12 @@ fn wrong_usage(what: &str) -> Exit {
     Exit::Usage
 }
 
-/// Reports an error with its findings, and says how to exit.
+/// Reports an error with its findings and its code, and says how to exit.
 fn fail(error: &Error) -> Exit {
     for detail in error.details() {
         complain(detail);
     }
-    complain(&error.to_string());
+    complain(&format!("{error} [{}]", error.code()));
     Exit::from(error)
 }
 
@@ -241,7 +254,7 @@ mod tests {
     #[test]
     fn help_has_a_line_for_each_verb() {
         for verb in &VERBS {
-            let line = format!("\n  {:<13}{}\n", verb.name, verb.about);
+            let line = format!("\n  {:<15}{}\n", verb.name, verb.about);
             assert!(overview().contains(&line));
             assert!(verb.example.starts_with(&format!("klp-diff {} ", verb.name)));
         }

@@ -12,13 +12,13 @@ use super::output::{explain_noise, nothing_changed, print as print_report, summa
 use super::pair::{Against, Shared, check_allowed, struct_sizes};
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
-use crate::error::{Error, Result};
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
 use crate::kernel::image::KernelImage;
@@ -319,7 +319,7 @@ impl<'a> Request<'a> {
             let object = self.object_of(&paths);
             let parent = files.iter().zip(&known).find(|(files, _)| files.name == object);
             let (files, parent) = parent.ok_or_else(|| {
-                Error::broken("no-parent", format!("the symbols of {object} are not known"))
+                Error::broken(Code::NoParent, format!("the symbols of {object} are not known"))
                     .in_file(path)
                     .advise(format!("give them with --image {object}=FILE"))
             })?;
@@ -371,7 +371,7 @@ impl<'a> Request<'a> {
                     builds.add_pair(orig, patched)?;
                 }
                 _ => {
-                    return Err(Error::broken("bad-pair", "a folder is paired with a file")
+                    return Err(Error::broken(Code::BadPair, "a folder is paired with a file")
                         .in_file(orig.display().to_string())
                         .advise("give two files or two folders"));
                 }
@@ -400,7 +400,7 @@ impl<'a> Request<'a> {
         }
         self.say(&format!("comparing {}", outcome.path));
         let mut report = outcome.report.clone();
-        report.warnings.retain(|w| w.code() != "new-object");
+        report.warnings.retain(|w| w.code() != Code::NewObject);
         print_report(&report, self.args.report.text_to_stderr());
         if self.args.report.explain_noise {
             explain_noise(&report);
@@ -417,7 +417,7 @@ impl<'a> Request<'a> {
         let added = unit.patched.first().filter(|_| unit.orig.is_empty()).map(parse).transpose()?;
         match (&outcome.result, added.zip(parent)) {
             // What a new file wants of the kernel says more than that nothing refers to it.
-            (Err(e), Some((object, parent))) if e.code() == "unexplained-change" => {
+            (Err(e), Some((object, parent))) if e.code() == Code::UnexplainedChange => {
                 added::check(&object, None, parent.table())?;
                 Err(e.clone())
             }
@@ -459,7 +459,7 @@ impl<'a> Request<'a> {
             let mut paths = members.chain(self.args.pairs.iter().map(PathBuf::as_path));
             if !paths.any(|path| lies_at(path, place)) {
                 let what = format!("--object {name}={} matches nothing", place.display());
-                return Err(Error::broken("no-such-object", what)
+                return Err(Error::broken(Code::NoSuchObject, what)
                     .advise("give the path of an object or a folder as it stands in those given"));
             }
         }
@@ -509,7 +509,7 @@ const NOTHING: &str = "/dev/null";
 fn check_release(image: &KernelImage<'_>, tree: &KernelTree) -> Result<()> {
     let Some(release) = image.release().filter(|&r| r != tree.release()) else { return Ok(()) };
     let text = format!("the image is of {release}, but the kernel tree is of {}", tree.release());
-    Err(Error::broken("other-release", text)
+    Err(Error::broken(Code::OtherRelease, text)
         .in_file(image.elf.file())
         .advise("give --kernel, --image and --symvers of one build"))
 }
@@ -519,7 +519,7 @@ fn check_release(image: &KernelImage<'_>, tree: &KernelTree) -> Result<()> {
 fn check_before_objtool(object: &Object<'_, Patched>) -> Result<()> {
     let Some(section) = objtool::mark(object) else { return Ok(()) };
     Err(Error::refused(
-        "after-objtool",
+        Code::AfterObjtool,
         "objtool has seen the object, and this kernel's build runs it on the module",
     )
     .in_file(object.file())
@@ -539,7 +539,7 @@ fn empty_folder(folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
     let mut entries = std::fs::read_dir(folder).map_err(|e| unwritable(folder, &e))?;
     if entries.next().is_some() {
-        return Err(Error::broken("unwritable", "the folder is not empty")
+        return Err(Error::broken(Code::Unwritable, "the folder is not empty")
             .in_file(folder.display().to_string())
             .advise("give an empty folder, or one that does not exist yet"));
     }
@@ -547,6 +547,6 @@ fn empty_folder(folder: &Path) -> Result<PathBuf> {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::broken("unwritable", format!("cannot use the folder: {error}"))
+    Error::broken(Code::Unwritable, format!("cannot use the folder: {error}"))
         .in_file(path.display().to_string())
 }

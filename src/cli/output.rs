@@ -2,7 +2,7 @@
 
 use super::args::ReportArgs;
 use super::{Exit, complain, fail};
-use crate::error::{Error, printable};
+use crate::diag::{Code, Error, printable};
 use crate::host::{files, print};
 use crate::report::json::{Document, Object};
 use crate::report::{FunctionStatus, OPTIMISER, Report};
@@ -76,7 +76,7 @@ pub(super) fn explain_noise(report: &Report) {
 
 /// The refusal of `--expect-change`.
 pub(super) fn nothing_changed() -> Error {
-    Error::refused("nothing-changed", "nothing changed, but a change was expected")
+    Error::refused(Code::NothingChanged, "nothing changed, but a change was expected")
         .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)")
 }
 

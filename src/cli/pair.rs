@@ -11,6 +11,7 @@ use super::output::{self, print};
 use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
+use crate::diag::{Code, Error, Result};
 use crate::diff::boot::BootCode;
 use crate::elf::abi;
 use crate::elf::ids::Patched;
@@ -18,7 +19,6 @@ use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish_proved;
-use crate::error::{Error, Result};
 use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::names;
@@ -105,7 +105,7 @@ fn check_object(file: &Image) -> Result<()> {
     let shown = file.path().display().to_string();
     let linked = Object::<Patched>::parse(&shown, bytes).map(drop);
     linked.map_err(|error| match error.code() {
-        "linked-file" => Error::broken(error.code(), error.message()).in_file(shown).advise(
+        Code::LinkedFile => Error::broken(error.code(), error.message()).in_file(shown).advise(
             "give the objects (.o) that the compiler or ld -r wrote; the kernel that runs is given \
              with --image",
         ),
@@ -371,7 +371,7 @@ pub(super) fn check_allowed<'k>(
         });
         if !known {
             let what = format!("--allow-sealed {name}: no image has a function of this name");
-            return Err(Error::broken("no-effect", what)
+            return Err(Error::broken(Code::NoEffect, what)
                 .advise("give the name of a function that the patch takes the address of"));
         }
     }
@@ -441,11 +441,11 @@ fn output_path(output: &Path, patched: &Path) -> Result<PathBuf> {
         return Ok(output.to_owned());
     }
     std::fs::create_dir_all(output).map_err(|e| {
-        Error::broken("unwritable", format!("cannot make the folder: {e}"))
+        Error::broken(Code::Unwritable, format!("cannot make the folder: {e}"))
             .in_file(output.display().to_string())
     })?;
     let name = patched.file_name().ok_or_else(|| {
-        Error::broken("unwritable", "the patched object has no file name")
+        Error::broken(Code::Unwritable, "the patched object has no file name")
             .in_file(patched.display().to_string())
     })?;
     Ok(output.join(name))

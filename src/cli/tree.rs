@@ -7,10 +7,10 @@ use super::output::{explain_noise, nothing_changed, print, say, summary, write_j
 use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
 use super::{Args, Exit, Flavor, complain, fail};
 use crate::ParentFiles;
+use crate::diag::{Code, Error, Result, printable};
 use crate::elf::link::link;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
-use crate::error::{Error, Result, printable};
 use crate::host::files;
 use crate::kernel::tables::StructSizes;
 use crate::report::{Report, json};
@@ -132,7 +132,7 @@ fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
         let path = output.join(&outcome.path);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| {
-                Error::broken("unwritable", format!("cannot make the folder: {e}"))
+                Error::broken(Code::Unwritable, format!("cannot make the folder: {e}"))
                     .in_file(folder.display().to_string())
             })?;
         }

@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use super::wait::{Bar, Count};
 use super::{Exit, fail, parse, wrong_usage};
+use crate::diag::{Code, Result};
 use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::Orig;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
-use crate::error::Result;
 use crate::host::{print, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_match::{ImageMatch, Outcome, match_image};
@@ -291,7 +291,7 @@ fn objects(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let mut inside = Vec::new();
         while let Some(folder) = folders.pop() {
             let unreadable = |e: std::io::Error| {
-                crate::error::Error::broken("unreadable", format!("cannot list: {e}"))
+                crate::diag::Error::broken(Code::Unreadable, format!("cannot list: {e}"))
                     .in_file(folder.display().to_string())
             };
             for entry in std::fs::read_dir(&folder).map_err(unreadable)? {

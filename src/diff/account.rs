@@ -13,10 +13,10 @@ use super::reordered;
 use super::select::Selection;
 use super::strays;
 use super::verdict::{Verdict, Verdicts};
+use crate::diag::{Code, Error, Finding, Place, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -59,7 +59,7 @@ pub fn check(
             if reordered::rows(comparer, id)? {
                 let text =
                     format!("files are linked in another order, and so are the rows of {name}");
-                warnings.push(Error::warning("link-order", Finding::in_section(name, text)));
+                warnings.push(Error::warning(Code::LinkOrder, Finding::in_section(name, text)));
             } else {
                 unexplained(&mut details, name, "changed");
             }
@@ -73,7 +73,7 @@ pub fn check(
     if details.is_empty() {
         return Ok(());
     }
-    Err(Error::refused("unexplained-change", format!("{} unexplained change(s)", details.len()))
+    Err(Error::refused(Code::UnexplainedChange, format!("{} unexplained change(s)", details.len()))
         .with_findings(details)
         .advise("it is not known what this means to the kernel; take it out of the patch, or report it with the objects"))
 }
@@ -172,7 +172,7 @@ fn thread_locals(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> 
             if object.symbol_kind(meant.symbol) == abi::STT_TLS {
                 let (section, name) = (object.section_name(base), object.symbol_name(meant.symbol));
                 let text = format!("{section} of the patch uses thread-local data: {name}");
-                return Err(Error::refused("thread-local", text)
+                return Err(Error::refused(Code::ThreadLocal, text)
                     .in_section(section)
                     .at_symbol(name)
                     .advise("no kernel module can have it; was this compiled for the kernel?"));
@@ -343,7 +343,7 @@ fn carried_constants(
                 "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
             );
             let place = Finding::in_section(object.section_name(id), text).at_symbol(name);
-            warnings.push(Error::warning("constant-used-elsewhere", place));
+            warnings.push(Error::warning(Code::ConstantUsedElsewhere, place));
         }
     }
     Ok(())
@@ -545,7 +545,7 @@ pub fn check_states(
     let advice = "the variable exists in the running kernel and keeps its value; change the function that uses it, too, so that it gets a new one, or set it from a callback";
     if selection.effect.is_empty() {
         return Err(Error::refused(
-            "live-state-initialiser",
+            Code::LiveStateInitialiser,
             "only the initial value of live state changed",
         )
         .with_findings(details)
@@ -553,7 +553,7 @@ pub fn check_states(
     }
     warnings.extend(details.into_iter().map(|found| {
         let text = format!("WARNING: {}; {advice}", found.text);
-        Error::warning("live-state-initialiser", Finding { text, ..found })
+        Error::warning(Code::LiveStateInitialiser, Finding { text, ..found })
     }));
     Ok(())
 }

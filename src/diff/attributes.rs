@@ -6,10 +6,10 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::compare::Comparer;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Symbol};
-use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 
 /// The bits of st_other that are visibility. The others say how a function is called.
@@ -73,7 +73,7 @@ fn check_types(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
         let known = !undefined || special(a.kind) || special(b.kind);
         if a.kind != b.kind && from == to && known {
             return Err(Error::refused(
-                "symbol-info-mismatch",
+                Code::SymbolInfoMismatch,
                 format!("symbol info mismatch: {name}"),
             )
             .in_section(to)
@@ -145,7 +145,7 @@ fn check_headers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
         let Some(all) = before.get(stem(name)).filter(|all| !all.contains(&now)) else { continue };
         let (kind, flags) = all.first().copied().unwrap_or_default();
         return Err(Error::refused(
-            "section-header-differs",
+            Code::SectionHeaderDiffers,
             format!("{name} section header details differ from {name}"),
         )
         .in_section(name)

@@ -7,10 +7,10 @@ use indexmap::{IndexMap, IndexSet};
 use super::check::finding;
 use super::compare::Comparer;
 use super::select::Selection;
+use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Finding, Result};
 use crate::kernel::boot::{Lifetime, lifetime, runs_until};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -66,14 +66,14 @@ pub fn check_boot_only(
     let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
     let beside = boot == BootCode::AsLinked && !selection.effect.is_empty();
     if lines.is_empty() || beside || boot.warns(comparer) {
-        let warn = |line| Error::warning("boot-only", line).advise(ADVICE);
+        let warn = |line| Error::warning(Code::BootOnly, line).advise(ADVICE);
         return Ok(lines.into_iter().map(warn).collect());
     }
     let when = match comparer.in_module {
         true => "only run when the module is loaded",
         false => "only run while the kernel boots",
     };
-    Err(Error::refused("boot-only", format!("{} changed function(s) {when}", lines.len()))
+    Err(Error::refused(Code::BootOnly, format!("{} changed function(s) {when}", lines.len()))
         .with_findings(lines)
         .advise(ADVICE))
 }
@@ -177,7 +177,7 @@ pub fn refuse_dangling(comparer: &Comparer<'_, '_, '_, '_>, found: Vec<Dangling>
         return Ok(());
     }
     let text = format!("{} reference(s) to what is no longer there", findings.len());
-    Err(Error::refused("boot-only-reference", text)
+    Err(Error::refused(Code::BootOnlyReference, text)
         .with_findings(findings.into_values().collect())
         .advise("the memory is freed and used for something else: take the reference out, or take __init, __initdata, __initconst or __exit from what is new and must stay"))
 }

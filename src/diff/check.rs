@@ -14,9 +14,9 @@ use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
 use super::whole::{comdat, grouped, holds_live_data, is_own_thunk, left_unpatched};
+use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -67,7 +67,7 @@ pub fn check_entries(
     if !comparer.drop_in {
         name_callers(comparer, &unhookable, &mut details)?;
     }
-    Err(Error::refused("no-ftrace-entry", format!("{} function(s) can not be patched", details.len()))
+    Err(Error::refused(Code::NoFtraceEntry, format!("{} function(s) can not be patched", details.len()))
         .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
@@ -220,7 +220,7 @@ pub fn check_sections(
     if details.is_empty() {
         return Ok(());
     }
-    Err(Error::refused("unsupported-section-change", format!("{} unsupported section change(s)", details.len()))
+    Err(Error::refused(Code::UnsupportedSectionChange, format!("{} unsupported section change(s)", details.len()))
         .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
 }

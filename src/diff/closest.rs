@@ -10,7 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use super::identity::{ALIKE, Identity, Pairing, RENAMED, ambiguous, share};
-use crate::error::Result;
+use crate::diag::Result;
 
 /// Whether numbers in the names of files stand for other objects than before: one that has
 /// the same path in both builds was made of another source file.

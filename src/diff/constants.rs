@@ -18,10 +18,10 @@ use super::open::{How, Open, Question};
 use super::select::Selection;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
+use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::error::{Error, Finding, Result};
 use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
@@ -440,7 +440,7 @@ pub fn check_pointers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
     }
     let count = pointers.len();
     Err(Error::refused(
-        "constant-in-live-data",
+        Code::ConstantInLiveData,
         format!("{count} pointer(s) in data of the running kernel lead to a constant that changed"),
     )
     .with_findings(pointers)
@@ -466,7 +466,7 @@ pub fn check_readers(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection)
     };
     let details: Vec<Finding> = unread.iter().map(text).collect();
     Err(Error::refused(
-        "unexplained-change",
+        Code::UnexplainedChange,
         format!("{} unexplained change(s)", details.len()),
     )
     .with_findings(details)

@@ -3,10 +3,10 @@
 use super::compare::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
 use super::open::Open;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::Result;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::padding::is_padding;

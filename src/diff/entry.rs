@@ -8,10 +8,10 @@
 use super::compare::{Comparer, Spans};
 use super::verdict::Reason;
 use crate::arch::RelocClass;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::Result;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::refs::{Ref, Refs};
 

@@ -4,9 +4,9 @@ use super::compare::{Comparer, Sink, Spans, hex};
 use super::inlining::{PROMOTED, Question};
 use super::verdict::Reason;
 use crate::arch::instruction_text;
+use crate::diag::Result;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::Result;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 

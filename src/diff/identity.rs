@@ -9,10 +9,10 @@ use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 
 use super::closest::{Group, is_shifted};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Side, SymbolId};
 use crate::elf::object::{Home, Object};
-use crate::error::{Error, Result};
 use crate::kernel::names;
 
 /// What an object is known by.
@@ -300,7 +300,7 @@ pub(super) fn ambiguous<'i>(
 ) -> Error {
     let names: Vec<&str> = candidates.map(|c| c.path.as_str()).collect();
     Error::refused(
-        "ambiguous-object",
+        Code::AmbiguousObject,
         format!("it is unclear which object of the other build {} is", patched.path),
     )
     .with_details(names.iter().take(10).map(|n| format!("candidate: {n}")).collect())
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(found.pairs, [(0, 0)]);
         let two = [identity("b.o", "b.c", &[1, 2, 3, 4]), identity("c.o", "c.c", &[1, 2, 3, 5])];
         let error = pair(&orig, &two).unwrap_err();
-        assert_eq!((error.code(), error.details().len()), ("ambiguous-object", 2));
+        assert_eq!((error.code(), error.details().len()), (Code::AmbiguousObject, 2));
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
         let found = pair(&[twins("x/a.o"), twins("y/a.o")], &[twins("y/a.o"), twins("x/a.o")]);
         assert_eq!(found.unwrap().pairs, [(0, 1), (1, 0)]);
         let error = pair(&[twins("1"), twins("2")], &[twins("3"), twins("4")]).unwrap_err();
-        assert_eq!(error.code(), "ambiguous-object");
+        assert_eq!(error.code(), Code::AmbiguousObject);
         assert_eq!(error.details(), ["candidate: 1", "candidate: 2"]);
     }
 
@@ -431,7 +431,7 @@ mod tests {
         ];
         assert_eq!(pair(&orig, &patched).unwrap().pairs, [(0, 1), (1, 2), (2, 3)]);
         let both_changed = [patched[0].clone(), one("o2", 11), one("o3", 21), patched[3].clone()];
-        assert_eq!(pair(&orig, &both_changed).unwrap_err().code(), "ambiguous-object");
+        assert_eq!(pair(&orig, &both_changed).unwrap_err().code(), Code::AmbiguousObject);
     }
 
     /// With a comparison of each with each this takes minutes.
@@ -457,7 +457,7 @@ mod tests {
             (0..MANY).map(|i| identity(&format!("{first}{i}"), "core.c", &[1, 2])).collect()
         };
         let error = pair(&same("a"), &same("b")).unwrap_err();
-        assert_eq!((error.code(), error.details().len()), ("ambiguous-object", 10));
+        assert_eq!((error.code(), error.details().len()), (Code::AmbiguousObject, 10));
         let found = pair(&same("a"), &same("a")).unwrap();
         assert_eq!(found.pairs.len(), MANY as usize);
     }

@@ -5,10 +5,10 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::status::{Status, Statuses};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -54,7 +54,7 @@ impl Ignored {
             self.name_sections.insert(holder);
             let found = by_name.get(name).copied().ok_or_else(|| {
                 Error::broken(
-                    "ignore-section-missing",
+                    Code::IgnoreSectionMissing,
                     format!("KPATCH_IGNORE_SECTION: can't find {name}"),
                 )
                 .advise("the patched object has no section of that name")
@@ -73,7 +73,7 @@ impl Ignored {
             let symbol = refs.resolve(&reloc)?.symbol;
             let name = object.symbol_name(symbol);
             let fail = |what: &str| {
-                Error::broken("ignore-function", what)
+                Error::broken(Code::IgnoreFunction, what)
                     .in_section(FUNCTIONS)
                     .at_symbol(name)
                     .at_offset(reloc.offset)
@@ -143,7 +143,7 @@ fn named<'d>(
 ) -> Result<(SectionId<Patched>, &'d str)> {
     let object = layout.object;
     let fail = || {
-        Error::broken("ignore-section", "KPATCH_IGNORE_SECTION does not point to a string")
+        Error::broken(Code::IgnoreSection, "KPATCH_IGNORE_SECTION does not point to a string")
             .in_section(SECTIONS)
             .at_offset(reloc.offset)
     };

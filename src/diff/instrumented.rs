@@ -3,9 +3,9 @@
 
 use super::compare::Comparer;
 use super::verdict::Verdicts;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
 
@@ -36,7 +36,7 @@ pub fn check_instrumented(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdic
     };
     let Some((text, symbol)) = found else { return Ok(()) };
     let error =
-        Error::refused("instrumented", format!("this was built to collect a profile: {text}"))
+        Error::refused(Code::Instrumented, format!("this was built to collect a profile: {text}"))
             .in_file(object.file())
             .advise(
                 "build both objects as the running kernel was built: with the profile \

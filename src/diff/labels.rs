@@ -8,10 +8,10 @@ use super::compare::Comparer;
 use super::entry::marker_length;
 use super::open::{How, Open, Question};
 use super::select::Selection;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::refs::{Ref, Refs};
 
@@ -159,7 +159,7 @@ pub fn check_labels(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) 
             };
             let (section, label) = (object.section_name(base), object.symbol_name(target.symbol));
             let text = format!("{section} of the patch needs what follows {label}: {what}");
-            return Err(Error::refused("label-content", text)
+            return Err(Error::refused(Code::LabelContent, text)
                 .in_file(object.file())
                 .in_section(section)
                 .at_symbol(label)

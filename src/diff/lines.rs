@@ -4,8 +4,8 @@ use super::compare::{Comparer, Spans};
 use super::forgiven::{Field, Forgiven, proofs};
 use super::open::Open;
 use crate::arch::Arch;
+use crate::diag::Result;
 use crate::elf::ids::{SectionId, Side};
-use crate::error::Result;
 use crate::kernel::follow::{LineArgument, line_arguments};
 use crate::kernel::layout::Layout;
 

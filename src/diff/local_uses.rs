@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::Result;
 use crate::kernel::constructors;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;

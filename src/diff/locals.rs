@@ -20,9 +20,9 @@ use super::files::{Files, Scopes};
 use super::local_uses::{Place, Use, User, uses_of};
 use super::moves::Moves;
 use super::twins::Twins;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
-use crate::error::Result;
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
 

@@ -10,9 +10,9 @@ use indexmap::IndexMap;
 
 use super::local_uses::{User, user_at};
 use super::locals::Keys;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, Side, SymbolId};
-use crate::error::Result;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
 

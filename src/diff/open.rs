@@ -19,8 +19,8 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::compare::{Comparer, Sink, Spans};
+use crate::diag::Result;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
-use crate::error::Result;
 use crate::kernel::layout::{Entity, Layout};
 
 /// What is asked about two places.

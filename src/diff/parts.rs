@@ -4,8 +4,8 @@
 
 use super::compare::Comparer;
 use super::status::{Status, Statuses};
+use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::ids::{Patched, SymbolId};
-use crate::error::{Error, Finding, Result};
 use crate::kernel::refs::Refs;
 
 /// One warning for each unchanged part that jumps into a changed function.
@@ -34,7 +34,7 @@ pub fn left_behind(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> 
                     "WARNING: {part} did not change and is not in the patch; the kernel's goes back into the old {function}"
                 );
                 let place = Finding::in_section(object.section_name(section), text).at_symbol(part);
-                warnings.push(Error::warning("part-left-behind", place));
+                warnings.push(Error::warning(Code::PartLeftBehind, place));
                 break;
             }
         }

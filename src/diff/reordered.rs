@@ -10,10 +10,10 @@ use foldhash::fast::{FixedState, RandomState};
 use indexmap::IndexMap;
 
 use super::compare::Comparer;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
-use crate::error::Result;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 

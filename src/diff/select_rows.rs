@@ -2,10 +2,10 @@
 //! (spec section 17).
 
 use super::select::{Included, Selector, Unwind};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -96,7 +96,7 @@ impl Selector<'_, '_, '_, '_> {
             if !carried {
                 let name = object.section_name(section);
                 return Err(Error::refused(
-                    "row-of-other-code",
+                    Code::RowOfOtherCode,
                     format!("the patch refers to a row of {name} that describes other code"),
                 )
                 .in_section(name)
@@ -161,7 +161,7 @@ impl Selector<'_, '_, '_, '_> {
             }
             _ => {
                 return Err(Error::broken(
-                    "unexpected-row",
+                    Code::UnexpectedRow,
                     format!("BUG: {} has an unexpected format", table.section),
                 )
                 .in_section(table.section)
@@ -220,7 +220,7 @@ impl Selector<'_, '_, '_, '_> {
         let (section, start, end) = self.span(row);
         let by_row = self.comparer.patched.rows.tables.get(row.0 as usize);
         if let Some(wrong) = by_row.and_then(|t| t.wrong.as_ref()) {
-            return Err(Error::broken("wrong-struct-size", wrong.as_str())
+            return Err(Error::broken(Code::WrongStructSize, wrong.as_str())
                 .in_section(self.layout.object.section_name(section))
                 .advise("take the size from the debug information of the kernel that the object was built for, or unset it"));
         }
@@ -314,7 +314,7 @@ impl Selector<'_, '_, '_, '_> {
                 "Found {count} unsupported jump label(s) in the patched code. Use static_key_enabled() instead."
             ),
         };
-        Err(Error::broken("key-in-module", message).with_details(lines.clone()))
+        Err(Error::broken(Code::KeyInModule, message).with_details(lines.clone()))
     }
 
     /// Keeps the unwind entries of included functions (spec section 17.6).
@@ -333,7 +333,7 @@ impl Selector<'_, '_, '_, '_> {
             return Ok(());
         }
         let fail = |what: &str| {
-            Err(Error::broken("orc-size", what).in_section(".orc_unwind").advise(format!(
+            Err(Error::broken(Code::OrcSize, what).in_section(".orc_unwind").advise(format!(
                 "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
             )))
         };

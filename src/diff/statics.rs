@@ -14,9 +14,9 @@ use super::local_uses::{Handles, User, counts, for_each_target, user_at};
 use super::locals::{self, Doubt, Keys, is_constant};
 use super::select::Selection;
 use super::twins::Twins;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
-use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
@@ -85,7 +85,7 @@ pub fn check_doubts(
     let after = doubt.patched.iter().map(|&v| candidate("patched", patched.object.symbol_name(v)));
     let name = patched.object.symbol_name(id);
     Err(Error::refused(
-        "ambiguous-symbol",
+        Code::AmbiguousSymbol,
         format!("it is unclear which static local variable of the original {name} is, if any"),
     )
     .in_file(patched.object.file())
@@ -145,7 +145,7 @@ impl Statics<'_, '_, '_> {
         let bundled = self.orig.is_bundled(o);
         if bundled != self.patched.is_bundled(p) {
             return Err(Error::broken(
-                "bundle-mismatch",
+                Code::BundleMismatch,
                 format!("bundle mismatch for symbol {name}"),
             )
             .advise("compile both objects with -fdata-sections"));
@@ -170,7 +170,7 @@ impl Statics<'_, '_, '_> {
             }
         } else if self.drop_in && twins.patched_section(from) != Some(to) {
             return Err(Error::broken(
-                "sections-not-correlated",
+                Code::SectionsNotCorrelated,
                 format!(
                     "sections {} and {} aren't correlated for symbol {name}",
                     self.orig.object.section_name(from),
@@ -226,7 +226,7 @@ impl Statics<'_, '_, '_> {
         let object = self.orig.object;
         let name = object.symbol_name(variable);
         Error::refused(
-            "static-local-removed",
+            Code::StaticLocalRemoved,
             format!("reference to static local variable {name} in {user} was removed"),
         )
         .in_file(object.file())

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use super::local_uses::{Handles, counts, for_each_target};
 use super::statics::{SECTIONS_PER_TASK, Statics};
 use super::twins::Twins;
+use crate::diag::{Class as Kind, Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
-use crate::error::{Class as Kind, Error, Result};
 use crate::kernel::layout::{Class, Layout};
 
 /// A section and the static locals it refers to, in order of first use.
@@ -146,7 +146,7 @@ impl Statics<'_, '_, '_> {
                 let variable = self.orig.object.symbol_name(variable);
                 let user = self.user_name(user);
                 return Err(Error::refused(
-                    "static-local-reference-missing",
+                    Code::StaticLocalReferenceMissing,
                     format!(
                         "static local {variable} has been correlated with {variable}, but patched {user} is missing a reference to it"
                     ),

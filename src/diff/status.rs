@@ -9,10 +9,10 @@ use super::attributes::{are_alike, convention};
 use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::verdict::{Verdict, Verdicts};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
-use crate::error::{Error, Result};
 use crate::kernel::boot::runs_until;
 use crate::kernel::kallsyms::is_promoted;
 use crate::kernel::layout::{Class, Layout};
@@ -136,7 +136,7 @@ impl Statuses {
         if !header {
             let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
-                "section-header-differs",
+                Code::SectionHeaderDiffers,
                 format!("{} section header details differ from {}", o.name, p.name),
             )
             .in_section(p.name)
@@ -400,7 +400,7 @@ fn is_where_it_was(
 }
 
 fn alias_moved(name: &str) -> Error {
-    Error::refused("alias-moved", format!("{name} stands for another function or variable now"))
+    Error::refused(Code::AliasMoved, format!("{name} stands for another function or variable now"))
         .at_symbol(name)
         .advise("who uses this name in the running kernel goes on with the old one: keep it, and change what it stands for")
 }
@@ -412,7 +412,7 @@ fn changed_sections(
 ) -> Error {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let name = patched.symbol_name(id);
-    Error::refused("symbol-changed-sections", format!("symbol changed sections: {name}"))
+    Error::refused(Code::SymbolChangedSections, format!("symbol changed sections: {name}"))
         .in_section(patched.section_name(p))
         .at_symbol(name)
         .advise(format!(
@@ -502,7 +502,7 @@ fn is_rebound(orig: u8, patched: u8) -> bool {
 }
 
 fn info_mismatch(name: &str) -> Error {
-    Error::refused("symbol-info-mismatch", format!("symbol info mismatch: {name}"))
+    Error::refused(Code::SymbolInfoMismatch, format!("symbol info mismatch: {name}"))
         .at_symbol(name)
         .advise("its binding, its type, or whether it is defined here changed")
 }
@@ -512,7 +512,7 @@ const CHECKSUMS: &str = "__crc_";
 
 fn absolute_changed(name: &str, (before, after): (u64, u64)) -> Error {
     Error::refused(
-        "absolute-symbol-changed",
+        Code::AbsoluteSymbolChanged,
         format!("the value of {name} changed from {before:#x} to {after:#x}"),
     )
     .at_symbol(name)
@@ -520,7 +520,7 @@ fn absolute_changed(name: &str, (before, after): (u64, u64)) -> Error {
 }
 
 fn size_mismatch(name: &str, (before, after): (u64, u64)) -> Error {
-    Error::refused("object-size-mismatch", format!("object size mismatch: {name}"))
+    Error::refused(Code::ObjectSizeMismatch, format!("object size mismatch: {name}"))
         .at_symbol(name)
         .advise(format!("it has {after} bytes, but {before} in the original: existing data cannot grow; use a shadow variable"))
 }
@@ -537,7 +537,7 @@ pub fn check_headers(
 ) -> Result<()> {
     let (o, p) = (orig, patched);
     if o.machine != p.machine {
-        return Err(Error::refused("elf-headers-differ", "ELF headers differ").advise(format!(
+        return Err(Error::refused(Code::ElfHeadersDiffer, "ELF headers differ").advise(format!(
             "the objects are for different machines ({} and {})",
             o.machine, p.machine
         )));
@@ -545,11 +545,11 @@ pub fn check_headers(
     let mut comparable = *p;
     comparable.phnum = o.phnum;
     if *o != comparable {
-        return Err(Error::refused("elf-headers-differ", "ELF headers differ")
+        return Err(Error::refused(Code::ElfHeadersDiffer, "ELF headers differ")
             .advise("build both objects with the same compiler and flags"));
     }
     if o.phnum != 0 || p.phnum != 0 {
-        return Err(Error::refused("program-header", "ELF contains program header")
+        return Err(Error::refused(Code::ProgramHeader, "ELF contains program header")
             .advise("give relocatable objects (.o), not linked files"));
     }
     Ok(())

@@ -12,9 +12,9 @@ use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::select::Selection;
 use super::verdict::{Verdict, Verdicts};
+use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
-use crate::error::{Error, Finding, Result};
 use crate::kernel::classes::is_plain;
 use crate::kernel::constructors;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -75,7 +75,7 @@ pub(super) fn find(
     } else {
         warnings.extend(exports.into_iter().map(|found| {
             let text = format!("WARNING: {}; a livepatch does not change exports", found.text);
-            Error::warning("export-changed", Finding { text, ..found })
+            Error::warning(Code::ExportChanged, Finding { text, ..found })
         }));
     }
     Ok(())
@@ -134,7 +134,7 @@ fn left_out(comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, warnings: &m
             let text = format!(
                 "WARNING: what is new in {name} is left out, as the patch asks: the running kernel does not learn of it"
             );
-            warnings.push(Error::warning("ignored-rows", Finding::in_section(name, text)));
+            warnings.push(Error::warning(Code::IgnoredRows, Finding::in_section(name, text)));
         }
     }
 }

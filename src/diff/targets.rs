@@ -2,10 +2,10 @@
 
 use super::compare::Comparer;
 use super::open::{How, Open, Question};
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::error::Result;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};

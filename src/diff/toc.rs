@@ -10,8 +10,8 @@ use indexmap::IndexSet;
 use super::compare::Comparer;
 use super::select::Selection;
 use super::status::{Status, Statuses};
+use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
-use crate::error::Result;
 use crate::kernel::layout::Class;
 use crate::kernel::refs::{Effective, Refs};
 

@@ -2,9 +2,9 @@
 
 use super::compare::Comparer;
 use super::select::Selection;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Id;
-use crate::error::{Error, Result};
 use crate::kernel::names;
 
 /// How many candidates an error lists.
@@ -41,7 +41,7 @@ pub fn check_unsettled(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selectio
         details.push(format!("and {more} more candidates"));
     }
     Err(Error::refused(
-        "ambiguous-symbol",
+        Code::AmbiguousSymbol,
         format!("it is unclear which symbol of the original {name} is"),
     )
     .in_file(patched.file())

@@ -8,7 +8,7 @@ use super::group;
 use super::ids::{Id as _, IdVec, SectionId, Side};
 use super::object::{Home, Object, Relocs};
 use super::out::{OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// LLVM's list of address-significant symbols, by symbol table index. A tool that renumbers
 /// symbols says so by setting sh_link to 0; linkers then ignore the list.
@@ -18,7 +18,7 @@ impl OutObject {
     /// A copy of `object`: sections and symbols in file order, section symbols included,
     /// relocations by ascending offset.
     ///
-    /// Fails with [`crate::error::Class::Broken`], code `unsupported-object`, on section
+    /// Fails with [`crate::diag::Class::Broken`], code `unsupported-object`, on section
     /// groups of loaded sections, relocations without addends, program headers, and on
     /// sections that refer to the symbol table in a way that is not understood.
     pub fn from_object<S: Side>(object: &Object<'_, S>) -> Result<OutObject> {
@@ -37,7 +37,7 @@ impl OutObject {
 }
 
 fn unsupported(message: impl Into<String>) -> Error {
-    Error::broken("unsupported-object", message)
+    Error::broken(Code::UnsupportedObject, message)
 }
 
 fn copy<S: Side>(object: &Object<'_, S>, droppable: &dyn Fn(&str) -> bool) -> Result<OutObject> {

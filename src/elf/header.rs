@@ -7,7 +7,7 @@ use object::{Endianness, U32};
 use super::abi;
 use super::search::position;
 use super::unpack::packer;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// Header fields that two objects must share to be compared (spec section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const ET_DYN: u16 = 3;
 const ET_CORE: u16 = 4;
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
-    Error::broken("malformed-elf", message)
+    Error::broken(Code::MalformedElf, message)
 }
 
 /// The string starting at `offset` in a table that ends with NUL.
@@ -136,7 +136,7 @@ fn check_kind(header: &Header) -> Result<()> {
         _ => "of a type that is unknown here",
     };
     let message = format!("the file is no relocatable object: it is {what}");
-    Err(Error::broken("linked-file", message)
+    Err(Error::broken(Code::LinkedFile, message)
         .advise("give the objects (.o) that the compiler or ld -r wrote"))
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::map::Map;
 use super::unpack::{packer, unpack};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::files;
 
 /// An input file's bytes: mapped, or read when it is a pipe or /dev/null. Dropping it
@@ -45,7 +45,7 @@ impl Image {
         let mut image = Self::open_kind(path, true)?;
         if let Some(tool) = packer(image.bytes()) {
             if matches!(image.bytes, Bytes::Read(_)) {
-                return Err(Error::broken("unreadable", "compressed, and not a regular file")
+                return Err(Error::broken(Code::Unreadable, "compressed, and not a regular file")
                     .in_file(path.display().to_string())
                     .advise("unpack it on the way"));
             }
@@ -61,7 +61,7 @@ impl Image {
             Bytes::Read(files::read_all(path, file, files::LONGEST)?)
         } else {
             Bytes::Mapped(Map::new(&file, path).map_err(|e| {
-                Error::broken("unreadable", format!("cannot map: {e}"))
+                Error::broken(Code::Unreadable, format!("cannot map: {e}"))
                     .in_file(path.display().to_string())
             })?)
         };
@@ -96,7 +96,7 @@ impl Image {
         if same {
             Ok(())
         } else {
-            Err(Error::broken("input-changed", "the file changed while it was read")
+            Err(Error::broken(Code::InputChanged, "the file changed while it was read")
                 .in_file(self.path.display().to_string())
                 .advise("run again when the build is finished"))
         }

@@ -16,7 +16,7 @@ use super::out::{
 };
 pub use super::overridden::OVERRIDDEN;
 use super::overridden::set_aside;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
@@ -26,8 +26,8 @@ pub(super) const VISIBILITY: u8 = 3;
 /// One object of several. `objects` are names for messages and contents, in link order: the
 /// local symbols of each stay together, behind its FILE symbols.
 ///
-/// Fails with [`crate::error::Class::Refused`], code `duplicate-definition`, when two define
-/// one name, and with [`crate::error::Class::Broken`], code `unlinkable`, when they are not of
+/// Fails with [`crate::diag::Class::Refused`], code `duplicate-definition`, when two define
+/// one name, and with [`crate::diag::Class::Broken`], code `unlinkable`, when they are not of
 /// one machine, or are inconsistent.
 pub fn link(mut objects: Vec<(String, OutObject)>) -> Result<OutObject> {
     set_aside(&mut objects);
@@ -171,7 +171,7 @@ impl Linker {
         match (defined(known), defined(&symbol)) {
             (true, true) => {
                 return Err(Error::refused(
-                    "duplicate-definition",
+                    Code::DuplicateDefinition,
                     format!("'{}' is also defined in {owner}", symbol.name),
                 )
                 .at_symbol(symbol.name)
@@ -200,7 +200,7 @@ fn stricter(a: u8, b: u8) -> u8 {
 }
 
 fn unlinkable(message: &str) -> Error {
-    Error::broken("unlinkable", message)
+    Error::broken(Code::Unlinkable, message)
 }
 
 fn inconsistent() -> Error {
@@ -262,7 +262,7 @@ mod tests {
     fn two_definitions_are_refused_unless_one_is_weak() {
         let two = || vec![object("f", OutHome::Section(1)), object("f", OutHome::Section(1))];
         let error = link(two()).unwrap_err();
-        assert_eq!(error.code(), "duplicate-definition");
+        assert_eq!(error.code(), Code::DuplicateDefinition);
         let mut weak = two();
         weak[0].1.symbols[1].bind = abi::STB_WEAK;
         let linked = link(weak).unwrap();
@@ -331,6 +331,6 @@ mod tests {
     fn other_machines_are_refused() {
         let mut all = vec![object("f", OutHome::Undefined), object("g", OutHome::Undefined)];
         all[1].1.machine = 1;
-        assert_eq!(link(all).unwrap_err().code(), "unlinkable");
+        assert_eq!(link(all).unwrap_err().code(), Code::Unlinkable);
     }
 }

@@ -10,7 +10,7 @@ use elf::endian::AnyEndian;
 use rayon::prelude::*;
 
 use super::abi;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// ET_REL: addresses are offsets in sections.
 const ET_REL: u16 = 1;
@@ -89,7 +89,7 @@ pub struct Linked<'d> {
 }
 
 fn bad(message: impl Into<String>) -> Error {
-    Error::broken("malformed-elf", message)
+    Error::broken(Code::MalformedElf, message)
 }
 
 impl<'d> Linked<'d> {

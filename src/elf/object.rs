@@ -16,7 +16,7 @@ pub use super::header::Header;
 use super::header::{bad, cstr, holds, read_header, read_names, read_shndx, string_table};
 use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
 pub use super::relocs::{Reloc, Relocs};
-use crate::error::{Error, Result};
+use crate::diag::{Error, Result};
 
 /// Where a symbol is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub struct Object<'d, S> {
 impl<'d, S: Side> Object<'d, S> {
     /// Reads `data`, which was loaded from `file`.
     ///
-    /// Fails with [`crate::error::Class::Broken`] on anything that is not a well-formed
+    /// Fails with [`crate::diag::Class::Broken`] on anything that is not a well-formed
     /// 64-bit ELF file with a symbol table.
     pub fn parse(file: &str, data: &'d [u8]) -> Result<Self> {
         Self::parse_inner(file, data).map_err(|e| e.in_file(file))

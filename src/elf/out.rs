@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 
 use super::abi;
-use crate::error::Result;
+use crate::diag::Result;
 
 /// Index of a section in [`OutObject::sections`].
 pub type OutSectionIndex = usize;

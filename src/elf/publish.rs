@@ -9,7 +9,7 @@ use super::map::Map;
 use super::out::Model;
 use super::verify::verify;
 use super::write::write_to;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::cleanup::{Leftover, register};
 
 /// Writes a model to `path`, replacing a file of that name.
@@ -17,7 +17,7 @@ use crate::host::cleanup::{Leftover, register};
 /// The bytes go to a temporary file in the same folder (mode 0664 less the umask), are read
 /// back and compared with the model, and only then get their name; on any error `path` is
 /// untouched and nothing else is left behind. A symbolic link is followed. Fails with
-/// [`crate::error::Class::Broken`]: code `unwritable` when the file cannot be made, else the
+/// [`crate::diag::Class::Broken`]: code `unwritable` when the file cannot be made, else the
 /// codes of [`write_to`] and [`verify`].
 pub fn publish(path: &Path, model: &dyn Model) -> Result<()> {
     publish_proved(path, model, &|_| Ok(()))
@@ -68,13 +68,13 @@ fn publish_inner(path: &Path, model: &dyn Model, proof: Proof<'_>) -> Result<()>
 }
 
 fn unwritable(what: &str, error: &io::Error) -> Error {
-    Error::broken("unwritable", format!("{what}: {error}"))
+    Error::broken(Code::Unwritable, format!("{what}: {error}"))
 }
 
 /// The file to replace: `path` itself, or what a symbolic link there points to.
 fn target(path: &Path) -> Result<PathBuf> {
     let refuse = |what: &str| {
-        Err(Error::broken("unwritable", format!("cannot write: {what}"))
+        Err(Error::broken(Code::Unwritable, format!("cannot write: {what}"))
             .advise("give the name of the file to write"))
     };
     if path.file_name().is_none() {

@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::child::{Limits, Running};
 use crate::host::files;
 
@@ -24,7 +24,7 @@ pub fn packer(start: &[u8]) -> Option<&'static str> {
 /// not installed or does not like the file, and when more comes out of it.
 pub fn unpack(path: &Path, tool: &'static str, limit: u64) -> Result<Vec<u8>> {
     let shown = path.display().to_string();
-    let fail = |what: String| Error::broken("unreadable", what).in_file(shown.clone());
+    let fail = |what: String| Error::broken(Code::Unreadable, what).in_file(shown.clone());
     let broken = |e: std::io::Error| fail(format!("{tool} cannot be run: {e}"));
     let (file, _) = files::open(path, false)?;
     let mut said = tempfile::tempfile().map_err(broken)?;

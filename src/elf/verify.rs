@@ -19,11 +19,11 @@ use rayon::prelude::*;
 
 use super::abi;
 use super::out::{Model, OutHome, OutObject, OutReloc, OutSymbol, OutSymbolIndex};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// Compares `bytes` with the model.
 ///
-/// Any difference is an error of class [`crate::error::Class::Broken`], code
+/// Any difference is an error of class [`crate::diag::Class::Broken`], code
 /// `verify-failed`, that names it; it means a bug in the writer or a damaged file.
 pub fn verify(model: &dyn Model, bytes: &[u8]) -> Result<()> {
     let object = model.object();
@@ -37,7 +37,7 @@ pub fn verify(model: &dyn Model, bytes: &[u8]) -> Result<()> {
 }
 
 fn differs(what: impl Into<String>) -> Error {
-    Error::broken("verify-failed", format!("the written file differs: {}", what.into()))
+    Error::broken(Code::VerifyFailed, format!("the written file differs: {}", what.into()))
         .advise("this is a bug or a damaged disk; please report it")
 }
 

@@ -8,7 +8,7 @@ use super::abi;
 use super::header::bad;
 use super::ids::{Side, SymbolId};
 use super::object::{Home, Object};
-use crate::error::{Error, Result};
+use crate::diag::{Error, Result};
 
 impl<S: Side> Object<'_, S> {
     /// Fails on a symbol whose type, binding, value and section contradict each other (gABI,

@@ -16,7 +16,7 @@ use object::{Endianness, I64, U16, U32, U64};
 use super::abi;
 use super::out::{Model, OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use super::strings::Strings;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// Largest alignment of a section's place in the file. sh_addralign speaks of addresses, so
 /// a relocatable file need not honour it; without a bound one hostile value fills the disk.
@@ -32,7 +32,7 @@ type Shdr = e::SectionHeader64<Endianness>;
 /// The bytes of a model.
 ///
 /// Symbols are stably sorted: LOCAL file symbols, LOCAL functions, other LOCAL ones, the rest
-/// (spec section 20). Of several files, each keeps its LOCAL symbols behind its own. Fails with [`crate::error::Class::Broken`], code `inconsistent-output`,
+/// (spec section 20). Of several files, each keeps its LOCAL symbols behind its own. Fails with [`crate::diag::Class::Broken`], code `inconsistent-output`,
 /// on a model that no valid file can express.
 pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
@@ -83,11 +83,11 @@ pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()>
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::broken("unwritable", format!("cannot write: {error}")).advise("is the disk full?")
+    Error::broken(Code::Unwritable, format!("cannot write: {error}")).advise("is the disk full?")
 }
 
 fn inconsistent(message: impl Into<String>) -> Error {
-    Error::broken("inconsistent-output", message)
+    Error::broken(Code::InconsistentOutput, message)
 }
 
 fn too_many(what: &str) -> Error {

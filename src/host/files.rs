@@ -9,19 +9,20 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{Leftover, register};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// Most bytes that are read of a pipe, and of files that hold text about a corpus.
 pub const LONGEST: u64 = 1 << 30;
 
 /// An error about a file that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::broken("unreadable", format!("cannot read: {error}")).in_file(path.display().to_string())
+    Error::broken(Code::Unreadable, format!("cannot read: {error}"))
+        .in_file(path.display().to_string())
 }
 
 /// An error about a file that cannot be written.
 pub fn unwritable(path: &Path, error: &io::Error) -> Error {
-    Error::broken("unwritable", format!("cannot write: {error}"))
+    Error::broken(Code::Unwritable, format!("cannot write: {error}"))
         .in_file(path.display().to_string())
 }
 
@@ -50,10 +51,11 @@ fn oddity(path: &Path, meta: &Metadata, any: bool) -> Option<&'static str> {
 /// Never waits for somebody to open the other end of a pipe.
 pub fn open(path: &Path, any: bool) -> Result<(File, Metadata)> {
     let shown = || path.display().to_string();
-    let fail =
-        |e: io::Error| Error::broken("unreadable", format!("cannot open: {e}")).in_file(shown());
+    let fail = |e: io::Error| {
+        Error::broken(Code::Unreadable, format!("cannot open: {e}")).in_file(shown())
+    };
     let odd = |what: &str| {
-        Error::broken("unreadable", format!("not a regular file: {what}")).in_file(shown())
+        Error::broken(Code::Unreadable, format!("not a regular file: {what}")).in_file(shown())
     };
     let before = std::fs::metadata(path).map_err(fail)?;
     if let Some(what) = oddity(path, &before, any) {
@@ -87,7 +89,7 @@ pub fn read_all(path: &Path, stream: impl Read, limit: u64) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(path, &e))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::broken("unreadable", format!("longer than {} MiB", limit >> 20))
+        return Err(Error::broken(Code::Unreadable, format!("longer than {} MiB", limit >> 20))
             .in_file(path.display().to_string()));
     }
     Ok(bytes)
@@ -96,7 +98,7 @@ pub fn read_all(path: &Path, stream: impl Read, limit: u64) -> Result<Vec<u8>> {
 /// A file's text. Fails when it is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|e| {
-        Error::broken("unreadable", format!("not UTF-8 text: {}", e.utf8_error()))
+        Error::broken(Code::Unreadable, format!("not UTF-8 text: {}", e.utf8_error()))
             .in_file(path.display().to_string())
     })
 }
@@ -175,7 +177,7 @@ pub fn check_outputs<'p>(
         let Some(identity) = Identity::of(path) else { continue };
         if let Some(other) = known.get(&identity) {
             return Err(Error::broken(
-                "same-file",
+                Code::SameFile,
                 format!("{what} would overwrite {other}, which is the same file"),
             )
             .in_file(path.display().to_string())

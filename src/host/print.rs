@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::printable;
+use crate::diag::printable;
 
 static FAILED: Mutex<Option<(&'static str, String)>> = Mutex::new(None);
 

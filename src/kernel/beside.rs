@@ -17,10 +17,10 @@
 
 use super::layout::Class;
 use super::refs::Refs;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::error::Result;
 
 impl<S: Side> Refs<'_, '_, '_, S> {
     /// Whether byte `at` of `target`, where `covering` begins or nothing is, may be meant as

@@ -10,10 +10,10 @@ use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
 use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 use crate::kernel::names::find;
 use crate::kernel::symtab::{BlockId, ParentTable};
 
@@ -265,7 +265,7 @@ const SHOWN: usize = 10;
 fn not_found(file: &str, locals: &Locals<'_>, table: &ParentTable<'_>) -> Error {
     let path = table.file();
     let error = Error::broken(
-        "file-block",
+        Code::FileBlock,
         format!("couldn't find matching {file} local symbols in {path} symbol table"),
     );
     let blocks = table.blocks_named(file);
@@ -295,7 +295,7 @@ fn two_found(file: &str, blocks: [BlockId; 2], table: &ParentTable<'_>) -> Error
     let path = table.file();
     let [first, second] = blocks.map(|block| table.block_number(block));
     Error::broken(
-        "file-block",
+        Code::FileBlock,
         format!("found duplicate matches for {file} local symbols in {path} symbol table"),
     )
     .advise(format!(
@@ -346,8 +346,8 @@ mod tests {
     };
 
     use super::*;
+    use crate::diag::Class;
     use crate::elf::ids::Orig;
-    use crate::error::Class;
     use crate::kernel::parent::Parent;
     use crate::kernel::symtab::as_text;
     use crate::kernel::symvers::Symvers;

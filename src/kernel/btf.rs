@@ -1,6 +1,6 @@
 //! Sizes of structs from a kernel's BTF section (Documentation/bpf/btf.rst).
 
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// The structs that table sections consist of, and the names their sizes go by. Rows of
 /// `.printk_index` are pointers, so no struct gives their size.
@@ -39,7 +39,7 @@ fn extra(kind: u32, members: usize) -> Option<usize> {
 /// names of [`crate::kernel::tables::StructSizes`]. Fails on what is no BTF of version 1.
 pub fn struct_sizes(data: &[u8], little_endian: bool) -> Result<Vec<(&'static str, u64)>> {
     parse(data, little_endian).ok_or_else(|| {
-        Error::broken("malformed-btf", "the type information cannot be read").in_section(".BTF")
+        Error::broken(Code::MalformedBtf, "the type information cannot be read").in_section(".BTF")
     })
 }
 

@@ -1,8 +1,8 @@
 //! Objects without code of their own, which the linker has yet to compile.
 
 use super::layout::{Class, Layout};
+use crate::diag::{Code, Error, Result};
 use crate::elf::ids::Side;
-use crate::error::{Error, Result};
 
 /// How the sections of gcc's intermediate code begin (gcc, lto-section-names.h).
 const SECTIONS: &str = ".gnu.lto_";
@@ -22,7 +22,7 @@ pub fn check_compiled<S: Side>(layout: &Layout<'_, '_, S>) -> Result<()> {
         return Ok(());
     }
     Err(Error::broken(
-        "bytecode",
+        Code::Bytecode,
         "gcc's intermediate code, and no other: what it becomes is decided by the link",
     )
     .in_file(object.file())

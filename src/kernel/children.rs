@@ -5,10 +5,10 @@ use rayon::prelude::*;
 
 use super::facts::{self, Facts};
 use super::names::{self, ChildKind};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 
 /// A function and the one it was split from.
 pub(super) type Child<S> = (SymbolId<S>, SymbolId<S>);
@@ -64,7 +64,7 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
             None if kind == ChildKind::Part => {}
             None => {
                 return Err(Error::broken(
-                    "child-without-parent",
+                    Code::ChildWithoutParent,
                     format!("failed to find parent function for {}", object.symbol_name(child)),
                 ));
             }

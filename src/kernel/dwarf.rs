@@ -8,8 +8,8 @@ use gimli::{AttributeValue, DebugInfoUnitHeadersIter, Dwarf, EndianSlice, RunTim
 use rayon::prelude::*;
 
 use crate::arch::{Arch, RelocClass};
+use crate::diag::{Code, Error, Result};
 use crate::elf::linked::Linked;
-use crate::error::{Error, Result};
 use crate::kernel::btf::STRUCTS;
 
 /// Marks sections whose contents are compressed.
@@ -48,7 +48,7 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
         Ok(EndianSlice::new(at.map_or(&[][..], |at| &contents[at]), endian))
     };
     read(&load).map_err(|e| {
-        Error::broken("malformed-dwarf", format!("the type information cannot be read: {e}"))
+        Error::broken(Code::MalformedDwarf, format!("the type information cannot be read: {e}"))
             .in_section(".debug_info")
     })
 }

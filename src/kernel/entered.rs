@@ -3,9 +3,9 @@
 
 use super::layout::{Class, Layout};
 use super::refs::Refs;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
-use crate::error::Result;
 
 /// The places, sorted.
 #[derive(Debug)]

@@ -13,10 +13,10 @@ use indexmap::IndexMap;
 use super::forms::{Field, Form, Holds};
 use super::layout::{Class, Layout};
 use super::tables::{ANNOTATED_ROWS, Filter, RowSize, StructSizes, TABLES, Table};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::elf::object::{Reloc, read_u32};
-use crate::error::{Error, Result};
 
 /// How the rows of a table are read.
 #[derive(Clone, Debug, Default)]
@@ -157,12 +157,12 @@ fn told(problems: Vec<Problem>, sizes: &StructSizes, file: &str) -> Error {
     });
     let section = problems.first().map_or("", |p| p.table.section);
     let error = match (wrong, name) {
-        (Some(wrong), _) => Error::broken("wrong-struct-size", wrong),
+        (Some(wrong), _) => Error::broken(Code::WrongStructSize, wrong),
         (None, Some(name)) if !sizes.from_object => {
-            Error::broken("struct-size-missing", format!("{name} not set"))
+            Error::broken(Code::StructSizeMissing, format!("{name} not set"))
         }
         _ => Error::broken(
-            "row-layout",
+            Code::RowLayout,
             format!("the layout of the rows of {} table(s) cannot be told", problems.len()),
         ),
     };

@@ -10,10 +10,10 @@ use super::layout::Layout;
 use super::lines::{self, Takes};
 use super::refs::{Effective, Refs};
 use crate::arch::{Does, Effect, Immediate, Place, RelocClass, Stack};
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
 use crate::elf::object::Reloc;
-use crate::error::Result;
 
 /// What a constant was proved to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +72,11 @@ struct Walk<'w, 'l, 'o, 'd, S> {
 enum End {
     /// A constant does not reach a line argument, or this is not known.
     NotALine,
-    Failed(crate::error::Error),
+    Failed(crate::diag::Error),
 }
 
-impl From<crate::error::Error> for End {
-    fn from(error: crate::error::Error) -> Self {
+impl From<crate::diag::Error> for End {
+    fn from(error: crate::diag::Error) -> Self {
         End::Failed(error)
     }
 }

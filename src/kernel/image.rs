@@ -7,11 +7,11 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::arch::Arch;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{
     SHF_ALLOC, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
 };
 use crate::elf::linked::{Linked, LinkedSymbol};
-use crate::error::{Error, Result};
 use crate::kernel::entries::Entry;
 use crate::kernel::kallsyms::{Evidence, Matching, PROMOTED, Version, is_promoted};
 use crate::kernel::readelf::{Block, Rows, bad};
@@ -178,7 +178,7 @@ impl<'d> KernelImage<'d> {
         {
             let other = other.elf.file();
             return Err(Error::broken(
-                "other-release",
+                Code::OtherRelease,
                 format!(
                     "the images are of different kernels: this one of {ours}, {other} of {theirs}"
                 ),
@@ -277,7 +277,7 @@ impl<'d> KernelImage<'d> {
             return Ok(());
         }
         Err(Error::broken(
-            "other-machine",
+            Code::OtherMachine,
             format!("the image is for {}, the object for {}", self.arch.name, arch.name),
         )
         .in_file(self.elf.file()))

@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side, SymbolId};
-use crate::error::Result;
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_place::{Comparison, Piece, Seen};
 use crate::kernel::kallsyms;

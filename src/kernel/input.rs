@@ -2,10 +2,10 @@
 
 use super::classes::{Class, Packed};
 use super::macros;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 
 /// Fails for what only an output has: it is no input, and there cannot be two of them.
 pub(super) fn check_output_sections<S: Side>(object: &Object<'_, S>) -> Result<()> {
@@ -13,7 +13,7 @@ pub(super) fn check_output_sections<S: Side>(object: &Object<'_, S>) -> Result<(
     let Some(section) = found else { return Ok(()) };
     let name = object.section_name(section);
     Err(Error::refused(
-        "output-section",
+        Code::OutputSection,
         format!("the object has a section {name}, which only livepatches have"),
     )
     .in_section(name)
@@ -35,7 +35,7 @@ pub(super) fn check_contents<S: Side>(
     };
     let Some(section) = object.sections().find(is_empty) else { return Ok(()) };
     let name = object.section_name(section);
-    Err(Error::broken("no-contents", format!("{name} has a size, but no contents (SHT_NOBITS)"))
+    Err(Error::broken(Code::NoContents, format!("{name} has a size, but no contents (SHT_NOBITS)"))
         .in_section(name)
         .advise("is this a file that holds debug information only? Give the object itself"))
 }

@@ -12,9 +12,9 @@ use indexmap::IndexSet;
 
 use super::image::KernelImage;
 use super::symtab::ParentTable;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{EM_X86_64, SHT_RELA, STT_FUNC};
 use crate::elf::linked::LinkedSection;
-use crate::error::{Error, Result};
 
 /// Section with the sealed entries: one 32-bit distance from the row to the entry each.
 const SEALS: &str = ".ibt_endbr_seal";
@@ -101,7 +101,7 @@ impl<'i, 'd> Landings<'i, 'd> {
 type Listed = Option<Vec<(u32, u64)>>;
 
 fn bad(image: &KernelImage<'_>, section: &LinkedSection<'_>, message: &str) -> Error {
-    Error::broken("malformed-seals", message)
+    Error::broken(Code::MalformedSeals, message)
         .in_file(image.elf.file())
         .in_section(section.name)
         .advise("the file is damaged: take the vmlinux or the module that the kernel's build made")

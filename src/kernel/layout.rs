@@ -18,10 +18,10 @@ use super::{children, input, names, pieces, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Id, IdVec, SectionId, Side, Sparse, SymbolId};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 
 /// A piece of a section with one meaning.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
         if object.is_livepatch() {
             return Err(Error::broken(
-                "finished-livepatch",
+                Code::FinishedLivepatch,
                 "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
             )
             .advise("the klp flavour is final: give the objects that the compiler made"));
@@ -218,7 +218,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         }
         let name = self.object.symbol_name(owner);
         Err(Error::broken(
-            "unexpected-symbol-offset",
+            Code::UnexpectedSymbolOffset,
             format!(
                 "symbol {name} at offset {value} within section {}, expected {expected}",
                 self.object.section_name(section)
@@ -258,7 +258,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         if u32::try_from(self.object.section_size(section)).is_ok() {
             return Ok(());
         }
-        Err(Error::broken("section-too-large", "a section of 4 GiB or more is not supported")
+        Err(Error::broken(Code::SectionTooLarge, "a section of 4 GiB or more is not supported")
             .in_section(self.object.section_name(section)))
     }
 

@@ -4,9 +4,9 @@
 use super::layout::Layout;
 use super::refs::undecodable;
 use crate::arch::Reach;
+use crate::diag::{Code, Error, Result};
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 
 /// An instruction that leads out of a stretch of code without a relocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn relocation<S: Side>(
         let name = object.section_name(section);
         let user = layout.entity_at(section, near.at).map(|i| layout.entity(section, i));
         let user = user.and_then(|e| e.symbol).map_or("", |s| object.symbol_name(s));
-        Error::refused("near-reference", format!("{user} leads to {what} without a relocation"))
+        Error::refused(Code::NearReference, format!("{user} leads to {what} without a relocation"))
             .in_file(object.file())
             .in_section(name)
             .at_symbol(user)

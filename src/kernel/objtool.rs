@@ -6,10 +6,10 @@
 //! differ everywhere, and mean the same.
 
 use super::layout::{Class, Layout};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::elf::object::Object;
-use crate::error::{Error, Result};
 
 /// Tables that only objtool makes (Linux tools/objtool/check.c, orc_gen.c).
 const MARKS: [&str; 6] = [
@@ -99,7 +99,7 @@ pub fn check_same(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>
     };
     let Some(table) = table else { return Ok(()) };
     Err(Error::refused(
-        "mixed-objtool",
+        Code::MixedObjtool,
         format!("objtool has seen the {seen} object ({table}), but not the {other} one"),
     )
     .advise("give both from before objtool, or both from after it"))

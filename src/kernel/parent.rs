@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{STB_LOCAL, STT_FUNC, STT_OBJECT};
-use crate::error::{Error, Result};
 use crate::kernel::image::Neighbour;
 use crate::kernel::kallsyms::Matching;
 use crate::kernel::names;
@@ -138,7 +138,7 @@ impl<'t> Parent<'t> {
             (Some(home), None) if home.is_label(name) => Ok(None),
             (Some(home), None) if home.object == "vmlinux" && home.exports(name).is_some() => {
                 Err(Error::refused(
-                    "not-exported",
+                    Code::NotExported,
                     format!("vmlinux does not export '{name}', and a patch of a module cannot refer to it"),
                 )
                 .in_file(home.table.file())
@@ -163,7 +163,7 @@ impl<'t> Parent<'t> {
             Ok(Some(index)) => index,
             Ok(None) if exported && table.named(name).is_empty() => {
                 return Err(Error::broken(
-                    "contradiction",
+                    Code::Contradiction,
                     format!(
                         "'{name}' should be exported by {}, which does not have it",
                         home.object
@@ -199,7 +199,7 @@ impl<'t> Parent<'t> {
 
     fn ambiguous(&self, name: &str, first: &Neighbour<'_>, second: &Neighbour<'_>) -> Error {
         Error::broken(
-            "duplicate-symbol",
+            Code::DuplicateSymbol,
             format!("'{name}' is in {} and in {}", first.object, second.object),
         )
         .in_file(first.table.file())
@@ -275,7 +275,7 @@ impl<'t> Parent<'t> {
 
     fn unsettled(&self, name: &str, compared: &str) -> Error {
         Error::refused(
-            "name-comparison",
+            Code::NameComparison,
             format!("it is unknown by which name the kernel finds '{name}'"),
         )
         .in_file(self.table.file())
@@ -312,7 +312,7 @@ fn duplicate(table: &ParentTable<'_>, bind: &str, name: &str, indexes: &[u32]) -
     let entries = table.entries();
     let places: Vec<String> =
         indexes.iter().take(5).map(|&i| format!("{:#x}", entries.addr(i))).collect();
-    Error::broken("duplicate-symbol", format!("duplicate {bind} symbol found for {name}"))
+    Error::broken(Code::DuplicateSymbol, format!("duplicate {bind} symbol found for {name}"))
         .in_file(table.file())
         .at_symbol(name)
         .advise(format!(
@@ -325,7 +325,7 @@ fn duplicate(table: &ParentTable<'_>, bind: &str, name: &str, indexes: &[u32]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Class;
+    use crate::diag::Class;
 
     fn parent<'t>(name: &str, text: &'t str, symvers: &'t str) -> Parent<'t> {
         let table = ParentTable::parse("p.symtab", text).expect("table");
@@ -465,7 +465,7 @@ mod tests {
         let unsettled = parent(Matching::Unsettled);
         for name in ["foo", "foo.llvm.1", "bar", "bar.cold"] {
             let error = unsettled.lookup(name, None).expect_err("depends on the release");
-            assert_eq!((error.class(), error.code()), (Class::Refused, "name-comparison"));
+            assert_eq!((error.class(), error.code()), (Class::Refused, Code::NameComparison));
         }
         let text = "1: 30 3 FUNC GLOBAL DEFAULT 1 foo.llvm.1\n4: 50 3 FUNC GLOBAL DEFAULT 1 bar\n";
         let table = ParentTable::parse("p.symtab", text).expect("table");

@@ -12,10 +12,10 @@ use super::names;
 use super::refs::Refs;
 use super::rows::Rows;
 use super::tables::TABLES;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Marks, SectionId, Side};
 use crate::elf::object::{Home, Object};
-use crate::error::Result;
 
 /// The referenced offsets of each section whose data has no names, ascending.
 pub struct Pieces<S> {

@@ -3,9 +3,9 @@
 use super::classes::is_padding;
 use super::facts::{self, Facts};
 use super::layout::Layout;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
-use crate::error::{Error, Result};
 
 impl<S: Side> Layout<'_, '_, S> {
     /// Links each prefix symbol with the functions that start where it, and the NOPs that
@@ -61,7 +61,7 @@ impl<S: Side> Layout<'_, '_, S> {
             let end = symbol.value.saturating_add(symbol.size);
             let fail = |why: &str| {
                 Error::broken(
-                    "prefix-without-function",
+                    Code::PrefixWithoutFunction,
                     format!("missing func for {}", symbol.name),
                 )
                 .in_section(object.section_name(section))

@@ -8,10 +8,10 @@
 use memchr::memchr_iter;
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{
     self, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT,
 };
-use crate::error::{Error, Result};
 use crate::kernel::entries::{Entries, Entry, Format, Places};
 
 /// Pieces below this size are not worth a task of their own.
@@ -77,7 +77,7 @@ static FORMAT: Format = Format {
 };
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
-    Error::broken("parent-symtab", message)
+    Error::broken(Code::ParentSymtab, message)
 }
 
 /// Something between the rows of a chunk; `at` counts the entries before it.

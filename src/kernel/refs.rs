@@ -9,10 +9,10 @@ use std::cell::Cell;
 use super::layout::{Class, Layout};
 use super::relative;
 use crate::arch::{Bias, RelocClass, RelocType};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, read_u64};
-use crate::error::{Error, Result};
 
 /// A reference: a symbol and a distance from its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,10 @@ pub(super) fn undecodable<S: Side>(
 ) -> Error {
     let name = layout.object.section_name(section);
     let text = format!("can't decode instruction in section {name} at offset {at:#x}");
-    Error::broken("undecodable", text).in_file(layout.object.file()).in_section(name).at_offset(at)
+    Error::broken(Code::Undecodable, text)
+        .in_file(layout.object.file())
+        .in_section(name)
+        .at_offset(at)
 }
 
 /// Whether the processor counts from the instruction's end for such a relocation.
@@ -290,7 +293,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         }
         object.string_at(target, at).map(Some).ok_or_else(|| {
             let error = Error::broken(
-                "bad-string-reference",
+                Code::BadStringReference,
                 "a reference leaves its string section",
             )
             .advise(
@@ -345,7 +348,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         value.map(Effective::Constant).ok_or_else(|| {
             self.at(
                 Error::broken(
-                    "toc-entry-missing",
+                    Code::TocEntryMissing,
                     format!(
                         ".toc entry not found {} + {:x}",
                         object.symbol_name(reloc.symbol),

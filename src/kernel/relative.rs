@@ -6,10 +6,10 @@
 //! `target + addend - .`, except what is at the two places: a string starts at one of them.
 
 use super::layout::{Class, Layout};
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
 use crate::elf::object::{Home, Reloc};
-use crate::error::{Error, Result};
 
 /// The distance from its symbol that a PC-relative `reloc` in the data section `base` means.
 /// Other references than those to string literals mean what their addends say. Fails where
@@ -39,7 +39,7 @@ pub fn target_offset<S: Side>(
         (true, true) if names_string && plain == 0 => Ok(plain),
         (true, true) if names_string && in_table == 0 => Ok(in_table),
         (true, true) => Err(Error::broken(
-            "ambiguous-reference",
+            Code::AmbiguousReference,
             "a row of a table can mean two strings, depending on whether it counts from the table or from itself",
         )
         .in_file(object.file())

@@ -4,9 +4,9 @@ use super::fit::{Forms, Reading};
 use super::forms::{Field, Form, Replacement};
 use super::layout::{Class, Layout};
 use super::tables::{EXCEPTION_TABLE, RowSize, TABLES, Table};
+use crate::diag::{Code, Error, Result};
 use crate::elf::ids::{Csr, SectionId, Side, Sparse};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 
 /// A table section that is present, cut into rows.
 #[derive(Debug)]
@@ -265,7 +265,7 @@ fn code_place<S: Side>(
 /// The rows of `.fixup` start where an exception table row jumps to (spec section 17.3).
 fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Result<Cut> {
     let object = layout.object;
-    let fail = |message: String| Error::broken("fixup-table", message).in_file(object.file());
+    let fail = |message: String| Error::broken(Code::FixupTable, message).in_file(object.file());
     let table = layout
         .section_named(EXCEPTION_TABLE)
         .filter(|&t| object.rela_section(t).is_some())

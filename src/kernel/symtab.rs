@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use crate::diag::Result;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Id, IdVec};
-use crate::error::Result;
 use crate::kernel::by_name::{ByName, Class};
 pub use crate::kernel::entries::{Entries, Entry};
 use crate::kernel::kallsyms::Matching;

@@ -3,7 +3,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// Who exports a symbol.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl<'t> Symvers<'t> {
             return Ok(symvers);
         }
         let column = text.lines().find_map(object_column).ok_or_else(|| {
-            Error::broken("module-symvers", "Module.symvers: invalid format").in_file(file).advise(
+            Error::broken(Code::ModuleSymvers, "Module.symvers: invalid format").in_file(file).advise(
                 "no line names vmlinux as the exporting object: give the kernel's Module.symvers, \
                  or /dev/null when nothing is exported",
             )
@@ -85,7 +85,7 @@ impl<'t> Symvers<'t> {
         let Some((&name, export)) = self.exports.get_key_value(name) else { return Ok(None) };
         if export.twice {
             return Err(Error::broken(
-                "duplicate-export",
+                Code::DuplicateExport,
                 format!("duplicate exported symbol found for {name}"),
             )
             .advise("Module.symvers lists it more than once"));

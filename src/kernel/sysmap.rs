@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
+use crate::diag::Result;
 use crate::elf::abi::{STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_NOTYPE, STT_OBJECT};
-use crate::error::Result;
 use crate::kernel::entries::{Entries, Entry, Format, Places};
 use crate::kernel::readelf::{Rows, bad, check_size, place, split_at_lines};
 

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::forms::{self, Form};
 use crate::arch::Arch;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// How a table is cut into rows.
 #[derive(Clone, Copy, Debug)]
@@ -258,7 +258,7 @@ impl StructSizes {
         let Some(text) = self.given.get(name) else { return Ok(None) };
         match text.trim().parse() {
             Ok(size) if (1..=1 << 16).contains(&size) => Ok(Some(size)),
-            _ => Err(Error::broken("bad-struct-size", format!("bad {name}")).advise(format!(
+            _ => Err(Error::broken(Code::BadStructSize, format!("bad {name}")).advise(format!(
                 "it is '{text}', but must be the size of the kernel's struct in bytes"
             ))),
         }

@@ -12,6 +12,7 @@ use super::resolve::{Replaced, Resolver};
 use super::sites;
 use super::tables::{Draft, Late};
 use crate::arch::{Reach, RelocClass};
+use crate::diag::{Code, Error, Result};
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::status::{Status, Statuses};
@@ -22,7 +23,6 @@ use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::elf::strings::Strings;
-use crate::error::{Error, Result};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::near::{Near, leaving, relocation};
@@ -205,7 +205,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let linked = SectionId::new(section.link as usize);
             let link = output.section(linked).ok_or_else(|| {
                 Error::broken(
-                    "link-order",
+                    Code::LinkOrder,
                     format!("{} is ordered after a section that is not in the patch", section.name),
                 )
                 .in_section(section.name)
@@ -402,7 +402,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         {
             return Ok(Target::Section(home));
         }
-        Err(Error::broken("dangling-reference", "a reference leads out of the patch")
+        Err(Error::broken(Code::DanglingReference, "a reference leads out of the patch")
             .in_section(object.section_name(section))
             .at_symbol(object.symbol_name(symbol))
             .advise("this is a defect of klp-diff; please report it with the objects"))
@@ -435,7 +435,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         let is_table = |s| matches!(self.layout().class(s), Class::Table(_));
         if to.is_none() && object.section_of(target.symbol).is_some_and(is_table) {
             return Err(Error::broken(
-                "dangling-reference",
+                Code::DanglingReference,
                 "a reference leads to a row of a table that is not in the patch",
             )
             .in_section(object.section_name(refs.base()))
@@ -475,7 +475,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         }
         let base = object.section_name(section);
         Err(Error::broken(
-            "out-of-range",
+            Code::OutOfRange,
             format!(
                 "{base}+{:#x}: out-of-range relocation {}{:+#x}",
                 reloc.offset,

@@ -10,13 +10,13 @@
 
 use indexmap::IndexMap;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Side;
 use crate::elf::object::Object;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
-use crate::error::{Error, Result};
 
 pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
@@ -31,7 +31,7 @@ pub struct ConvertOptions {
 /// The livepatch module made of the kpatch module `object`.
 ///
 /// `para_struct_size` is the size in bytes of one `.parainstructions` row; needed when
-/// `.kpatch.arch` lists such a section. Fails with [`crate::error::Class::Broken`], code
+/// `.kpatch.arch` lists such a section. Fails with [`crate::diag::Class::Broken`], code
 /// `bad-kpatch-table`, on tables that are missing, damaged or contradict each other, and
 /// with the codes of [`OutObject::from_object`].
 pub fn to_klp_module<S: Side>(
@@ -75,7 +75,7 @@ pub fn convert(
 }
 
 pub(super) fn bad(message: impl Into<String>) -> Error {
-    Error::broken("bad-kpatch-table", message)
+    Error::broken(Code::BadKpatchTable, message)
 }
 
 /// A symbol that is resolved when its object is patched.

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::diag::Result;
 use crate::elf::ids::{Id, Patched, SectionId};
 use crate::elf::object::{Object, Reloc};
-use crate::error::Result;
 
 /// Number of a relocation among all that the output carries, in output order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,9 +3,9 @@
 
 use super::klp::Resolution;
 use super::resolve::Resolver;
+use crate::diag::Result;
 use crate::diff::boot::{Dangling, refuse_dangling};
 use crate::elf::abi;
-use crate::error::Result;
 use crate::kernel::boot::{FREED, Lifetime, PER_CPU};
 use crate::kernel::parent::Parent;
 

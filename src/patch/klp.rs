@@ -5,12 +5,12 @@ use rayon::prelude::*;
 
 use super::entries::{Chunk, Entries, EntryId};
 use super::resolve::{Resolver, SHADOW};
+use crate::diag::{Code, Error, Result};
 use crate::diff::select::Selection;
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Sparse, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::parent::Found;
 use crate::kernel::refs::{Effective, Refs};
@@ -307,7 +307,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         }
         let (name, section) = (self.name(symbol), layout.object.section_name(section));
         Err(Error::broken(
-            "klp-reloc-in-table",
+            Code::KlpRelocInTable,
             format!("unsupported klp relocation reference to symbol '{name}' in module-specific special section '{section}'"),
         )
         .in_section(section)

@@ -4,11 +4,11 @@
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Finding, Place, Result};
 use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::error::{Error, Finding, Place, Result};
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_match::{Checked, ImageMatch, Outcome};
 use crate::kernel::parent::{Found, Parent};
@@ -59,7 +59,7 @@ impl Live<'_> {
             Ok(Some(Found { index: Some(other), .. })) if other != index => {
                 let places = [index, other].map(|i| table.entries().addr(i));
                 Err(Error::broken(
-                    "contradiction",
+                    Code::Contradiction,
                     format!(
                         "by its code '{name}' is the one at {:#x}, by the FILE symbols the one at {:#x}",
                         places[0], places[1]
@@ -91,7 +91,7 @@ impl Live<'_> {
             let Some(warning) = sentence(object.symbol_name(id), &functions[at]) else { continue };
             let rewritten = matches!(functions[at].outcome, Outcome::Rewritten);
             let error =
-                Error::refused("original-differs", warning).at_symbol(object.symbol_name(id));
+                Error::refused(Code::OriginalDiffers, warning).at_symbol(object.symbol_name(id));
             let error = match rewritten {
                 true => error,
                 false => error.advise("build the original object from the source and with the tools of the running kernel"),
@@ -115,7 +115,7 @@ pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Error
                 "'{}' has no ftrace site in the running kernel, so livepatch cannot redirect it",
                 r.name
             );
-            Error::refused("no-ftrace-entry", text)
+            Error::refused(Code::NoFtraceEntry, text)
                 .at_symbol(r.name)
                 .advise("patch its callers instead")
         })
@@ -200,14 +200,14 @@ pub fn check_folded(
     if let [(name, _)] = found[..] {
         let advice = advice(&format!("'{name}'"));
         let (_, Finding { text, place }) = found.swap_remove(0);
-        return Err(Error::warning("folded-function", Finding { text, place }).advise(advice));
+        return Err(Error::warning(Code::FoldedFunction, Finding { text, place }).advise(advice));
     }
     if found.is_empty() {
         return Ok(());
     }
     let text = format!("{} functions of the patch are others as well", found.len());
     let findings = found.into_iter().map(|(_, finding)| finding).collect();
-    Err(Error::refused("folded-function", text)
+    Err(Error::refused(Code::FoldedFunction, text)
         .in_file(table.file())
         .with_findings(findings)
         .advise(advice("the other ones")))

@@ -1,12 +1,12 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, Sparse, SymbolId};
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::elf::strings::Strings;
-use crate::error::{Error, Result};
 
 /// The output under construction.
 pub(super) struct Output {
@@ -92,7 +92,7 @@ impl Output {
 
     pub(super) fn finish_strings(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.strings).into_bytes().ok_or_else(|| {
-            Error::broken("too-many-names", "the names that the patch needs take 4 GiB")
+            Error::broken(Code::TooManyNames, "the names that the patch needs take 4 GiB")
         })?;
         if let OutHome::Section(index) = self.object.symbols[self.strings_symbol.index()].home {
             self.object.sections[index].size = bytes.len() as u64;

@@ -4,13 +4,13 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use crate::diag::{Code, Error, Result};
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::status::Statuses;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SymbolId};
 use crate::elf::object::Home;
-use crate::error::{Error, Result};
 use crate::kernel::kallsyms;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::parent::{Found, Parent};
@@ -133,7 +133,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
                 let shown = more.iter().take(10).filter_map(|&i| entries.get(i));
                 let details = shown.map(|e| format!("candidate: {} at {:#x}", e.name, e.addr));
                 Err(Error::refused(
-                    "ambiguous-symbol",
+                    Code::AmbiguousSymbol,
                     format!("it is unclear which symbol of the running kernel {name} is"),
                 )
                 .in_file(parent.table().file())
@@ -225,7 +225,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     }
 
     pub(super) fn not_found(&self, name: &str) -> Error {
-        Error::broken("symbol-not-found", format!("can't find symbol '{name}' in symbol table"))
+        Error::broken(Code::SymbolNotFound, format!("can't find symbol '{name}' in symbol table"))
             .in_file(self.target.parent.table().file())
             .at_symbol(name)
             .advise(
@@ -261,7 +261,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
             return Ok(());
         }
         Err(Error::refused(
-            "unlisted-symbol",
+            Code::UnlistedSymbol,
             format!(
                 "the kernel does not list '{}' in kallsyms, so livepatch cannot find it",
                 found.name
@@ -284,7 +284,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         if self.original_bind(id) == abi::STB_LOCAL && found.global {
             let name = self.name(id);
             return Err(Error::broken(
-                "symbol-not-found",
+                Code::SymbolNotFound,
                 format!("can't find local symbol '{name}' in symbol table"),
             )
             .in_file(self.target.parent.table().file())
@@ -307,7 +307,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
         }
         let name = self.name(id);
         Err(Error::refused(
-            "overridden-definition",
+            Code::OverriddenDefinition,
             format!("'{name}' is weak in the original object, but the kernel has a definition that is not: another object overrides it"),
         )
         .in_file(self.target.parent.table().file())

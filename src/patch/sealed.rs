@@ -5,11 +5,11 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use crate::arch::RelocClass;
+use crate::diag::{Code, Error, Result};
 use crate::diff::select::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Result};
 use crate::kernel::image::KernelImage;
 use crate::kernel::landing::{Closed, Landings, is_never_called};
 use crate::kernel::layout::{Class, Layout};
@@ -108,11 +108,12 @@ pub fn check_pointers(
          if the address is never called, --allow-sealed {name}"
     );
     let error = match findings.len() {
-        1 => Error::refused("sealed-target", findings.swap_remove(0).0),
-        n => {
-            Error::refused("sealed-target", format!("{n} pointers of the patch fault when called"))
-                .with_details(findings.into_iter().map(|f| f.0).collect())
-        }
+        1 => Error::refused(Code::SealedTarget, findings.swap_remove(0).0),
+        n => Error::refused(
+            Code::SealedTarget,
+            format!("{n} pointers of the patch fault when called"),
+        )
+        .with_details(findings.into_iter().map(|f| f.0).collect()),
     };
     Err(error
         .in_file(layout.object.file())

@@ -4,10 +4,10 @@ use super::entries::Entries;
 use super::klp::Resolution;
 use super::resolve::Resolver;
 use crate::arch::Short;
+use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::select::Selection;
 use crate::elf::ids::{Id, Patched, SectionId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Class;
 use crate::kernel::refs::Refs;
 
@@ -68,10 +68,13 @@ pub fn check_short(
     if all == 0 {
         return Ok(());
     }
-    Err(Error::refused("short-relocation", format!("{all} reference(s) do not reach the kernel"))
-        .in_file(object.file())
-        .with_findings(findings)
-        .advise(format!("compile both objects with {flags}")))
+    Err(Error::refused(
+        Code::ShortRelocation,
+        format!("{all} reference(s) do not reach the kernel"),
+    )
+    .in_file(object.file())
+    .with_findings(findings)
+    .advise(format!("compile both objects with {flags}")))
 }
 
 /// Whether the code also takes the rest of the address, at as many places.

@@ -2,12 +2,12 @@
 
 use object::{Endianness, U32};
 
+use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::compare::Comparer;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::object::Reloc;
-use crate::error::{Error, Finding, Result};
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -48,7 +48,7 @@ pub fn check_sibling_calls(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statu
     }
     let message =
         format!("Found {} unsupported sibling call(s) in the patched code.", details.len());
-    Err(Error::broken("sibling-call", message)
+    Err(Error::broken(Code::SiblingCall, message)
         .in_file(object.file())
         .with_findings(details)
         .advise("compile with -fno-optimize-sibling-calls"))

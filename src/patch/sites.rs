@@ -3,9 +3,9 @@
 use super::build::Builder;
 use super::output::Output;
 use crate::arch::SiteTable;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::OutReloc;
-use crate::error::{Error, Result};
 
 /// Adds the table that tells ftrace where the functions of the patch can be hooked, and
 /// turns sites that were switched off back into calls.
@@ -18,7 +18,7 @@ pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Res
         let view = layout.view(id, section);
         let site = (arch.ftrace_site)(&view, &mut layout.entry_relocs(id, section)).map_err(
             |message| {
-                Error::broken("ftrace-site", message)
+                Error::broken(Code::FtraceSite, message)
                     .in_file(layout.object.file())
                     .in_section(layout.object.section_name(section))
                     .at_symbol(view.name)

@@ -6,9 +6,9 @@
 
 use super::klp::{KlpReloc, KlpSymbol, Resolution};
 use super::output::{Output, eight};
+use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::out::{Model, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
-use crate::error::Result;
 
 /// Bytes of a row of either table.
 const ROW: usize = 40;

@@ -3,10 +3,10 @@
 use super::differs;
 use super::walk::Walk;
 use super::written::{Asked, Home, Reference, Symbol};
+use crate::diag::Result;
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::error::Result;
 use crate::kernel::kallsyms::Matching;
 use crate::kernel::layout::Class;
 use crate::kernel::parent::Found;

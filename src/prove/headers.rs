@@ -3,9 +3,9 @@
 use super::places::Span;
 use super::walk::{Item, Walk};
 use super::{differs, own};
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId};
-use crate::error::Result;
 use crate::kernel::layout::{Class, is_padding};
 
 impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {

@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 
 use super::written::{Asked, Home, Reference, To, Written};
 use super::{differs, own};
+use crate::diag::Result;
 use crate::elf::abi;
-use crate::error::Result;
 
 /// Fails, with code `unproved-output`, unless the module `output` is `input` with its
 /// relocations in the kernel's form.

@@ -24,8 +24,8 @@ mod written;
 
 pub use klp::prove_klp;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::ids::{Patched, SectionId};
-use crate::error::{Error, Result};
 use crate::kernel::layout::Layout;
 use crate::patch::resolve::Resolver;
 use walk::Walk;
@@ -72,7 +72,7 @@ impl<'p, 'a, 'l, 'o, 'd> Prover<'p, 'a, 'l, 'o, 'd> {
 /// The error for an output that does not mean what the patched object means.
 fn differs(what: impl Into<String>) -> Error {
     let text = format!("the output is not what the patched object says: {}", what.into());
-    Error::broken("unproved-output", text).advise(
+    Error::broken(Code::UnprovedOutput, text).advise(
         "nothing was written; this is a defect of klp-diff: please report it with the objects",
     )
 }

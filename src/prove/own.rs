@@ -6,10 +6,10 @@ use super::differs;
 use super::walk::Walk;
 use super::written::{Section, To};
 use crate::arch::SiteTable;
+use crate::diag::{Error, Result};
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::error::{Error, Result};
 use crate::kernel::macros;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 

@@ -3,9 +3,9 @@
 use super::differs;
 use super::walk::{Item, Walk};
 use super::written::To;
+use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
-use crate::error::Result;
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;

@@ -6,10 +6,10 @@ use indexmap::{IndexMap, IndexSet};
 use super::differs;
 use super::walk::{Item, Walk};
 use super::written::{Home, Symbol};
+use crate::diag::Result;
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::error::Result;
 use crate::kernel::layout::Class;
 use crate::kernel::thunks;
 

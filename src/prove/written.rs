@@ -14,8 +14,8 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::{differs, own};
+use crate::diag::Result;
 use crate::elf::abi;
-use crate::error::Result;
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]

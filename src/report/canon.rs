@@ -12,10 +12,10 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::sha1;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object, Reloc, Section, read_u32, read_u64};
-use crate::error::{Error, Result};
 
 /// Sections that show in other lines, or are a matter of layout.
 const HIDDEN: [&str; 8] = [
@@ -70,7 +70,7 @@ pub fn diff(a: &[String], b: &[String]) -> Vec<String> {
 }
 
 fn bad(message: impl Into<String>) -> Error {
-    Error::broken("kpatch-table", message)
+    Error::broken(Code::KpatchTable, message)
 }
 
 struct Canon<'o, 'd, S> {
@@ -509,7 +509,7 @@ mod tests {
             let mut patch = Patch::new(false);
             change(&mut patch);
             let error = patch.lines().expect_err("malformed");
-            assert_eq!(error.code(), "kpatch-table", "{error}");
+            assert_eq!(error.code(), Code::KpatchTable, "{error}");
             assert_eq!(error.place().file.as_deref(), Some("patch.o"));
             assert_eq!(error.place().offset, offset, "{error}");
         };

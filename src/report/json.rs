@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{FunctionStatus, Report};
-use crate::error::{Class, Error, Place, is_unprintable};
+use crate::diag::{Class, Code, Error, Place, is_unprintable};
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -175,10 +175,10 @@ impl Document {
     }
 
     /// The document as indented text with a line end.
-    pub fn text(&self) -> crate::error::Result<String> {
+    pub fn text(&self) -> crate::diag::Result<String> {
         serde_json::to_string_pretty(self)
             .map(|text| plain(&text) + "\n")
-            .map_err(|e| Error::broken("json", format!("cannot write the report: {e}")))
+            .map_err(|e| Error::broken(Code::Json, format!("cannot write the report: {e}")))
     }
 }
 
@@ -244,7 +244,7 @@ fn note(error: &Error, message: String) -> Note {
 
 fn note_at(error: &Error, place: &Place, message: String) -> Note {
     Note {
-        code: error.code().to_owned(),
+        code: error.code().name().to_owned(),
         section: place.section.clone(),
         symbol: place.symbol.clone(),
         offset: place.offset,

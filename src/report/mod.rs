@@ -5,12 +5,12 @@ use std::fmt;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use crate::diag::{Code, Error};
 use crate::diff::explained::NoiseFound;
 use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
 use crate::diff::relayout::PROFILE;
 use crate::diff::select::Effect;
 use crate::diff::verdict::Reason;
-use crate::error::Error;
 use crate::kernel::kallsyms::is_promoted;
 
 pub mod canon;
@@ -108,7 +108,7 @@ impl Report {
     /// functions of this object, and of others where `elsewhere` has the names that objects
     /// share (`x.llvm.HASH`). Replaces what it said before.
     pub fn tell_inlined_everywhere(&mut self, elsewhere: &Carriers) {
-        self.warnings.retain(|warning| warning.code() != INLINED_EVERYWHERE);
+        self.warnings.retain(|warning| warning.code() != Code::InlinedEverywhere);
         if self.removed.is_empty() {
             return;
         }
@@ -121,14 +121,14 @@ impl Report {
                 "function {gone} is inlined in all of its callers now: {}",
                 carriers.join(", ")
             );
-            self.warnings.push(Error::refused(INLINED_EVERYWHERE, text).at_symbol(gone).advise(
-                "the patch replaces these; what has a pointer to it goes on with the kernel's",
-            ));
+            self.warnings.push(
+                Error::refused(Code::InlinedEverywhere, text).at_symbol(gone).advise(
+                    "the patch replaces these; what has a pointer to it goes on with the kernel's",
+                ),
+            );
         }
     }
 }
-
-const INLINED_EVERYWHERE: &str = "inlined-everywhere";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

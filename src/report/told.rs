@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{Function, FunctionStatus};
+use crate::diag::Result;
 use crate::diff::compare::Comparer;
 use crate::diff::inlining::Question;
 use crate::diff::verdict::Reason;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::error::Result;
 
 /// How a function differs, and what other objects may tell of that.
 pub type Differs = Result<(Vec<Reason>, Vec<Question>)>;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use klp_diff::diag::Result;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::OutObject;
-use klp_diff::error::Result;
 use klp_diff::kernel::image::KernelImage;
 use klp_diff::kernel::image_match::{ImageMatch, Outcome, match_image};
 use klp_diff::kernel::layout::Layout;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use klp_diff::diag::Result;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::OutObject;
 use klp_diff::elf::write::write;
-use klp_diff::error::Result;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::{Report, canon};
 use klp_diff::{Input, Job, ParentFiles, run};

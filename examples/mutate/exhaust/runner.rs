@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use klp_diff::error::Class;
+use klp_diff::diag::Class;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job};
@@ -130,7 +130,7 @@ fn compare(
             Answer::Named(report.functions.iter().map(|f| f.name.clone()).collect())
         }
         Ok(Ok(_)) => match report.warnings.first() {
-            Some(warning) => Answer::Warned(warning.code().to_owned()),
+            Some(warning) => Answer::Warned(warning.code().name().to_owned()),
             None => Answer::Silent(Silence::new(&report)),
         },
     }

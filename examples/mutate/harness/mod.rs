@@ -9,8 +9,8 @@ pub mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
-use klp_diff::error::Class as ErrorClass;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job};
@@ -51,7 +51,8 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         Ok(_) if report.is_changed() => {
             let functions = report.functions.iter().map(|f| f.name.clone());
             // What only runs at boot stays out of the patch, and is named in a warning.
-            let left_out = report.warnings.iter().filter(|w| w.code() == "boot-only");
+            let left_out =
+                report.warnings.iter().filter(|w| w.code() == klp_diff::diag::Code::BootOnly);
             let left_out = left_out.filter_map(|w| w.place().symbol.clone());
             Answer::Changed(functions.chain(left_out).collect())
         }

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use klp_diff::diag::{Code, Error, Result};
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject};
 use klp_diff::elf::publish::publish_proved;
-use klp_diff::error::{Error, Result};
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::prove::prove_klp;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 fn run(Parsed { flags, positionals }: &Parsed) -> Result<()> {
     let ([debug, no_arch], [input, output]) = (&flags[..], &positionals[..]) else {
-        return Err(Error::broken("usage", "two file names are needed"));
+        return Err(Error::broken(Code::Usage, "two file names are needed"));
     };
     files::check_outputs([("the output", Path::new(output))], [Path::new(input)])?;
     let image = Image::open(Path::new(input))?;
@@ -71,7 +71,7 @@ fn struct_size(name: &str, value: Option<OsString>) -> Result<Option<u64>> {
     let Some(value) = value else { return Ok(None) };
     match value.to_str().and_then(|text| text.trim().parse().ok()) {
         Some(size) if size > 0 => Ok(Some(size)),
-        _ => Err(Error::broken("bad-environment", format!("bad {name} '{}'", value.display()))
+        _ => Err(Error::broken(Code::BadEnvironment, format!("bad {name} '{}'", value.display()))
             .advise("give a number of bytes")),
     }
 }

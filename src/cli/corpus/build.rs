@@ -16,7 +16,7 @@ use super::compilers::{Compiler, FLAGS};
 use super::file;
 use super::find::Found;
 use super::source::{Compiled, Header, Source, is_installed};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::child::Limits;
 use crate::host::cleanup::TempFolder;
 use crate::host::files::{self, unreadable, unwritable};
@@ -64,7 +64,7 @@ pub(super) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
 pub(super) fn notes(path: &Path) -> Result<Vec<String>> {
     let bytes = files::read(path)?;
     let record: Record = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::broken("case", format!("not a record of a build: {e}"))
+        Error::broken(Code::Case, format!("not a record of a build: {e}"))
             .in_file(path.display().to_string())
     })?;
     Ok(record.notes)
@@ -75,7 +75,7 @@ pub(super) fn notes(path: &Path) -> Result<Vec<String>> {
 pub(super) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) -> Result<Record> {
     let shown = out.display().to_string();
     let fail = |what: &str, e: std::io::Error| {
-        Error::broken("unwritable", format!("{what}: {e}")).in_file(shown.clone())
+        Error::broken(Code::Unwritable, format!("{what}: {e}")).in_file(shown.clone())
     };
     if let Some((_, error)) = found.broken.into_iter().next() {
         return Err(error);
@@ -92,12 +92,12 @@ pub(super) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) ->
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .build()
-        .map_err(|e| Error::broken("threads", format!("cannot start a thread: {e}")))?;
+        .map_err(|e| Error::broken(Code::Threads, format!("cannot start a thread: {e}")))?;
     pool.install(|| {
         found.cases.par_iter().try_for_each(|case| {
             let Objects::Source(source) = &case.objects else { return Ok(()) };
             if stop.load(Ordering::Relaxed) {
-                return Err(Error::broken("interrupted", "interrupted: nothing was written")
+                return Err(Error::broken(Code::Interrupted, "interrupted: nothing was written")
                     .in_file(shown.clone()));
             }
             let parts: Vec<&str> = case.name.rsplit('/').take(3).collect();
@@ -126,10 +126,12 @@ pub(super) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) ->
     record.failures.sort_unstable();
     record.cases.sort_unstable();
     let text = serde_json::to_vec_pretty(&record)
-        .map_err(|e| Error::broken("unwritable", format!("cannot be put as JSON: {e}")))?;
+        .map_err(|e| Error::broken(Code::Unwritable, format!("cannot be put as JSON: {e}")))?;
     files::save(&whole.path().join(RECORD), &text)?;
     if stop.load(Ordering::Relaxed) {
-        return Err(Error::broken("interrupted", "interrupted: nothing was written").in_file(shown));
+        return Err(
+            Error::broken(Code::Interrupted, "interrupted: nothing was written").in_file(shown)
+        );
     }
     if earlier {
         // Then the earlier build is the temporary folder, which goes away.
@@ -146,7 +148,7 @@ pub(super) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) ->
 /// Fails when `out` has anything that no build has made: it would be lost.
 fn check_replaceable(out: &Path) -> Result<()> {
     let refuse = |what: String| {
-        Error::broken("unwritable", what)
+        Error::broken(Code::Unwritable, what)
             .in_file(out.display().to_string())
             .advise("give the name of a new folder, or remove this one first")
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::files::{self, save};
 
 /// Name of the file.
@@ -52,7 +52,7 @@ struct File {
 /// that are not there.
 pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
     let path = folder.join(NAME);
-    let bad = |what: String| Error::broken("case", what).in_file(path.display().to_string());
+    let bad = |what: String| Error::broken(Code::Case, what).in_file(path.display().to_string());
     let text = files::read_text(&path)?;
     let file: File = toml::from_str(&text).map_err(|e: toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or("");
@@ -140,6 +140,6 @@ pub(super) fn write(folder: &Path, case: &Case, what: &str) -> Result<()> {
         env: case.env.clone(),
     };
     let text = toml::to_string(&file)
-        .map_err(|e| Error::broken("unwritable", format!("cannot be put as TOML: {e}")))?;
+        .map_err(|e| Error::broken(Code::Unwritable, format!("cannot be put as TOML: {e}")))?;
     save(&folder.join(NAME), text.as_bytes())
 }

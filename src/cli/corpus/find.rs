@@ -19,7 +19,7 @@ use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::COMPILERS;
 use super::file;
 use super::source::Header;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::files::{self, unreadable};
 
 /// What was found below the folders.
@@ -49,7 +49,7 @@ pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Res
             walk.folder(&path, &prefix)?;
         }
         if found.cases.len() + found.broken.len() == before {
-            return Err(Error::broken("corpus", "there is no case below this folder")
+            return Err(Error::broken(Code::Corpus, "there is no case below this folder")
                 .in_file(folder.display().to_string())
                 .advise("docs/corpus.md describes the layouts that are known"));
         }
@@ -59,7 +59,7 @@ pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Res
     names.extend(found.cases.iter().map(|c| c.name.as_str()));
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(Error::broken("corpus", format!("two cases are called {}", pair[0]))
+        return Err(Error::broken(Code::Corpus, format!("two cases are called {}", pair[0]))
             .advise("give folders of different names, or the folder that holds them all"));
     }
     Ok(found)
@@ -80,7 +80,10 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
         let real = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
         if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::broken("interrupted", "interrupted while cases were looked for"));
+            return Err(Error::broken(
+                Code::Interrupted,
+                "interrupted while cases were looked for",
+            ));
         }
         if !self.seen.insert(real) {
             return Ok(());
@@ -138,7 +141,7 @@ impl Walk<'_> {
         let path = folder.join("index.json");
         let text = files::read(&path)?;
         let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| {
-            Error::broken("case", format!("not a list of cases: {e}"))
+            Error::broken(Code::Case, format!("not a list of cases: {e}"))
                 .in_file(path.display().to_string())
         })?;
         for Entry { arch, case, exit, functions, env } in entries {
@@ -243,8 +246,11 @@ fn drop_in(folder: &Path, stem: &str, name: String, exit: Exits) -> Result<Case>
     let orig = given("ORIG.o");
     let patched = given("PATCHED.o").or_else(|| given("PATCHED.FAIL.o"));
     let (Some(orig), Some(patched)) = (orig, patched) else {
-        return Err(Error::broken("case", format!("{stem}.ORIG.o or {stem}.PATCHED.o is missing"))
-            .in_file(folder.display().to_string()));
+        return Err(Error::broken(
+            Code::Case,
+            format!("{stem}.ORIG.o or {stem}.PATCHED.o is missing"),
+        )
+        .in_file(folder.display().to_string()));
     };
     let env = given("env").map(|path| environment(&path)).transpose()?.unwrap_or_default();
     Ok(Case {
@@ -269,7 +275,7 @@ fn list(folder: &Path) -> Result<Vec<String>> {
     for entry in folder.read_dir().map_err(fail)? {
         let name = entry.map_err(fail)?.file_name();
         let name = name.into_string().map_err(|name| {
-            Error::broken("corpus", "a file's name is not UTF-8")
+            Error::broken(Code::Corpus, "a file's name is not UTF-8")
                 .in_file(folder.join(name).display().to_string())
         })?;
         if !name.starts_with('.') {
@@ -307,7 +313,7 @@ fn environment(path: &Path) -> Result<BTreeMap<String, String>> {
         .filter(|&word| word != "export")
         .map(|word| match word.split_once('=') {
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-            None => Err(Error::broken("case", format!("'{word}' is not NAME=VALUE"))
+            None => Err(Error::broken(Code::Case, format!("'{word}' is not NAME=VALUE"))
                 .in_file(path.display().to_string())),
         })
         .collect()

@@ -12,7 +12,7 @@ use super::process::Other;
 use super::results::{Record, Status};
 use super::source::Compiled;
 use super::words::first_difference;
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::cleanup::TempFolder;
 use crate::host::files::{self, unreadable, unwritable};
 
@@ -41,7 +41,7 @@ impl Judge<'_> {
 
     fn attempt(&self, case: &Case) -> Result<std::result::Result<Record, String>> {
         let folder = TempFolder::new("klp-corpus-", None).map_err(|e| {
-            Error::broken("unwritable", format!("cannot make a folder for the case: {e}"))
+            Error::broken(Code::Unwritable, format!("cannot make a folder for the case: {e}"))
         })?;
         let (orig, patched) = match &case.objects {
             Objects::Built { orig, patched } => (orig.clone(), patched.clone()),

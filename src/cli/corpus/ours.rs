@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::case::{Case, Symtab};
 use super::results::FunctionRecord;
+use crate::diag::{Class, Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId};
 use crate::elf::image::Image;
 use crate::elf::object::{Home, Object};
 use crate::elf::verify::verify;
 use crate::elf::write::write;
-use crate::error::{Class, Error, Result};
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::report::{FunctionStatus, Report, canon};
@@ -207,7 +207,7 @@ pub(super) fn symbols(name: &str, bytes: &[u8], placed: bool) -> Result<String> 
         );
     }
     if text.contains('\0') {
-        return Err(Error::broken("symbols", "a symbol's name cannot be put into a text"));
+        return Err(Error::broken(Code::Symbols, "a symbol's name cannot be put into a text"));
     }
     Ok(text)
 }

@@ -7,8 +7,8 @@ use std::process::{Command, ExitStatus};
 
 use super::case::{Case, Symtab};
 use super::ours::symbols;
+use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
-use crate::error::{Error, Result};
 use crate::host::child::{self, Limits};
 use crate::host::files::{unreadable, unwritable};
 
@@ -82,7 +82,7 @@ impl Other<'_> {
     fn wait(&self, mut command: Command) -> Result<Ended> {
         let name = command.get_program().to_string_lossy().into_owned();
         let ended = child::run(&mut command, self.limits)
-            .map_err(|trouble| Error::broken("other-tool", trouble.to_string()).in_file(name))?;
+            .map_err(|trouble| Error::broken(Code::OtherTool, trouble.to_string()).in_file(name))?;
         let mut last = last_line(&ended.stderr);
         if last.is_empty() {
             last = last_line(&ended.stdout);
@@ -99,9 +99,12 @@ pub(super) fn program(path: &Path) -> Result<PathBuf> {
         path.to_owned()
     };
     if path.file_name() == Some(OsStr::new("klp-diff")) {
-        return Err(Error::broken("other-tool", "this is klp-diff, which takes other arguments")
-            .in_file(path.display().to_string())
-            .advise("give a create-diff-object"));
+        return Err(Error::broken(
+            Code::OtherTool,
+            "this is klp-diff, which takes other arguments",
+        )
+        .in_file(path.display().to_string())
+        .advise("give a create-diff-object"));
     }
     Ok(path)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::files;
 
 /// Version of the file's form.
@@ -145,7 +145,7 @@ impl Results {
     pub fn load(path: &Path) -> Result<Results> {
         let bytes = files::read(path)?;
         let bad = |what: String| {
-            Error::broken("results", what)
+            Error::broken(Code::Results, what)
                 .in_file(path.display().to_string())
                 .advise("give a file that `klp-diff corpus run --json FILE` wrote")
         };
@@ -160,14 +160,14 @@ impl Results {
     /// Writes to `path`, or prints when it is `-`.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::broken("unwritable", format!("cannot be put as JSON: {e}")))?;
+            .map_err(|e| Error::broken(Code::Unwritable, format!("cannot be put as JSON: {e}")))?;
         text.push(b'\n');
         files::save(path, &text)
     }
 
     /// Puts the shards of one run together. Fails when one is missing or given twice.
     pub fn merge(parts: Vec<(String, Results)>) -> Result<Results> {
-        let bad = |what: String| Error::broken("merge", what);
+        let bad = |what: String| Error::broken(Code::Merge, what);
         let mut parts = parts.into_iter();
         let Some((first_name, mut whole)) = parts.next() else {
             return Err(bad("no results are given".to_owned()));

@@ -11,7 +11,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::case::{Case, Objects, Symtab};
 use super::judge::Judge;
 use super::results::{Record, Status};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 
 /// What a case takes at least, in MiB.
 const LEAST: u64 = 8;
@@ -70,7 +70,7 @@ pub(super) fn run(
     let pools = (0..limits.jobs.clamp(1, cases.len().max(1)))
         .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
         .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|e| Error::broken("threads", format!("cannot start a thread: {e}")))?;
+        .map_err(|e| Error::broken(Code::Threads, format!("cannot start a thread: {e}")))?;
     let work = |pool: &ThreadPool| {
         while let Some((case, memory)) = take(cases, limits, &state, &freed, stop) {
             // A crash is a result of this case, not the end of the others.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::{COMPILERS, Compiler, FLAGS};
-use crate::error::{Error, Result};
+use crate::diag::{Code, Error, Result};
 use crate::host::child::{self, Limits};
 use crate::host::files;
 
@@ -74,7 +74,7 @@ impl Source {
         limits: Limits<'_>,
     ) -> Result<()> {
         let fail =
-            |what: String| Error::broken("compile", what).in_file(source.display().to_string());
+            |what: String| Error::broken(Code::Compile, what).in_file(source.display().to_string());
         let (folder, name) = match (source.parent(), source.file_name()) {
             (Some(folder), Some(name)) if folder != Path::new("") => (folder, name),
             _ => (Path::new("."), source.as_os_str()),
@@ -114,7 +114,7 @@ impl Header {
         for (number, line) in (1..).zip(text.lines()) {
             let Some(directive) = line.strip_prefix("//#") else { break };
             let fail = |what: &str| {
-                Err(Error::broken("case", format!("line {number}: {what}: {line}"))
+                Err(Error::broken(Code::Case, format!("line {number}: {what}: {line}"))
                     .in_file(path.display().to_string()))
             };
             let Some((key, value)) = directive.split_once(':') else {
@@ -143,7 +143,7 @@ impl Header {
     }
 
     fn bad(&self, path: &Path, what: &str) -> Error {
-        Error::broken("case", what).in_file(path.display().to_string())
+        Error::broken(Code::Case, what).in_file(path.display().to_string())
     }
 
     /// Why the case exists.

@@ -7,12 +7,12 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use object::Endianness;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::object::{Home, Object};
 use crate::elf::out::{OutObject, OutSymbol};
 use crate::elf::write::write;
-use crate::error::{Error, Result};
 use crate::kernel::symtab::ParentTable;
 use crate::kernel::tables::TABLES;
 
@@ -66,7 +66,7 @@ pub fn nothing(like: &Object<'_, Patched>) -> Result<Vec<u8>> {
 /// Checks that `object` is new to the kernel, whose symbols are `table`, and that `output`,
 /// if there is one, has all that makes up its behaviour.
 ///
-/// Fails with [`crate::error::Class::Refused`]: code `already-there` when the kernel has one
+/// Fails with [`crate::diag::Class::Refused`]: code `already-there` when the kernel has one
 /// of its global functions, `new-object` with one detail for each section that would have no
 /// effect.
 pub fn check(
@@ -83,7 +83,7 @@ pub fn check(
             && !table.globals(name).is_empty()
         {
             return Err(Error::refused(
-                "already-there",
+                Code::AlreadyThere,
                 "the object has no original, but the kernel has one of its functions",
             )
             .in_file(object.file())
@@ -115,7 +115,7 @@ pub fn check(
     if details.is_empty() {
         return Ok(());
     }
-    Err(Error::refused("new-object", "parts of the new source file would have no effect")
+    Err(Error::refused(Code::NewObject, "parts of the new source file would have no effect")
         .in_file(object.file())
         .with_details(details))
 }
@@ -189,7 +189,7 @@ mod tests {
             ("__strange", abi::SHF_ALLOC),
         ];
         let error = checked(&duties, &[".text.f"], SYMTAB).expect_err("refused");
-        assert_eq!((error.code(), error.details().len()), ("new-object", 3));
+        assert_eq!((error.code(), error.details().len()), (Code::NewObject, 3));
         assert!(error.details()[0].contains("callback"), "{:?}", error.details());
         checked(&duties, &[".initcall6.init", ".export_symbol", "__strange"], SYMTAB)
             .expect("all is carried");
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn what_the_kernel_has_is_not_new() {
         let error = checked(&[], &[], &SYMTAB.replace(" g\n", " f\n")).expect_err("refused");
-        assert_eq!(error.code(), "already-there");
+        assert_eq!(error.code(), Code::AlreadyThere);
         assert_eq!(error.place().symbol.as_deref(), Some("f"));
     }
 }

@@ -8,9 +8,9 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::tree::{Export, KernelTree};
 use super::unwind;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
-use crate::error::{Error, Result};
 use crate::kernel::tables::TABLES;
 
 /// Rows of `.kpatch.funcs` (spec section 19.4).
@@ -47,7 +47,7 @@ pub struct Checked {
 
 /// Checks a finished module, linked from `parts`, against the kernel it was built for.
 ///
-/// Fails with [`crate::error::Class::Refused`], code `would-fail`, with one detail for each
+/// Fails with [`crate::diag::Class::Refused`], code `would-fail`, with one detail for each
 /// problem.
 pub fn check(
     module: &OutObject,
@@ -89,7 +89,7 @@ pub fn check(
         return Ok(checked);
     }
     let count = problems.len();
-    Err(Error::refused("would-fail", format!("the module would not work: {count} problem(s)"))
+    Err(Error::refused(Code::WouldFail, format!("the module would not work: {count} problem(s)"))
         .with_details(problems))
 }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::tree::KernelTree;
+use crate::diag::{Code, Error, Result};
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
-use crate::error::{Error, Result};
 use crate::host::child::{self, Limits, Trouble};
 
 const GLUE: &str = include_str!("glue.c");
@@ -47,7 +47,7 @@ pub fn write_sources(
     let put = |file: &str, text: &str| {
         let path = folder.join(file);
         std::fs::write(&path, text).map_err(|e| {
-            Error::broken("unwritable", format!("cannot write: {e}"))
+            Error::broken(Code::Unwritable, format!("cannot write: {e}"))
                 .in_file(path.display().to_string())
         })
     };
@@ -79,7 +79,7 @@ pub fn check_path(path: &Path, advice: &str) -> Result<()> {
     match text.chars().find(|&c| !plain(c)) {
         None => Ok(()),
         Some(c) => Err(Error::broken(
-            "bad-path",
+            Code::BadPath,
             format!("the kernel's build cannot work here: the path has the character '{c}'"),
         )
         .in_file(text)
@@ -137,7 +137,7 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
     let about_code: Vec<String> = warnings.iter().filter(|w| is_about_code(w)).cloned().collect();
     if !about_code.is_empty() {
         let text = "objtool did not understand functions of the module";
-        return Err(Error::refused("objtool-warning", text).with_details(about_code).advise(
+        return Err(Error::refused(Code::ObjtoolWarning, text).with_details(about_code).advise(
             "their tables may be wrong, and tasks that sleep there may block later livepatches: \
              leave these functions out, or report it with the objects",
         ));
@@ -168,7 +168,7 @@ fn is_expected(line: &str) -> bool {
 fn run(command: &mut Command) -> Result<(bool, String)> {
     let program = command.get_program().to_string_lossy().into_owned();
     let ended = child::run(command.env("LC_ALL", "C"), Limits::default()).map_err(|trouble| {
-        let error = Error::broken("no-tool", format!("{program}: {trouble}"));
+        let error = Error::broken(Code::NoTool, format!("{program}: {trouble}"));
         match trouble {
             Trouble::Start(_) => error.advise(format!("install {program}")),
             _ => error,
@@ -180,7 +180,7 @@ fn run(command: &mut Command) -> Result<(bool, String)> {
 fn failed(what: &str, log: &str) -> Error {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines.iter().skip(lines.len().saturating_sub(SHOWN));
-    Error::broken("build-failed", what).with_details(last.map(|l| format!("  | {l}")).collect())
+    Error::broken(Code::BuildFailed, what).with_details(last.map(|l| format!("  | {l}")).collect())
 }
 
 /// Arguments of make that choose the compiler: the given one, or the one of the kernel.
@@ -202,7 +202,7 @@ fn compiler_arguments(tree: &KernelTree, tools: &Tools) -> Result<Vec<String>> {
     }
     let [major, minor, patch] = version;
     Err(Error::broken(
-        "compiler-differs",
+        Code::CompilerDiffers,
         format!("the kernel was built with {base} {major}.{minor}.{patch}, which is not here"),
     )
     .in_file(tree.path().display().to_string())
@@ -264,7 +264,7 @@ mod tests {
         }
         for path in ["/tmp/$(touch x)", "/t/a b", "/t/a:b", "/t/`x`", "/t/a#b", "/t/a\nb", "/t/ü"]
         {
-            assert_eq!(check_path(Path::new(path), "").expect_err(path).code(), "bad-path");
+            assert_eq!(check_path(Path::new(path), "").expect_err(path).code(), Code::BadPath);
         }
     }
 

@@ -5,11 +5,11 @@
 
 use indexmap::IndexSet;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
-use crate::error::{Error, Result};
 use crate::patch::convert::{
     Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
 };
@@ -146,7 +146,7 @@ fn link_name(symbol: &Ksym, defined: impl Fn(&str) -> bool) -> String {
 /// The module as the kernel's build made it, with its livepatch relocations in the form that
 /// the kernel applies when the object they belong to is patched.
 ///
-/// Fails with [`crate::error::Class::Broken`], code `bad-kpatch-table`, when a table is
+/// Fails with [`crate::diag::Class::Broken`], code `bad-kpatch-table`, when a table is
 /// missing or damaged, and code `lost-relocation` when a relocation it lists is not there.
 pub fn finish(mut object: OutObject) -> Result<OutObject> {
     let tables = Tables::read(&object)?;
@@ -227,7 +227,7 @@ fn is_same(row: &Krela, entry: &OutReloc, symbol: &OutSymbol) -> bool {
 
 fn lost(row: &Krela, section: &str, what: &str) -> Error {
     Error::broken(
-        "lost-relocation",
+        Code::LostRelocation,
         format!("the relocation that livepatch is to apply here {what} after the link"),
     )
     .in_section(section)
@@ -377,14 +377,14 @@ mod tests {
         let text = |o: &mut OutObject, f: &dyn Fn(&mut Vec<OutReloc>)| {
             f(&mut o.sections[TEXT].relocs[0].entries);
         };
-        assert_eq!(broken(&|o| text(o, &|e| e.clear())), "lost-relocation");
-        assert_eq!(broken(&|o| text(o, &|e| e[0].addend = 0)), "lost-relocation");
-        assert_eq!(broken(&|o| text(o, &|e| e[0].kind = 2)), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e.clear())), Code::LostRelocation);
+        assert_eq!(broken(&|o| text(o, &|e| e[0].addend = 0)), Code::LostRelocation);
+        assert_eq!(broken(&|o| text(o, &|e| e[0].kind = 2)), Code::LostRelocation);
         assert_eq!(
             broken(&|o| text(o, &|e| e[0].symbol = Some(OutSymbolIndex::new(TEXT)))),
-            "lost-relocation"
+            Code::LostRelocation
         );
-        assert_eq!(broken(&|o| text(o, &|e| e.push(e[0]))), "lost-relocation");
+        assert_eq!(broken(&|o| text(o, &|e| e.push(e[0]))), Code::LostRelocation);
         // objtool switched the reference off: nothing is left to apply.
         let mut off = linked.clone();
         off.sections[TEXT].relocs[0].entries[0].kind = NONE;

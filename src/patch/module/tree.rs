@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
-use crate::error::{Error, Result};
 
 /// A kernel tree that can build modules: the `build` link in /lib/modules/RELEASE, or the
 /// folder that the kernel was built in.
@@ -23,7 +23,7 @@ impl KernelTree {
     pub fn open(path: &Path) -> Result<KernelTree> {
         let shown = path.display().to_string();
         let path = path.canonicalize().map_err(|e| {
-            Error::broken("kernel-tree", format!("cannot open the kernel tree: {e}"))
+            Error::broken(Code::KernelTree, format!("cannot open the kernel tree: {e}"))
                 .in_file(&*shown)
                 .advise(
                     "give the folder that the kernel was built in, or /lib/modules/RELEASE/build",
@@ -49,9 +49,12 @@ impl KernelTree {
         });
         let tree = KernelTree { release, options: options.collect(), path };
         if !tree.has("LIVEPATCH") {
-            return Err(Error::refused("no-livepatch", "the kernel is built without livepatching")
-                .in_file(shown)
-                .advise("it needs CONFIG_LIVEPATCH=y"));
+            return Err(Error::refused(
+                Code::NoLivepatch,
+                "the kernel is built without livepatching",
+            )
+            .in_file(shown)
+            .advise("it needs CONFIG_LIVEPATCH=y"));
         }
         Ok(tree)
     }
@@ -180,7 +183,7 @@ mod tests {
         let write = |text: &str| std::fs::write(config.join("auto.conf"), text).expect("written");
         write("CONFIG_OBJTOOL=y\n");
         let error = KernelTree::open(folder.path()).expect_err("no livepatch");
-        assert_eq!(error.code(), "no-livepatch");
+        assert_eq!(error.code(), Code::NoLivepatch);
         write(
             "CONFIG_LIVEPATCH=y\nCONFIG_OBJTOOL=y\nCONFIG_X86_KERNEL_IBT=y\n\
              CONFIG_GCC_VERSION=120200\nCONFIG_CC_VERSION_TEXT=\"gcc 12\"\n",

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::{Code, Severity};
+
 /// What an error means for the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -66,7 +68,7 @@ pub struct Error(Box<Inner>);
 #[derive(Clone, Debug)]
 struct Inner {
     class: Class,
-    code: &'static str,
+    code: Code,
     message: String,
     place: Place,
     advice: Option<String>,
@@ -79,17 +81,24 @@ struct Inner {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of class [`Class::Broken`]. `code` is a stable short name for machines.
-    pub fn broken(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error of class [`Class::Broken`].
+    pub fn broken(code: Code, message: impl Into<String>) -> Self {
         Self::new(Class::Broken, code, message.into())
     }
 
-    /// An error of class [`Class::Refused`]. `code` is a stable short name for machines.
-    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error of class [`Class::Refused`].
+    pub fn refused(code: Code, message: impl Into<String>) -> Self {
         Self::new(Class::Refused, code, message.into())
     }
 
-    fn new(class: Class, code: &'static str, message: String) -> Self {
+    fn new(class: Class, code: Code, message: String) -> Self {
+        debug_assert!(
+            code.severities().iter().any(|&known| match class {
+                Class::Broken => known == Severity::Error,
+                Class::Refused => known != Severity::Error,
+            }),
+            "{code} is no {class:?}"
+        );
         Error(Box::new(Inner {
             class,
             code,
@@ -144,8 +153,8 @@ impl Error {
         self
     }
 
-    /// A warning of one finding. `code` is a stable short name for machines.
-    pub fn warning(code: &'static str, finding: Finding) -> Self {
+    /// A warning of one finding.
+    pub fn warning(code: Code, finding: Finding) -> Self {
         let mut error = Self::refused(code, finding.text);
         error.0.place = finding.place;
         error
@@ -156,8 +165,8 @@ impl Error {
         self.0.class
     }
 
-    /// Stable short name of the kind of error.
-    pub fn code(&self) -> &'static str {
+    /// The kind of error.
+    pub fn code(&self) -> Code {
         self.0.code
     }
 
@@ -277,7 +286,7 @@ mod tests {
 
     #[test]
     fn errors_are_one_line() {
-        let error = Error::broken("x", "bad\nname")
+        let error = Error::broken(Code::Usage, "bad\nname")
             .in_file("a\nb")
             .in_section("s\x1b")
             .at_symbol("f\ng")
