@@ -123,7 +123,7 @@ fn check(path: &Path, counts: &mut Counts) {
     }
 }
 
-/// Profiling as spec section 4 has it, for a function alone in its section.
+/// The profiling entry that ftrace needs, of a function alone in its section.
 fn plain_rule(
     arch: &Arch,
     f: &FunctionView<'_>,

@@ -1,4 +1,4 @@
-//! create-klp-module's conversion, on modules built by hand (layout: spec section 19.4).
+//! create-klp-module's conversion, on modules built by hand.
 
 use klp_diff::diag::{Code, Result};
 use klp_diff::elf::abi;

@@ -94,7 +94,7 @@ pub struct RelocType {
 }
 
 /// How the distance between the relocated place and the base of PC-relative addressing
-/// shows in addends (spec section 3.1).
+/// shows in addends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
     /// The addend is the offset in the target.
@@ -252,9 +252,9 @@ pub struct Arch {
     pub hash_word: u64,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
-    /// Whether ftrace can hook the function (spec section 4).
+    /// Whether ftrace can hook the function.
     pub has_profiling: fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> bool,
-    /// Where ftrace hooks the function (spec section 19.6). The error is the bare message.
+    /// Where ftrace hooks the function. The error is the bare message.
     pub ftrace_site:
         fn(&FunctionView<'_>, EntryRelocs<'_, '_>) -> std::result::Result<FtraceSite, String>,
     /// Where sites of new functions are listed.

@@ -1,4 +1,4 @@
-//! Refuses what cannot be applied to a running kernel (spec sections 15 and 18).
+//! Refuses what cannot be applied to a running kernel.
 
 use std::cell::LazyCell;
 use std::ops::Deref;

@@ -1,5 +1,5 @@
 //! What the author of a patch asked to leave out: `KPATCH_IGNORE_SECTION` and
-//! `KPATCH_IGNORE_FUNCTION` (spec section 13).
+//! `KPATCH_IGNORE_FUNCTION`.
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};

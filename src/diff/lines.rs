@@ -1,4 +1,4 @@
-//! Recognises functions in which only line numbers moved (spec section 14).
+//! Recognises functions in which only line numbers moved.
 
 use super::compare::{Comparer, Spans};
 use super::forgiven::{Field, Forgiven, proofs};

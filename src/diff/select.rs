@@ -1,5 +1,4 @@
-//! Chooses what the patch must carry: what changed, and what that needs (spec sections 16
-//! and 17).
+//! Chooses what the patch must carry: what changed, and what that needs.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries
-//! (spec section 17).
+//! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries.
 
 use super::select::{Included, Selector, Unwind};
 use crate::diag::{Code, Error, Result};
@@ -144,7 +143,7 @@ impl Selector<'_, '_, '_, '_> {
         Ok(false)
     }
 
-    /// Whether a row may be carried (spec sections 17.4 and 17.5).
+    /// Whether a row may be carried.
     fn accepts(&mut self, row: (TableNumber, u32)) -> Result<bool> {
         let (section, start, end) = self.span(row);
         let table = self.comparer.patched.rows.tables[row.0 as usize].table;
@@ -317,7 +316,7 @@ impl Selector<'_, '_, '_, '_> {
         Err(Error::broken(Code::KeyInModule, message).with_details(lines.clone()))
     }
 
-    /// Keeps the unwind entries of included functions (spec section 17.6).
+    /// Keeps the unwind entries of included functions.
     pub(super) fn unwind(&mut self) -> Result<()> {
         let given = self.policy.sizes.given("ORC_STRUCT_SIZE")?;
         let (Some(entries), Some(places)) =

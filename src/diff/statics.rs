@@ -101,7 +101,7 @@ pub fn check_doubts(
 pub(super) const SECTIONS_PER_TASK: usize = 64;
 
 /// Names that the C tool gives to new static locals: it pairs variables in order first, and
-/// keeps the name when it later finds that the pair was none (spec section 27.11). Harmless,
+/// keeps the name when it later finds that the pair was none. Harmless,
 /// since local names of the patch mean nothing, but part of what its outputs look like.
 pub fn borrow_names(
     orig: &Layout<'_, '_, Orig>,

@@ -1,5 +1,5 @@
 //! The C tool's check of static local variables: each section that refers to one must refer to
-//! its twin, or have a twin at all (spec section 12).
+//! its twin, or have a twin at all.
 
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;

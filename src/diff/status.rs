@@ -1,7 +1,6 @@
 //! Section and symbol statuses in the sense of kpatch, derived from the verdicts.
 //!
-//! The drop-in's output and its refusals are defined in terms of sections (spec section
-//! 14). The verdicts know more: they are about functions and variables.
+//! The drop-in's output and its refusals are defined in terms of sections. The verdicts know more: they are about functions and variables.
 
 use rayon::prelude::*;
 
@@ -530,7 +529,7 @@ fn is_label(kind: u8, name: &str) -> bool {
     kind == abi::STT_NOTYPE && name.starts_with(".L")
 }
 
-/// Checks that the two objects are of one kind (spec section 5).
+/// Checks that the two objects are of one kind.
 pub fn check_headers(
     orig: &crate::elf::object::Header,
     patched: &crate::elf::object::Header,

@@ -22,7 +22,7 @@ pub struct Twins {
     pub doubted: IndexSet<SymbolId<Patched>, RandomState>,
     /// The same of the original.
     pub doubted_orig: IndexSet<SymbolId<Orig>, RandomState>,
-    /// New static locals that the drop-in calls by another's name (spec section 27.11).
+    /// New static locals that the drop-in calls by another's name.
     pub borrowed_names: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
 }
 

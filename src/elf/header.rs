@@ -9,7 +9,7 @@ use super::search::position;
 use super::unpack::packer;
 use crate::diag::{Code, Error, Result};
 
-/// Header fields that two objects must share to be compared (spec section 5).
+/// Header fields that two objects must share to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// e_ident.

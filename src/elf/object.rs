@@ -57,7 +57,7 @@ pub struct Section<'d> {
 }
 
 impl Section<'_> {
-    /// SHT_PROGBITS with SHF_EXECINSTR (spec section 3.1).
+    /// SHT_PROGBITS with SHF_EXECINSTR.
     #[inline]
     pub fn is_text(&self) -> bool {
         self.kind == abi::SHT_PROGBITS && self.flags & abi::SHF_EXECINSTR != 0

@@ -365,7 +365,7 @@ impl<'b> Written<'b> {
         let file = |s: &OutSymbol| s.kind == abi::STT_FILE;
         let function = |s: &OutSymbol| s.kind == abi::STT_FUNC;
         let all = || object.symbols.iter().enumerate();
-        // Passes over the model, in the order of spec section 20: over each file's part of the
+        // Passes over the model, in the order in which symbols are written: over each file's part of the
         // LOCAL symbols, then over the others. A single file has all of them.
         let mut starts: Vec<usize> =
             all().filter(|(_, s)| local(s) && file(s)).map(|(i, _)| i).collect();

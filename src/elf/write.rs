@@ -31,8 +31,9 @@ type Shdr = e::SectionHeader64<Endianness>;
 
 /// The bytes of a model.
 ///
-/// Symbols are stably sorted: LOCAL file symbols, LOCAL functions, other LOCAL ones, the rest
-/// (spec section 20). Of several files, each keeps its LOCAL symbols behind its own. Fails with [`crate::diag::Class::Broken`], code `inconsistent-output`,
+/// Symbols are stably sorted: LOCAL file symbols, LOCAL functions, other LOCAL ones, the rest.
+/// Of several files, each keeps its LOCAL symbols behind its own. Fails with
+/// [`crate::diag::Class::Broken`], code `inconsistent-output`,
 /// on a model that no valid file can express.
 pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
@@ -248,8 +249,8 @@ impl Plan {
     }
 }
 
-/// Place of each symbol's group in the symbol table: the FILE block, and the place there (spec
-/// section 20). What precedes the only FILE symbol is of that file; of several, it is of none.
+/// Place of each symbol's group in the symbol table: the FILE block, and the place there. What
+/// precedes the only FILE symbol is of that file; of several, it is of none.
 fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
     let is_file = |s: &&OutSymbol| s.bind == abi::STB_LOCAL && s.kind == abi::STT_FILE;
     let several = symbols.iter().filter(is_file).count() > 1;

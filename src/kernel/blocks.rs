@@ -1,4 +1,4 @@
-//! Which of the parent's FILE blocks is the original object's (spec section 7).
+//! Which of the parent's FILE blocks is the original object's.
 //!
 //! A local name is found through the FILE block its symbol belongs to. [`match_blocks`]
 //! pairs each block of the original object with the parent's block that has the same
@@ -25,7 +25,7 @@ enum Rule {
 }
 
 /// Names of local functions and variables that an object may have although the linked
-/// parent does not (spec section 7).
+/// parent does not.
 ///
 /// Checklist for adding one: the symbol lives in a section that the kernel's linker
 /// script discards or that is dropped when unused; a parent that keeps it must still

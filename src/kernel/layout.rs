@@ -425,7 +425,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
         self.replacements.iter().copied()
     }
 
-    /// The symbol for which a section exists (spec section 6.1).
+    /// The symbol for which a section exists.
     #[inline]
     pub fn owner(&self, section: SectionId<S>) -> Option<SymbolId<S>> {
         self.owner.get(section)

@@ -1,7 +1,7 @@
 //! Which argument of which function of the kernel is a line number.
 //!
 //! Checklist for a new callee: a row in `CALLEES` with the header that declares it, and a pair
-//! of sources in the tests in which only the line differs (spec section 14).
+//! of sources in the tests in which only the line differs.
 
 /// How a function of the kernel is told its line number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::elf::search::position;
 
 /// Calls `emit` with the parts of `name` that are not noise, in order.
 ///
-/// Dropped (spec section 10, and the naming of LTO builds):
+/// Dropped:
 /// * `.123` at the end, as in `x.123`: gcc's and clang's counter of static locals;
 /// * `.123` inside, as in `f.isra.0.cold`: replaced by a mark, so that the presence counts
 ///   but not the number;
@@ -173,8 +173,7 @@ pub fn is_init_stub(name: &str) -> bool {
     name.starts_with("__initstub__")
 }
 
-/// UBSAN's type and location descriptors: compared through the code that uses them
-/// (spec section 3.3; sections and symbols alike).
+/// UBSAN's type and location descriptors: compared through the code that uses them.
 #[inline]
 pub fn is_ubsan(name: &str) -> bool {
     const PREFIXES: [&str; 6] = [
@@ -220,7 +219,7 @@ pub fn is_debug_section(section: &str) -> bool {
 }
 
 /// Variables that the kernel's macros define once per use: a copy of their own for the
-/// patched code is harmless, and their numbering is noise (spec section 10.1).
+/// patched code is harmless, and their numbering is noise.
 const SPECIAL_STATICS: [&str; 8] =
     ["__key", "__warned", "__func__", "__FUNCTION__", "_rs", "CSWTCH", "_entry", "_entry_ptr"];
 
@@ -404,8 +403,7 @@ const OBJECT_SECTIONS: [&str; 7] = [
     ".bss.",
 ];
 
-/// Whether `section` exists for symbol `name` of type `kind` alone, by its name
-/// (spec section 6.1).
+/// Whether `section` exists for symbol `name` of type `kind` alone, by its name.
 pub fn owns_section(kind: u8, name: &str, section: &str) -> bool {
     let prefixes: &[&str] = match kind {
         abi::STT_FUNC => &FUNCTION_SECTIONS,

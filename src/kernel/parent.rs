@@ -1,5 +1,5 @@
 //! What the patch will be applied to: the parent's symbols and exports, and the look-up
-//! that says where a name lives at run time (spec section 7).
+//! that says where a name lives at run time.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;

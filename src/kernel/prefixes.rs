@@ -9,7 +9,7 @@ use crate::elf::ids::{SectionId, Side, SymbolId};
 
 impl<S: Side> Layout<'_, '_, S> {
     /// Links each prefix symbol with the functions that start where it, and the NOPs that
-    /// may follow it, end (spec section 3 and 27.1; clang's kCFI layout has 11 NOPs).
+    /// may follow it, end (clang's kCFI layout has 11 NOPs).
     ///
     /// Returns the prefix symbols.
     pub(super) fn find_prefixes(&mut self, facts: &Facts<S>) -> Result<Vec<SymbolId<S>>> {

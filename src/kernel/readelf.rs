@@ -1,4 +1,4 @@
-//! The text of `readelf -s --wide`, row by row (spec section 7).
+//! The text of `readelf -s --wide`, row by row.
 //!
 //! Rows that cannot matter here (undefined symbols, sections, types and bindings the
 //! linker does not give to kernel symbols) are left out; GNU and LLVM readelf are both

@@ -2,7 +2,7 @@
 //!
 //! Compilers and linkers refer to a function or variable through its section's symbol where
 //! they can. The same reference then looks different in two objects. [`Refs::resolve`] finds
-//! the symbol that is meant (spec section 9).
+//! the symbol that is meant.
 
 use std::cell::Cell;
 
@@ -85,7 +85,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     }
 
     /// The addend without the bias of PC-relative addressing: the distance from the symbol
-    /// that the code means (spec section 3.1).
+    /// that the code means.
     pub fn target_offset(&self, reloc: &Reloc<S>) -> Result<i64> {
         let kind = self.layout.arch.reloc(reloc.kind).map_err(|e| self.at(e, reloc))?;
         if !self.is_text && kind.class == RelocClass::PcRelative {
@@ -188,7 +188,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         self.resolve_section(reloc, target, plain)
     }
 
-    /// An assembler label stands for its section (spec section 3, LoongArch).
+    /// An assembler label stands for its section (LoongArch).
     fn resolve_label(&self, reloc: &Reloc<S>, target: SectionId<S>) -> Result<Ref<S>> {
         let object = self.layout.object;
         let label = object.symbol(reloc.symbol);
@@ -229,7 +229,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             return Ok(relative(symbol));
         }
         // Not every reference can be named, and none has to be: one that stays with its
-        // section is compared by section and addend (spec section 9, Q6).
+        // section is compared by section and addend.
         Ok(plain)
     }
 
@@ -324,7 +324,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         })
     }
 
-    /// Follows a TOC slot (spec section 3.2). On other machines `reloc` itself.
+    /// Follows a TOC slot. On other machines `reloc` itself.
     #[inline]
     pub fn effective(&self, reloc: &Reloc<S>) -> Result<Effective<S>> {
         let object = self.layout.object;

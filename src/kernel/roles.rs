@@ -136,7 +136,7 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         })
     }
 
-    /// Whether ftrace can hook function `id` (spec section 4).
+    /// Whether ftrace can hook function `id`.
     pub fn has_profiling(&self, id: SymbolId<S>) -> bool {
         let Some(section) = self.object.section_of(id) else { return false };
         self.object.symbol_kind(id) == abi::STT_FUNC
@@ -147,14 +147,13 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
             )
     }
 
-    /// Whether `id` is a variable the kernel's macros define once per use (spec section
-    /// 10.1). A section symbol is judged by the owner of its section.
+    /// Whether `id` is a variable the kernel's macros define once per use. A section symbol is judged by the owner of its section.
     #[inline]
     pub fn is_special_static(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(SPECIAL)
     }
 
-    /// Whether `id` is a static local variable that keeps state (spec section 10.2).
+    /// Whether `id` is a static local variable that keeps state.
     #[inline]
     pub fn is_static_local(&self, id: SymbolId<S>) -> bool {
         self.roles[id].has(STATIC)

@@ -143,7 +143,7 @@ impl<S: Side> Rows<S> {
         for (index, section) in sections {
             let table = &TABLES[index];
             let header = object.section(section);
-            // A table without relocations describes no code (spec section 27.28).
+            // A table without relocations describes no code.
             if header.size == 0 || object.relocs(section).is_empty() {
                 continue;
             }
@@ -262,7 +262,7 @@ fn code_place<S: Side>(
     Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
 }
 
-/// The rows of `.fixup` start where an exception table row jumps to (spec section 17.3).
+/// The rows of `.fixup` start where an exception table row jumps to.
 fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Result<Cut> {
     let object = layout.object;
     let fail = |message: String| Error::broken(Code::FixupTable, message).in_file(object.file());

@@ -1,4 +1,4 @@
-//! Module.symvers: which symbols are exported, and by which object (spec sections 7 and 27.7).
+//! Module.symvers: which symbols are exported, and by which object.
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};

@@ -36,9 +36,9 @@ impl RowSize {
 pub enum Filter {
     /// Nothing.
     None,
-    /// Static keys: the key must be in vmlinux (spec section 17.4).
+    /// Static keys: the key must be in vmlinux.
     JumpLabel,
-    /// Static calls: the key must be in vmlinux (spec section 17.5).
+    /// Static calls: the key must be in vmlinux.
     StaticCall,
 }
 
@@ -98,7 +98,7 @@ const NOTE: Table = Table {
 /// Marks rows of other tables: `ANNOTATE_DATA_SPECIAL`.
 pub const ANNOTATED_ROWS: &str = ".discard.annotate_data";
 
-/// All table sections, in the order in which they are processed (spec section 17).
+/// All table sections, in the order in which they are processed.
 pub static TABLES: [Table; 35] = [
     // include/asm-generic/bug.h.
     Table { section: "__bug_table", row: RowSize::Forms("BUG_STRUCT_SIZE", &forms::BUG), ..PLAIN },

@@ -1,5 +1,4 @@
-//! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites
-//! (spec section 19).
+//! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites.
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
@@ -448,7 +447,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(target.addend.wrapping_add(to as i64).wrapping_sub(at))
     }
 
-    /// A reference must not leave the section it names (spec section 20).
+    /// A reference must not leave the section it names.
     fn check_range(
         &self,
         refs: &Refs<'_, '_, '_, Patched>,

@@ -5,8 +5,7 @@
 //! They become the form the kernel understands itself (Linux
 //! Documentation/livepatch/module-elf-format.rst): symbols `.klp.sym.OBJECT.NAME,POSITION`
 //! with section index SHN_LIVEPATCH, and relocation tables `.klp.rela.OBJECT.SECTION` with
-//! SHF_RELA_LIVEPATCH. Behaviour: spec sections 22 and 27.44 to 27.48; layout of the tables:
-//! spec section 19.4.
+//! SHF_RELA_LIVEPATCH. The tables' rows are in `patch::tables`.
 
 use indexmap::IndexMap;
 
@@ -422,7 +421,7 @@ pub(super) fn add_klp_relocations(
     moved: &Map<OutSectionIndex, Moved>,
 ) -> Result<()> {
     let mut symbols: Map<String, OutSymbolIndex> = Map::default();
-    // By section, not by its name: several can have the same (spec section 27.46).
+    // By section, not by its name: several can have the same.
     let mut tables: Map<(OutSectionIndex, String), usize> = Map::default();
     for Krela { mut section, mut offset, kind, addend, object: owner, symbol } in relocations {
         if let Some(new) = moved.get(&section) {

@@ -1,5 +1,5 @@
 //! Decides who resolves each reference of the patch: the linker, the module loader, or
-//! livepatch when the patched object is there (spec section 19.5).
+//! livepatch when the patched object is there.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Refuses sibling calls that a livepatch cannot make (spec section 19.2).
+//! Refuses sibling calls that a livepatch cannot make.
 
 use object::{Endianness, U32};
 

@@ -1,4 +1,4 @@
-//! ftrace sites of the functions of a patch (spec section 19.6).
+//! ftrace sites of the functions of a patch.
 
 use super::build::Builder;
 use super::output::Output;

@@ -1,5 +1,4 @@
-//! kpatch's tables of what livepatch resolves: `.kpatch.relocations` and `.kpatch.symbols`
-//! (spec section 19.4).
+//! kpatch's tables of what livepatch resolves: `.kpatch.relocations` and `.kpatch.symbols`.
 //!
 //! Where much changed they are most of the output, so only rows a sixth of their size are kept,
 //! and what the file holds is made while it is written.

@@ -2,7 +2,7 @@
 //!
 //! The order of sections, symbols, strings and table entries is free in a kpatch object,
 //! so two of them are compared by these lines. Names are printed instead of indexes, and
-//! the `.kpatch.*` tables (spec section 19.4) as their decoded entries. The wording of
+//! the `.kpatch.*` tables as their decoded entries. The wording of
 //! the lines is fixed: reference outputs are kept in this form.
 
 use std::borrow::Cow;

@@ -130,7 +130,7 @@ pub fn diff(
     (klp_diff::run(&job, &mut report), report)
 }
 
-/// (old address, sympos) of the first function of an output (spec section 19.4).
+/// (old address, sympos) of the first function of an output.
 pub fn first_function(object: &OutObject) -> (u64, u64) {
     let funcs = object.sections.iter().find(|s| s.name == ".kpatch.funcs").expect("functions");
     let word =

@@ -1,5 +1,5 @@
 //! Drop-in for kpatch's create-klp-module: turns a linked kpatch module into a livepatch
-//! module (spec section 22). Exit status: 0 done, 1 error, 64 wrong command line.
+//! module. Exit status: 0 done, 1 error, 64 wrong command line.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::kernel::tables::TABLES;
 
-/// Rows of `.kpatch.funcs` (spec section 19.4).
+/// Rows of `.kpatch.funcs`.
 const FUNCS: &str = ".kpatch.funcs";
 const FUNC_ROW: u64 = 56;
 

@@ -1,6 +1,6 @@
 //! Livepatch relocations before and after the kernel's build of the module.
 //!
-//! The tables of spec section 19.4 stay in the object through the link; they say which
+//! kpatch's tables (`patch::tables`) stay in the object through the link; they say which
 //! ordinary relocations are to become livepatch relocations afterwards.
 
 use indexmap::IndexSet;
