@@ -3,7 +3,8 @@
 //! * imports follow the flow `diag < host < elf < arch < kernel < diff < patch < report < cli`:
 //!   a module names only its own layer and lower ones;
 //! * nothing outside tests can panic on purpose;
-//! * files stay short enough to read.
+//! * names that mean something to the kernel are spelled in `kernel` and below only;
+//! * files and functions stay short enough to read.
 //!
 //! Code under `#[cfg(test)]` is exempt from the first two, also when it is in a file of its own.
 
@@ -17,12 +18,32 @@ const LAYERS: [&str; 10] =
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;
 
+/// Functions have no more lines than this.
+const LONGEST_FUNCTION: usize = 80;
+
+/// Functions that still are; the list only gets shorter.
+const LONG: [&str; 8] = [
+    "check_sections",
+    "compare_and_build",
+    "instructions",
+    "parts",
+    "read_tables",
+    "run",
+    "same_target",
+    "symbol",
+];
+
+/// Names of the ELF format, which every layer may spell.
+const ELF_NAMES: [&str; 5] = [".symtab", ".strtab", ".shstrtab", ".symtab_shndx", ".rela"];
+
 // ---- Tokens ----------------------------------------------------------------------------
 
 #[derive(Clone, Debug, PartialEq)]
 struct Token {
     /// An identifier or number, or one punctuation character; literals are `""`.
     text: String,
+    /// What a literal has between its quotes.
+    literal: String,
     /// From 1.
     line: usize,
 }
@@ -84,9 +105,16 @@ fn tokens(source: &str) -> Vec<Token> {
         line += chars[start..i].iter().filter(|c| **c == '\n').count();
         let comment = c == '/' && i > start + 1;
         if literal {
-            found.push(Token { text: "\"\"".to_owned(), line: first_line });
+            let literal = chars[start..i].iter().collect::<String>();
+            let literal = literal.trim_start_matches(['b', 'c', 'r', '#']).trim_matches(['"', '#']);
+            found.push(Token {
+                text: "\"\"".to_owned(),
+                literal: literal.to_owned(),
+                line: first_line,
+            });
         } else if !c.is_whitespace() && !comment {
-            found.push(Token { text: chars[start..i].iter().collect(), line: first_line });
+            let text = chars[start..i].iter().collect();
+            found.push(Token { text, literal: String::new(), line: first_line });
         }
     }
     found
@@ -290,6 +318,65 @@ fn panics(tokens: &[Token]) -> Vec<Finding> {
     found
 }
 
+/// Names of the kernel's sections and symbols in the literals of a layer above `kernel`.
+fn kernel_names(file: &str, tokens: &[Token]) -> Vec<Finding> {
+    let rank = |layer: &str| LAYERS.iter().position(|l| *l == layer);
+    let own = module_path(file).first().and_then(|layer| rank(layer));
+    if own <= rank("kernel") {
+        return Vec::new();
+    }
+    let is_name = |text: &str| {
+        let rest = text.strip_prefix("__").or_else(|| text.strip_prefix('.'));
+        // Shorter ones are extensions of files.
+        rest.is_some_and(|rest| {
+            rest.len() > 2 && rest.starts_with(|c: char| c.is_ascii_lowercase())
+        }) && text.chars().all(|c| c.is_ascii_alphanumeric() || "._{}".contains(c))
+            && !ELF_NAMES.iter().any(|name| text.starts_with(name))
+    };
+    let named = tokens.iter().filter(|t| is_name(&t.literal));
+    named.map(|t| finding(t.line, format!("{} belongs to kernel::knowledge", t.literal))).collect()
+}
+
+/// Functions that are too long.
+fn long_functions(tokens: &[Token]) -> Vec<Finding> {
+    let text = |i: usize| tokens.get(i).map_or("", |t| t.text.as_str());
+    let mut found = Vec::new();
+    for start in (0..tokens.len()).filter(|&i| text(i) == "fn" && text(i + 1) != "(") {
+        let (mut depth, mut i) = (0, start);
+        let body = loop {
+            match text(i) {
+                "(" | "[" => depth += 1,
+                ")" | "]" => depth -= 1,
+                "{" if depth == 0 => break Some(i),
+                ";" | "" if depth == 0 => break None,
+                _ => {}
+            }
+            i += 1;
+        };
+        let Some(mut i) = body else { continue };
+        let mut depth = 0;
+        while i < tokens.len() {
+            match text(i) {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            i += 1;
+        }
+        let last = tokens.get(i).map_or(0, |t| t.line);
+        let lines = last + 1 - tokens[start].line.min(last);
+        if lines > LONGEST_FUNCTION && !LONG.contains(&text(start + 1)) {
+            let name = text(start + 1);
+            let what = format!("{name} has {lines} lines, more than {LONGEST_FUNCTION}: split it");
+            found.push(finding(tokens[start].line, what));
+        }
+    }
+    found
+}
+
 /// A file with its number of lines against the limit.
 fn too_long(lines: usize) -> Option<Finding> {
     let what = format!("{lines} lines, {TOO_LONG} are too many: split it");
@@ -345,8 +432,10 @@ fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
         if !is_test(name) {
             if layered {
                 found.extend(upward(name, &code));
+                found.extend(kernel_names(name, &code));
             }
             found.extend(panics(&code));
+            found.extend(long_functions(&code));
             // a group may name the same layer twice
             found.dedup();
         }

@@ -18,6 +18,7 @@ use crate::elf::object::Object;
 use crate::host::{print, use_threads};
 use crate::kernel::image::KernelImage;
 use crate::kernel::image_match::{ImageMatch, Outcome, match_image};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Layout;
 use crate::kernel::symtab::ParentTable;
 
@@ -396,8 +397,8 @@ fn describe(
 
 /// Says so when the object names a compiler that the image does not.
 fn other_compiler(object: &Object<'_, Orig>, image: &KernelImage<'_>) -> Option<String> {
-    let comment = object.sections().find(|&s| object.section_name(s) == ".comment")?;
-    let theirs = image.elf.section_named(".comment")?;
+    let comment = object.sections().find(|&s| object.section_name(s) == sections::COMMENT)?;
+    let theirs = image.elf.section_named(sections::COMMENT)?;
     let split = |data: &[u8]| -> Vec<Vec<u8>> {
         data.split(|&b| b == 0).filter(|s| !s.is_empty()).map(<[u8]>::to_vec).collect()
     };

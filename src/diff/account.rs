@@ -17,6 +17,7 @@ use crate::diag::{Code, Error, Finding, Place, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -129,15 +130,9 @@ fn runtime_constants(
     }
 }
 
-/// clang's constants for what local variables begin with (`..L__const.f.x`), and for literals
-/// (`..Lconstinit`, and `..L.str` for strings with a zero in them). They are read in parts, or
-/// not at all where the code has the values.
-const PRIVATE_CONSTANTS: [&str; 3] =
-    [".rodata..L__const.", ".rodata..Lconstinit", ".rodata..L.str"];
-
 /// Loaded read-only data or code that begins without a symbol that names it, and strings that
-/// are no literals. [`PRIVATE_CONSTANTS`] are not meant: they have one section each, and stay
-/// behind when nothing refers to them.
+/// are no literals. [`sections::PRIVATE_CONSTANTS`] are not meant: they have one section each,
+/// and stay behind when nothing refers to them.
 fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(id);
@@ -150,7 +145,7 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
         && object.section_flags(id) & abi::SHF_ALLOC != 0
         && object.section_size(id) > 0
         && !is_runtime_constant(name)
-        && !PRIVATE_CONSTANTS.iter().any(|p| name.starts_with(p))
+        && !sections::PRIVATE_CONSTANTS.iter().any(|p| name.starts_with(p))
         && layout.entity_count(id) > 0
         && layout.entity(id, 0).symbol.is_none()
 }
@@ -288,7 +283,7 @@ fn carried_constants(
     if users.is_empty() {
         return Ok(());
     }
-    let toc = object.sections().find(|&s| object.section_name(s) == ".toc");
+    let toc = object.sections().find(|&s| object.section_name(s) == sections::TOC);
     let slots = toc.map(|toc| Refs::new(layout, toc));
     for &base in object.relocated() {
         let class = layout.class(base);
@@ -416,7 +411,7 @@ fn named_like_literals(
         if names::is_string_literal_section(name) && owner.is_some() && !verdict.has(Verdict::NEW) {
             unexplained(details, name, "changed");
         }
-        if !comparer.drop_in || !matches!(name, ".rodata" | ".rodata.str") {
+        if !comparer.drop_in || !matches!(name, sections::RODATA | sections::RODATA_STR) {
             continue;
         }
         for index in 0..layout.entity_count(id) {
@@ -469,7 +464,7 @@ fn type_ids<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Vec<(&'d str, &'d [u8])>
         let ends = ends.chain([object.section_size(id)]);
         for (&member, end) in members.iter().zip(ends) {
             let mut name = object.symbol_name(member);
-            if name.starts_with("__BTF_ID__") {
+            if name.starts_with(symbols::BTF_ID) {
                 name = name.trim_end_matches(|c: char| c.is_ascii_digit());
             }
             let bytes = object.contents(id).get(object.symbol_value(member) as usize..end as usize);

@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::boot::{Lifetime, lifetime, runs_until};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -190,14 +191,9 @@ fn stays<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, module: boo
     matches!(layout.class(section), Class::Text | Class::Data | Class::Strings | Class::Table(_))
         && object.section_flags(section) & abi::SHF_ALLOC != 0
         && !object.relocs(section).is_empty()
-        && name != ".toc"
+        && name != sections::TOC
         && lifetime(name, module).is_none()
-        && !is_collected_at_boot(name)
-}
-
-/// Lists that the kernel goes through before it frees what they refer to.
-fn is_collected_at_boot(name: &str) -> bool {
-    name.starts_with(".initcall") || name.starts_with(".con_initcall")
+        && !sections::starts_with_any(name, &sections::BOOT_LISTS)
 }
 
 /// The symbol that a relocation means, behind a slot of the TOC as well.

@@ -17,13 +17,10 @@ use super::whole::{comdat, grouped, holds_live_data, is_own_thunk, left_unpatche
 use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-
-/// Data sections that may be copied into a patch although they changed: once-only flags and
-/// counters of branches.
-const COPYABLE_DATA: [&str; 4] = [".data.unlikely", ".data..unlikely", ".data.once", ".data..once"];
 
 /// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
 /// left to [`super::boot`].
@@ -198,11 +195,11 @@ pub fn check_sections(
         if comparer.drop_in && included {
             left_unpatched(comparer, verdicts, id, &mut details);
         }
-        let data = name.starts_with(".data") || name.starts_with(".bss");
+        let data = sections::starts_with_any(name, &sections::STATE);
         if included
             && statuses.sections[id] != Status::New
             && (data || holds_live_data(comparer, id))
-            && !COPYABLE_DATA.contains(&name)
+            && !sections::COPYABLE_DATA.contains(&name)
         {
             details.push(Finding::in_section(
                 name,
@@ -279,7 +276,7 @@ fn check_shared(
         }
         let symbol_name = comparer.output_name(symbol);
         let included = selection.has(section, entity.start);
-        if included && writable && !COPYABLE_DATA.contains(&name) {
+        if included && writable && !sections::COPYABLE_DATA.contains(&name) {
             let text = format!("data {symbol_name} in section {name} selected for inclusion");
             details.push(finding(comparer, symbol, text));
         } else if !included && !selection.boot_only.contains(&symbol) {

@@ -23,6 +23,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::kernel::classes::is_plain;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -256,7 +257,7 @@ fn holds_constants<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -
     let name = object.section_name(section);
     layout.class(section) == Class::Data
         && object.section_flags(section) & abi::SHF_ALLOC != 0
-        && (name.starts_with(".rodata") || name.starts_with(".data.rel.ro"))
+        && (name.starts_with(sections::RODATA) || name.starts_with(sections::RELRO))
         && is_plain(name)
 }
 
@@ -405,7 +406,7 @@ fn readers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<Vec<Reader>> {
     }
     for &base in object.relocated() {
         if !matches!(layout.class(base), Class::Text | Class::Data | Class::Strings)
-            || object.section_name(base) == ".toc"
+            || object.section_name(base) == sections::TOC
         {
             continue;
         }

@@ -9,13 +9,14 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
 /// Section that lists the names of sections to ignore.
-const SECTIONS: &str = ".kpatch.ignore.sections";
+const SECTIONS: &str = livepatch::IGNORED_SECTIONS;
 /// Section that lists functions to ignore.
-const FUNCTIONS: &str = ".kpatch.ignore.functions";
+const FUNCTIONS: &str = livepatch::IGNORED_FUNCTIONS;
 
 /// What to leave out, and what to say about it.
 #[derive(Default)]
@@ -126,9 +127,7 @@ impl Ignored {
         }
         for id in object.symbols() {
             let name = object.symbol_name(id);
-            if name.starts_with("__kpatch_ignore_func_")
-                || name.starts_with("__UNIQUE_ID_kpatch_ignore_section_")
-            {
+            if sections::starts_with_any(name, &livepatch::IGNORE_MARKS) {
                 statuses.symbols[id] = Status::Same;
             }
         }

@@ -6,15 +6,9 @@ use super::verdict::Verdicts;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
-
-/// What the names of sections of LLVM's instrumentation begin with.
-const SECTIONS: [&str; 2] = ["__llvm_prf_", "__llvm_cov"];
-/// What the names of counters, and of what counts, begin with: in LLVM, gcc's -fprofile-arcs
-/// and -fprofile-generate, and LLVM's gcov.
-const COUNTERS: [&str; 6] =
-    ["__profc_", "__profd_", "__llvm_profile_", "__gcov", "__llvm_gcov", "__llvm_internal_gcov"];
 
 /// Fails when something differs in an object that counts its own execution. Of an object of
 /// many files that may be some of them: there, code that differs must count.
@@ -81,7 +75,7 @@ fn counting<'n>(
 }
 
 fn is_section(name: &str) -> bool {
-    SECTIONS.iter().any(|s| name.starts_with(s))
+    sections::INSTRUMENTATION.iter().any(|s| name.starts_with(s))
 }
 
 /// Whether a symbol is a counter or something of the library that counts; the kernel may have
@@ -89,6 +83,6 @@ fn is_section(name: &str) -> bool {
 fn is_counter(layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
     let object = layout.object;
     let name = object.symbol_name(id);
-    COUNTERS.iter().any(|c| name.starts_with(c))
+    symbols::COUNTERS.iter().any(|c| name.starts_with(c))
         && (object.symbol_kind(id) == abi::STT_OBJECT || object.section_of(id).is_none())
 }

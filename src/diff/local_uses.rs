@@ -13,6 +13,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::constructors;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -125,7 +126,9 @@ pub(super) fn uses_of<S: Side>(
     let descriptors = constructors::descriptors(layout);
     let sections = object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
     let found: Vec<Result<Vec<Use<S>>>> = sections
-        .filter(|&&section| counts(layout, section) && object.section_name(section) != ".toc")
+        .filter(|&&section| {
+            counts(layout, section) && object.section_name(section) != sections::TOC
+        })
         .filter(|&section| descriptors.binary_search(section).is_err())
         .map(|&section| uses_in(layout, section, wanted, &handles))
         .filter(|found| found.as_ref().map_or(true, |uses| !uses.is_empty()))

@@ -18,6 +18,7 @@ use crate::arch::{Flow, Step, step};
 use crate::diag::Result;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::noreturn::never_returns;
 use crate::kernel::refs::Refs;
@@ -495,7 +496,8 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
                     layout.class(section) == Class::Data && !object.relocs(section).is_empty();
             }
             None => {
-                self.through_thunk |= object.symbol_name(p.symbol).starts_with("__x86_indirect_");
+                self.through_thunk |=
+                    object.symbol_name(p.symbol).starts_with(symbols::X86_INDIRECT);
             }
         }
         self.comparer.same_reference(o_refs, o, p_refs, p, &mut Open::new())
@@ -514,7 +516,8 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
                 object::Endianness::Little => u16::from_le_bytes(f),
                 object::Endianness::Big => u16::from_be_bytes(f),
             });
-            table.table.section == "__bug_table" && flags.is_some_and(|f| f & BUG_WARNING == 0)
+            table.table.section == sections::BUG_TABLE
+                && flags.is_some_and(|f| f & BUG_WARNING == 0)
         })
     }
 

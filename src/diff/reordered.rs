@@ -14,6 +14,7 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -121,13 +122,9 @@ fn blocks(rows: &[(Place, u64)]) -> Vec<u64> {
     found
 }
 
-/// Tables with two references in each row (include/linux/static_call_types.h, `struct
-/// static_call_tramp_key`).
-const PAIRS: [&str; 1] = [".static_call_tramp_key"];
-
 /// Bytes of a row of `section`, when each has as many references.
 fn unit(section: &str, size: u64, relocs: u64) -> Option<u64> {
-    let count = if PAIRS.contains(&section) { 2 } else { 1 };
+    let count = if sections::PAIRS.contains(&section) { 2 } else { 1 };
     let rows = relocs / count;
     (rows > 0 && relocs.is_multiple_of(count) && size.is_multiple_of(rows)).then(|| size / rows)
 }

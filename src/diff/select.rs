@@ -14,6 +14,7 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
 use crate::elf::object::{Object, Reloc};
 use crate::kernel::boot::runs_until;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -355,8 +356,8 @@ impl Selector<'_, '_, '_, '_> {
                 && names::is_string_literal_section(name)
                 && self.layout.class(id) != Class::Relocations;
             if literals
-                || name == ".toc"
-                || self.comparer.drop_in && matches!(name, ".rodata" | ".rodata.str")
+                || name == sections::TOC
+                || self.comparer.drop_in && matches!(name, sections::RODATA | sections::RODATA_STR)
             {
                 self.include_section(id);
             }

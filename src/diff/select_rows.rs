@@ -5,6 +5,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -170,8 +171,8 @@ impl Selector<'_, '_, '_, '_> {
         };
         let name = object.symbol_name(key.symbol);
         let tracepoint = match table.filter {
-            Filter::JumpLabel => name.starts_with("__tracepoint_"),
-            _ => name.starts_with("__SCK__tp_func_"),
+            Filter::JumpLabel => name.starts_with(symbols::TRACEPOINT),
+            _ => name.starts_with(symbols::TRACEPOINT_CALL_KEY),
         };
         let debug = table.filter == Filter::JumpLabel && self.is_dynamic_debug(key.symbol);
         let old_kernel = self.policy.klp_arch && table.filter == Filter::JumpLabel;
@@ -284,7 +285,7 @@ impl Selector<'_, '_, '_, '_> {
         }
         if !self
             .layout
-            .section_named(".altinstructions")
+            .section_named(sections::ALTERNATIVES)
             .is_some_and(|s| self.selection.sections[s])
         {
             return Ok(());
@@ -319,9 +320,10 @@ impl Selector<'_, '_, '_, '_> {
     /// Keeps the unwind entries of included functions.
     pub(super) fn unwind(&mut self) -> Result<()> {
         let given = self.policy.sizes.given("ORC_STRUCT_SIZE")?;
-        let (Some(entries), Some(places)) =
-            (self.layout.section_named(".orc_unwind"), self.layout.section_named(".orc_unwind_ip"))
-        else {
+        let (Some(entries), Some(places)) = (
+            self.layout.section_named(sections::ORC),
+            self.layout.section_named(sections::ORC_PLACES),
+        ) else {
             return Ok(());
         };
         let object = self.layout.object;
@@ -332,7 +334,7 @@ impl Selector<'_, '_, '_, '_> {
             return Ok(());
         }
         let fail = |what: &str| {
-            Err(Error::broken(Code::OrcSize, what).in_section(".orc_unwind").advise(format!(
+            Err(Error::broken(Code::OrcSize, what).in_section(sections::ORC).advise(format!(
                 "{total} bytes do not go with {count} places and ORC_STRUCT_SIZE={size}"
             )))
         };

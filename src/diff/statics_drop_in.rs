@@ -11,6 +11,7 @@ use super::twins::Twins;
 use crate::diag::{Class as Kind, Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 
 /// A section and the static locals it refers to, in order of first use.
@@ -37,7 +38,7 @@ fn variables_of(
     section: SectionId<Orig>,
 ) -> Result<Vec<SymbolId<Orig>>> {
     let object = orig.object;
-    if object.section_name(section) == ".toc" {
+    if object.section_name(section) == sections::TOC {
         return Ok(Vec::new());
     }
     let mut seen: IndexSet<SymbolId<Orig>, RandomState> = IndexSet::default();

@@ -14,6 +14,7 @@ use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
 use crate::kernel::boot::runs_until;
 use crate::kernel::kallsyms::is_promoted;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -53,7 +54,7 @@ impl Statuses {
             && layout.owner(section).is_none()
             && matches!(layout.class(section), Class::Text | Class::Data | Class::Strings)
             && !names::is_special_static_section(layout.object.section_name(section))
-            && layout.object.section_name(section) != ".toc"
+            && layout.object.section_name(section) != sections::TOC
             && !layout.object.section_name(section).starts_with(macros::PREFIX)
     }
 
@@ -507,7 +508,7 @@ fn info_mismatch(name: &str) -> Error {
 }
 
 /// Checksums of exports, which the kernel reads when it loads a module that was built with them.
-const CHECKSUMS: &str = "__crc_";
+const CHECKSUMS: &str = symbols::CHECKSUM;
 
 fn absolute_changed(name: &str, (before, after): (u64, u64)) -> Error {
     Error::refused(

@@ -17,15 +17,12 @@ use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::kernel::classes::is_plain;
 use crate::kernel::constructors;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::tables::TABLES;
-
-/// Sections that make symbols known to modules. The exports of a running kernel are fixed,
-/// but code of the patch finds its own functions without them.
-const EXPORTS: [&str; 5] = [".export_symbol", "___ksymtab", "__ksymtab", "___kcrctab", "__kcrctab"];
 
 /// Entities that nobody was found to refer to yet: (section, index of the entity).
 type Suspects<S> = IndexMap<(SectionId<S>, usize), (), RandomState>;
@@ -55,7 +52,7 @@ pub(super) fn find(
     };
     let gone = || {
         let gone = suspects(orig, |entity, _| match entity.symbol {
-            _ if LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
+            _ if sections::LEFT_OUT.contains(&orig.object.section_name(entity.section)) => false,
             Some(symbol) => comparer.twins.patched_symbol(symbol).is_none(),
             None => comparer.twins.patched_section(entity.section).is_none_or(|twin| {
                 patched.entity_count(twin) > 0 && patched.entity(twin, 0).symbol.is_some()
@@ -119,11 +116,8 @@ fn is_by_reference(section: &str) -> bool {
         || names::is_special_static_section(section)
         || section.starts_with(macros::PREFIX)
         || section.starts_with("runtime_")
-        || section == ".toc"
+        || section == sections::TOC
 }
-
-/// What the macros that change a system call leave out: the running kernel keeps its own.
-const LEFT_OUT: [&str; 2] = ["_ftrace_events", "__syscalls_metadata"];
 
 /// Says what it means that the author of a patch has new rows ignored.
 fn left_out(comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, warnings: &mut Vec<Error>) {
@@ -210,7 +204,7 @@ fn note<S: Side>(
         }
         None => format!("section {section} {what} and nothing explains it"),
     };
-    if EXPORTS.iter().any(|e| section.starts_with(e)) {
+    if sections::EXPORTS.iter().any(|e| section.starts_with(e)) {
         exports.push(found);
     } else {
         details.push(found);

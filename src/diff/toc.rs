@@ -12,6 +12,7 @@ use super::select::Selection;
 use super::status::{Status, Statuses};
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
 use crate::kernel::refs::{Effective, Refs};
 
@@ -39,7 +40,7 @@ pub fn unused_changes(
         if suspects.is_empty() {
             break;
         }
-        if !selection.sections[section] || object.section_name(section) == ".toc" {
+        if !selection.sections[section] || object.section_name(section) == sections::TOC {
             continue;
         }
         let refs = Refs::new(layout, section);

@@ -10,6 +10,7 @@ use crate::diag::Finding;
 use crate::elf::abi;
 use crate::elf::group::group;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::thunks;
@@ -59,9 +60,9 @@ pub(super) fn holds_live_data(
     };
     layout.class(section) == Class::Data
         && object.section_flags(section) & abi::SHF_WRITE != 0
-        && name != ".toc"
+        && name != sections::TOC
         // Constants that hold addresses; some compilers make their section writable.
-        && !name.starts_with(".rodata")
+        && !name.starts_with(sections::RODATA)
         && !name.starts_with(macros::PREFIX)
         && (0..layout.entity_count(section)).any(is_live)
 }

@@ -92,6 +92,83 @@ fn bad(message: impl Into<String>) -> Error {
     Error::broken(Code::MalformedElf, message)
 }
 
+fn malformed(error: elf::ParseError) -> Error {
+    bad(format!("not a well-formed ELF file: {error}"))
+}
+
+/// Section number `index`, called `name`.
+fn section<'d>(
+    data: &'d [u8],
+    index: usize,
+    name: &'d str,
+    header: &elf::section::SectionHeader,
+) -> Result<LinkedSection<'d>> {
+    let contents = if header.sh_type == abi::SHT_NOBITS || header.sh_type == abi::SHT_NULL {
+        Some(&[][..])
+    } else {
+        usize::try_from(header.sh_offset)
+            .ok()
+            .zip(usize::try_from(header.sh_size).ok())
+            .and_then(|(at, size)| data.get(at..at.checked_add(size)?))
+    };
+    let contents = contents.ok_or_else(|| {
+        bad(format!("the contents of section {index} lie outside the file")).in_section(name)
+    })?;
+    if header.sh_addr.checked_add(header.sh_size).is_none() {
+        return Err(bad("a section wraps around the address space").in_section(name));
+    }
+    Ok(LinkedSection {
+        name,
+        kind: header.sh_type,
+        flags: header.sh_flags,
+        addr: header.sh_addr,
+        size: header.sh_size,
+        align: header.sh_addralign,
+        info: header.sh_info,
+        data: contents,
+    })
+}
+
+/// All symbols of a file that has `sections`.
+fn symbols<'d>(
+    elf: &ElfBytes<'d, AnyEndian>,
+    sections: &[LinkedSection<'d>],
+) -> Result<Vec<LinkedSymbol<'d>>> {
+    let (table, strings) = elf.symbol_table().map_err(malformed)?.ok_or_else(|| {
+        bad("missing symbol table").advise(
+            "the file was stripped: take the unstripped vmlinux or the one of the debug package",
+        )
+    })?;
+    let extended = sections.iter().find(|s| s.kind == abi::SHT_SYMTAB_SHNDX).map(|s| s.data);
+    let symbol = |i: usize| {
+        let raw = table.get(i).map_err(malformed)?;
+        let name = strings.get(raw.st_name as usize).map_err(|e| {
+            bad(format!("the name of a symbol cannot be read: {e}")).at_symbol(format!("#{i}"))
+        })?;
+        let section = if raw.st_shndx == abi::SHN_XINDEX {
+            let bytes = extended.and_then(|d| d.get(i * 4..)?.first_chunk::<4>());
+            let bytes = bytes
+                .ok_or_else(|| bad("a symbol's section index cannot be read").at_symbol(name))?;
+            match elf.ehdr.endianness {
+                AnyEndian::Little => u32::from_le_bytes(*bytes),
+                AnyEndian::Big => u32::from_be_bytes(*bytes),
+            }
+        } else {
+            u32::from(raw.st_shndx)
+        };
+        Ok(LinkedSymbol {
+            name,
+            value: raw.st_value,
+            size: raw.st_size,
+            kind: raw.st_symtype(),
+            bind: raw.st_bind(),
+            visibility: raw.st_vis(),
+            section,
+        })
+    };
+    (0..table.len()).into_par_iter().with_min_len(4096).map(symbol).collect()
+}
+
 impl<'d> Linked<'d> {
     /// Reads `data`, which was loaded from `file`. Fails on anything that is not a
     /// well-formed 64-bit ELF file with a symbol table.
@@ -100,8 +177,7 @@ impl<'d> Linked<'d> {
     }
 
     fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
-        let broken = |e: elf::ParseError| bad(format!("not a well-formed ELF file: {e}"));
-        let elf = ElfBytes::<AnyEndian>::minimal_parse(data).map_err(broken)?;
+        let elf = ElfBytes::<AnyEndian>::minimal_parse(data).map_err(malformed)?;
         if elf.ehdr.class != elf::file::Class::ELF64 {
             return Err(bad("not a 64-bit ELF file"));
         }
@@ -115,78 +191,17 @@ impl<'d> Linked<'d> {
                 "give the vmlinux file of the kernel's build or of its debug package, or NAME.ko",
             ));
         }
-        let (headers, names) = elf.section_headers_with_strtab().map_err(broken)?;
+        let (headers, names) = elf.section_headers_with_strtab().map_err(malformed)?;
         let (headers, names) = match (headers, names) {
             (Some(headers), Some(names)) => (headers, names),
             _ => return Err(bad("the file has no section headers")),
         };
-        let mut sections = Vec::with_capacity(headers.len());
-        for (i, header) in headers.iter().enumerate() {
-            let name = names.get(header.sh_name as usize).map_err(broken)?;
-            let contents = if header.sh_type == abi::SHT_NOBITS || header.sh_type == abi::SHT_NULL {
-                Some(&[][..])
-            } else {
-                usize::try_from(header.sh_offset)
-                    .ok()
-                    .zip(usize::try_from(header.sh_size).ok())
-                    .and_then(|(at, size)| data.get(at..at.checked_add(size)?))
-            };
-            let contents = contents.ok_or_else(|| {
-                bad(format!("the contents of section {i} lie outside the file")).in_section(name)
-            })?;
-            if header.sh_addr.checked_add(header.sh_size).is_none() {
-                return Err(bad("a section wraps around the address space").in_section(name));
-            }
-            sections.push(LinkedSection {
-                name,
-                kind: header.sh_type,
-                flags: header.sh_flags,
-                addr: header.sh_addr,
-                size: header.sh_size,
-                align: header.sh_addralign,
-                info: header.sh_info,
-                data: contents,
-            });
-        }
-        let endian = match elf.ehdr.endianness {
-            AnyEndian::Little => true,
-            AnyEndian::Big => false,
-        };
-        let (table, strings) = elf.symbol_table().map_err(broken)?.ok_or_else(|| {
-            bad("missing symbol table").advise(
-                "the file was stripped: take the unstripped vmlinux or the one of the debug package",
-            )
-        })?;
-        let extended = sections.iter().find(|s| s.kind == abi::SHT_SYMTAB_SHNDX).map(|s| s.data);
-        let symbols = (0..table.len())
-            .into_par_iter()
-            .with_min_len(4096)
-            .map(|i| {
-                let raw = table.get(i).map_err(broken)?;
-                let name = strings.get(raw.st_name as usize).map_err(|e| {
-                    bad(format!("the name of a symbol cannot be read: {e}"))
-                        .at_symbol(format!("#{i}"))
-                })?;
-                let section = if raw.st_shndx == abi::SHN_XINDEX {
-                    let bytes = extended.and_then(|d| d.get(i * 4..)?.first_chunk::<4>());
-                    let bytes = bytes.ok_or_else(|| {
-                        bad("a symbol's section index cannot be read").at_symbol(name)
-                    })?;
-                    if endian { u32::from_le_bytes(*bytes) } else { u32::from_be_bytes(*bytes) }
-                } else {
-                    u32::from(raw.st_shndx)
-                };
-                Ok(LinkedSymbol {
-                    name,
-                    value: raw.st_value,
-                    size: raw.st_size,
-                    kind: raw.st_symtype(),
-                    bind: raw.st_bind(),
-                    visibility: raw.st_vis(),
-                    section,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let sections = headers.iter().enumerate().map(|(i, header)| {
+            let name = names.get(header.sh_name as usize).map_err(malformed)?;
+            section(data, i, name, &header)
+        });
+        let sections = sections.collect::<Result<Vec<_>>>()?;
+        let symbols = symbols(&elf, &sections)?;
         let loaded = |s: &LinkedSection<'_>| {
             s.flags & abi::SHF_ALLOC != 0 && s.flags & abi::SHF_TLS == 0 && s.size > 0
         };
@@ -196,7 +211,7 @@ impl<'d> Linked<'d> {
         Ok(Linked {
             file: file.to_owned(),
             machine: elf.ehdr.e_machine,
-            little_endian: endian,
+            little_endian: matches!(elf.ehdr.endianness, AnyEndian::Little),
             relocatable,
             sections,
             symbols,

@@ -7,6 +7,18 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side};
 use crate::elf::object::Object;
 
+/// Fails for a finished livepatch.
+pub(super) fn check_unfinished<S: Side>(object: &Object<'_, S>) -> Result<()> {
+    if !object.is_livepatch() {
+        return Ok(());
+    }
+    Err(Error::broken(
+        Code::FinishedLivepatch,
+        "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
+    )
+    .advise("the klp flavour is final: give the objects that the compiler made"))
+}
+
 /// Fails for what only an output has: it is no input, and there cannot be two of them.
 pub(super) fn check_output_sections<S: Side>(object: &Object<'_, S>) -> Result<()> {
     let found = object.sections().find(|&s| macros::OUTPUT.contains(&object.section_name(s)));

@@ -46,6 +46,21 @@ pub enum Closed {
     NoMarker,
 }
 
+impl Closed {
+    /// Why the function cannot be called through a pointer, as the end of a sentence.
+    pub fn why(self) -> &'static str {
+        match self {
+            Closed::Sealed => {
+                "nothing in the running kernel does, so it removed the marker (ENDBR) that \
+                 indirect calls must land on"
+            }
+            Closed::NoMarker => {
+                "in the running kernel it has no marker (ENDBR) that indirect calls may land on"
+            }
+        }
+    }
+}
+
 /// Which functions of an image can be called through a pointer.
 pub struct Landings<'i, 'd> {
     image: &'i KernelImage<'d>,

@@ -94,13 +94,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     fn build(object: &'o Object<'d, S>) -> Result<Self> {
         let arch = Arch::from_machine(object.header().machine)?;
         arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
-        if object.is_livepatch() {
-            return Err(Error::broken(
-                Code::FinishedLivepatch,
-                "the object has relocations that livepatch applies (SHF_RELA_LIVEPATCH)",
-            )
-            .advise("the klp flavour is final: give the objects that the compiler made"));
-        }
+        input::check_unfinished(object)?;
         input::check_output_sections(object)?;
         let sections = object.section_count();
         let facts = IdVec::from_fn(sections, |id| classify(object, id, arch));

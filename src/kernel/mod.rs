@@ -23,6 +23,7 @@ pub mod image_match;
 mod image_place;
 mod input;
 pub mod kallsyms;
+pub mod knowledge;
 pub mod landing;
 pub mod layout;
 pub mod lines;

@@ -22,6 +22,7 @@ use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::elf::strings::Strings;
+use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::near::{Near, leaving, relocation};
@@ -491,7 +492,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     fn namespaces(&self, output: &mut Output) {
         let object = self.layout().object;
         let mut data = Vec::new();
-        if let Some(section) = self.layout().section_named(".modinfo") {
+        if let Some(section) = self.layout().section_named(sections::MODINFO) {
             for text in object.contents(section).split(|&b| b == 0) {
                 const KEY: &[u8] = b"import_ns=";
                 if let Some(at) = text.windows(KEY.len()).position(|w| w == KEY) {
@@ -502,7 +503,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         }
         if !data.is_empty() {
             let entsize = data.len() as u64;
-            output.add_section(".modinfo", data, entsize, Vec::new());
+            output.add_section(sections::MODINFO, data, entsize, Vec::new());
         }
     }
 
@@ -514,7 +515,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
     ) -> Result<Late> {
-        let strings = output.add_section(".kpatch.strings", Vec::new(), 1, Vec::new());
+        let strings = output.add_section(livepatch::STRINGS, Vec::new(), 1, Vec::new());
         output.object.sections[strings].align = 1;
         output.strings_symbol = output.section_symbol(strings);
         self.functions(output, replaced);
@@ -530,7 +531,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
                     arch.pointer(8, output.strings_symbol, output.parent);
                 }
             }
-            arch.finish(output, ".kpatch.arch", 16);
+            arch.finish(output, livepatch::ARCH, 16);
         }
         self.callbacks(output);
         Ok(late)
@@ -552,7 +553,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             table.pointer(40, output.strings_symbol, name.into());
             table.pointer(48, output.strings_symbol, output.parent);
         }
-        table.finish(output, ".kpatch.funcs", 56);
+        table.finish(output, livepatch::FUNCS, 56);
     }
 
     /// Each callback learns which object it belongs to.

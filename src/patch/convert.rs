@@ -16,6 +16,7 @@ use crate::elf::object::Object;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::kernel::knowledge::{livepatch, sections};
 
 pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
@@ -59,7 +60,7 @@ pub fn convert(
     }
     if tables.relocations.iter().any(|r| removed[r.section]) {
         return Err(bad("a relocation applies to a section that is removed")
-            .in_section(".kpatch.relocations"));
+            .in_section(livepatch::RELOCATIONS));
     }
     let mut moved = Map::default();
     if options.klp_arch_sections {
@@ -114,7 +115,8 @@ pub(super) struct Tables {
 
 impl Tables {
     pub(super) fn read(object: &OutObject) -> Result<Tables> {
-        let names = [".kpatch.strings", ".kpatch.symbols", ".kpatch.relocations", ".kpatch.arch"];
+        let names =
+            [livepatch::STRINGS, livepatch::SYMBOLS, livepatch::RELOCATIONS, livepatch::ARCH];
         let mut found = [None; 4];
         for (i, section) in object.sections.iter().enumerate() {
             let Some(n) = names.iter().position(|&n| n == section.name) else { continue };
@@ -337,7 +339,7 @@ fn move_arch_sections(
     for Karch { section: source, object: owner } in arch {
         let source_name = object.sections[*source].name.clone();
         let fail = |message: String| bad(message).in_section(&*source_name);
-        let name = format!(".klp.arch.{owner}.{source_name}");
+        let name = format!("{}{owner}.{source_name}", livepatch::KLP_ARCH);
         if let Some(Moved { section, .. }) = moved.get(source) {
             if object.sections[*section].name == name {
                 // The linker joined what several objects had; it was taken as a whole.
@@ -347,14 +349,14 @@ fn move_arch_sections(
                 .advise("link with --unique=SECTION so that each object keeps its own"));
         }
         let step = match source_name.as_str() {
-            ".parainstructions" => match para_struct_size {
+            sections::PARAVIRT => match para_struct_size {
                 None => return Err(fail("PARA_STRUCT_SIZE not set".to_owned())),
                 Some(size) if size.is_power_of_two() => size,
                 Some(size) => {
                     return Err(fail(format!("PARA_STRUCT_SIZE {size} is no power of two")));
                 }
             },
-            ".altinstructions" => 1,
+            sections::ALTERNATIVES => 1,
             _ => return Err(fail("this section cannot be made a .klp.arch section".to_owned())),
         };
         let place = *made.entry(name.clone()).or_insert_with(|| {
@@ -434,9 +436,12 @@ pub(super) fn add_klp_relocations(
                 "the kernel could not find a symbol of the name '{}'",
                 symbol.name
             ))
-            .in_section(".kpatch.symbols"));
+            .in_section(livepatch::SYMBOLS));
         }
-        let name = format!(".klp.sym.{}.{},{}", symbol.object, symbol.name, symbol.position);
+        let name = {
+            let Ksym { object, name, position, .. } = symbol;
+            format!("{}{object}.{name},{position}", livepatch::KLP_SYMBOL)
+        };
         let target = *symbols.entry(name).or_insert_with_key(|name| {
             object.add_symbol(OutSymbol {
                 name: name.clone(),
@@ -451,7 +456,7 @@ pub(super) fn add_klp_relocations(
         let base = &mut object.sections[section];
         let table = *tables.entry((section, owner)).or_insert_with_key(|(_, owner)| {
             base.relocs.push(OutRelocs {
-                name: format!(".klp.rela.{owner}.{}", base.name),
+                name: format!("{}{owner}.{}", livepatch::KLP_RELA, base.name),
                 flags: abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH,
                 entries: Vec::new(),
             });

@@ -7,6 +7,7 @@ use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::elf::strings::Strings;
+use crate::kernel::knowledge::{livepatch, sections};
 
 /// The output under construction.
 pub(super) struct Output {
@@ -33,7 +34,7 @@ impl Output {
         entsize: u64,
         relocs: Vec<OutReloc>,
     ) -> OutSectionIndex {
-        let tables = matches!(name, ".kpatch.strings" | ".modinfo");
+        let tables = matches!(name, livepatch::STRINGS | sections::MODINFO);
         let relocs = if tables {
             Vec::new()
         } else {

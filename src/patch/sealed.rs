@@ -45,22 +45,7 @@ pub fn check_pointers(
         return Ok(());
     };
     // Without a pointer there is nothing to read the images for.
-    let mut taken = Vec::new();
-    for chunk in entries.chunks() {
-        let section = chunk.section();
-        if !matches!(layout.class(section), Class::Text | Class::Data) {
-            continue;
-        }
-        let refs = Refs::new(layout, section);
-        for (entry, reloc) in chunk.relocs(layout.object) {
-            let Some(target) = address_taken(layout, &refs, &reloc)? else { continue };
-            // What the patch brings along is linked to, unless livepatch is asked for it.
-            let brought = selection.has_symbol(layout.object, target);
-            if !brought || resolution.is_moved(entry) {
-                taken.push((section, reloc.offset, target));
-            }
-        }
-    }
+    let taken = pointers_taken(layout, selection, entries, resolution)?;
     if taken.is_empty() {
         return Ok(());
     }
@@ -73,7 +58,7 @@ pub fn check_pointers(
         },
     };
     let mut known = None;
-    let mut findings: Vec<(String, SectionId<Patched>, u64, &str)> = Vec::new();
+    let mut findings: Vec<Pointer<'_>> = Vec::new();
     for (section, offset, target) in taken {
         let name = resolver.name(target);
         let Some(closed) = judge.closed(target)? else { continue };
@@ -87,20 +72,20 @@ pub fn check_pointers(
         if pointers.allowed.iter().any(|allowed| names::same(allowed, name)) {
             continue;
         }
-        let why = match closed {
-            Closed::Sealed => {
-                "nothing in the running kernel does, so it removed the marker (ENDBR) that \
-                 indirect calls must land on"
-            }
-            Closed::NoMarker => {
-                "in the running kernel it has no marker (ENDBR) that indirect calls may land on"
-            }
-        };
-        let line = format!("{} takes the address of '{name}': {why}", judge.user(section, offset));
+        let user = judge.user(section, offset);
+        let line = format!("{user} takes the address of '{name}': {}", closed.why());
         if findings.last().is_none_or(|last| last.0 != line) {
             findings.push((line, section, offset, name));
         }
     }
+    refuse(layout, findings)
+}
+
+/// What is wrong with a pointer, where it is, and the function that it leads to.
+type Pointer<'n> = (String, SectionId<Patched>, u64, &'n str);
+
+/// The refusal of what was found.
+fn refuse(layout: &Layout<'_, '_, Patched>, mut findings: Vec<Pointer<'_>>) -> Result<()> {
     let Some((_, section, offset, name)) = findings.first() else { return Ok(()) };
     let (section, offset, name) = (layout.object.section_name(*section), *offset, *name);
     let advice = format!(
@@ -121,6 +106,35 @@ pub fn check_pointers(
         .at_symbol(name)
         .at_offset(offset)
         .advise(advice))
+}
+
+/// A place that takes an address: section, offset, and the function.
+type Taken = (SectionId<Patched>, u64, SymbolId<Patched>);
+
+/// Places of the patch that take the address of a function that it does not bring along.
+fn pointers_taken(
+    layout: &Layout<'_, '_, Patched>,
+    selection: &Selection,
+    entries: &Entries,
+    resolution: &Resolution<'_>,
+) -> Result<Vec<Taken>> {
+    let mut taken = Vec::new();
+    for chunk in entries.chunks() {
+        let section = chunk.section();
+        if !matches!(layout.class(section), Class::Text | Class::Data) {
+            continue;
+        }
+        let refs = Refs::new(layout, section);
+        for (entry, reloc) in chunk.relocs(layout.object) {
+            let Some(target) = address_taken(layout, &refs, &reloc)? else { continue };
+            // What the patch brings along is linked to, unless livepatch is asked for it.
+            let brought = selection.has_symbol(layout.object, target);
+            if !brought || resolution.is_moved(entry) {
+                taken.push((section, reloc.offset, target));
+            }
+        }
+    }
+    Ok(taken)
 }
 
 /// The function whose address code or data takes with `reloc`, if it is one or may be: what

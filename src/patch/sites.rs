@@ -6,6 +6,7 @@ use crate::arch::SiteTable;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::OutReloc;
+use crate::kernel::knowledge::sections;
 
 /// Adds the table that tells ftrace where the functions of the patch can be hooked, and
 /// turns sites that were switched off back into calls.
@@ -51,14 +52,14 @@ pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Res
                 addend: distance.cast_signed(),
             });
             let relocs = relocs.collect();
-            output.add_section("__mcount_loc", vec![0; 8 * sites.len()], 8, relocs);
+            output.add_section(sections::MCOUNT, vec![0; 8 * sites.len()], 8, relocs);
         }
         SiteTable::PatchableEntries => {
             for (_, home, offset, _) in sites {
                 let symbol = Some(output.section_symbol(home));
                 let entry = OutReloc { offset: 0, kind, symbol, addend: offset.cast_signed() };
                 let index =
-                    output.add_section("__patchable_function_entries", vec![0; 8], 8, vec![entry]);
+                    output.add_section(sections::PATCHABLE_ENTRIES, vec![0; 8], 8, vec![entry]);
                 let section = &mut output.object.sections[index];
                 section.flags |= abi::SHF_WRITE;
                 if layout.pfe_ordered() {

@@ -8,6 +8,7 @@ use super::output::{Output, eight};
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::out::{Model, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
+use crate::kernel::knowledge::livepatch;
 
 /// Bytes of a row of either table.
 const ROW: usize = 40;
@@ -179,7 +180,7 @@ impl Late {
         };
         // Of one size, so the rows take the place of what they are made from.
         let rows: Vec<Row> = relocs.into_iter().filter_map(row).collect();
-        let names = [".kpatch.relocations", ".kpatch.symbols"];
+        let names = [livepatch::RELOCATIONS, livepatch::SYMBOLS];
         let sections =
             names.map(|name| output.add_section(name, Vec::new(), ROW as u64, Vec::new()));
         for section in sections {

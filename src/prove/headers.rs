@@ -6,6 +6,7 @@ use super::{differs, own};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId};
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, is_padding};
 
 impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
@@ -263,7 +264,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     fn check_unwind(&self) -> Result<()> {
         let layout = self.prover.layout();
         let object = layout.object;
-        let names = [".orc_unwind", ".orc_unwind_ip"];
+        let names = [sections::ORC, sections::ORC_PLACES];
         let [entries, places] = names.map(|n| layout.section_named(n));
         let (Some(entries), Some(places)) = (entries, places) else { return Ok(()) };
         let [home, ips] = [self.written.only(names[0])?, self.written.only(names[1])?];

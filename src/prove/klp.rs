@@ -11,6 +11,7 @@ use super::written::{Asked, Home, Reference, To, Written};
 use super::{differs, own};
 use crate::diag::Result;
 use crate::elf::abi;
+use crate::kernel::knowledge::livepatch;
 
 /// Fails, with code `unproved-output`, unless the module `output` is `input` with its
 /// relocations in the kernel's form.
@@ -65,9 +66,9 @@ fn places(input: &Written<'_>, output: &Written<'_>) -> Result<IndexMap<u32, Pla
             continue;
         }
         let ends = |name: &str| {
-            let rest = name.strip_prefix(".klp.arch.").and_then(|rest| rest.split_once('.'));
+            let rest = name.strip_prefix(livepatch::KLP_ARCH).and_then(|rest| rest.split_once('.'));
             rest.is_some_and(|(_, rest)| Some(rest) == section.name.strip_prefix('.'))
-                || name.strip_prefix(".klp.arch.").is_some_and(|n| n.ends_with(section.name))
+                || name.strip_prefix(livepatch::KLP_ARCH).is_some_and(|n| n.ends_with(section.name))
         };
         let mut all = (1..output.sections.len() as u32).filter(|&to| {
             let there = output.section(to);
@@ -82,7 +83,9 @@ fn places(input: &Written<'_>, output: &Written<'_>) -> Result<IndexMap<u32, Pla
         joined.insert(to, at + section.size);
         places.insert(index, (to, at));
     }
-    match free.into_iter().find(|(name, left)| !left.is_empty() && !name.starts_with(".klp.arch."))
+    match free
+        .into_iter()
+        .find(|(name, left)| !left.is_empty() && !name.starts_with(livepatch::KLP_ARCH))
     {
         Some((name, _)) => Err(differs("there is a section more").in_section(name)),
         None => Ok(places),
@@ -198,7 +201,7 @@ impl Modules<'_> {
                     Home::Section(section) => {
                         let section = written.section(section);
                         is_made(section.kind, section.name)
-                            || section.name.starts_with(".klp.arch.")
+                            || section.name.starts_with(livepatch::KLP_ARCH)
                     }
                     Home::Reserved(home) => home == abi::SHN_LIVEPATCH,
                     Home::Undefined => false,

@@ -10,19 +10,20 @@ use crate::diag::{Error, Result};
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
+use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::macros;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 
 /// What livepatch resolves, in kpatch's flavour.
-pub(super) const RESOLVED: [&str; 2] = [".kpatch.relocations", ".kpatch.symbols"];
+pub(super) const RESOLVED: [&str; 2] = [livepatch::RELOCATIONS, livepatch::SYMBOLS];
 /// The names in kpatch's tables.
-pub(super) const STRINGS: &str = ".kpatch.strings";
-const FUNCTIONS: &str = ".kpatch.funcs";
+pub(super) const STRINGS: &str = livepatch::STRINGS;
+const FUNCTIONS: &str = livepatch::FUNCS;
 /// Sections that old kernels apply by object.
-pub(super) const ARCH: &str = ".kpatch.arch";
-const MODINFO: &str = ".modinfo";
-const CALLS: &str = "__mcount_loc";
-const ENTRIES: &str = "__patchable_function_entries";
+pub(super) const ARCH: &str = livepatch::ARCH;
+const MODINFO: &str = sections::MODINFO;
+const CALLS: &str = sections::MCOUNT;
+const ENTRIES: &str = sections::PATCHABLE_ENTRIES;
 
 /// Bytes of a row of either table of what livepatch resolves.
 const RESOLVED_ROW: u64 = 40;
@@ -33,7 +34,7 @@ const ROW: u64 = 56;
 pub(super) fn is_own(name: &str) -> bool {
     RESOLVED.contains(&name)
         || [STRINGS, FUNCTIONS, ARCH, MODINFO, CALLS, ENTRIES].contains(&name)
-        || name.starts_with(".orc_unwind")
+        || name.starts_with(sections::ORC)
 }
 
 /// Whether a relocation is added to what a patch author's macro makes: a callback learns which

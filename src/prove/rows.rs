@@ -6,6 +6,7 @@ use super::written::To;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
+use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -203,8 +204,8 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             .is_some_and(|s| names::is_special_static_section(object.section_name(s)));
         let optional = match table.table.filter {
             Filter::None => return Ok(false),
-            Filter::JumpLabel => name.starts_with("__tracepoint_") || debug,
-            Filter::StaticCall => name.starts_with("__SCK__tp_func_"),
+            Filter::JumpLabel => name.starts_with(symbols::TRACEPOINT) || debug,
+            Filter::StaticCall => name.starts_with(symbols::TRACEPOINT_CALL_KEY),
         };
         let resolver = self.prover.resolver;
         Ok(optional && (resolver.target.klp_arch || resolver.in_module(key)?))

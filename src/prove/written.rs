@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 use super::{differs, own};
 use crate::diag::Result;
 use crate::elf::abi;
+use crate::kernel::knowledge::livepatch;
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +284,7 @@ impl<'b> Written<'b> {
     /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
     fn klp_symbol(&self, index: u32, patched: &'b str) -> Result<Asked<'b>> {
         let symbol = self.symbol(index)?;
-        let parsed = symbol.name.strip_prefix(".klp.sym.").and_then(|rest| {
+        let parsed = symbol.name.strip_prefix(livepatch::KLP_SYMBOL).and_then(|rest| {
             let (object, rest) = rest.split_once('.')?;
             let (name, position) = rest.rsplit_once(',')?;
             Some((object, name, position.parse().ok()?))
@@ -387,7 +388,7 @@ impl<'b> Written<'b> {
 
 /// The object whose patching applies a table: `.klp.rela.OBJECT.SECTION`.
 fn patched_object<'b>(table: &Section<'b>, base: &str) -> Result<&'b str> {
-    let rest = table.name.strip_prefix(".klp.rela.").and_then(|rest| rest.split_once('.'));
+    let rest = table.name.strip_prefix(livepatch::KLP_RELA).and_then(|rest| rest.split_once('.'));
     let named =
         rest.filter(|(_, section)| *section == base || base.strip_prefix('.') == Some(section));
     let flags = abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH;

@@ -16,13 +16,14 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object, Reloc, Section, read_u32, read_u64};
+use crate::kernel::knowledge::livepatch;
 
 /// Sections that show in other lines, or are a matter of layout.
 const HIDDEN: [&str; 8] = [
-    ".kpatch.strings",
-    ".kpatch.funcs",
-    ".kpatch.symbols",
-    ".kpatch.relocations",
+    livepatch::STRINGS,
+    livepatch::FUNCS,
+    livepatch::SYMBOLS,
+    livepatch::RELOCATIONS,
     ".symtab",
     ".strtab",
     ".shstrtab",
@@ -106,7 +107,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
     }
 
     fn funcs(&self, lines: &mut Vec<String>) -> Result<()> {
-        let Some(table) = self.table(".kpatch.funcs", FUNC_SIZE)? else { return Ok(()) };
+        let Some(table) = self.table(livepatch::FUNCS, FUNC_SIZE)? else { return Ok(()) };
         for entry in table.entries() {
             lines.push(format!(
                 "func name={} obj={} new={} new_size={} old_addr={:#x} old_size={} sympos={}",
@@ -124,7 +125,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
 
     fn klp_relocs(&self, lines: &mut Vec<String>) -> Result<()> {
         let mut symbols = IndexMap::<i64, String, RandomState>::default();
-        if let Some(table) = self.table(".kpatch.symbols", SYMBOL_SIZE)? {
+        if let Some(table) = self.table(livepatch::SYMBOLS, SYMBOL_SIZE)? {
             for entry in table.entries() {
                 let line = format!(
                     "ksym({},{},pos={},src={:#x},bind={},type={})",
@@ -138,7 +139,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
                 symbols.insert(entry.start as i64, line);
             }
         }
-        let Some(table) = self.table(".kpatch.relocations", RELOC_SIZE)? else { return Ok(()) };
+        let Some(table) = self.table(livepatch::RELOCATIONS, RELOC_SIZE)? else { return Ok(()) };
         for entry in table.entries() {
             let symbol = table.reloc(&entry, 32)?.addend;
             let symbol = symbols.get(&symbol).ok_or_else(|| {
@@ -225,7 +226,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         match symbol.home {
             Home::Section(section) if symbol.kind == abi::STT_SECTION => {
                 let name = self.object.section_name(section);
-                if name == ".kpatch.strings" {
+                if name == livepatch::STRINGS {
                     let offset = symbol.value.checked_add_signed(reloc.addend);
                     let text = offset.and_then(|offset| self.string(offset));
                     let text = text.ok_or_else(|| {
@@ -241,7 +242,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
 
     /// The string at `offset` of the first `.kpatch.strings`.
     fn string(&self, offset: u64) -> Option<&'d str> {
-        let strings = self.object.section(*self.by_name.get(".kpatch.strings")?).data;
+        let strings = self.object.section(*self.by_name.get(livepatch::STRINGS)?).data;
         let tail = strings.get(usize::try_from(offset).ok()?..)?;
         let len = tail.iter().position(|&b| b == 0)?;
         std::str::from_utf8(&tail[..len]).ok()

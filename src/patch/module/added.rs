@@ -13,42 +13,9 @@ use crate::elf::ids::Patched;
 use crate::elf::object::{Home, Object};
 use crate::elf::out::{OutObject, OutSymbol};
 use crate::elf::write::write;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::symtab::ParentTable;
 use crate::kernel::tables::TABLES;
-
-/// Sections that make the kernel do something, without any code that refers to them, and
-/// what to do instead.
-const DUTIES: [(&str, &str); 9] = [
-    (
-        ".initcall",
-        "initcalls ran when the kernel booted: call the function from a pre-patch callback",
-    ),
-    (".con_initcall", "consoles register at boot: do it in a pre-patch callback"),
-    (".init.setup", "the kernel's command line was read at boot: leave the parameter out"),
-    ("__param", "a livepatch has no parameters: leave the parameter out"),
-    ("__ksymtab", "a livepatch exports nothing: leave EXPORT_SYMBOL out"),
-    ("___ksymtab", "a livepatch exports nothing: leave EXPORT_SYMBOL out"),
-    (".export_symbol", "a livepatch exports nothing: leave EXPORT_SYMBOL out"),
-    ("__tracepoints", "new tracepoints are not supported: leave them out"),
-    ("_ftrace_events", "new trace events are not supported: leave them out"),
-];
-
-/// Sections that matter only as far as code refers to them, or not at all.
-const PLAIN: [&str; 13] = [
-    ".data",
-    ".bss",
-    ".rodata",
-    ".init",
-    ".exit",
-    ".eh_frame",
-    ".note",
-    ".altinstr",
-    ".orc_",
-    ".modinfo",
-    ".discard",
-    ".llvm",
-    "__mcount_loc",
-];
 
 /// The bytes of an object for the same machine as `like`, with nothing in it.
 pub fn nothing(like: &Object<'_, Patched>) -> Result<Vec<u8>> {
@@ -59,7 +26,7 @@ pub fn nothing(like: &Object<'_, Patched>) -> Result<Vec<u8>> {
         machine: header.machine,
         flags: header.flags,
         sections: Vec::new(),
-        symbols: vec![OutSymbol::undefined("__fentry__")],
+        symbols: vec![OutSymbol::undefined(symbols::FENTRY)],
     })
 }
 
@@ -99,14 +66,14 @@ pub fn check(
         if object.section_size(id) == 0 || carried.contains(name) {
             continue;
         }
-        if let Some((_, why)) = DUTIES.iter().find(|(duty, _)| name.starts_with(duty)) {
+        if let Some((_, why)) = sections::DUTIES.iter().find(|(duty, _)| name.starts_with(duty)) {
             details.push(format!("{name}: {why}"));
             continue;
         }
         let flags = object.section_flags(id);
         let loaded = flags & abi::SHF_ALLOC != 0;
         let code = flags & abi::SHF_EXECINSTR != 0;
-        let plain = PLAIN.iter().any(|p| name.starts_with(p));
+        let plain = sections::WITHOUT_DUTY.iter().any(|p| name.starts_with(p));
         let table = TABLES.iter().any(|t| t.section == name);
         if loaded && !code && !plain && !table {
             details.push(format!("{name}: it is not known what the kernel does with it"));

@@ -11,20 +11,21 @@ use super::unwind;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
-use crate::kernel::tables::TABLES;
+use crate::kernel::knowledge::{livepatch, sections, symbols};
+use crate::kernel::tables::{REPLACEMENTS, TABLES};
 
 /// Rows of `.kpatch.funcs`.
-const FUNCS: &str = ".kpatch.funcs";
+const FUNCS: &str = livepatch::FUNCS;
 const FUNC_ROW: u64 = 56;
 
 /// Tables whose rows are not about code of one function.
 const MORE_TABLES: [&str; 6] = [
-    ".altinstr_replacement",
-    "__dyndbg",
-    "__tracepoints",
-    "__mcount_loc",
+    REPLACEMENTS,
+    sections::DYNAMIC_DEBUG,
+    sections::TRACEPOINTS,
+    sections::MCOUNT,
     FUNCS,
-    ".kpatch.strings",
+    livepatch::STRINGS,
 ];
 
 /// Longest names the kernel takes apart in `.klp.sym.OBJECT.NAME,POSITION`
@@ -72,11 +73,15 @@ pub fn check(
     }
     checker.tables(parts);
     if module.machine == abi::EM_X86_64 {
-        checker.thunks("__x86_return_thunk", &["MITIGATION_RETHUNK", "RETHUNK"], ".return_sites");
         checker.thunks(
-            "__x86_indirect_thunk_",
+            symbols::X86_RETURN_THUNK,
+            &["MITIGATION_RETHUNK", "RETHUNK"],
+            sections::RETURN_SITES,
+        );
+        checker.thunks(
+            symbols::X86_INDIRECT_THUNK,
             &["MITIGATION_RETPOLINE", "RETPOLINE"],
-            ".retpoline_sites",
+            sections::RETPOLINE_SITES,
         );
         checker.cfi();
         checker.static_calls();
@@ -189,7 +194,7 @@ impl<'m> Checker<'m> {
             }
             let parts = symbol
                 .name
-                .strip_prefix(".klp.sym.")
+                .strip_prefix(livepatch::KLP_SYMBOL)
                 .and_then(|rest| rest.split_once('.'))
                 .and_then(|(object, rest)| Some((object, rest.rsplit_once(',')?.0)));
             match parts {
@@ -207,7 +212,7 @@ impl<'m> Checker<'m> {
 
     /// Each function that replaces another must be known to ftrace.
     fn functions(&mut self) {
-        let sites = self.places(&["__mcount_loc", "__patchable_function_entries"]);
+        let sites = self.places(&[sections::MCOUNT, sections::PATCHABLE_ENTRIES]);
         let mut replaced = Vec::new();
         for table in self.sections(FUNCS) {
             for entry in table.relocs.iter().flat_map(|t| &t.entries) {
@@ -220,7 +225,7 @@ impl<'m> Checker<'m> {
             .module
             .sections
             .iter()
-            .any(|s| s.name.starts_with(".kpatch.callbacks.") && !s.relocs.is_empty());
+            .any(|s| s.name.starts_with(livepatch::CALLBACK_PREFIX) && !s.relocs.is_empty());
         if replaced.is_empty() && !callbacks {
             self.problem(format!("{FUNCS} is empty: the module would change nothing"));
         }
@@ -238,10 +243,12 @@ impl<'m> Checker<'m> {
     /// Rows of tables must not get lost on the way.
     fn tables(&mut self, parts: &[OutObject]) {
         // What only objtool reads is gone when the module is linked (Linux scripts/module.lds.S).
-        let names = TABLES.iter().map(|t| t.section).filter(|name| !name.starts_with(".discard."));
+        let names =
+            TABLES.iter().map(|t| t.section).filter(|name| !name.starts_with(sections::DISCARDED));
         for name in names.chain(MORE_TABLES).collect::<IndexSet<_>>() {
             // The kernel's script for modules renames one (Linux scripts/module.lds.S).
-            let linked = if name == ".kcfi_traps" { "__kcfi_traps" } else { name };
+            let [compiled, in_module] = sections::CFI_TRAPS;
+            let linked = if name == compiled { in_module } else { name };
             let size = |object: &OutObject| -> u64 {
                 object
                     .sections
@@ -290,7 +297,7 @@ impl<'m> Checker<'m> {
         let mut first = None;
         for (index, section) in self.module.sections.iter().enumerate() {
             let code = section.flags & abi::SHF_EXECINSTR != 0;
-            if !code || section.name.starts_with(".altinstr") {
+            if !code || section.name.starts_with(sections::ALTERNATIVE_PREFIX) {
                 continue;
             }
             for entry in section.relocs.iter().flat_map(|t| &t.entries) {
@@ -316,11 +323,11 @@ impl<'m> Checker<'m> {
         if !self.tree.has("FINEIBT") {
             return;
         }
-        let known = self.places(&[".cfi_sites"]);
+        let known = self.places(&[sections::CFI_SITES]);
         let mut missing = Vec::new();
         for symbol in self.module.symbols.iter().filter(|s| s.kind == abi::STT_FUNC) {
             let OutHome::Section(home) = symbol.home else { continue };
-            let preamble = if symbol.name.starts_with("__cfi_") {
+            let preamble = if symbol.name.starts_with(symbols::CFI) {
                 Some(symbol.value)
             } else {
                 self.module.sections.get(home).and_then(|s| preamble(&s.data, symbol.value))
@@ -340,13 +347,13 @@ impl<'m> Checker<'m> {
 
     /// The loader refuses rows whose key it cannot find.
     fn static_calls(&mut self) {
-        for table in self.sections(".static_call_sites") {
+        for table in self.sections(sections::STATIC_CALL_SITES) {
             for entry in table.relocs.iter().flat_map(|t| &t.entries) {
                 let Some(symbol) = self.symbol(entry) else { continue };
                 let name = &symbol.name;
                 if entry.offset % 8 == 4
-                    && name.starts_with(".klp.sym.")
-                    && name.contains("__SCT__")
+                    && name.starts_with(livepatch::KLP_SYMBOL)
+                    && name.contains(symbols::STATIC_CALL_TRAMPOLINE)
                 {
                     self.problem(format!(
                         ".static_call_sites refers to the trampoline {name}, whose key the kernel \
@@ -388,7 +395,7 @@ impl Places {
 }
 
 fn modinfo(module: &OutObject) -> Vec<&str> {
-    let sections = module.sections.iter().filter(|s| s.name == ".modinfo");
+    let sections = module.sections.iter().filter(|s| s.name == sections::MODINFO);
     sections
         .flat_map(|s| s.data.split(|&b| b == 0))
         .filter_map(|text| std::str::from_utf8(text).ok())
@@ -398,7 +405,7 @@ fn modinfo(module: &OutObject) -> Vec<&str> {
 /// `__versions`: rows of 64 bytes, a CRC in a long and a name.
 fn versions(module: &OutObject) -> IndexMap<String, u32, RandomState> {
     let mut all = IndexMap::default();
-    for section in module.sections.iter().filter(|s| s.name == "__versions") {
+    for section in module.sections.iter().filter(|s| s.name == sections::VERSIONS) {
         for row in section.data.chunks_exact(64) {
             let (Some(crc), Some(name)) = (row.first_chunk::<8>(), row.get(8..)) else { continue };
             let crc =

@@ -10,6 +10,8 @@ use crate::elf::abi;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::kernel::knowledge::{livepatch, sections, symbols};
+use crate::kernel::macros;
 use crate::patch::convert::{
     Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
 };
@@ -25,11 +27,8 @@ pub struct Prepare {
     pub by_section: bool,
 }
 
-/// Prefix of symbols that stand for those of the running kernel while the module is linked.
-pub const STAND_IN: &str = ".klp_late.";
-
 /// ftrace's list of functions it can hook.
-const SITES: &str = "__mcount_loc";
+const SITES: &str = sections::MCOUNT;
 
 /// The relocation type that does nothing; 0 on all machines.
 const NONE: u32 = 0;
@@ -75,7 +74,7 @@ pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
     }
     // Where livepatch has nothing to apply, objtool of Linux 7 does not get over empty tables.
     for section in &mut object.sections {
-        let is_table = section.name.starts_with(".kpatch.");
+        let is_table = section.name.starts_with(macros::PREFIX);
         section.relocs.retain(|table| !is_table || !table.entries.is_empty());
     }
     for section in tables.sections {
@@ -138,9 +137,9 @@ fn link_name(symbol: &Ksym, defined: impl Fn(&str) -> bool) -> String {
     // A function of another object has no type here.
     let keeps = matches!(*kind, abi::STT_FUNC | abi::STT_NOTYPE)
         && object == "vmlinux"
-        && !name.starts_with("__SCT__")
+        && !name.starts_with(symbols::STATIC_CALL_TRAMPOLINE)
         && !defined(name);
-    if keeps { name.clone() } else { format!("{STAND_IN}{object}.{name},{position}") }
+    if keeps { name.clone() } else { format!("{}{object}.{name},{position}", livepatch::STAND_IN) }
 }
 
 /// The module as the kernel's build made it, with its livepatch relocations in the form that
@@ -220,7 +219,7 @@ fn is_same(row: &Krela, entry: &OutReloc, symbol: &OutSymbol) -> bool {
     let named = symbol.name == *name
         || symbol
             .name
-            .strip_prefix(STAND_IN)
+            .strip_prefix(livepatch::STAND_IN)
             .is_some_and(|rest| rest == format!("{object}.{name},{position}"));
     named && entry.addend == row.addend && (entry.kind == row.kind || entry.kind == NONE)
 }

@@ -12,9 +12,10 @@ use indexmap::IndexMap;
 use crate::arch::{Arch, Flow, step};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutSectionIndex, OutSymbol};
+use crate::kernel::knowledge::sections;
 
-const PLACES: &str = ".orc_unwind_ip";
-const ENTRIES: &str = ".orc_unwind";
+const PLACES: &str = sections::ORC_PLACES;
+const ENTRIES: &str = sections::ORC;
 
 /// A row: its place in a section, and whether it says how to unwind.
 type Row = (u64, bool);

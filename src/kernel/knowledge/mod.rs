@@ -1,0 +1,6 @@
+//! Names that mean something to the kernel, its compilers, or kpatch: nothing above this
+//! layer spells one.
+
+pub mod livepatch;
+pub mod sections;
+pub mod symbols;
