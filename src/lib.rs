@@ -344,6 +344,7 @@ fn comparer<'a, 'l, 'o, 'd>(
         shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
         states: States::default(),
         answers: Answers::default(),
+        realignments: Arc::default(),
         ledger: None,
     }
 }

@@ -13,6 +13,7 @@ use super::explain::describe;
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::inlining::{PROMOTED, is_promotion};
 use super::open::{Answers, Open};
+use super::realigned::Realignments;
 use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
@@ -67,6 +68,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub states: States,
     /// Which nameless things are equal, as far as it was asked.
     pub answers: Answers,
+    /// Which functions differ in filler, as far as it was asked.
+    pub realignments: Arc<Realignments>,
     /// Where to note what is forgiven, when somebody asks.
     pub ledger: Option<Ledger>,
 }
@@ -88,7 +91,7 @@ impl Sink<'_> {
 }
 
 /// Two entities, or two pieces, that are compared.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Spans {
     pub o: SectionId<Orig>,
     pub o_start: u64,
@@ -182,6 +185,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     pub(super) fn asking(&self) -> Self {
         Comparer {
             shifted: Arc::clone(&self.shifted),
+            realignments: Arc::clone(&self.realignments),
             states: States::default(),
             answers: Answers::default(),
             ledger: None,
@@ -298,7 +302,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             p_end: p.end,
         };
         let mut verdict = Verdict::SAME;
-        if let Some(bodies) = self.bodies(o, p) {
+        let bodies = self.bodies(o, p);
+        if let Some(bodies) = bodies {
             spans = bodies.spans;
             let field = Field {
                 o: (o.section, o.start),
@@ -312,6 +317,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             }
         }
         self.trim(&mut spans);
+        if verdict.is_same() && self.code_differs(&spans) && self.same_but_for_filler(o, p, open)? {
+            return Ok(verdict);
+        }
         // The bytes tell more than the relocations, but to judge them these must be known.
         let mut about_relocs = sink.0.is_some().then(Vec::new);
         if !self.relocs(&spans, &mut Sink(about_relocs.as_mut()), open)? {
@@ -327,6 +335,14 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             verdict |= Verdict::ROWS;
         }
         Ok(verdict)
+    }
+
+    /// Whether the bytes of two stretches of code differ.
+    pub(super) fn code_differs(&self, spans: &Spans) -> bool {
+        let (o, p) = (self.orig.layout.object, self.patched.layout.object);
+        let a = o.contents(spans.o).get(spans.o_start as usize..spans.o_end as usize);
+        let b = p.contents(spans.p).get(spans.p_start as usize..spans.p_end as usize);
+        p.is_text(spans.p) && a != b
     }
 
     fn bytes(

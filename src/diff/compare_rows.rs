@@ -45,6 +45,18 @@ impl Pair<'_> {
 impl Comparer<'_, '_, '_, '_> {
     /// Compares the rows of the kernel's tables that describe two spans of code.
     pub(super) fn rows(&self, spans: &Spans, sink: &mut Sink<'_>, open: &mut Open) -> Result<bool> {
+        let same_place = |o: u64, p: u64| o - spans.o_start == p - spans.p_start;
+        self.rows_where(spans, &same_place, sink, open)
+    }
+
+    /// [`Comparer::rows`] of code in which `same_place` tells which places are the same.
+    pub(super) fn rows_where(
+        &self,
+        spans: &Spans,
+        same_place: &dyn Fn(u64, u64) -> bool,
+        sink: &mut Sink<'_>,
+        open: &mut Open,
+    ) -> Result<bool> {
         let o_rows = self.orig.rows.of(spans.o, spans.o_start, spans.o_end.max(spans.o_start + 1));
         let p_rows =
             self.patched.rows.of(spans.p, spans.p_start, spans.p_end.max(spans.p_start + 1));
@@ -75,7 +87,8 @@ impl Comparer<'_, '_, '_, '_> {
             };
             let pair = self.pair((o.table, o.row), (p.table, p.row));
             let (o_at, p_at) = (o.at() - spans.o_start, p.at() - spans.p_start);
-            let placed = pair.o_table.table.section == pair.p_table.table.section && o_at == p_at;
+            let placed = pair.o_table.table.section == pair.p_table.table.section
+                && same_place(o.at(), p.at());
             // That the code field points to the same place is why the rows are compared.
             if placed && self.row(&pair, Some(pair.p_table.table.code), open)? {
                 let Spans { o: o_table, o_start, p: p_table, p_start, p_end, .. } = pair.spans;

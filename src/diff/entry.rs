@@ -80,11 +80,15 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// only one of two functions has is that much farther from its start.
     pub(super) fn same_place(
         &self,
-        a: Ref<Orig>,
-        b: Ref<Patched>,
-        refs: &Refs<'_, 'o, 'd, Patched>,
-        reloc: &Reloc<Patched>,
+        (o_refs, o, a): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>, Ref<Orig>),
+        (refs, reloc, b): (&Refs<'_, 'o, 'd, Patched>, &Reloc<Patched>, Ref<Patched>),
     ) -> Result<bool> {
+        if self.is_inside_code(b.symbol, b.addend)
+            && let Some((from, to)) = o_refs.place(o)?.zip(refs.place(reloc)?)
+            && let Some(realigned) = self.realigned_at(from, to)
+        {
+            return Ok(realigned.meets(from.1, to.1));
+        }
         let equal = a.addend == b.addend;
         if !equal && a.addend.abs_diff(b.addend) != self.patched.layout.arch.landing.len() as u64 {
             return Ok(false);

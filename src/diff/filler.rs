@@ -21,14 +21,7 @@ impl Comparer<'_, '_, '_, '_> {
             self.trim_pooled(spans);
             return;
         }
-        let o_end = padded_end(orig, spans.o, spans.o_start, spans.o_end);
-        let p_end = padded_end(patched, spans.p, spans.p_start, spans.p_end);
-        let (o_tail, p_tail) =
-            (tail(orig, spans.o, o_end, spans.o_end), tail(patched, spans.p, p_end, spans.p_end));
-        let equal = spans.o_end - spans.o_start == spans.p_end - spans.p_start
-            && o_end - spans.o_start == p_end - spans.p_start
-            && o_tail == p_tail;
-        if !equal {
+        if let Some((o_end, p_end)) = self.without_padding(spans) {
             let field = Field {
                 o: (spans.o, o_end),
                 p: (spans.p, p_end),
@@ -37,6 +30,22 @@ impl Comparer<'_, '_, '_, '_> {
             self.forgive_bytes(proofs::PADDING, field, || "behind the last symbol".into());
             (spans.o_end, spans.p_end) = (o_end, p_end);
         }
+    }
+
+    /// Where two things end without the padding behind them, where that differs.
+    pub(super) fn without_padding(&self, spans: &Spans) -> Option<(u64, u64)> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if orig.entity_count(spans.o) <= 1 && patched.entity_count(spans.p) <= 1 {
+            return None;
+        }
+        let o_end = padded_end(orig, spans.o, spans.o_start, spans.o_end);
+        let p_end = padded_end(patched, spans.p, spans.p_start, spans.p_end);
+        let (o_tail, p_tail) =
+            (tail(orig, spans.o, o_end, spans.o_end), tail(patched, spans.p, p_end, spans.p_end));
+        let equal = spans.o_end - spans.o_start == spans.p_end - spans.p_start
+            && o_end - spans.o_start == p_end - spans.p_start
+            && o_tail == p_tail;
+        (!equal).then_some((o_end, p_end))
     }
 
     /// Drops what follows a constant of a pool: it is compared where something refers to it.

@@ -37,6 +37,7 @@ pub mod proofs {
     proofs! {
         LINE "line" "the number reaches the line argument of a callee that takes one";
         DISTANCE "distance" "the instruction leads to the same place of the same thing";
+        ALIGNMENT "alignment" "it fills up to an aligned place, which is elsewhere now";
         PADDING "padding" "outside of every symbol, less than the alignment of what follows";
         ENTRY "entry" "markers and type hashes follow from where the address escapes";
         STAMP "build-version" "when and by whom the kernel was built; the running kernel keeps its own";

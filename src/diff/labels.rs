@@ -42,7 +42,11 @@ impl Comparer<'_, '_, '_, '_> {
             (None, None) => self.twins.patched_section(o_section) == Some(p_section),
             _ => false,
         };
-        one && from - a.start == to - b.start
+        let same = match self.realigned_at((o_section, from), (p_section, to)) {
+            Some(realigned) => realigned.meets(from, to),
+            None => from - a.start == to - b.start,
+        };
+        one && same
     }
 
     /// Whether a reference may need a look at what is at the place it leads to, although it
@@ -132,7 +136,11 @@ impl Comparer<'_, '_, '_, '_> {
         let starts = self.bodies(&before, &after).map_or((before.start, after.start), |bodies| {
             (bodies.spans.o_start, bodies.spans.p_start)
         });
-        if o_at.wrapping_sub(starts.0) != p_at.wrapping_sub(starts.1) {
+        let same = match self.realigned_at((o, o_at), (p, p_at)) {
+            Some(realigned) => realigned.meets(o_at, p_at),
+            None => o_at.wrapping_sub(starts.0) == p_at.wrapping_sub(starts.1),
+        };
+        if !same {
             return Ok(false);
         }
         self.ask(Question::entities(&before, &after), open)

@@ -30,6 +30,7 @@ pub mod near;
 pub mod open;
 pub mod overrides;
 pub mod parts;
+mod realigned;
 mod referrers;
 mod registration;
 pub mod relayout;

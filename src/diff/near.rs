@@ -73,10 +73,17 @@ impl Comparer<'_, '_, '_, '_> {
     }
 
     /// Whether two instructions lead out of two stretches of code to the same thing.
-    fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near, open: &mut Open) -> bool {
+    pub(super) fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near, open: &mut Open) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
-            (Some((s, before)), Some((t, after))) => before == after && self.have_one_place(s, t),
+            (Some((s, before)), Some((t, after))) => {
+                let (from, to) = ((spans.o, o.reach.target), (spans.p, p.reach.target));
+                let same = match self.realigned_at(from, to) {
+                    Some(realigned) => realigned.meets(from.1, to.1),
+                    None => before == after,
+                };
+                same && self.have_one_place(s, t)
+            }
             (None, None) => self.lead_to_nameless(spans, (o.reach.target, p.reach.target), open),
             _ => false,
         }

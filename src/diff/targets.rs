@@ -82,7 +82,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             return Ok(same);
         }
         if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
-            return Ok(self.same_place(a, b, p_refs, p)?
+            return Ok(self.same_place((o_refs, o, a), (p_refs, p, b))?
                 && self.same_inside((o_refs, o), (p_refs, p), b, open)?);
         }
         if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
@@ -111,7 +111,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                         orig.object.section_name(o_section),
                         patched.object.section_name(p_section),
                     );
-            return Ok(a.addend == b.addend && same_section);
+            let places = o_refs.place(o)?.zip(p_refs.place(p)?);
+            let realigned = places.and_then(|(from, to)| self.realigned_at(from, to));
+            return Ok(a.addend == b.addend && same_section && realigned.is_none());
         }
         let same = a.addend == b.addend
             && self.same_symbol(a.symbol, b.symbol)
