@@ -64,8 +64,10 @@ use patch::short::check_short;
 use patch::siblings::check_sibling_calls;
 use patch::tables::Draft;
 use prove::Prover;
+use report::explain::graph::graph;
+use report::explain::klp;
 use report::progress::Step;
-use report::told::{functions, reasons};
+use report::told::{functions, reasons, told_data, unchanged};
 use report::{Carriers, Report};
 
 /// Prepares a program for what may happen to it from outside: signals, and input files that
@@ -278,12 +280,13 @@ fn compare_and_build<T>(
         },
     );
     report.removed = removed;
-    report.data.extend(data.into_iter().map(|(name, status)| report::Data { name, status }));
+    report.data.extend(told_data(&comparer, data, &report.wanted));
     if report.functions.is_empty() && selected.is_err() {
         let differing = check::differing_functions(&comparer, &verdicts, job.among.boot);
         let because = |_| Vec::new();
-        report.functions = functions(&comparer, differing, Vec::new(), because)?;
+        report.functions = functions(&comparer, differing, Vec::new(), because, &report.wanted)?;
     }
+    report.unchanged = unchanged(&comparer, &verdicts, &report.wanted)?;
     if !job.drop_in {
         report.tell_inlined_everywhere(&Carriers::default());
     }
@@ -308,6 +311,9 @@ fn compare_and_build<T>(
     let (entries, replaced) = (entries?, replaced?);
     let resolution = resolver.resolve(&selection, &entries)?;
     report.needs = resolver.unknown(&selection, &entries, &resolution)?;
+    if report.wanted.klp {
+        report.klp = klp::facts(&comparer, &resolution);
+    }
     if !job.drop_in {
         check_freed(&resolver, &resolution)?;
         check_short(&resolver, &selection, &entries, &resolution)?;
@@ -386,7 +392,10 @@ fn judge(
     report.messages.extend(selection.messages.iter().cloned());
     let listed = check::functions(comparer, &statuses, &selection);
     let because = |id| check::included_because(comparer, &selection, id);
-    report.functions = functions(comparer, listed, reasons, because)?;
+    if report.wanted.graph {
+        report.graph = Some(graph(comparer, &selection, &listed));
+    }
+    report.functions = functions(comparer, listed, reasons, because, &report.wanted)?;
     report.effect = selection.effect;
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;

@@ -406,12 +406,13 @@ pub fn included_because(
     chain
 }
 
-/// Variables and constants that changed, are new or went away: (name, status), patched ones
-/// first. What macros define once per use is new everywhere and not listed.
+/// Variables and constants that changed, are new or went away: name, status, and symbol in the
+/// patched object; patched ones first. What macros define once per use is new everywhere and
+/// not listed.
 pub fn data(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
-) -> Vec<(String, &'static str)> {
+) -> Vec<(String, &'static str, Option<SymbolId<Patched>>)> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let mut found = Vec::new();
     for id in patched.object.symbols().skip(1) {
@@ -436,7 +437,7 @@ pub fn data(
             }
             "changed"
         };
-        found.push((comparer.output_name(id).to_owned(), status));
+        found.push((comparer.output_name(id).to_owned(), status, Some(id)));
     }
     for id in orig.object.symbols().skip(1) {
         if orig.object.symbol_kind(id) == abi::STT_OBJECT
@@ -445,7 +446,7 @@ pub fn data(
             && !orig.is_special_static(id)
             && !comparer.twins.replaced.holds(id)
         {
-            found.push((orig.object.symbol_name(id).to_owned(), "removed"));
+            found.push((orig.object.symbol_name(id).to_owned(), "removed", None));
         }
     }
     found

@@ -172,6 +172,59 @@ impl Comparer<'_, '_, '_, '_> {
         }
     }
 
+    /// The fields in which two rows, by table and number, differ, with how the original and the
+    /// patched object have them; without noise and without the code that they describe. Empty
+    /// where they mean the same.
+    pub fn fields_apart(
+        &self,
+        o: (u32, u32),
+        p: (u32, u32),
+    ) -> Vec<(&'static str, String, String)> {
+        let pair = self.pair(o, p);
+        let code = pair.p_table.table.code;
+        if pair.o_table.table.section != pair.p_table.table.section
+            || matches!(self.row(&pair, Some(code), &mut Open::new()), Ok(true))
+        {
+            return Vec::new();
+        }
+        let fields = pair.p_table.fields().iter();
+        let fields = fields.filter(|f| f.at != code && !pair.is_noise(f.at));
+        let mut found: Vec<_> = fields.filter_map(|f| self.field_apart(&pair, f.at)).collect();
+        if found.is_empty() {
+            let reason = self.differing(&pair, (0, 0)).distinct();
+            found.push(("row", reason.before, reason.after));
+        }
+        found
+    }
+
+    /// How the field at byte `at` differs; `None` when it does not.
+    fn field_apart(&self, pair: &Pair<'_>, at: u64) -> Option<(&'static str, String, String)> {
+        let field = pair.p_table.field(at)?;
+        let row = &pair.spans;
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let place = |start: u64| (start + field.at, start + field.at + field.bytes);
+        let (o_place, p_place) = (place(row.o_start), place(row.p_start));
+        let o = orig.object.relocs(row.o).within(o_place.0, o_place.1).next();
+        let p = patched.object.relocs(row.p).within(p_place.0, p_place.1).next();
+        let big = matches!(orig.object.endian(), object::Endianness::Big);
+        let number = |data, at| number(data, at, field.bytes, big);
+        let before = match &o {
+            Some(o) => describe(orig, &Refs::new(orig, row.o), o),
+            None => number(orig.object.contents(row.o), o_place.0),
+        };
+        let after = match &p {
+            Some(p) => describe(patched, &Refs::new(patched, row.p), p),
+            None => number(patched.object.contents(row.p), p_place.0),
+        };
+        let apart = match (&o, &p) {
+            (Some(o), Some(p)) => self.references_apart((row.o, o), (row.p, p))?,
+            _ if before == after => return None,
+            _ => String::new(),
+        };
+        let after = if before == after { format!("{after} ({apart})") } else { after };
+        Some((field.name, before, after))
+    }
+
     /// Whether two rows of one table are equal but for the fields that are noise.
     /// `code` is the field that need not be compared.
     fn row(&self, pair: &Pair<'_>, code: Option<u64>, open: &mut Open) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 use super::compare::{Comparer, Sink, Spans, hex};
 use super::inlining::{PROMOTED, Question};
+use super::open::Open;
 use super::verdict::Reason;
 use crate::arch::instruction_text;
 use crate::diag::Result;
@@ -122,6 +123,33 @@ impl Comparer<'_, '_, '_, '_> {
         }
     }
 
+    /// How two references differ that read the same; `None` when they mean the same.
+    pub fn references_apart(
+        &self,
+        (o_section, o): (SectionId<Orig>, &Reloc<Orig>),
+        (p_section, p): (SectionId<Patched>, &Reloc<Patched>),
+    ) -> Option<String> {
+        let o_refs = Refs::new(self.orig.layout, o_section);
+        let p_refs = Refs::new(self.patched.layout, p_section);
+        if !self.same_kind(o, p) {
+            let name = |kind| self.patched.layout.arch.reloc(kind).map_or("unknown", |t| t.name);
+            return Some(format!("{} -> {}", name(o.kind), name(p.kind)));
+        }
+        match self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()) {
+            Ok(true) => return None,
+            Ok(false) => {}
+            Err(error) => return Some(error.message().to_owned()),
+        }
+        let reason = self.other_row((&o_refs, o), (&p_refs, p));
+        let rows = reason.map(|r| format!("{}: {} -> {}", r.kind, r.before, r.after));
+        let content = || {
+            let (before, after) = self.contents_apart((&o_refs, o), (&p_refs, p))?;
+            Some(format!("{before} -> {after}"))
+        };
+        let twin = || self.twin_in_words(&p_refs, p);
+        Some(rows.or_else(content).or_else(twin).unwrap_or_else(|| "not the same one".to_owned()))
+    }
+
     fn places_apart(
         &self,
         orig: &Layout<'_, '_, Orig>,
@@ -196,10 +224,19 @@ fn operand<S: Side>(
 
 /// A relocation in words: the string it refers to, or its target and the distance from there
 /// that is meant.
-pub(super) fn describe<S: Side>(
+pub fn describe<S: Side>(
     layout: &Layout<'_, '_, S>,
     refs: &Refs<'_, '_, '_, S>,
     reloc: &Reloc<S>,
+) -> String {
+    describe_as(refs, reloc, &|id| layout.object.symbol_name(id).to_owned())
+}
+
+/// [`describe`] with names of somebody's own.
+pub fn describe_as<S: Side>(
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+    name_of: &dyn Fn(SymbolId<S>) -> String,
 ) -> String {
     if let Ok(Some(string)) = refs.string(reloc) {
         return format!("{:?}", String::from_utf8_lossy(string));
@@ -208,13 +245,13 @@ pub(super) fn describe<S: Side>(
         return "none".into();
     }
     let Ok(target) = refs.resolve(reloc) else {
-        return layout.object.symbol_name(reloc.symbol).to_owned();
+        return name_of(reloc.symbol);
     };
-    let name = layout.object.symbol_name(target.symbol);
+    let name = name_of(target.symbol);
     // What PC-relative addressing adds is no distance from the symbol.
     let bias = refs.target_offset(reloc).map_or(0, |meant| meant.wrapping_sub(reloc.addend));
     match target.addend.wrapping_add(bias) {
-        0 => name.to_owned(),
+        0 => name,
         distance if distance < 0 => format!("{name}-{:#x}", distance.unsigned_abs()),
         distance => format!("{name}+{distance:#x}"),
     }

@@ -11,7 +11,7 @@ use super::verdict::Verdicts;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId};
-use crate::kernel::layout::{Class, Layout};
+use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::noise;
 use crate::kernel::tables::TABLES;
 
@@ -149,6 +149,14 @@ fn forgiven(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<
     all.sort_by_key(|f| (f.section, f.offset, f.proof.name));
     all.dedup();
     Ok(all)
+}
+
+/// What the comparison of one thing with its twin forgave.
+pub fn noise_of(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    entity: &Entity<Patched>,
+) -> Result<Vec<NoiseFound>> {
+    Ok(few_of_each(comparer.forgiven(entity)?, comparer))
 }
 
 /// So many differences of one kind in one section are listed one by one.

@@ -12,7 +12,7 @@ pub mod constants;
 mod content;
 pub mod correlate;
 mod entry;
-mod explain;
+pub mod explain;
 pub mod explained;
 mod files;
 mod filler;

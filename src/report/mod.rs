@@ -14,9 +14,11 @@ use crate::diff::verdict::Reason;
 use crate::kernel::kallsyms::is_promoted;
 
 pub mod canon;
+pub mod explain;
 pub mod json;
 pub mod progress;
 mod sha1;
+pub mod text;
 pub mod told;
 
 /// Whether a function changed or is new.
@@ -42,6 +44,8 @@ pub struct Function {
     /// Why a new function is in the patch: (symbol, what refers to it), from the function
     /// itself to one that changed.
     pub included_because: Vec<(String, String)>,
+    /// Its differences, when they are wanted.
+    pub body: Option<explain::Body>,
 }
 
 /// Everything a run found out about one pair.
@@ -69,6 +73,15 @@ pub struct Report {
     pub offers: Vec<(String, u32)>,
     /// Differences that were judged noise, by rule.
     pub ignored: Vec<NoiseFound>,
+    /// What is to be explained; set it before the run.
+    pub wanted: explain::Wanted,
+    /// Why each thing is in the output, when it is wanted.
+    pub graph: Option<explain::graph::Graph>,
+    /// What livepatch resolves, when it is wanted and there is an output.
+    pub klp: Vec<explain::klp::KlpFact>,
+    /// Things that were asked for by name, and that mean the same in both objects, each with
+    /// what differs and was judged noise.
+    pub unchanged: Vec<(String, Vec<NoiseFound>)>,
     /// How far the run is; others may watch it.
     pub progress: progress::Progress,
 }
@@ -80,6 +93,8 @@ pub struct Data {
     pub name: String,
     /// `changed`, `new` or `removed`.
     pub status: &'static str,
+    /// Its differences, when they are wanted.
+    pub values: Option<explain::Values>,
 }
 
 impl Report {

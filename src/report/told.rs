@@ -2,11 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::{Function, FunctionStatus};
+use super::explain::values::values;
+use super::explain::{Wanted, function, is_called};
+use super::{Data, Function, FunctionStatus};
 use crate::diag::Result;
 use crate::diff::compare::Comparer;
+use crate::diff::explained::{NoiseFound, noise_of};
 use crate::diff::inlining::Question;
-use crate::diff::verdict::Reason;
+use crate::diff::verdict::{Reason, Verdicts};
+use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 
 /// How a function differs, and what other objects may tell of that.
@@ -27,6 +31,7 @@ pub fn functions(
     listed: Vec<(SymbolId<Patched>, bool)>,
     reasons: Vec<(SymbolId<Patched>, Differs)>,
     because: impl Fn(SymbolId<Patched>) -> Vec<(String, String)> + Sync,
+    wanted: &Wanted,
 ) -> Result<Vec<Function>> {
     let mut reasons = reasons.into_iter().peekable();
     let mut known = |id| {
@@ -38,14 +43,68 @@ pub fn functions(
         .into_par_iter()
         .map(|(id, changed, differs)| {
             let (reasons, questions) = differs.unwrap_or_else(|| comparer.reasons(id))?;
+            let name = comparer.output_name(id);
+            let explained = changed && wanted.wants(name);
             Ok(Function {
-                name: comparer.output_name(id).to_owned(),
+                name: name.to_owned(),
                 status: if changed { FunctionStatus::Changed } else { FunctionStatus::New },
                 reasons,
                 questions,
                 included_because: because(id),
+                body: explained.then(|| function::body(comparer, id)),
             })
         })
         .collect();
     told.into_iter().collect()
+}
+
+/// Describes variables and constants: name, status, and symbol in the patched object.
+pub fn told_data(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    data: Vec<(String, &'static str, Option<SymbolId<Patched>>)>,
+    wanted: &Wanted,
+) -> Vec<Data> {
+    let told = data.into_par_iter().map(|(name, status, id)| {
+        let explained = id.filter(|_| status == "changed" && wanted.wants(&name));
+        let values = explained.and_then(|id| values(comparer, id));
+        Data { name, status, values }
+    });
+    told.collect()
+}
+
+/// What was asked for by name and means the same in both objects, with what is noise in it.
+pub fn unchanged(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    wanted: &Wanted,
+) -> Result<Vec<(String, Vec<NoiseFound>)>> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let mut found = Vec::new();
+    if wanted.asked.is_empty() {
+        return Ok(found);
+    }
+    for id in object.symbols().skip(1) {
+        let name = comparer.output_name(id);
+        let kind = object.symbol_kind(id);
+        if !matches!(kind, abi::STT_FUNC | abi::STT_OBJECT)
+            || layout.is_prefix(id)
+            || !wanted.asked.iter().any(|asked| is_called(name, asked))
+            || comparer.twins.orig_symbol(id).is_none()
+        {
+            continue;
+        }
+        let Some(section) = object.section_of(id) else { continue };
+        let Some(index) = layout.entity_at(section, object.symbol_value(id)) else { continue };
+        let family = layout.children(id).filter_map(|child| {
+            let section = object.section_of(child)?;
+            Some((section, layout.entity_at(section, object.symbol_value(child))?))
+        });
+        let mut family = [(section, index)].into_iter().chain(family);
+        if family.all(|(section, index)| verdicts.entity(section, index).is_same()) {
+            let entity = layout.entity(section, index);
+            found.push((name.to_owned(), noise_of(comparer, &entity)?));
+        }
+    }
+    Ok(found)
 }

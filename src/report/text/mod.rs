@@ -1,0 +1,184 @@
+//! Explanations for people at a terminal.
+
+use std::fmt::Write as _;
+
+use super::explain::{Body, Field, Frame, Mark, Part, RowFact, Values};
+use super::{Data, Function, FunctionStatus, Report};
+use crate::diag::printable;
+
+mod sides;
+pub mod style;
+pub mod why;
+
+use style::{Paint, Style};
+
+/// So many reasons are listed of one function.
+const REASONS: usize = 12;
+
+/// Everything that is known of the differences of one pair.
+pub fn explanation(report: &Report, style: &Style) -> String {
+    let mut text = String::new();
+    for function in &report.functions {
+        if report.wanted.wants(&function.name) {
+            of_function(function, style, &mut text);
+        }
+    }
+    for data in report.data.iter().filter(|d| report.wanted.wants(&d.name)) {
+        of_data(data, style, &mut text);
+    }
+    for (name, noise) in &report.unchanged {
+        if !report.wanted.wants(name) {
+            continue;
+        }
+        line(&mut text, &style.paint(Paint::Title, &format!("unchanged: {}", printable(name))));
+        for noise in noise {
+            let told = format!(
+                "  at {:#x} of {}: {} -> {}: {} ({}; {})",
+                noise.offset,
+                noise.section,
+                noise.before,
+                noise.after,
+                noise.rule,
+                noise.reason,
+                noise.evidence
+            );
+            line(&mut text, &printable(&told));
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, told: &str) {
+    text.push_str(told);
+    text.push('\n');
+}
+
+/// The line that tells of a function, and its reasons.
+fn of_function(function: &Function, style: &Style, text: &mut String) {
+    line(text, &style.paint(Paint::Title, &printable(&function.line())));
+    for reason in function.reasons.iter().take(REASONS) {
+        line(text, &format!("  {}", printable(&reason.to_string())));
+    }
+    if let Some(more) = function.reasons.len().checked_sub(REASONS).filter(|&more| more > 0) {
+        line(text, &format!("  and {more} more"));
+    }
+    for (symbol, via) in &function.included_because {
+        line(text, &format!("  {} refers to {}", printable(via), printable(symbol)));
+    }
+    if function.status == FunctionStatus::New {
+        return;
+    }
+    if let Some(body) = &function.body {
+        of_body(body, &function.name, style, text);
+    }
+}
+
+fn of_body(body: &Body, name: &str, style: &Style, text: &mut String) {
+    for part in &body.parts {
+        let lines = match part.lines {
+            [a, b] if a == b => format!("{a} instructions"),
+            [a, b] => format!("{a} -> {b} instructions"),
+        };
+        let mut title = format!("  {} ({}, {lines})", part.name, part.section);
+        if let Some(was) = &part.was {
+            title += &format!(", in the original {was}");
+        }
+        if part.name != name || body.parts.len() > 1 || part.was.is_some() {
+            line(text, &style.paint(Paint::Part, &printable(&title)));
+        }
+        of_part(part, style, text);
+    }
+}
+
+fn of_part(part: &Part, style: &Style, text: &mut String) {
+    for hunk in &part.hunks {
+        for chain in &hunk.source {
+            line(text, &format!("  {}", source(chain, style)));
+        }
+        sides::write(hunk, style, text);
+    }
+    for row in &part.rows {
+        for told in of_row(row) {
+            let paint = match row.mark {
+                Mark::Removed => Paint::Before,
+                Mark::Added => Paint::After,
+                _ => Paint::None,
+            };
+            line(text, &style.paint(paint, &format!("  {}", printable(&told))));
+        }
+    }
+}
+
+/// A row of a table, a line for each field.
+pub fn of_row(row: &RowFact) -> Vec<String> {
+    let lead = format!("{} row for +{:#x}", row.table, row.at);
+    match row.mark {
+        Mark::Removed => vec![format!("{lead}: only in the original")],
+        Mark::Added => vec![format!("{lead}: only in the patched object")],
+        _ => row.fields.iter().map(|f| format!("{lead}: {}", of_field(f))).collect(),
+    }
+}
+
+/// A value before and after.
+pub fn of_field(field: &Field) -> String {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    format!("{} {} -> {}", field.name, shown(&field.before), shown(&field.after))
+}
+
+/// Where code is in the source, the innermost function first.
+fn source(chain: &[Frame], style: &Style) -> String {
+    let mut text = String::new();
+    for (n, frame) in chain.iter().enumerate() {
+        let lead = if n == 0 { "in " } else { ", inlined in " };
+        let place = format!("{}:{}", frame.file, frame.line);
+        let place = style.link(&frame.file, &printable(&place));
+        let _ = write!(text, "{lead}{} at {place}", printable(&frame.function));
+    }
+    style.paint(Paint::Source, &text)
+}
+
+fn of_data(data: &Data, style: &Style, text: &mut String) {
+    let title = format!("{} data: {}", data.status, data.name);
+    line(text, &style.paint(Paint::Title, &printable(&title)));
+    let Some(Values { section, size: [before, after], fields, more }) = &data.values else {
+        return;
+    };
+    let size = match before == after {
+        true => format!("  {section}, {after} bytes"),
+        false => format!("  {section}, {before} -> {after} bytes"),
+    };
+    line(text, &style.paint(Paint::Part, &printable(&size)));
+    for field in fields {
+        line(text, &format!("  {}", printable(&of_field(field))));
+    }
+    if *more > 0 {
+        line(text, &format!("  and {more} more values"));
+    }
+}
+
+/// One line about a pair: how much of what changed, or that it is refused.
+pub fn stat(report: &Report, refused: Option<&str>) -> String {
+    let count = |status| report.functions.iter().filter(|f| f.status == status).count();
+    let optimised = report.functions.iter().filter(|f| f.optimised().is_some()).count();
+    let of_data = |status| report.data.iter().filter(|d| d.status == status).count();
+    let mut told = Vec::new();
+    let mut add = |count: usize, what: &str| {
+        if count > 0 {
+            told.push(format!("{count} {what}"));
+        }
+    };
+    add(count(FunctionStatus::Changed).saturating_sub(optimised), "changed");
+    add(optimised, "by the optimiser");
+    add(count(FunctionStatus::New), "new");
+    add(report.removed.len(), "removed");
+    add(of_data("changed"), "data changed");
+    add(of_data("new"), "data new");
+    add(of_data("removed"), "data removed");
+    let warnings = report.warnings.len();
+    add(warnings, if warnings == 1 { "warning" } else { "warnings" });
+    let told = if told.is_empty() { "nothing changed".to_owned() } else { told.join(", ") };
+    match refused {
+        Some(code) => format!("refused ({code}): {told}"),
+        None => told,
+    }
+}
