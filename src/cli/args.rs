@@ -1,8 +1,10 @@
 //! The options of `klp-diff`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
+
+use crate::report::explain::Wanted;
 
 /// Compares two relocatable kernel objects by what their functions mean.
 ///
@@ -99,12 +101,91 @@ pub(super) struct ReportArgs {
     /// Say which differing bytes were judged noise, and by which rule
     #[arg(long)]
     pub(super) explain_noise: bool,
+
+    #[command(flatten)]
+    pub(super) explain: ExplainArgs,
+}
+
+/// What is explained, and how it is shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// Show how each changed function and variable differs: all reasons, and the two disassemblies side by side;
+    /// with FUNC only of that one, also when it is as it was; may be repeated. docs/explain.md describes it
+    #[arg(long, value_name = "FUNC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) explain: Vec<String>,
+
+    /// Say why SYMBOL is in the output, or is not: what refers to it, up to what changed; may be repeated
+    #[arg(long, value_name = "SYMBOL")]
+    pub(super) why: Vec<String>,
+
+    /// Write a page for review here, whatever comes out: one file for a browser, without network; `-` is standard
+    /// output, and the text then goes to standard error
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+
+    /// Print one line for each object
+    #[arg(long, conflicts_with_all = ["explain", "why", "explain_noise"])]
+    pub(super) stat: bool,
+
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with_all = ["explain", "why", "explain_noise", "stat"])]
+    pub(super) quiet: bool,
+
+    /// Colours: `auto` is on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    pub(super) color: When,
+
+    /// Do not show explanations through a pager ($KLP_DIFF_PAGER, $PAGER or less) on a terminal
+    #[arg(long)]
+    pub(super) no_pager: bool,
+}
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal that takes them.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 impl ReportArgs {
     /// Whether the report for programs takes standard output.
     pub(super) fn text_to_stderr(&self) -> bool {
-        self.json.as_deref() == Some(std::path::Path::new("-"))
+        let is_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        is_stdout(&self.json) || is_stdout(&self.explain.html)
+    }
+
+    /// What the command line says that it cannot mean; the parser sees the rest.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match (&self.json, &self.explain.html) {
+            (Some(json), Some(html)) if json == html => {
+                Err("--json and --html cannot write to the same place".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The files that it names.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let named = [("--json", &self.json), ("--html", &self.explain.html)];
+        named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+
+    /// What is to be explained.
+    pub(super) fn wanted(&self) -> Wanted {
+        let ExplainArgs { explain, why, html, .. } = &self.explain;
+        let all = html.is_some() || explain.iter().any(String::is_empty);
+        let named = explain.iter().filter(|name| !name.is_empty());
+        Wanted {
+            differences: html.is_some() || !explain.is_empty(),
+            only: if all { Vec::new() } else { named.clone().cloned().collect() },
+            asked: named.chain(why).cloned().collect(),
+            graph: html.is_some() || !why.is_empty(),
+            klp: html.is_some() || !why.is_empty(),
+        }
     }
 
     /// Whether it is needed what was judged noise.

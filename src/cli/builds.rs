@@ -28,6 +28,7 @@ use crate::elf::{self, abi};
 use crate::kernel::{names, noise};
 use crate::patch::module::added::nothing;
 use crate::patch::resolve::Peers;
+use crate::report::explain::Wanted;
 use crate::report::{Carriers, FunctionStatus, Report};
 
 /// The objects of two builds, and what to compare.
@@ -56,11 +57,13 @@ pub(super) struct Outcome {
 
 /// How to compare.
 #[derive(Clone, Copy)]
-pub(super) struct How {
+pub(super) struct How<'w> {
     /// Refuse changed code that only runs at boot, also in folders.
     pub(super) strict: bool,
     /// Account for what differs and means nothing, too.
     pub(super) explain_noise: bool,
+    /// What is to be explained.
+    pub(super) wanted: &'w Wanted,
 }
 
 impl Builds {
@@ -113,7 +116,7 @@ impl Builds {
     pub(super) fn compare(
         &self,
         index: usize,
-        how: How,
+        how: How<'_>,
         against: Against<'_>,
         peers: Option<&Peers>,
     ) -> Outcome {
@@ -131,7 +134,11 @@ impl Builds {
             orig: shown(&self.orig, &unit.orig),
             patched: shown(&self.patched, &unit.patched),
             path: self.path(index).to_owned(),
-            report: Report { explain_noise: how.explain_noise, ..Report::default() },
+            report: Report {
+                explain_noise: how.explain_noise,
+                wanted: how.wanted.clone(),
+                ..Report::default()
+            },
             result: Ok(None),
         };
         outcome.result = self.inner(
@@ -260,7 +267,7 @@ impl Builds {
     /// Compares all units, each against what `against` says, in order.
     pub(super) fn compare_all<'k>(
         &self,
-        how: How,
+        how: How<'_>,
         against: &(dyn Fn(usize) -> Against<'k> + Sync),
         peers: Option<&Peers>,
     ) -> Vec<Outcome> {
@@ -282,7 +289,7 @@ impl Builds {
     pub(super) fn build<'k>(
         &self,
         found: &mut [Outcome],
-        how: How,
+        how: How<'_>,
         against: &(dyn Fn(usize) -> Against<'k> + Sync),
     ) {
         let none = Peers::default();
@@ -297,7 +304,7 @@ impl Builds {
     pub(super) fn connect<'k>(
         &self,
         found: &mut [Outcome],
-        how: How,
+        how: How<'_>,
         against: &(dyn Fn(usize) -> Against<'k> + Sync),
     ) {
         if found.iter().all(|o| o.report.needs.is_empty()) {

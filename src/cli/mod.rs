@@ -13,6 +13,7 @@ mod members;
 mod module;
 mod output;
 mod pair;
+mod show;
 mod tree;
 mod verify_orig;
 mod wait;

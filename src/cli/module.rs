@@ -8,8 +8,9 @@ use clap::Parser;
 
 use super::args::ReportArgs;
 use super::builds::{Builds, How, Outcome, check_needs};
-use super::output::{explain_noise, nothing_changed, print as print_report, summary, write_json};
+use super::output::{nothing_changed, summary, write_reports};
 use super::pair::{Against, Shared, check_allowed, struct_sizes};
+use super::show::Show;
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::diag::{Code, Error, Result};
@@ -156,11 +157,13 @@ struct Request<'a> {
     /// Module name and path of its objects; without a path all those that have no other.
     objects: Vec<(String, Option<PathBuf>)>,
     sizes: StructSizes,
+    show: Show<'a>,
 }
 
 impl<'a> Request<'a> {
     /// The error is a mistake on the command line.
     fn new(args: &'a Args) -> std::result::Result<Request<'a>, String> {
+        args.report.check()?;
         if !args.pairs.len().is_multiple_of(2) {
             return Err("ORIG and PATCHED come in pairs".to_owned());
         }
@@ -197,12 +200,15 @@ impl<'a> Request<'a> {
             parents,
             objects: objects.collect::<std::result::Result<_, _>>()?,
             sizes: struct_sizes(&args.structs)?,
+            show: Show::new(&args.report),
         })
     }
 
     fn run(&self) -> Exit {
         let mut objects = Vec::new();
         let result = self.make(&mut objects);
+        // What was found out before an error is shown before it.
+        let _ = self.show.finish(false);
         let exit = match &result {
             Ok(exit) => *exit,
             Err(error) => fail(error),
@@ -212,7 +218,7 @@ impl<'a> Request<'a> {
             let report = Report::default();
             objects.push(json::Object::new(&shown[0], &shown[1], &report, Some(error)));
         }
-        write_json(&self.args.report, objects, exit)
+        write_reports(&self.args.report, objects, exit)
     }
 
     /// Makes the module; adds what there is to tell of each pair.
@@ -225,8 +231,8 @@ impl<'a> Request<'a> {
         let symvers = self.args.symvers.as_deref().unwrap_or(&default);
         let inputs = self.args.pairs.iter().chain(self.parents.iter().map(|p| &p.1));
         let inputs = inputs.map(PathBuf::as_path).chain([symvers]);
-        let json = self.args.report.json.iter().map(|json| ("--json", json.as_path()));
-        files::check_outputs(json.chain([("-o", self.args.output.as_path())]), inputs)?;
+        let outputs = self.args.report.outputs();
+        files::check_outputs(outputs.chain([("-o", self.args.output.as_path())]), inputs)?;
         let symvers = Image::open_any(symvers)?;
         let parts = self.parts(&symvers, &tree, objects)?;
         if parts.is_empty() {
@@ -263,6 +269,7 @@ impl<'a> Request<'a> {
     /// Prints a line of progress.
     fn say(&self, text: &str) {
         match self.args.report.text_to_stderr() {
+            _ if self.args.report.explain.quiet => {}
             true => complain(text),
             false => print::out(text),
         }
@@ -328,12 +335,14 @@ impl<'a> Request<'a> {
         self.check_objects(&builds)?;
         let against = |unit: usize| Against { parent: Some(of_unit[unit]), sizes: &sizes };
         // `--strict` is about the images here.
-        let how = How { strict: false, explain_noise: self.args.report.explains_noise() };
+        let (wanted, explain_noise) =
+            (self.args.report.wanted(), self.args.report.explains_noise());
+        let how = How { strict: false, explain_noise, wanted: &wanted };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
         builds.ask(&mut outcomes)?;
         for other in builds.not_compared() {
-            print_report(&other.report, self.args.report.text_to_stderr());
+            self.show.pair(None, &other.path, &other.report, None);
         }
         let mut order: Vec<usize> = (0..outcomes.len()).collect();
         order.sort_by(|&a, &b| outcomes[a].path.cmp(&outcomes[b].path));
@@ -344,7 +353,10 @@ impl<'a> Request<'a> {
         for &unit in &order {
             self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
         }
-        summary(outcomes.iter().map(|o| &o.report), true);
+        self.show.finish(true).map_or(Ok(()), Err)?;
+        if self.show.lists() {
+            summary(outcomes.iter().map(|o| &o.report), true);
+        }
         let made = order.iter().map(|&unit| &outcomes[unit]);
         let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
         check_needs(made.clone(), true)?;
@@ -398,13 +410,12 @@ impl<'a> Request<'a> {
             unit.orig.iter().for_each(|&i| Self::gone(&builds.orig[i].shown()));
             return Ok(());
         }
-        self.say(&format!("comparing {}", outcome.path));
+        if self.show.lists() {
+            self.say(&format!("comparing {}", outcome.path));
+        }
         let mut report = outcome.report.clone();
         report.warnings.retain(|w| w.code() != Code::NewObject);
-        print_report(&report, self.args.report.text_to_stderr());
-        if self.args.report.explain_noise {
-            explain_noise(&report);
-        }
+        self.show.pair(None, &outcome.path, &report, outcome.result.as_ref().err());
         let parse = |&i: &usize| {
             let member = &builds.patched[i];
             Object::<Patched>::parse(&member.shown(), member.image.bytes())

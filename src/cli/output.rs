@@ -2,9 +2,10 @@
 
 use super::args::ReportArgs;
 use super::{Exit, complain, fail};
-use crate::diag::{Code, Error, printable};
+use crate::diag::{Code, Error};
 use crate::host::{files, print};
 use crate::report::json::{Document, Object};
+use crate::report::page::page;
 use crate::report::{FunctionStatus, OPTIMISER, Report};
 
 /// Prints lines of the result, which hold nothing that is to be escaped.
@@ -12,22 +13,6 @@ pub(super) fn say(text: &str, to_stderr: bool) {
     match to_stderr {
         true => print::stderr(text),
         false => print::stdout(text),
-    }
-}
-
-/// Prints what was found out about a pair: functions to standard output, unless that is taken,
-/// and remarks to standard error.
-pub(super) fn print(report: &Report, to_stderr: bool) {
-    let mut text = String::new();
-    for function in &report.functions {
-        text += &format!("{}\n", printable(&function.line()));
-        if let Some(reason) = function.reasons.first() {
-            text += &format!("  {}\n", printable(&reason.to_string()));
-        }
-    }
-    say(&text, to_stderr);
-    for line in report.warnings.iter().map(Error::told).chain(report.messages.iter().cloned()) {
-        complain(&line);
     }
 }
 
@@ -80,15 +65,20 @@ pub(super) fn nothing_changed() -> Error {
         .advise("either the change is not compiled into this object, or all of its differences were judged noise (--explain-noise lists them)")
 }
 
-/// Writes the report for programs, when asked to; that it cannot be written is an error of
+/// Writes the report for programs and the page, when asked to; that one cannot be written is an error of
 /// its own. Gives how to exit.
-pub(super) fn write_json(args: &ReportArgs, objects: Vec<Object>, exit: Exit) -> Exit {
-    let Some(path) = &args.json else { return exit };
-    let written = Document::new(objects, exit as i32)
-        .text()
-        .and_then(|text| files::save(path, text.as_bytes()));
-    match written {
-        Ok(()) => exit,
-        Err(error) => fail(&error),
+pub(super) fn write_reports(args: &ReportArgs, objects: Vec<Object>, exit: Exit) -> Exit {
+    let document = Document::new(objects, exit as i32);
+    let mut exit = exit;
+    if let Some(path) = &args.json
+        && let Err(error) = document.text().and_then(|text| files::save(path, text.as_bytes()))
+    {
+        exit = fail(&error);
     }
+    if let Some(path) = &args.explain.html
+        && let Err(error) = files::save(path, page(&document).as_bytes())
+    {
+        exit = fail(&error);
+    }
+    exit
 }

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
-use super::output::{self, print};
+use super::output;
+use super::show::Show;
 use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
             return Err(format!("{option} has no effect without --image or --symtab"));
         }
     }
+    args.report.check()?;
     let target = Target::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
@@ -54,25 +56,33 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
-    let mut report = Report { explain_noise: args.report.explains_noise(), ..Report::default() };
+    let mut report = Report {
+        explain_noise: args.report.explains_noise(),
+        wanted: args.report.wanted(),
+        ..Report::default()
+    };
     let bar = Bar::steps(&report.progress);
     let mut result = diff(args, &target, sizes, &mut report);
     drop(bar);
     if args.report.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
     }
-    print(&report, args.report.text_to_stderr());
-    if args.report.explain_noise {
-        output::explain_noise(&report);
+    let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
+    let show = Show::new(&args.report);
+    show.pair(None, &patched, &report, result.as_ref().err());
+    let missing = show.finish(result.is_ok());
+    if show.lists() {
+        output::summary(std::iter::once(&report), true);
     }
-    output::summary(std::iter::once(&report), true);
+    if let Some(error) = missing {
+        result = Err(error);
+    }
     let exit = match &result {
         Ok(exit) => *exit,
         Err(error) => fail(error),
     };
-    let (orig, patched) = (args.orig.display().to_string(), args.patched.display().to_string());
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
-    Ok(output::write_json(&args.report, vec![object], exit))
+    Ok(output::write_reports(&args.report, vec![object], exit))
 }
 
 /// Fails when an output would destroy an input or another output.
@@ -82,11 +92,11 @@ fn check_files(args: &Args, target: &Target) -> Result<()> {
         Some(name) if is_folder(output) => output.join(name),
         _ => output.to_owned(),
     });
-    let outputs = [("-o", output.as_deref()), ("--json", args.report.json.as_deref())];
+    let outputs = output.as_deref().map(|output| ("-o", output)).into_iter();
     let inputs = [&args.orig, &args.patched].into_iter();
     let inputs = inputs.chain(&target.file).chain(target.others.iter().map(|o| &o.path));
     files::check_outputs(
-        outputs.into_iter().filter_map(|(what, path)| Some((what, path?))),
+        outputs.chain(args.report.outputs()),
         inputs.chain(&args.symvers).map(PathBuf::as_path),
     )
 }

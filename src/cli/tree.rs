@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
-use super::output::{explain_noise, nothing_changed, print, say, summary, write_json};
+use super::output::{nothing_changed, summary, write_reports};
 use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
-use super::{Args, Exit, Flavor, complain, fail};
+use super::show::Show;
+use super::{Args, Exit, Flavor, fail};
 use crate::ParentFiles;
-use crate::diag::{Code, Error, Result, printable};
+use crate::diag::{Code, Error, Result};
 use crate::elf::link::link;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
@@ -21,12 +22,22 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
         Ok(outcomes) => (outcomes, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let to_stderr = args.report.text_to_stderr();
+    let show = Show::new(&args.report);
     let mut exit = Exit::Unchanged;
     for outcome in &outcomes {
-        exit = worst(exit, show(args, outcome, to_stderr));
+        show.pair(
+            Some(&outcome.path),
+            &outcome.path,
+            &outcome.report,
+            outcome.result.as_ref().err(),
+        );
+        exit = worst(exit, judge(outcome));
     }
-    summary(outcomes.iter().map(|o| &o.report), false);
+    let missing = show.finish(whole.is_none());
+    if show.lists() {
+        summary(outcomes.iter().map(|o| &o.report), false);
+    }
+    let whole = whole.or(missing);
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.report.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
@@ -46,7 +57,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
         let folders = [&args.orig, &args.patched].map(|f| f.display().to_string());
         objects.push(json::Object::new(&folders[0], &folders[1], &Report::default(), Some(error)));
     }
-    write_json(&args.report, objects, exit)
+    write_reports(&args.report, objects, exit)
 }
 
 fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
@@ -58,7 +69,9 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
     check_files(args, &builds)?;
-    let how = How { strict: args.strict, explain_noise: args.report.explains_noise() };
+    let wanted = args.report.wanted();
+    let how =
+        How { strict: args.strict, explain_noise: args.report.explains_noise(), wanted: &wanted };
     let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
         let parent = files.read()?;
@@ -77,7 +90,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
 /// Fails when an output would destroy an object.
 fn check_files(args: &Args, builds: &Builds) -> Result<()> {
     let mut outputs: Vec<(&str, PathBuf)> = Vec::new();
-    outputs.extend(args.report.json.iter().map(|json| ("--json", json.clone())));
+    outputs.extend(args.report.outputs().map(|(what, path)| (what, path.to_owned())));
     match &args.output {
         Some(folder) if is_folder(folder) => {
             outputs.extend(builds.patched.iter().map(|m| ("-o", folder.join(&m.path))));
@@ -91,22 +104,11 @@ fn check_files(args: &Args, builds: &Builds) -> Result<()> {
     )
 }
 
-/// Prints what one unit gave, and says how it counts.
-fn show(args: &Args, outcome: &Outcome, to_stderr: bool) -> Exit {
-    let report = &outcome.report;
-    if !report.functions.is_empty() || report.is_changed() || outcome.result.is_err() {
-        say(&format!("{}:\n", printable(&outcome.path)), to_stderr);
-    } else if !report.warnings.is_empty() || args.report.explain_noise && !report.ignored.is_empty()
-    {
-        complain(&format!("{}:", outcome.path));
-    }
-    print(report, to_stderr);
-    if args.report.explain_noise {
-        explain_noise(report);
-    }
+/// Says what is wrong with one unit, and how it counts.
+fn judge(outcome: &Outcome) -> Exit {
     match &outcome.result {
         Err(error) => fail(error),
-        Ok(_) if report.is_changed() => Exit::Changed,
+        Ok(_) if outcome.report.is_changed() => Exit::Changed,
         Ok(_) => Exit::Unchanged,
     }
 }

@@ -140,12 +140,35 @@ pub fn watch_signals() -> io::Result<()> {
             if stop.is_some_and(|stop| !stop.swap(true, Ordering::Relaxed)) {
                 continue;
             }
+            if signal == SIGINT && LEFT.load(Ordering::Relaxed) {
+                continue;
+            }
             let _registry = remove_all();
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     };
     let started = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
     started.map(drop).inspect_err(|_| handle.close())
+}
+
+/// Interrupts are for somebody else.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Interrupts end the program again when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Interrupts(());
+
+/// From now on interrupts of the terminal are left to a program that runs in the foreground.
+pub fn leave_interrupts() -> Interrupts {
+    LEFT.store(true, Ordering::Relaxed);
+    Interrupts(())
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        LEFT.store(false, Ordering::Relaxed);
+    }
 }
 
 /// From now on the first signal only sets the flag that this gives; the second one ends the

@@ -7,10 +7,12 @@
 //! | run another program | [`child`] |
 //! | make something that must not outlive a signal | [`cleanup`] |
 //! | print | `print` |
+//! | show what is longer than a screen | [`pager`] |
 
 pub mod child;
 pub mod cleanup;
 pub mod files;
+pub mod pager;
 pub mod print;
 
 use rayon::ThreadPoolBuilder;

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::explain::graph::Graph;
+use super::explain::klp::KlpFact;
+use super::explain::{Body, Values};
 use super::{FunctionStatus, Report};
 use crate::diag::{Class, Code, Error, Place, is_unprintable};
 
@@ -38,6 +41,12 @@ pub struct Object {
     pub warnings: Vec<Note>,
     /// What differs and was judged noise, by rule.
     pub ignored: Vec<Ignored>,
+    /// Why each thing is in the output; only when it is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<Graph>,
+    /// What livepatch resolves; only when it is wanted and there is an output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub klp: Vec<KlpFact>,
 }
 
 /// A function.
@@ -51,6 +60,9 @@ pub struct FunctionEntry {
     pub reasons: Vec<ReasonEntry>,
     /// Why a new function is in the patch.
     pub included_because: Vec<Because>,
+    /// Its differences; only when they are wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
 }
 
 /// One difference.
@@ -82,6 +94,9 @@ pub struct DataEntry {
     pub name: String,
     /// `changed`, `new` or `removed`.
     pub status: &'static str,
+    /// Its differences; only when they are wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
 }
 
 /// A refusal or a warning.
@@ -136,6 +151,7 @@ impl Object {
             status: "removed",
             reasons: Vec::new(),
             included_because: Vec::new(),
+            body: None,
         }));
         Object {
             orig: orig.to_owned(),
@@ -145,7 +161,11 @@ impl Object {
             data: report
                 .data
                 .iter()
-                .map(|d| DataEntry { name: d.name.clone(), status: d.status })
+                .map(|d| DataEntry {
+                    name: d.name.clone(),
+                    status: d.status,
+                    values: d.values.clone(),
+                })
                 .collect(),
             refusals: error.map(refusals).unwrap_or_default(),
             warnings: report.warnings.iter().map(|w| note(w, w.told())).collect(),
@@ -164,6 +184,8 @@ impl Object {
                     evidence: i.evidence.clone(),
                 })
                 .collect(),
+            graph: report.graph.clone(),
+            klp: report.klp.clone(),
         }
     }
 }
@@ -218,6 +240,7 @@ fn function(function: &super::Function) -> FunctionEntry {
             .iter()
             .map(|(symbol, via)| Because { symbol: symbol.clone(), via: via.clone() })
             .collect(),
+        body: function.body.clone(),
     }
 }
 

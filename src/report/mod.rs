@@ -16,6 +16,7 @@ use crate::kernel::kallsyms::is_promoted;
 pub mod canon;
 pub mod explain;
 pub mod json;
+pub mod page;
 pub mod progress;
 mod sha1;
 pub mod text;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::explain::{Body, Field, Frame, Mark, Part, RowFact, Values};
+use super::explain::{Body, Field, Frame, Mark, Part, RowFact, Values, is_called};
 use super::{Data, Function, FunctionStatus, Report};
 use crate::diag::printable;
 
@@ -15,19 +15,22 @@ use style::{Paint, Style};
 /// So many reasons are listed of one function.
 const REASONS: usize = 12;
 
-/// Everything that is known of the differences of one pair.
-pub fn explanation(report: &Report, style: &Style) -> String {
+/// Everything that is known of the differences of one pair; of what is called `only`, or of all.
+pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
+    let wants = |name: &str| only.is_empty() || only.iter().any(|asked| is_called(name, asked));
     let mut text = String::new();
-    for function in &report.functions {
-        if report.wanted.wants(&function.name) {
-            of_function(function, style, &mut text);
-        }
+    for function in report.functions.iter().filter(|f| wants(&f.name)) {
+        of_function(function, style, &mut text);
     }
-    for data in report.data.iter().filter(|d| report.wanted.wants(&d.name)) {
+    for name in report.removed.iter().filter(|name| wants(name)) {
+        let told = format!("removed function: {}", printable(name));
+        line(&mut text, &style.paint(Paint::Title, &told));
+    }
+    for data in report.data.iter().filter(|d| wants(&d.name)) {
         of_data(data, style, &mut text);
     }
     for (name, noise) in &report.unchanged {
-        if !report.wanted.wants(name) {
+        if only.is_empty() || !wants(name) {
             continue;
         }
         line(&mut text, &style.paint(Paint::Title, &format!("unchanged: {}", printable(name))));
