@@ -74,12 +74,9 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     if show.lists() {
         output::summary(std::iter::once(&report), true);
     }
-    if let Some(error) = missing {
-        result = Err(error);
-    }
-    let exit = match &result {
-        Ok(exit) => *exit,
-        Err(error) => fail(error),
+    let exit = match (&result, &missing) {
+        (Err(error), _) | (Ok(_), Some(error)) => fail(error),
+        (Ok(exit), None) => *exit,
     };
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
     Ok(output::write_reports(&args.report, vec![object], exit))

@@ -37,7 +37,6 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     if show.lists() {
         summary(outcomes.iter().map(|o| &o.report), false);
     }
-    let whole = whole.or(missing);
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.report.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
@@ -46,7 +45,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
         },
         (whole, _) => whole,
     };
-    if let Some(error) = &whole {
+    for error in whole.iter().chain(&missing) {
         exit = worst(exit, fail(error));
     }
     let mut objects: Vec<json::Object> = outcomes
