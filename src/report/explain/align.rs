@@ -99,7 +99,8 @@ fn anchors<T: Eq + Ord>(a: &[T], b: &[T]) -> Vec<(usize, usize)> {
             std::cmp::Ordering::Greater => drop(y.next()),
             std::cmp::Ordering::Equal => {
                 both.push((i, j));
-                (x.next(), y.next());
+                x.next();
+                y.next();
             }
         }
     }

@@ -6,7 +6,9 @@ use super::align::matches;
 use super::listing::{LABEL, Listed, Listing};
 use super::{Body, Field, Hunk, Line, Mark, Pair, Part, RowFact};
 use crate::diff::compare::Comparer;
-use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::layout::Layout;
+use crate::kernel::rows::Rows;
 
 /// Equal lines that are shown before and behind one that differs.
 const CONTEXT: usize = 3;
@@ -66,10 +68,8 @@ fn part(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Pa
     })
 }
 
-fn code<S: crate::elf::ids::Side>(
-    layout: &crate::kernel::layout::Layout<'_, '_, S>,
-    id: SymbolId<S>,
-) -> Option<Code<S>> {
+/// Where the code of a function is.
+fn code<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Option<Code<S>> {
     let section = layout.object.section_of(id)?;
     let start = layout.object.symbol_value(id);
     let index = layout.entity_at(section, start)?;
@@ -193,55 +193,63 @@ impl Both<'_, '_, '_, '_> {
 
     /// The rows of tables that describe the code and differ.
     fn rows(&self, aligned: &[Row]) -> Vec<RowFact> {
-        let (orig, patched) = (&self.comparer.orig.rows, &self.comparer.patched.rows);
-        let counts = |verdict: bool, noise: bool| verdict && !noise;
         // Position of the line that holds a place, so that rows of one line are compared.
-        let of_orig = positions(aligned.iter().map(|r| r.0), self.before);
-        let of_patched = positions(aligned.iter().map(|r| r.1), self.after);
-        let mut found: BTreeMap<(&str, usize, usize), [Option<(u32, u32, u64)>; 2]> =
-            BTreeMap::new();
-        let mut note = |table, line, side: usize, row| {
-            for n in 0.. {
-                let slot = found.entry((table, line, n)).or_default();
-                if let Some(place) = slot.get_mut(side)
-                    && place.is_none()
-                {
-                    *place = Some(row);
-                    return;
-                }
-            }
-        };
-        if let Some(o) = self.o {
-            for row in orig.of(o.section, o.start, o.end) {
-                let Some(table) = orig.tables.get(row.table as usize) else { continue };
-                let at = row.at() - o.start;
-                if counts(table.table.verdict, false) {
-                    note(table.table.section, position(&of_orig, at), 0, (row.table, row.row, at));
-                }
-            }
+        let lines = positions(aligned.iter().map(|r| r.0), self.before);
+        let before = self.o.map(|o| rows_of(&self.comparer.orig.rows, o, &lines));
+        let lines = positions(aligned.iter().map(|r| r.1), self.after);
+        let after = rows_of(&self.comparer.patched.rows, self.p, &lines);
+        let mut found: BTreeMap<RowKey, [Option<RowAt>; 2]> = BTreeMap::new();
+        for (key, row) in before.into_iter().flatten() {
+            found.entry(key).or_default()[0] = Some(row);
         }
-        for row in patched.of(self.p.section, self.p.start, self.p.end) {
-            let Some(table) = patched.tables.get(row.table as usize) else { continue };
-            let at = row.at() - self.p.start;
-            if counts(table.table.verdict, false) {
-                note(table.table.section, position(&of_patched, at), 1, (row.table, row.row, at));
-            }
+        for (key, row) in after {
+            found.entry(key).or_default()[1] = Some(row);
         }
         let facts = found.into_iter().filter_map(|((table, ..), sides)| {
             let (mark, at, fields) = match sides {
                 [Some(o), Some(p)] => {
-                    let fields = self.comparer.fields_apart((o.0, o.1), (p.0, p.1));
+                    let fields = self.comparer.fields_apart((o.table, o.row), (p.table, p.row));
                     let fields: Vec<Field> = fields.into_iter().map(field).collect();
-                    (Mark::Changed, p.2, (!fields.is_empty()).then_some(fields)?)
+                    (Mark::Changed, p.at, (!fields.is_empty()).then_some(fields)?)
                 }
-                [Some(o), None] => (Mark::Removed, o.2, Vec::new()),
-                [None, Some(p)] => (Mark::Added, p.2, Vec::new()),
+                [Some(o), None] => (Mark::Removed, o.at, Vec::new()),
+                [None, Some(p)] => (Mark::Added, p.at, Vec::new()),
                 [None, None] => return None,
             };
             Some(RowFact { table: table.to_owned(), mark, at, fields })
         });
         facts.collect()
     }
+}
+
+/// Which rows of both sides are compared: those of one table for one line, in order.
+type RowKey = (&'static str, usize, usize);
+
+/// A row of one side.
+struct RowAt {
+    table: u32,
+    row: u32,
+    /// The code that it describes, from the start of the function.
+    at: u64,
+}
+
+/// The rows that describe code and are part of what it means.
+fn rows_of<S: Side>(rows: &Rows<S>, code: Code<S>, lines: &[(u64, usize)]) -> Vec<(RowKey, RowAt)> {
+    let mut counts: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for row in rows.of(code.section, code.start, code.end) {
+        let Some(table) = rows.tables.get(row.table as usize).map(|t| t.table) else { continue };
+        if !table.verdict {
+            continue;
+        }
+        let at = row.at() - code.start;
+        let line = position(lines, at);
+        let count = counts.entry((table.section, line)).or_default();
+        let row = RowAt { table: row.table, row: row.row, at };
+        found.push(((table.section, line, *count), row));
+        *count += 1;
+    }
+    found
 }
 
 fn field((name, before, after): (&'static str, String, String)) -> Field {

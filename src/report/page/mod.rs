@@ -242,7 +242,7 @@ fn of_data(data: &DataEntry, out: &mut String) {
     let first = values.fields.first().map(of_field).unwrap_or_default();
     let _ = write!(
         out,
-        "<details class=\"thing\" data-find=\"{}\"><summary>{head}<span class=\"first mono\">{}</span></summary><div>\n",
+        "<details class=\"thing\" data-find=\"{}\"><summary>{head}<span class=\"first mono\">{}</span></summary><div>",
         Text(&format!("{find} {first}")),
         Text(&first)
     );
