@@ -314,6 +314,31 @@ fn mistakes_are_told() {
 }
 
 #[test]
+fn what_is_at_hand_is_found_and_told() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let (status, _, err) = lab.run(&["-o=lp.ko", "orig/a.o", "patched/a.o"]);
+    assert_eq!(status, Some(1), "{err}");
+    assert!(
+        err.contains("kdir/vmlinux\n") && err.contains("give the kernel with --image"),
+        "{err}"
+    );
+    fs::copy(lab.path("vmlinux"), lab.path("kdir/vmlinux")).unwrap();
+    let (status, out, err) = lab.run(&["-o=lp.ko", "orig/a.o", "patched/a.o"]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(err.contains("found vmlinux: kdir/vmlinux\n"), "{err}");
+    assert!(err.contains("found exports: kdir/Module.symvers\n"), "{err}");
+    // What is given goes before it.
+    let (status, _, err) = lab.run(&["--image=vmlinux", "-o=lp.ko", "orig/a.o", "patched/a.o"]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(!err.contains("found vmlinux"), "{err}");
+    let given = ["--symtab=vmlinux.symtab", "--strict", "-o=lp.ko", "orig/a.o", "patched/a.o"];
+    assert_eq!(lab.run(&given).0, Some(64));
+}
+
+#[test]
 fn objects_of_one_patch_refer_to_each_other() {
     if !can_build() {
         return;

@@ -23,6 +23,7 @@ use crate::elf::publish::publish;
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
 use crate::kernel::image::KernelImage;
+use crate::kernel::installed::{Installed, VMLINUX, module_name};
 use crate::kernel::objtool;
 use crate::kernel::parent::Parent;
 use crate::kernel::tables::StructSizes;
@@ -52,9 +53,15 @@ struct Args {
     #[arg(value_name = "ORIG PATCHED", required = true, num_args = 2..)]
     pairs: Vec<PathBuf>,
 
-    /// Prepared kernel tree, such as /lib/modules/RELEASE/build
-    #[arg(short, long, value_name = "FOLDER")]
-    kernel: PathBuf,
+    /// Prepared kernel tree, such as /lib/modules/RELEASE/build. What it says no --image of (the
+    /// linked kernel, its modules) is looked for in it, and where distributions put them
+    #[arg(short, long, value_name = "FOLDER", required_unless_present = "release")]
+    kernel: Option<PathBuf>,
+
+    /// Release of an installed kernel, such as `uname -r` says: its tree, the linked kernel with
+    /// symbols, modules and exports are looked for where distributions put them
+    #[arg(long, value_name = "RELEASE", conflicts_with = "kernel")]
+    release: Option<String>,
 
     /// Module to write
     #[arg(short, long, value_name = "NAME.ko")]
@@ -62,24 +69,24 @@ struct Args {
 
     /// Symbol table of the kernel that runs, or of the module OBJ, as text:
     /// `readelf -s --wide vmlinux > FILE`; may be repeated
-    #[arg(long, value_name = "[OBJ=]FILE", required_unless_present = "image")]
+    #[arg(long, value_name = "[OBJ=]FILE")]
     symtab: Vec<String>,
 
     /// Linked kernel (vmlinux) that runs, or the module OBJ, instead of --symtab; also
-    /// compressed or of a debug package; may be repeated
+    /// compressed or of a debug package; may be repeated. Goes before what is found by itself
     #[arg(long, value_name = "[OBJ=]FILE")]
     image: Vec<String>,
 
     /// Refuse to patch functions that are not in the images as ORIG has them
-    #[arg(long, requires = "image")]
+    #[arg(long)]
     strict: bool,
 
     /// Let the patch take the address of FUNC although the running kernel cannot call it
     /// through a pointer; may be repeated
-    #[arg(long, value_name = "FUNC", requires = "image")]
+    #[arg(long, value_name = "FUNC")]
     allow_sealed: Vec<String>,
 
-    /// Exported symbols [default: Module.symvers in the kernel tree]
+    /// Exported symbols [default: Module.symvers in the kernel tree, or as installed]
     #[arg(long, value_name = "FILE")]
     symvers: Option<PathBuf>,
 
@@ -124,6 +131,15 @@ struct Args {
     /// Build in this folder, which must be empty, and keep it
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+}
+
+impl Args {
+    /// The option that is about linked objects, when there are only texts of symbols.
+    fn without_image(&self) -> Option<&'static str> {
+        let given = [("--strict", self.strict), ("--allow-sealed", !self.allow_sealed.is_empty())];
+        let none = self.image.is_empty() && !self.symtab.is_empty();
+        given.iter().find(|(_, given)| none && *given).map(|(option, _)| *option)
+    }
 }
 
 /// Runs the verb.
@@ -187,6 +203,9 @@ impl<'a> Request<'a> {
             }
             parents.push((object, path, image));
         }
+        if let Some(option) = args.without_image() {
+            return Err(format!("{option} has no effect without --image"));
+        }
         let objects = args.object.iter().map(|given| match given.split_once('=') {
             Some((name, path)) if !name.is_empty() && !path.is_empty() => {
                 Ok((module_name(name), Some(path.into())))
@@ -223,18 +242,19 @@ impl<'a> Request<'a> {
 
     /// Makes the module; adds what there is to tell of each pair.
     fn make(&self, objects: &mut Vec<json::Object>) -> Result<Exit> {
-        let tree = KernelTree::open(&self.args.kernel)?;
+        let found = self.look()?;
+        let tree = KernelTree::open(found.tree()?)?;
         if let Some(keep) = &self.args.keep {
             check_path(keep, "give a path of letters, digits and any of . _ - + @ , ~")?;
         }
         let default = tree.path().join("Module.symvers");
-        let symvers = self.args.symvers.as_deref().unwrap_or(&default);
+        let symvers = self.args.symvers.as_ref().or(found.symvers.as_ref()).unwrap_or(&default);
         let inputs = self.args.pairs.iter().chain(self.parents.iter().map(|p| &p.1));
-        let inputs = inputs.map(PathBuf::as_path).chain([symvers]);
+        let inputs = inputs.map(PathBuf::as_path).chain([symvers.as_path()]);
         let outputs = self.args.report.outputs();
         files::check_outputs(outputs.chain([("-o", self.args.output.as_path())]), inputs)?;
-        let symvers = Image::open_any(symvers)?;
-        let parts = self.parts(&symvers, &tree, objects)?;
+        let symvers = Image::open_unpacked(symvers)?;
+        let parts = self.parts(&found, &symvers, &tree, objects)?;
         if parts.is_empty() {
             if self.args.report.expect_change {
                 return Err(nothing_changed());
@@ -275,14 +295,34 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Finds what is at hand of the kernel, and says so; what the command line names goes before it.
+    fn look(&self) -> Result<Installed> {
+        let mut found = match (&self.args.kernel, &self.args.release) {
+            (Some(tree), _) => {
+                KernelTree::open(tree)?;
+                Installed::of_tree(tree)?
+            }
+            (None, release) => Installed::of_release(release.as_deref().unwrap_or_default())?,
+        };
+        found.symvers = found.symvers.filter(|_| self.args.symvers.is_none());
+        let has_kernel = self.parents.iter().any(|(object, _, _)| object == VMLINUX);
+        // Who describes the kernel by texts has no linked objects.
+        let texts = !self.args.symtab.is_empty();
+        found.vmlinux = found.vmlinux.filter(|_| !has_kernel && !texts);
+        found.system_map = found.system_map.filter(|_| !has_kernel && self.parents.is_empty());
+        found.told().iter().for_each(|line| complain(&format!("found {line}")));
+        Ok(found)
+    }
+
     /// Compares all objects as one patch; gives the link inputs of those that changed.
     fn parts(
         &self,
+        found: &Installed,
         symvers: &Image,
         tree: &KernelTree,
         objects: &mut Vec<json::Object>,
     ) -> Result<Vec<OutObject>> {
-        let parents = self.parents()?;
+        let parents = self.parents(found)?;
         let images = parents.iter().map(|p| {
             let elf = p.may_be_image && abi::is_elf(p.file.bytes());
             elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
@@ -441,7 +481,13 @@ impl<'a> Request<'a> {
     }
 
     /// Symbols of each object that may be patched.
-    fn parents(&self) -> Result<Vec<ParentFile>> {
+    fn parents(&self, found: &Installed) -> Result<Vec<ParentFile>> {
+        let kernel = match (&found.vmlinux, &found.system_map) {
+            (Some(path), _) => Some((VMLINUX.to_owned(), path.clone(), true)),
+            (None, Some(path)) => Some((VMLINUX.to_owned(), path.clone(), false)),
+            (None, None) if self.parents.is_empty() => return Err(found.no_symbols()),
+            (None, None) => None,
+        };
         let open = |(object, path, image): &(String, PathBuf, bool)| {
             Ok(ParentFile {
                 object: object.clone(),
@@ -450,7 +496,7 @@ impl<'a> Request<'a> {
                 may_be_image: *image,
             })
         };
-        self.parents.iter().map(open).collect()
+        self.parents.iter().chain(&kernel).map(open).collect()
     }
 
     /// The kernel object that the objects of a unit are linked into, by any of their paths.
@@ -539,11 +585,6 @@ fn check_before_objtool(object: &Object<'_, Patched>) -> Result<()> {
         "give the objects from before objtool: those that the compiler or ld.lld --lto-obj-path \
          wrote, or vmlinux.o as it was before the build ran objtool on it",
     ))
-}
-
-/// The name of a module as the kernel writes it.
-fn module_name(given: &str) -> String {
-    given.strip_suffix(".ko").unwrap_or(given).replace('-', "_")
 }
 
 fn empty_folder(folder: &Path) -> Result<PathBuf> {

@@ -177,6 +177,8 @@ codes! {
         "The kernel is built without livepatching.";
     NoObjects "no-objects" [Error]
         "A folder holds no relocatable objects.";
+    NoKernel "no-kernel" [Error]
+        "Nothing of the kernel that was asked for is installed.";
     NoParent "no-parent" [Error]
         "The symbols of the patched module or kernel are not known.";
     NoSuchObject "no-such-object" [Error]

@@ -22,6 +22,7 @@ pub mod image;
 pub mod image_match;
 mod image_place;
 mod input;
+pub mod installed;
 pub mod kallsyms;
 pub mod knowledge;
 pub mod landing;

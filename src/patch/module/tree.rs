@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
+use crate::kernel::installed::release_of;
 
 /// A kernel tree that can build modules: the `build` link in /lib/modules/RELEASE, or the
 /// folder that the kernel was built in.
@@ -35,13 +36,7 @@ impl KernelTree {
             })?;
             Ok(image.text().into_owned())
         };
-        let release = read("include/config/kernel.release")?.trim().to_owned();
-        // What modules are built for; Debian's differs from the other.
-        let header = path.join("include/generated/utsrelease.h");
-        let release = match std::fs::read_to_string(header) {
-            Ok(text) => uts_release(&text).map_or(release, str::to_owned),
-            Err(_) => release,
-        };
+        let release = release_of(&path)?;
         let text = read("include/config/auto.conf")?;
         let options = text.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
@@ -98,12 +93,6 @@ impl KernelTree {
         let number: u32 = number.parse().ok()?;
         Some((clang, [number / 10_000, number / 100 % 100, number % 100]))
     }
-}
-
-/// The string of `#define UTS_RELEASE "6.12.0-1"`.
-fn uts_release(header: &str) -> Option<&str> {
-    let line = header.lines().find_map(|l| l.trim().strip_prefix("#define UTS_RELEASE"))?;
-    line.trim().strip_prefix('"')?.strip_suffix('"').filter(|release| !release.is_empty())
 }
 
 /// A row of Module.symvers.
