@@ -27,6 +27,7 @@ use diff::correlate::{correlate, correlate_rows};
 use diff::ignore::Ignored;
 use diff::instrumented::check_instrumented;
 use diff::labels::check_labels;
+use diff::lift::{Blocked, Outside, lift};
 use diff::locals::Doubt;
 use diff::near::shifted;
 use diff::open::Answers;
@@ -39,7 +40,7 @@ use diff::twins::Twins;
 use diff::unsettled::check_unsettled;
 use diff::verdict::Verdicts;
 use diff::{account, attributes, check, explained};
-use elf::ids::{Orig, Patched};
+use elf::ids::{Orig, Patched, SymbolId};
 use elf::object::Object;
 use elf::out::OutObject;
 use elf::publish::Proof;
@@ -56,8 +57,9 @@ use kernel::symtab::ParentTable;
 use kernel::symvers::Symvers;
 use kernel::tables::StructSizes;
 use patch::build::Builder;
+use patch::elsewhere::users_elsewhere;
 use patch::freed::check_freed;
-use patch::live::{Blocks, Live, check_folded, untraced};
+use patch::live::{Blocks, Live, check_folded, fixed, untraced};
 use patch::resolve::{Peers, Resolver, Sympos, Target};
 use patch::sealed::{Pointers, check_pointers};
 use patch::short::check_short;
@@ -146,6 +148,8 @@ pub struct Among<'a> {
     pub module: bool,
     /// Where the other objects' symbols are; also asks for [`Report::offers`].
     pub peers: Option<&'a Peers>,
+    /// Refuse changed functions that cannot be redirected, instead of patching their callers.
+    pub no_lift: bool,
     /// All other objects were looked at: a weak definition that became an ordinary one, or
     /// back, is the one that counts in both builds.
     pub complete: bool,
@@ -274,9 +278,15 @@ fn compare_and_build<T>(
         },
         || match doubts.refused {
             Some(error) => Err(error),
-            None => {
-                judge(job, &comparer, &verdicts, &ignored, &doubts.open, target.as_ref(), report)
-            }
+            None => judge_live(
+                job,
+                &comparer,
+                &verdicts,
+                &ignored,
+                &doubts.open,
+                target.as_ref(),
+                report,
+            ),
         },
     );
     report.removed = removed;
@@ -355,8 +365,9 @@ fn comparer<'a, 'l, 'o, 'd>(
     }
 }
 
-/// Decides what the patch carries, and whether it can be applied.
-fn judge(
+/// The same as [`judge`]; what the image shows not to be redirected is carried for its callers,
+/// where that can be.
+fn judge_live(
     job: &Job<'_>,
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
@@ -365,17 +376,68 @@ fn judge(
     target: Option<&Target<'_>>,
     report: &mut Report,
 ) -> Result<(Statuses, Selection)> {
+    let before = report.clone();
+    let mut forced: Vec<SymbolId<Patched>> = Vec::new();
+    let mut found = judge(job, comparer, verdicts, ignored, doubts, target, &forced, report)?;
+    let live = target.and_then(|t| Some((t, t.live.as_ref()?.image)));
+    let live = live.filter(|_| !job.drop_in && !job.among.no_lift);
+    while let Some((target, image)) = live {
+        let resolver = Resolver { comparer, statuses: &found.0, target };
+        let redirected = check::redirected(comparer, &found.0, &found.1);
+        // What cannot be found is told where it is needed.
+        let Ok(replaced) = resolver.replaced(&redirected) else { break };
+        let more = fixed(comparer, target.parent, image, &replaced);
+        let known = forced.len();
+        forced.extend(
+            more.into_iter().filter(|id| !forced[..known].contains(id)).collect::<Vec<_>>(),
+        );
+        if forced.len() == known {
+            break;
+        }
+        let mut again = before.clone();
+        let judged =
+            judge(job, comparer, verdicts, ignored, doubts, Some(target), &forced, &mut again);
+        // What is wrong with the function itself says more.
+        let Ok(judged) = judged else { break };
+        (found, *report) = (judged, again);
+    }
+    Ok(found)
+}
+
+/// Decides what the patch carries, and whether it can be applied.
+#[expect(clippy::too_many_arguments, reason = "one step of the pipeline, with all that is known")]
+fn judge(
+    job: &Job<'_>,
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    ignored: &Ignored,
+    doubts: &[Doubt],
+    target: Option<&Target<'_>>,
+    forced: &[SymbolId<Patched>],
+    report: &mut Report,
+) -> Result<(Statuses, Selection)> {
     if !job.drop_in {
         constants::check_pointers(comparer)?;
         check_instrumented(comparer, verdicts)?;
         attributes::check(comparer)?;
     }
-    let statuses = Statuses::new(comparer, verdicts, ignored, job.among.complete)?;
+    let mut statuses = Statuses::new(comparer, verdicts, ignored, job.among.complete)?;
     report.messages.extend(statuses.messages.iter().cloned());
     if job.drop_in {
         report.warnings.extend(left_behind(comparer, &statuses)?);
     }
-    check::check_entries(comparer, &statuses, job.among.boot)?;
+    let blocked = match job.drop_in || job.among.no_lift {
+        true => Blocked::default(),
+        false => {
+            let users = |id| used_outside(job, comparer, &statuses, target, id);
+            let outside = Outside { forced, users: &users, boot: job.among.boot };
+            let mut lifted = statuses.clone();
+            let blocked = lift(comparer, &mut lifted, &outside)?;
+            statuses = if blocked.is_empty() { lifted } else { statuses };
+            blocked
+        }
+    };
+    check::check_entries(comparer, &statuses, job.among.boot, &blocked)?;
     let resolver = target.map(|target| Resolver { comparer, statuses: &statuses, target });
     let policy = Policy {
         klp_arch: job.klp_arch,
@@ -395,7 +457,10 @@ fn judge(
     if report.wanted.graph {
         report.graph = Some(graph(comparer, &selection, &listed));
     }
-    report.functions = functions(comparer, listed, reasons, because, &report.wanted)?;
+    report.functions = functions(comparer, listed.clone(), reasons, because, &report.wanted)?;
+    for (function, (id, _)) in report.functions.iter_mut().zip(listed) {
+        function.reasons.extend(statuses.lifted.reason(comparer, id));
+    }
     report.effect = selection.effect;
     if !job.drop_in {
         check_unsettled(comparer, &selection)?;
@@ -423,6 +488,23 @@ fn judge(
         result?;
     }
     Ok((statuses, selection))
+}
+
+/// Who uses a function that other objects can name, beside its own object.
+fn used_outside(
+    job: &Job<'_>,
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+    target: Option<&Target<'_>>,
+    id: SymbolId<Patched>,
+) -> Result<std::result::Result<Option<String>, String>> {
+    if job.among.peers.is_some() || job.among.complete {
+        return Ok(Err("another object of the patch may call it".to_owned()));
+    }
+    let Some(target) = target else {
+        return Ok(Err("other objects may call it: an --image tells".to_owned()));
+    };
+    users_elsewhere(&Resolver { comparer, statuses, target }, id)
 }
 
 /// What a check warns of, and whether it passed.

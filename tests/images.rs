@@ -110,6 +110,87 @@ fn folded_functions_are_refused_but_aliases_are_not() {
     }
 }
 
+/// Functions that the patch names, with their reasons.
+fn told(report: &klp_diff::report::Report) -> String {
+    let line = |f: &klp_diff::report::Function| {
+        let reasons: Vec<String> = f.reasons.iter().map(ToString::to_string).collect();
+        format!("{} [{}]\n", f.name, reasons.join("; "))
+    };
+    report.functions.iter().map(line).collect()
+}
+
+#[test]
+fn folded_functions_are_carried_for_their_callers() {
+    if !have(&["gcc", "ld.lld-19"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = |name: &str| {
+        format!(
+            "static __attribute__((noinline)) int low_{name}(int x)\n{{\n#ifdef PATCHED\n x ^= 5;\n\
+             #endif\n return x * 7 + 3; }}\n\
+             int {name}(int x) {{ return low_{name}(x + {}) * 3; }}\n",
+            name.len()
+        )
+    };
+    let objects: Vec<PathBuf> =
+        ["foo", "quux"].map(|n| compile(folder, n, &source(n), &[])).to_vec();
+    let patched = compile(folder, "patched", &source("foo"), &["-DPATCHED"]);
+    let [orig, patched] = [&objects[0], &patched].map(|p| std::fs::read(p).expect("object"));
+    let data = link("ld.lld-19", folder, &objects, &["--icf=all"]);
+    let image = KernelImage::parse("vmlinux", &data).expect("image");
+    let (result, report) = diff(&orig, &patched, &image, false);
+    let output = result.expect("carried").expect("changed");
+    let told = told(&report);
+    assert!(told.contains("carried for its callers: foo]"), "{told}");
+    assert!(told.contains("foo [carried: calls low_foo of the kernel -> "), "{told}");
+    // Only the caller is replaced.
+    let functions = output.sections.iter().find(|s| s.name == ".kpatch.funcs").expect("there");
+    assert_eq!(functions.data.len(), 56);
+}
+
+#[test]
+fn untraced_functions_are_carried_where_the_image_knows_all_callers() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let source = "__attribute__((noinline, no_instrument_function)) int low(int x)\n{\n#ifdef PATCHED\n\
+        x ^= 5;\n#endif\n return x * 7 + 3; }\nint high(int x) { return low(x + 1) * 3; }\n";
+    let orig = compile(folder, "orig", source, &[]);
+    let patched = compile(folder, "patched", source, &["-DPATCHED"]);
+    let others = [
+        ("int other(int x) { return x + 1; }\n", None),
+        (
+            "int low(int); int other(int x) { return low(x) + 1; }\n",
+            Some("other of another object"),
+        ),
+        ("int low(int); int (*pointer)(int) = low;\n", Some("pointer of another object")),
+        ("int low(int); void *other(void) { return low; }\n", Some("other of another object")),
+    ];
+    for (n, (other, user)) in others.into_iter().enumerate() {
+        let other = compile(folder, &format!("other{n}"), other, &["-fno-toplevel-reorder"]);
+        let data = link("ld", folder, &[orig.clone(), other], &[]);
+        let image = KernelImage::parse("vmlinux", &data).expect("image");
+        let [a, b] = [&orig, &patched].map(|p| std::fs::read(p).expect("object"));
+        let (result, report) = diff(&a, &b, &image, false);
+        match (user, result) {
+            (None, Ok(Some(_))) => assert!(told(&report).contains("carried for its callers: high")),
+            (Some(user), Err(error)) => {
+                assert_eq!(error.code(), Code::NoFtraceEntry);
+                assert!(
+                    error.details()[0].ends_with(&format!("{user} refers to it")),
+                    "{:?}",
+                    error.details()
+                );
+            }
+            (_, other) => panic!("{n}: {:?}", other.map(|o| o.is_some())),
+        }
+    }
+}
+
 #[test]
 fn a_weak_function_that_was_overridden_is_no_false_alarm() {
     if !have(&["gcc", "ld"]) {

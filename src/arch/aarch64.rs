@@ -55,6 +55,7 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &BTI_C,
     is_branch: None,
+    leads: |_, _, kind| BRANCHES.contains(&kind),
     type_hash,
     checks_type: |_| None,
     site_lead: CALL_OPS,
@@ -263,6 +264,14 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     };
     Ok(FtraceSite { offset, rewrite: None })
 }
+
+/// Types that only branches have.
+const BRANCHES: [u32; 4] = [
+    object::elf::R_AARCH64_TSTBR14.0,
+    object::elf::R_AARCH64_CONDBR19.0,
+    R_AARCH64_JUMP26.0,
+    R_AARCH64_CALL26.0,
+];
 
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let word = word_at(code, at)?;

@@ -15,6 +15,7 @@
 //!   `00 00 40 03`) at the start of the function and an entry in
 //!   `__patchable_function_entries` that points to the first.
 
+use object::elf as e;
 use object::elf::{
     R_LARCH_64, R_LARCH_B26, R_LARCH_PCALA_HI20, R_LARCH_PCALA_LO12, R_LARCH_PCALA64_LO20,
 };
@@ -47,6 +48,7 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &[],
     is_branch: None,
+    leads,
     type_hash: |_| None,
     checks_type: |_| None,
     site_lead: 0,
@@ -202,6 +204,21 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     } else {
         Err(format!("{}: unexpected instruction at the start of the function", f.name))
     }
+}
+
+/// Types that only branches have.
+const BRANCHES: [u32; 4] = [e::R_LARCH_B16.0, e::R_LARCH_B21.0, R_LARCH_B26.0, e::R_LARCH_CALL36.0];
+
+/// Branches, and `pcalau12i` with the `jirl` behind it, which calls what is far.
+fn leads(code: &[u8], offset: u64, kind: u32) -> bool {
+    let is_jump = |at: u64| word_at(code, at).is_some_and(|word| word >> 26 == 0x13);
+    let through = |at: u64| {
+        let words = word_at(code, at).zip(word_at(code, at.wrapping_add(4)));
+        words.is_some_and(|(high, jump)| high >> 25 == 0x0d && high & 0x1f == jump >> 5 & 0x1f)
+    };
+    BRANCHES.contains(&kind)
+        || kind == R_LARCH_PCALA_LO12.0 && is_jump(offset)
+        || kind == R_LARCH_PCALA_HI20.0 && through(offset) && is_jump(offset.wrapping_add(4))
 }
 
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {

@@ -241,6 +241,9 @@ pub struct Arch {
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
     pub is_branch: Option<IsBranch>,
+    /// Whether the relocated field at this offset is the distance of a call or a jump (section's
+    /// contents, offset, type). What is not is taken for the address of the target.
+    pub leads: IsBranch,
     /// The hash of the function's type (kCFI) in what lies before its symbol, when that
     /// consists of such a hash and of padding.
     pub type_hash: fn(&[u8]) -> Option<&[u8]>,

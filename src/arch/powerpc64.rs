@@ -62,6 +62,7 @@ pub(super) static ARCH: Arch = Arch {
     local_entry,
     landing: &[],
     is_branch: None,
+    leads: |_, _, kind| BRANCHES.contains(&kind),
     type_hash: |_| None,
     checks_type: |_| None,
     site_lead: 0,
@@ -307,6 +308,15 @@ fn never_klp(kind: u32, section: &str) -> bool {
 }
 
 /// A call without a relocation does not restore the TOC, so that none can stand for it.
+/// Types that only branches have.
+const BRANCHES: [u32; 4] = [
+    e::R_PPC64_REL24.0,
+    e::R_PPC64_REL14.0,
+    // R_PPC64_REL24_NOTOC, R_PPC64_REL24_P9NOTOC.
+    116,
+    124,
+];
+
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let word = word_at(code, at)?;
     let absolute = word & 2 != 0;

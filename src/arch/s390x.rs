@@ -52,6 +52,7 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &[],
     is_branch: None,
+    leads,
     type_hash: |_| None,
     checks_type: |_| None,
     site_lead: 0,
@@ -193,6 +194,16 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
         Ok(FtraceSite { offset: f.value, rewrite: None })
     } else {
         Err(format!("{}: unexpected instruction at the start of the function", f.name))
+    }
+}
+
+/// BRCL and BRASL; BRC, BRAS, BRCT.
+fn leads(code: &[u8], offset: u64, _: u32) -> bool {
+    let before = usize::try_from(offset).ok().and_then(|at| code.get(..at)).unwrap_or(&[]);
+    match *before {
+        [.., 0xc0, second] => matches!(second & 0xf, 4 | 5),
+        [.., 0xa7, second] => matches!(second & 0xf, 4..=7),
+        _ => false,
     }
 }
 

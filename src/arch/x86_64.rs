@@ -58,6 +58,7 @@ pub(super) static ARCH: Arch = Arch {
     local_entry: |_| 0,
     landing: &ENDBR64,
     is_branch: Some(is_branch),
+    leads: is_branch,
     type_hash,
     checks_type,
     site_lead: 0,

@@ -48,6 +48,10 @@ pub struct Args {
     #[arg(long)]
     pub strict: bool,
 
+    /// Refuse changed functions that livepatch cannot redirect, instead of patching their callers
+    #[arg(long)]
+    pub no_lift: bool,
+
     /// Let the patch take the address of FUNC although the running kernel cannot call it
     /// through a pointer; may be repeated
     #[arg(long, value_name = "FUNC", requires = "image")]

@@ -60,6 +60,8 @@ pub(super) struct Outcome {
 pub(super) struct How<'w> {
     /// Refuse changed code that only runs at boot, also in folders.
     pub(super) strict: bool,
+    /// Refuse functions that cannot be redirected, instead of patching their callers.
+    pub(super) no_lift: bool,
     /// Account for what differs and means nothing, too.
     pub(super) explain_noise: bool,
     /// What is to be explained.
@@ -144,7 +146,7 @@ impl Builds {
         outcome.result = self.inner(
             unit,
             against,
-            Among { boot, peers, complete, ..Among::default() },
+            Among { boot, peers, complete, no_lift: how.no_lift, ..Among::default() },
             &mut outcome,
         );
         self.forget_overridden(&mut outcome);

@@ -81,6 +81,10 @@ struct Args {
     #[arg(long)]
     strict: bool,
 
+    /// Refuse changed functions that livepatch cannot redirect, instead of patching their callers
+    #[arg(long)]
+    no_lift: bool,
+
     /// Let the patch take the address of FUNC although the running kernel cannot call it
     /// through a pointer; may be repeated
     #[arg(long, value_name = "FUNC")]
@@ -377,7 +381,8 @@ impl<'a> Request<'a> {
         // `--strict` is about the images here.
         let (wanted, explain_noise) =
             (self.args.report.wanted(), self.args.report.explains_noise());
-        let how = How { strict: false, explain_noise, wanted: &wanted };
+        let no_lift = self.args.no_lift;
+        let how = How { strict: false, no_lift, explain_noise, wanted: &wanted };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
         builds.ask(&mut outcomes)?;

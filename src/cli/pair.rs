@@ -194,7 +194,12 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     let read = kernel.read(args, sizes)?;
     read.check_allowed(args)?;
     let against = kernel.against(args, &read)?;
-    let among = Among { boot, module: target.object != "vmlinux", ..Among::default() };
+    let among = Among {
+        boot,
+        module: target.object != "vmlinux",
+        no_lift: args.no_lift,
+        ..Among::default()
+    };
     let job = against.job(inputs, among);
     let unchanged = || {
         orig.check_unchanged()?;

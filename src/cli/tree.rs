@@ -69,8 +69,12 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
     builds.add_folders(&args.orig, &args.patched)?;
     check_files(args, &builds)?;
     let wanted = args.report.wanted();
-    let how =
-        How { strict: args.strict, explain_noise: args.report.explains_noise(), wanted: &wanted };
+    let how = How {
+        strict: args.strict,
+        no_lift: args.no_lift,
+        explain_noise: args.report.explains_noise(),
+        wanted: &wanted,
+    };
     let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
         let parent = files.read()?;

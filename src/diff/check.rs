@@ -9,6 +9,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::boot::{BootCode, is_boot_code};
 use super::compare::Comparer;
 use super::ignore::Ignored;
+use super::lift::{Blocked, main_of};
 use super::select::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
@@ -22,49 +23,70 @@ use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
-/// Fails unless ftrace can redirect every changed function. Code that only runs at boot is
+/// Changed functions that ftrace cannot redirect, in symbol order. Code that only runs at boot is
 /// left to [`super::boot`].
+pub(super) fn unhookable(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+    boot: BootCode,
+) -> Vec<SymbolId<Patched>> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let object = patched.object;
+    let boot_warns = !comparer.drop_in || boot.warns(comparer);
+    let carries = |parent: SymbolId<Patched>| {
+        statuses.symbols[parent] == Status::Changed || statuses.lifted.carries(patched, parent)
+    };
+    let is_unhookable = |&id: &SymbolId<Patched>| {
+        object.symbol_kind(id) == abi::STT_FUNC
+            && statuses.symbols[id] == Status::Changed
+            && !patched.is_prefix(id)
+            && !(boot_warns && is_boot_code(comparer, id))
+            && !patched.parent(id).is_some_and(carries)
+            && comparer.twins.orig_symbol(id).is_none_or(|twin| !orig.has_profiling(twin))
+    };
+    object.symbols().skip(1).filter(is_unhookable).collect()
+}
+
+/// Fails unless ftrace can redirect every changed function. `blocked` says of some why their
+/// callers cannot be patched instead.
 pub fn check_entries(
     comparer: &Comparer<'_, '_, '_, '_>,
     statuses: &Statuses,
     boot: BootCode,
+    blocked: &Blocked,
 ) -> Result<()> {
-    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
-    let object = patched.object;
+    let orig = comparer.orig.layout;
     let any_hookable =
         LazyCell::new(|| orig.object.symbols().any(|other| orig.has_profiling(other)));
-    let boot_warns = !comparer.drop_in || boot.warns(comparer);
-    let (mut details, mut unhookable) = (Vec::new(), Vec::new());
-    for id in object.symbols().skip(1) {
-        if object.symbol_kind(id) != abi::STT_FUNC
-            || statuses.symbols[id] != Status::Changed
-            || patched.is_prefix(id)
-            || boot_warns && is_boot_code(comparer, id)
-            || patched.parent(id).is_some_and(|p| statuses.symbols[p] == Status::Changed)
-        {
-            continue;
-        }
-        let hookable = comparer.twins.orig_symbol(id).is_some_and(|twin| orig.has_profiling(twin));
-        if !hookable {
-            let name = object.symbol_name(id);
-            unhookable.push(id);
-            details.push(finding(
-                comparer,
-                id,
-                format!(
-                    "function {name} doesn't have patchable function entry, unable to patch{}",
-                    why_not_hookable(comparer, id, &any_hookable)
-                ),
-            ));
-        }
-    }
-    if details.is_empty() {
+    let unhookable = unhookable(comparer, statuses, boot);
+    if unhookable.is_empty() {
         return Ok(());
     }
+    let told = |&id: &SymbolId<Patched>| {
+        let why = why_not_hookable(comparer, id, &any_hookable);
+        let name = comparer.patched.layout.object.symbol_name(id);
+        let text =
+            format!("function {name} doesn't have patchable function entry, unable to patch{why}");
+        finding(comparer, id, text)
+    };
+    let mut details: Vec<Finding> = unhookable.iter().map(told).collect();
     if !comparer.drop_in {
         name_callers(comparer, &unhookable, &mut details)?;
     }
-    Err(Error::refused(Code::NoFtraceEntry, format!("{} function(s) can not be patched", details.len()))
+    for (finding, &id) in details.iter_mut().zip(&unhookable) {
+        if let Some(why) = blocked.get(&main_of(comparer.patched.layout, id)) {
+            finding.text += &format!("; they cannot be patched instead: {why}");
+        }
+    }
+    let mains: Vec<_> = unhookable.iter().map(|&id| main_of(comparer.patched.layout, id)).collect();
+    let count = details.len();
+    for (&id, why) in blocked.iter().filter(|(id, _)| !mains.contains(id)) {
+        let name = comparer.output_name(id);
+        let text =
+            format!("{name}, which calls what cannot be redirected, cannot be either: {why}");
+        details.push(finding(comparer, id, text));
+    }
+    Err(Error::refused(Code::NoFtraceEntry, format!("{count} function(s) can not be patched"))
         .with_findings(details)
         .advise("ftrace cannot redirect these functions (notrace, or built without fentry); patch their callers instead"))
 }
@@ -318,7 +340,8 @@ pub fn functions(
     let layout = comparer.patched.layout;
     let mut listed: IndexMap<SymbolId<Patched>, bool, RandomState> = IndexMap::default();
     for id in patch_functions(comparer, statuses, selection) {
-        let changed = statuses.symbols[id] == Status::Changed;
+        let changed =
+            statuses.symbols[id] == Status::Changed || statuses.lifted.carries(layout, id);
         let root = layout.root(id);
         if names::is_init_stub(layout.object.symbol_name(root)) {
             continue;

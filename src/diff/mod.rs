@@ -22,6 +22,7 @@ pub mod ignore;
 pub mod inlining;
 pub mod instrumented;
 pub mod labels;
+pub mod lift;
 mod lines;
 mod local_uses;
 pub mod locals;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::attributes::{are_alike, convention};
 use super::compare::Comparer;
 use super::ignore::Ignored;
+use super::lift::{Lifted, names_of};
 use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
@@ -31,6 +32,7 @@ pub enum Status {
 }
 
 /// The statuses of everything in the patched object.
+#[derive(Clone)]
 pub struct Statuses {
     /// Of sections, relocations excluded.
     pub sections: IdVec<SectionId<Patched>, Status>,
@@ -40,6 +42,9 @@ pub struct Statuses {
     pub symbols: IdVec<SymbolId<Patched>, Status>,
     /// Lines for the user.
     pub messages: Vec<String>,
+    /// Functions that cannot be redirected, and are carried for their callers: new ones of the
+    /// patch, although they have twins.
+    pub lifted: Lifted,
     /// Sections that functions or variables share are judged by these, not as a whole.
     split: bool,
     /// All definitions of the build are known, so that the one given counts.
@@ -73,6 +78,7 @@ impl Statuses {
             relocs: IdVec::filled(Status::Same, object.section_count()),
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
+            lifted: Lifted::default(),
             split: !comparer.drop_in,
             complete,
         };
@@ -95,12 +101,32 @@ impl Statuses {
             let (id, status) = found?;
             statuses.symbols[id] = status;
         }
-        statuses.spread_to_parents(comparer);
-        if statuses.split {
-            statuses.spread_to_parts(comparer);
-        }
+        statuses.spread(comparer);
         statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
         Ok(statuses)
+    }
+
+    /// Whether the patch has its own definition of what the kernel has under that name: a changed
+    /// function, or one that is carried for its callers.
+    pub fn is_own_copy(&self, layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
+        layout.object.symbol_kind(id) == abi::STT_FUNC
+            && (self.symbols[id] == Status::Changed && layout.parent(id).is_none()
+                || self.lifted.carries(layout, id))
+    }
+
+    /// Makes a function, with its parts and all its names, one that only the patch has.
+    pub(super) fn carry(&mut self, comparer: &Comparer<'_, '_, '_, '_>, root: SymbolId<Patched>) {
+        for id in names_of(comparer.patched.layout, root) {
+            self.symbols[id] = Status::New;
+        }
+    }
+
+    /// Makes functions changed whose parts are, and parts whose functions are.
+    pub(super) fn spread(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+        self.spread_to_parents(comparer);
+        if self.split {
+            self.spread_to_parts(comparer);
+        }
     }
 
     /// Of a section and of the relocations that apply to it.

@@ -288,9 +288,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             if section_symbol && home == OutHome::Undefined {
                 continue;
             }
-            let replaced = symbol.kind == abi::STT_FUNC
-                && self.statuses.symbols[id] == Status::Changed
-                && layout.parent(id).is_none();
+            let replaced = self.statuses.is_own_copy(layout, id);
             // Another object of the patch may bring the same along.
             let own = matches!(home, OutHome::Section(_))
                 && !self.comparer.drop_in

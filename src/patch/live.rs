@@ -139,19 +139,43 @@ fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
 /// Linked kernels have their code above this; offsets in sections are below.
 const LOWEST_ADDRESS: u64 = 1 << 20;
 
-/// Fails when redirecting a function would also redirect another one that the linker folded
-/// into it: kernel functions are redirected by address.
-pub fn check_folded(
+/// Functions that the running kernel cannot redirect, or not without others, although the object
+/// says that ftrace can hook them.
+pub fn fixed(
     comparer: &Comparer<'_, '_, '_, '_>,
     parent: &Parent<'_>,
+    image: &KernelImage<'_>,
+    replaced: &[Replaced<'_>],
+) -> Vec<SymbolId<Patched>> {
+    let untraced = replaced.iter().filter(|r| image.is_traced(r.old_addr) == Some(false));
+    let mut found: Vec<SymbolId<Patched>> = untraced.map(|r| r.symbol).collect();
+    found.extend(folded(comparer, parent, Some(image), replaced).into_iter().map(|f| f.function));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A function that the linker folded with another one.
+struct Folded<'a> {
+    function: SymbolId<Patched>,
+    /// The other one.
+    name: &'a str,
+    finding: Finding,
+}
+
+/// The functions with which the linker folded others, once for each of those: kernel functions
+/// are redirected by address.
+fn folded<'a>(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    parent: &'a Parent<'_>,
     image: Option<&KernelImage<'_>>,
     replaced: &[Replaced<'_>],
-) -> Result<()> {
+) -> Vec<Folded<'a>> {
     // Offsets in the text table of a module, or of an object that was not linked, do not tell
     // which section they are in.
     let linked = |r: &Replaced| r.old_addr >= LOWEST_ADDRESS;
     if image.is_none() && (parent.order() == Order::Table || !replaced.iter().all(linked)) {
-        return Ok(());
+        return Vec::new();
     }
     let table = parent.table();
     let entries = table.entries();
@@ -189,26 +213,39 @@ pub fn check_folded(
                 symbol: Some(function.name.to_string()),
                 offset: Some(function.old_addr),
             };
-            found.push((name, Finding { text, place }));
+            let finding = Finding { text, place };
+            found.push(Folded { function: function.symbol, name, finding });
         }
     }
+    found
+}
+
+/// Fails when redirecting a function would also redirect another one that the linker folded
+/// into it.
+pub fn check_folded(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    parent: &Parent<'_>,
+    image: Option<&KernelImage<'_>>,
+    replaced: &[Replaced<'_>],
+) -> Result<()> {
+    let mut found = folded(comparer, parent, image, replaced);
     let advice = |what: &str| {
         format!(
             "the linker folded identical code, so the patch would change {what} too: patch both in the same way, or neither"
         )
     };
-    if let [(name, _)] = found[..] {
+    if let [Folded { name, .. }] = found[..] {
         let advice = advice(&format!("'{name}'"));
-        let (_, Finding { text, place }) = found.swap_remove(0);
+        let Finding { text, place } = found.swap_remove(0).finding;
         return Err(Error::warning(Code::FoldedFunction, Finding { text, place }).advise(advice));
     }
     if found.is_empty() {
         return Ok(());
     }
     let text = format!("{} functions of the patch are others as well", found.len());
-    let findings = found.into_iter().map(|(_, finding)| finding).collect();
+    let findings = found.into_iter().map(|f| f.finding).collect();
     Err(Error::refused(Code::FoldedFunction, text)
-        .in_file(table.file())
+        .in_file(parent.table().file())
         .with_findings(findings)
         .advise(advice("the other ones")))
 }

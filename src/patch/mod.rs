@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod convert;
+pub mod elsewhere;
 pub mod entries;
 pub mod freed;
 pub mod klp;

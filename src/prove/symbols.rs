@@ -150,7 +150,11 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             // Of thunks several objects of a patch may bring the same along.
             let drop_in = self.prover.resolver.comparer.drop_in;
             let own = !drop_in && thunks::is_own(&object.symbol(id));
-            let is_local = own || self.is_replaced(id);
+            let lifted = &self.prover.resolver.statuses.lifted;
+            let is_local = own
+                || self.is_replaced(id)
+                || object.symbol_kind(id) == abi::STT_FUNC
+                    && lifted.carries(self.prover.layout(), id);
             let bind = if is_local { abi::STB_LOCAL } else { object.symbol_bind(id) };
             let ours =
                 (object.symbol_kind(id), object.symbol_size(id), object.symbol_other(id), bind);

@@ -1,0 +1,148 @@
+//! Who in the kernel refers to a function, beside the object that defines it: the linked image
+//! tells. What may be a reference counts as one.
+
+use rayon::prelude::*;
+
+use crate::diag::Result;
+use crate::elf::abi::{EM_X86_64, SHF_ALLOC, STT_FUNC};
+use crate::elf::ids::{Patched, SymbolId};
+use crate::elf::linked::{Linked, LinkedSection};
+use crate::kernel::image::KernelImage;
+use crate::patch::live::Live;
+use crate::patch::resolve::Resolver;
+
+/// Sections that describe code for the kernel, and make nothing call it; code and data that are
+/// freed when the kernel has booted.
+const PASSIVE: [&str; 7] =
+    [".orc_", ".init", ".ibt_endbr_seal", ".cfi_sites", ".kcfi_traps", ".note", "__mcount_loc"];
+
+/// How far from a function's start a reference of a module's table may seem to lead: fields of
+/// instructions count from their ends, and functions have several entries.
+const NEAR: u64 = 8;
+
+/// A place in an image: section and address.
+type Place = (u32, u64);
+
+/// What refers to a function although it is not in its object; `Err` where that is not known,
+/// with why.
+pub fn users_elsewhere(
+    resolver: &Resolver<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+) -> Result<std::result::Result<Option<String>, String>> {
+    let Some(live) = &resolver.target.live else {
+        return Ok(Err("other objects may call it: an --image tells".to_owned()));
+    };
+    let Some(found) = resolver.lookup(id)? else {
+        return Ok(Err("it is not in the image".to_owned()));
+    };
+    if found.exported {
+        return Ok(Ok(Some("it is exported, so modules may call it".to_owned())));
+    }
+    let home = found.index.and_then(|index| live.image.home(index));
+    let Some(home) =
+        home.filter(|_| found.object.is_none_or(|o| o == resolver.target.parent.name()))
+    else {
+        return Ok(Err("it is not in the image".to_owned()));
+    };
+    let function = (home, found.addr);
+    let elf = &live.image.elf;
+    let places = match elf.is_relocatable() {
+        true => places_in_module(elf, function),
+        false if elf.machine == EM_X86_64 => places_in_kernel(elf, found.addr),
+        false => {
+            let text = "other objects may call it, and an image of this machine does not tell";
+            return Ok(Err(text.to_owned()));
+        }
+    };
+    let own = own_functions(resolver, live);
+    let is_own = |&(section, at): &Place| {
+        own.iter().any(|&(home, start, size)| home == section && at >= start && at - start < size)
+    };
+    let other = places.into_iter().find(|place| !is_own(place));
+    Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
+}
+
+/// Where the functions of the original object are: section, address, size.
+fn own_functions(resolver: &Resolver<'_, '_, '_, '_>, live: &Live<'_>) -> Vec<(u32, u64, u64)> {
+    let entries = resolver.target.parent.table().entries();
+    let known = live.matched.functions.iter().filter_map(|checked| {
+        let index = checked.entry?;
+        let entry = entries.get(index)?;
+        Some((live.image.home(index)?, entry.addr, entry.size))
+    });
+    known.collect()
+}
+
+/// What holds a place.
+fn user(image: &KernelImage<'_>, (section, at): Place) -> String {
+    let holds = |s: &&crate::elf::linked::LinkedSymbol<'_>| {
+        s.section == section && at >= s.value && at - s.value < s.size
+    };
+    let symbols = image.elf.symbols();
+    let function = symbols.iter().filter(|s| s.kind == STT_FUNC).find(holds);
+    match function.or_else(|| symbols.iter().find(holds)) {
+        Some(symbol) => format!("{} of another object", symbol.name),
+        None => {
+            let name = image.elf.sections().get(section as usize).map_or("", |s| s.name);
+            format!("section {name} of the image, at {at:#x},")
+        }
+    }
+}
+
+fn is_active(section: &LinkedSection<'_>) -> bool {
+    section.flags & SHF_ALLOC != 0 && !PASSIVE.iter().any(|name| section.name.starts_with(name))
+}
+
+/// Where a linked x86 kernel has the address of a function, or the distance to it.
+fn places_in_kernel(elf: &Linked<'_>, addr: u64) -> Vec<Place> {
+    let symbols = elf.symbols();
+    let value = |name| symbols.iter().find(|s| s.name == name && s.section != 0).map(|s| s.value);
+    // Functions that kprobes must not hook: listed, and never called there.
+    let listed = value("__start_kprobe_blacklist").zip(value("__stop_kprobe_blacklist"));
+    let is_listed = |at: u64| listed.is_some_and(|(from, to)| (from..to).contains(&at));
+    let sections = elf.sections();
+    let active = (0..sections.len() as u32).filter(|&i| is_active(&sections[i as usize]));
+    let found = active.collect::<Vec<u32>>().into_par_iter().flat_map_iter(|index| {
+        let section = &sections[index as usize];
+        let places = section.data.windows(4).enumerate().filter_map(move |(i, field)| {
+            let at = section.addr.wrapping_add(i as u64);
+            let field = u32::from_le_bytes(*field.first_chunk()?);
+            let distance = addr.wrapping_sub(at) as u32;
+            // A distance from the field, or from its end; an address, which the kernel's low
+            // 32 bits tell.
+            let leads = field == distance
+                || field == distance.wrapping_sub(4)
+                || field == addr as u32
+                    && section.data.get(i..).is_some_and(|d| is_address(d, addr));
+            leads.then_some((index, at))
+        });
+        places.filter(move |&(_, at)| !is_listed(at)).collect::<Vec<Place>>()
+    });
+    found.collect()
+}
+
+/// Whether 32 bits are those of an address: alone, as code has them, or with the upper half.
+fn is_address(data: &[u8], addr: u64) -> bool {
+    let whole = data.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
+    whole == Some(addr) || addr as u32 as i32 as u64 == addr
+}
+
+/// Where a module refers to one of its functions.
+fn places_in_module(elf: &Linked<'_>, (home, value): Place) -> Vec<Place> {
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    for section in elf.sections().iter().filter(|s| is_active(s)) {
+        if seen.contains(&section.name) {
+            continue;
+        }
+        seen.push(section.name);
+        for reloc in elf.relocs_of(section.name) {
+            let Some(symbol) = elf.symbols().get(reloc.symbol as usize) else { continue };
+            let distance = symbol.value.wrapping_add_signed(reloc.addend).wrapping_sub(value);
+            if symbol.section == home && distance.cast_signed().unsigned_abs() <= NEAR {
+                found.push((reloc.section, reloc.offset));
+            }
+        }
+    }
+    found
+}
