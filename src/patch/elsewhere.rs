@@ -8,13 +8,9 @@ use crate::elf::abi::{EM_X86_64, SHF_ALLOC, STT_FUNC};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::elf::linked::{Linked, LinkedSection};
 use crate::kernel::image::KernelImage;
+use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
 use crate::patch::resolve::Resolver;
-
-/// Sections that describe code for the kernel, and make nothing call it; code and data that are
-/// freed when the kernel has booted.
-const PASSIVE: [&str; 7] =
-    [".orc_", ".init", ".ibt_endbr_seal", ".cfi_sites", ".kcfi_traps", ".note", "__mcount_loc"];
 
 /// How far from a function's start a reference of a module's table may seem to lead: fields of
 /// instructions count from their ends, and functions have several entries.
@@ -90,20 +86,21 @@ fn user(image: &KernelImage<'_>, (section, at): Place) -> String {
 }
 
 fn is_active(section: &LinkedSection<'_>) -> bool {
-    section.flags & SHF_ALLOC != 0 && !PASSIVE.iter().any(|name| section.name.starts_with(name))
+    section.flags & SHF_ALLOC != 0
+        && !sections::PASSIVE.iter().any(|name| section.name.starts_with(name))
 }
 
 /// Where a linked x86 kernel has the address of a function, or the distance to it.
 fn places_in_kernel(elf: &Linked<'_>, addr: u64) -> Vec<Place> {
-    let symbols = elf.symbols();
-    let value = |name| symbols.iter().find(|s| s.name == name && s.section != 0).map(|s| s.value);
+    let value =
+        |name| elf.symbols().iter().find(|s| s.name == name && s.section != 0).map(|s| s.value);
     // Functions that kprobes must not hook: listed, and never called there.
-    let listed = value("__start_kprobe_blacklist").zip(value("__stop_kprobe_blacklist"));
+    let listed = value(symbols::NO_KPROBES[0]).zip(value(symbols::NO_KPROBES[1]));
     let is_listed = |at: u64| listed.is_some_and(|(from, to)| (from..to).contains(&at));
-    let sections = elf.sections();
-    let active = (0..sections.len() as u32).filter(|&i| is_active(&sections[i as usize]));
+    let all = elf.sections();
+    let active = (0..all.len() as u32).filter(|&i| is_active(&all[i as usize]));
     let found = active.collect::<Vec<u32>>().into_par_iter().flat_map_iter(|index| {
-        let section = &sections[index as usize];
+        let section = &all[index as usize];
         let places = section.data.windows(4).enumerate().filter_map(move |(i, field)| {
             let at = section.addr.wrapping_add(i as u64);
             let field = u32::from_le_bytes(*field.first_chunk()?);

@@ -112,3 +112,8 @@ pub const WITHOUT_DUTY: [&str; 13] = [
 pub fn starts_with_any(name: &str, starts: &[&str]) -> bool {
     starts.iter().any(|start| name.starts_with(start))
 }
+
+/// Sections of an image, by the start of their names, that describe code and make nothing call it,
+/// and those that are freed when the kernel has booted.
+pub const PASSIVE: [&str; 7] =
+    [ORC, ".init", ".ibt_endbr_seal", CFI_SITES, CFI_TRAPS[0], ".note", MCOUNT];

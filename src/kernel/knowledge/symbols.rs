@@ -26,3 +26,7 @@ pub const FENTRY: &str = "__fentry__";
 /// and -fprofile-generate, and LLVM's gcov.
 pub const COUNTERS: [&str; 6] =
     ["__profc_", "__profd_", "__llvm_profile_", "__gcov", "__llvm_gcov", "__llvm_internal_gcov"];
+
+/// Start and end of the list of functions that kprobes must not hook
+/// (include/asm-generic/vmlinux.lds.h).
+pub const NO_KPROBES: [&str; 2] = ["__start_kprobe_blacklist", "__stop_kprobe_blacklist"];
