@@ -153,6 +153,9 @@ pub struct Among<'a> {
     /// All other objects were looked at: a weak definition that became an ordinary one, or
     /// back, is the one that counts in both builds.
     pub complete: bool,
+    /// objtool sees the linked module, and makes its tables then: the output has none of them,
+    /// and entries of functions as the compiler made them.
+    pub remade: bool,
 }
 
 /// Compares a pair and builds the output. `report` learns everything that is known, also
@@ -315,7 +318,7 @@ fn compare_and_build<T>(
     let resolver =
         target.as_ref().map(|target| Resolver { comparer: &comparer, statuses: &statuses, target });
     let Some(resolver) = resolver else { return Ok(None) };
-    let builder = Builder::new(&comparer, &statuses, &selection)?;
+    let builder = Builder::new(&comparer, &statuses, &selection, job.among.remade)?;
     let redirected = check::redirected(&comparer, &statuses, &selection);
     let (entries, replaced) = rayon::join(|| builder.entries(), || resolver.replaced(&redirected));
     let (entries, replaced) = (entries?, replaced?);
@@ -342,7 +345,7 @@ fn compare_and_build<T>(
         check_pointers(&resolver, &selection, &entries, &resolution, &pointers)?;
     }
     let draft = builder.build(&resolver, &replaced, resolution, &entries)?;
-    let prover = Prover::new(&resolver);
+    let prover = Prover::new(&resolver, job.among.remade);
     take(draft, &|bytes| prover.prove(bytes)).map(Some)
 }
 
@@ -443,6 +446,8 @@ fn judge(
         klp_arch: job.klp_arch,
         in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
         sizes: &job.sizes,
+        remade: job.among.remade,
+        object: job.parent.map(|parent| parent.name),
     };
     // Neither needs the other's result.
     let (selection, reasons) = rayon::join(

@@ -14,6 +14,7 @@ use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, convert};
+use klp_diff::patch::klp_build::to_klp_build;
 use klp_diff::prove::prove_klp;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, ParentFiles, proved};
@@ -185,6 +186,9 @@ fn rows(name: &str, size: u64) -> Vec<(u64, u64)> {
         "__jump_table" => 16,
         ".kpatch.funcs" => 56,
         "__mcount_loc" => 8,
+        ".init.klp_funcs" => 24,
+        ".init.klp_objects" => 64,
+        "__klp_relocs.vmlinux" => 24,
         _ => return Vec::new(),
     };
     (0..size).step_by(row).map(|at| (at, at + row as u64)).collect()
@@ -289,7 +293,7 @@ fn whatever_is_altered_is_noticed() {
     table += "  94: ffff0030 4 FUNC GLOBAL DEFAULT 1 exported\n";
     let sizes = [("BUG", 12), ("EX", 12), ("ALT", 14), ("JUMP", 16)];
     let sizes = sizes.map(|(name, size)| (format!("{name}_STRUCT_SIZE"), size.to_string()));
-    for drop_in in [false, true] {
+    for (drop_in, remade) in [(false, false), (true, false), (false, true)] {
         let job = Job {
             orig: Input { name: "orig.o", data: &orig },
             patched: Input { name: "patched.o", data: &patched },
@@ -305,10 +309,17 @@ fn whatever_is_altered_is_noticed() {
             sizes: StructSizes::new(sizes.clone(), false),
             drop_in,
             klp_arch: false,
-            among: Default::default(),
+            among: klp_diff::Among { remade, ..Default::default() },
         };
         let done = proved(&job, &mut Report::default(), |draft, proof| {
             let object = draft.finish();
+            if remade {
+                let object = to_klp_build(object, "vmlinux")?;
+                let (caught, missed) = judge(&object, proof);
+                assert!(missed.is_empty(), "not noticed, klp-build:\n{missed:.3000}");
+                println!("klp-build: {caught:?}");
+                return Ok(());
+            }
             let (caught, missed) = judge(&object, proof);
             assert!(missed.is_empty(), "not noticed, drop-in {drop_in}:\n{missed:.3000}");
             for kind in ["row dropped", "row doubled", "byte", "addend", "binding of a symbol"] {

@@ -159,6 +159,16 @@ pub enum SiteTable {
     PatchableEntries,
 }
 
+impl SiteTable {
+    /// Its name.
+    pub fn section(self) -> &'static str {
+        match self {
+            SiteTable::McountLoc => "__mcount_loc",
+            SiteTable::PatchableEntries => "__patchable_function_entries",
+        }
+    }
+}
+
 /// Length of the instruction at a byte of the slice, and where it leads when the distance is in
 /// it; `None` where no instruction is. Relocations are not asked.
 pub type Reaches = fn(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)>;

@@ -88,6 +88,9 @@ pub enum Flavor {
     /// `.klp.sym.*` symbols and `.klp.rela.*` sections, as the kernel wants them: final,
     /// because a linker would destroy them
     Klp,
+    /// What `objtool klp diff` writes for the kernel's own klp-build, which links and finishes it.
+    /// Without --image and --symtab ORIG is vmlinux.o, beside vmlinux, or a module's object
+    KlpBuild,
 }
 
 /// What is told, and how.

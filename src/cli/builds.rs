@@ -66,6 +66,8 @@ pub(super) struct How<'w> {
     pub(super) explain_noise: bool,
     /// What is to be explained.
     pub(super) wanted: &'w Wanted,
+    /// objtool sees the linked module, and makes its tables then.
+    pub(super) remade: bool,
 }
 
 impl Builds {
@@ -146,7 +148,14 @@ impl Builds {
         outcome.result = self.inner(
             unit,
             against,
-            Among { boot, peers, complete, no_lift: how.no_lift, ..Among::default() },
+            Among {
+                boot,
+                peers,
+                complete,
+                no_lift: how.no_lift,
+                remade: how.remade,
+                ..Among::default()
+            },
             &mut outcome,
         );
         self.forget_overridden(&mut outcome);

@@ -9,6 +9,7 @@ mod builds;
 mod corpus;
 mod dump;
 mod explain_error;
+mod klp_build;
 mod members;
 mod module;
 mod output;

@@ -382,7 +382,7 @@ impl<'a> Request<'a> {
         let (wanted, explain_noise) =
             (self.args.report.wanted(), self.args.report.explains_noise());
         let no_lift = self.args.no_lift;
-        let how = How { strict: false, no_lift, explain_noise, wanted: &wanted };
+        let how = How { strict: false, no_lift, explain_noise, wanted: &wanted, remade: false };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
         builds.ask(&mut outcomes)?;

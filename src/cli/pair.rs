@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
+use super::klp_build;
 use super::output;
 use super::show::Show;
 use super::verify_orig::ImageArg;
@@ -26,6 +27,7 @@ use crate::kernel::names;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json;
@@ -33,6 +35,10 @@ use crate::{Among, Input, Job, ParentFiles};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
+    let args = &match klp_build::with_defaults(args) {
+        Ok(args) => args,
+        Err(error) => return Ok(fail(&error)),
+    };
     if args.output.is_some() && args.symtab.is_none() && args.image.is_empty() {
         return Err("-o needs --image vmlinux, or --symtab FILE: make it with \
                     `readelf -s --wide vmlinux > FILE`"
@@ -142,7 +148,7 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
 
 /// What is patched, and the file that describes it.
 pub(super) struct Target {
-    object: String,
+    pub(super) object: String,
     file: Option<PathBuf>,
     /// Images of other objects of the same kernel.
     others: Vec<ImageArg>,
@@ -198,6 +204,7 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
         boot,
         module: target.object != "vmlinux",
         no_lift: args.no_lift,
+        remade: args.flavor == Flavor::KlpBuild,
         ..Among::default()
     };
     let job = against.job(inputs, among);
@@ -211,8 +218,8 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
         let Some(path) = &args.output else { return Ok(()) };
         let model: Box<dyn Model> = match args.flavor {
             Flavor::Kpatch => Box::new(draft),
-            Flavor::Klp => {
-                let object = in_flavor(draft.finish(), args.flavor);
+            Flavor::Klp | Flavor::KlpBuild => {
+                let object = in_flavor(draft.finish(), args.flavor, &target.object);
                 Box::new(object.map_err(|e| e.in_file(&*names[1]))?)
             }
         };
@@ -434,9 +441,10 @@ fn with_others<'i>(
     Ok(image)
 }
 
-/// An output in the form asked for.
-pub(super) fn in_flavor(object: OutObject, flavor: Flavor) -> Result<OutObject> {
+/// An output in the form asked for. `parent` is what is patched.
+pub(super) fn in_flavor(object: OutObject, flavor: Flavor, parent: &str) -> Result<OutObject> {
     match flavor {
+        Flavor::KlpBuild => to_klp_build(object, parent),
         Flavor::Kpatch => Ok(object),
         Flavor::Klp => convert(object, &ConvertOptions { klp_arch_sections: false }, None),
     }

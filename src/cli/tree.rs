@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.report.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
-            Some(output) => write(args, output, &outcomes).err(),
+            Some(output) => write(args, target, output, &outcomes).err(),
             None => None,
         },
         (whole, _) => whole,
@@ -74,6 +74,7 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
         no_lift: args.no_lift,
         explain_noise: args.report.explains_noise(),
         wanted: &wanted,
+        remade: args.flavor == Flavor::KlpBuild,
     };
     let mut outcomes = builds.compare_all(how, &|_| nothing, None);
     if let Some(files) = &against.parent {
@@ -123,15 +124,23 @@ fn worst(a: Exit, b: Exit) -> Exit {
 }
 
 /// One output for each changed object, in the same folders; or one for all in a file.
-fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
+fn write(args: &Args, target: &Target, output: &Path, outcomes: &[Outcome]) -> Result<()> {
     let made: Vec<(&Outcome, &OutObject)> =
         outcomes.iter().filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?))).collect();
     // Objects of the klp flavour cannot be linked with each other.
     let linked = args.flavor == Flavor::Kpatch || !is_folder(output);
     check_needs(made.iter().copied(), linked)?;
+    if args.flavor == Flavor::KlpBuild && is_folder(output) && made.len() > 1 {
+        return Err(Error::broken(
+            Code::Unwritable,
+            "a module with several objects of this form would patch one object several times",
+        )
+        .in_file(output.display().to_string())
+        .advise("give the name of a file: one object is written for all that changed"));
+    }
     if !is_folder(output) {
         let all = made.iter().map(|(o, object)| (o.patched.clone(), (*object).clone()));
-        return publish(output, &in_flavor(link(all.collect())?, args.flavor)?);
+        return publish(output, &in_flavor(link(all.collect())?, args.flavor, &target.object)?);
     }
     for (outcome, object) in made {
         let path = output.join(&outcome.path);
@@ -141,7 +150,7 @@ fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
                     .in_file(folder.display().to_string())
             })?;
         }
-        let object = in_flavor(object.clone(), args.flavor)
+        let object = in_flavor(object.clone(), args.flavor, &target.object)
             .map_err(|e| e.in_file(outcome.patched.clone()))?;
         publish(&path, &object)?;
     }

@@ -275,6 +275,10 @@ codes! {
         "A symbol does not start its section as its name says.";
     UnexplainedChange "unexplained-change" [Refusal]
         "Something changed, and it is not known what it means to the kernel.";
+    UnknownCallback "unknown-callback" [Refusal]
+        "A callback of the patch would not be called.";
+    UnknownObject "unknown-object" [Error]
+        "It is not said which kernel object is patched.";
     UnknownRelocation "unknown-relocation" [Error]
         "A relocation type is not known for this machine.";
     Unlinkable "unlinkable" [Error]

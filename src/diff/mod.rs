@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attributes;
 pub mod boot;
+mod callbacks;
 pub mod check;
 mod closest;
 pub mod compare;

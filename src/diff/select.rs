@@ -32,6 +32,10 @@ pub struct Policy<'a> {
     pub in_module: &'a (dyn Fn(SymbolId<Patched>) -> Result<bool> + Sync),
     /// Sizes of kernel structs.
     pub sizes: &'a StructSizes,
+    /// objtool makes its tables anew on the linked module.
+    pub remade: bool,
+    /// The object that is patched, where an output is made.
+    pub object: Option<&'a str>,
 }
 
 /// The part of the patched object that goes into the patch.
@@ -442,6 +446,7 @@ impl Selector<'_, '_, '_, '_> {
                 }
             }
         }
+        self.pointers_to_callbacks()?;
         if let Some(section) = self.layout.section_named(macros::FORCE) {
             let refs = Refs::new(self.layout, section);
             for reloc in object.relocs(section).iter() {

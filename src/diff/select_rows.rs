@@ -8,6 +8,7 @@ use crate::elf::object::Reloc;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::Class;
 use crate::kernel::names;
+use crate::kernel::objtool;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, Filter};
@@ -38,10 +39,12 @@ impl Selector<'_, '_, '_, '_> {
         self.report_unsupported()
     }
 
-    /// What only objtool reads is not in the outputs of the C tool.
+    /// What only objtool reads is not in the outputs of the C tool; what it makes anew is in no
+    /// output that it will see.
     fn is_left_out(&self, row: (TableNumber, u32)) -> bool {
         let table = self.comparer.patched.rows.tables.get(row.0 as usize);
         self.comparer.drop_in && table.is_some_and(|t| t.table.dropped_by_drop_in)
+            || self.policy.remade && table.is_some_and(|t| objtool::is_remade(t.table.section))
     }
 
     /// Whether rows that were found by a span of code describe code without a name: it goes
@@ -326,6 +329,9 @@ impl Selector<'_, '_, '_, '_> {
         ) else {
             return Ok(());
         };
+        if self.policy.remade {
+            return Ok(());
+        }
         let object = self.layout.object;
         let count = object.section_size(places) / 4;
         let total = object.section_size(entries);

@@ -29,6 +29,11 @@ fn is_mark(name: &str) -> bool {
     MARKS.contains(&name)
 }
 
+/// Whether objtool makes a section when it sees a linked module.
+pub fn is_remade(name: &str) -> bool {
+    is_mark(name) || name == ".orc_unwind"
+}
+
 /// The name of a table of objtool's that the object has.
 pub fn mark<'d, S: Side>(object: &Object<'d, S>) -> Option<&'d str> {
     let found = object

@@ -60,6 +60,8 @@ pub struct Builder<'a, 'l, 'o, 'd> {
     moves: IndexMap<SectionId<Patched>, Moves, RandomState>,
     /// What leads out of the parts of such sections without a relocation.
     near: IndexMap<SectionId<Patched>, Vec<Near>, RandomState>,
+    /// objtool makes its tables anew on the linked module.
+    pub(super) remade: bool,
 }
 
 impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
@@ -68,6 +70,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         comparer: &'a Comparer<'a, 'l, 'o, 'd>,
         statuses: &'a Statuses,
         selection: &'a Selection,
+        remade: bool,
     ) -> Result<Self> {
         let layout = comparer.patched.layout;
         let object = layout.object;
@@ -100,7 +103,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             moves.insert(unwind.entries, spans(unwind.size));
             moves.insert(unwind.places, spans(4));
         }
-        Ok(Builder { comparer, statuses, selection, moves, near })
+        Ok(Builder { comparer, statuses, selection, moves, near, remade })
     }
 
     fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
@@ -143,10 +146,11 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     /// Sections that are in the selection but have no place in the output.
     fn is_dropped(&self, section: SectionId<Patched>) -> bool {
-        matches!(
-            self.layout().class(section),
-            Class::Meta | Class::Relocations | Class::Group | Class::Noise(_)
-        )
+        match self.layout().class(section) {
+            Class::Meta | Class::Relocations | Class::Group => true,
+            Class::Noise(_) => self.layout().object.section_name(section) != macros::POINTERS,
+            _ => false,
+        }
     }
 
     /// Builds the output in kpatch's form.

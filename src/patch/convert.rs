@@ -157,6 +157,21 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Another of kpatch's tables, by its name.
+    pub(super) fn rows<'o>(
+        object: &'o OutObject,
+        name: &str,
+        row_size: u64,
+    ) -> Result<Option<Table<'o>>> {
+        let place = |name: &str| object.sections.iter().position(|s| s.name == name);
+        let (Some(index), Some(strings)) = (place(name), place(livepatch::STRINGS)) else {
+            return Ok(None);
+        };
+        Table::new(object, index, row_size, strings).map(Some)
+    }
+}
+
 /// A row of `.kpatch.symbols`: 0 address, 8 position, 16 binding, 17 type, 24 name*, 32 object*.
 fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
     let [bind, kind] = table.bytes(row, 16)?;
@@ -206,12 +221,12 @@ fn karch(table: &Table<'_>, row: u64) -> Result<Karch> {
 }
 
 /// A table of fixed-size rows whose pointers are relocations.
-struct Table<'o> {
+pub(super) struct Table<'o> {
     object: &'o OutObject,
     index: OutSectionIndex,
     section: &'o OutSection,
     row_size: u64,
-    rows: u64,
+    pub(super) rows: u64,
     strings: OutSectionIndex,
     /// Relocations by offset.
     pointers: Vec<OutReloc>,
@@ -260,7 +275,7 @@ impl<'o> Table<'o> {
         })
     }
 
-    fn u64(&self, row: u64, field: u64) -> Result<u64> {
+    pub(super) fn u64(&self, row: u64, field: u64) -> Result<u64> {
         let bytes = self.bytes(row, field)?;
         Ok(if self.object.big_endian {
             u64::from_be_bytes(bytes)
@@ -293,7 +308,16 @@ impl<'o> Table<'o> {
         })
     }
 
-    fn string(&self, row: u64, field: u64) -> Result<&'o str> {
+    /// The symbol that a pointer field refers to.
+    pub(super) fn symbol(&self, row: u64, field: u64) -> Result<OutSymbolIndex> {
+        let at = row * self.row_size + field;
+        let first = self.pointers.partition_point(|r| r.offset < at);
+        let pointer = self.pointers.get(first).filter(|p| p.offset == at && p.addend == 0);
+        let symbol = pointer.and_then(|p| p.symbol);
+        symbol.ok_or_else(|| self.bad(row, field, "a pointer has no relocation"))
+    }
+
+    pub(super) fn string(&self, row: u64, field: u64) -> Result<&'o str> {
         let (section, offset) = self.target(row, field)?;
         if section != self.strings {
             return Err(self.bad(row, field, "a name is not in .kpatch.strings"));

@@ -6,6 +6,7 @@ pub mod elsewhere;
 pub mod entries;
 pub mod freed;
 pub mod klp;
+pub mod klp_build;
 pub mod live;
 pub mod module;
 mod output;

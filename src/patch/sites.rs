@@ -6,13 +6,16 @@ use crate::arch::SiteTable;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::OutReloc;
-use crate::kernel::knowledge::sections;
 
 /// Adds the table that tells ftrace where the functions of the patch can be hooked, and
 /// turns sites that were switched off back into calls.
 pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Result<()> {
     let layout = builder.patched();
     let arch = layout.arch;
+    let table = (arch.site_table)(layout.has_pfe());
+    if builder.remade && layout.section_named(table.section()).is_none() {
+        return Ok(());
+    }
     let functions: Vec<_> = builder.traced(output).collect();
     let mut sites = Vec::with_capacity(functions.len());
     for (id, section, symbol, home) in functions {
@@ -28,7 +31,7 @@ pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Res
         )?;
         // Of a section that functions share the output may have a part.
         let offset = builder.offset(section, site.offset);
-        if let Some((bytes, kind)) = site.rewrite {
+        if let Some((bytes, kind)) = site.rewrite.filter(|_| !builder.remade) {
             let out = &mut output.object.sections[home];
             let at = offset as usize;
             if let Some(place) = out.data.get_mut(at..at + bytes.len()) {
@@ -43,7 +46,7 @@ pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Res
         sites.push((symbol, home, offset, site.offset.wrapping_sub(view.value)));
     }
     let kind = output.pointer;
-    match (arch.site_table)(layout.has_pfe()) {
+    match table {
         SiteTable::McountLoc => {
             let relocs = sites.iter().enumerate().map(|(i, &(symbol, _, _, distance))| OutReloc {
                 offset: 8 * i as u64,
@@ -52,14 +55,13 @@ pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Res
                 addend: distance.cast_signed(),
             });
             let relocs = relocs.collect();
-            output.add_section(sections::MCOUNT, vec![0; 8 * sites.len()], 8, relocs);
+            output.add_section(table.section(), vec![0; 8 * sites.len()], 8, relocs);
         }
         SiteTable::PatchableEntries => {
             for (_, home, offset, _) in sites {
                 let symbol = Some(output.section_symbol(home));
                 let entry = OutReloc { offset: 0, kind, symbol, addend: offset.cast_signed() };
-                let index =
-                    output.add_section(sections::PATCHABLE_ENTRIES, vec![0; 8], 8, vec![entry]);
+                let index = output.add_section(table.section(), vec![0; 8], 8, vec![entry]);
                 let section = &mut output.object.sections[index];
                 section.flags |= abi::SHF_WRITE;
                 if layout.pfe_ordered() {

@@ -87,7 +87,10 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         let id = meant.symbol;
         let name = self.prover.resolver.name(id);
         let at = |what: &str| Err(differs(what).at_symbol(name));
-        if asked.patched != parent {
+        // What the kernel itself has is there when the module is loaded.
+        let klp_build = self.written.is_klp_build;
+        let patched = if klp_build && asked.object == "vmlinux" { "vmlinux" } else { parent };
+        if asked.patched != patched {
             return at("livepatch applies a relocation when another object is patched");
         }
         if addend != meant.addend {
@@ -102,7 +105,11 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         let changed = function
             && self.prover.resolver.statuses.symbols[id] == Status::Changed
             && layout.parent(id).is_none();
-        let bind = if changed { abi::STB_LOCAL } else { object.symbol_bind(id) };
+        let bind = match (klp_build, changed) {
+            (true, _) => abi::STB_WEAK,
+            (false, true) => abi::STB_LOCAL,
+            (false, false) => object.symbol_bind(id),
+        };
         if (asked.kind, asked.bind) != (object.symbol_kind(id), bind) {
             return at("the type or the binding of what the kernel is asked for is another");
         }

@@ -8,6 +8,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId};
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, is_padding};
+use crate::kernel::objtool;
 
 impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     pub(super) fn check_file(&self) -> Result<()> {
@@ -267,6 +268,13 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         let names = [sections::ORC, sections::ORC_PLACES];
         let [entries, places] = names.map(|n| layout.section_named(n));
         let (Some(entries), Some(places)) = (entries, places) else { return Ok(()) };
+        if self.prover.remade {
+            let there = self.written.sections.iter().find(|s| objtool::is_remade(s.name));
+            return match there {
+                Some(section) => Err(differs("objtool could not make it").in_section(section.name)),
+                None => Ok(()),
+            };
+        }
         let [home, ips] = [self.written.only(names[0])?, self.written.only(names[1])?];
         let count = object.section_size(places) / 4;
         let Some(size) = object.section_size(entries).checked_div(count).filter(|&s| s > 0) else {

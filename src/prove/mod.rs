@@ -15,6 +15,7 @@
 mod found;
 mod headers;
 mod klp;
+mod klp_build;
 mod own;
 mod places;
 mod rows;
@@ -34,12 +35,15 @@ use written::Written;
 /// Proves outputs of one pair.
 pub struct Prover<'p, 'a, 'l, 'o, 'd> {
     resolver: &'p Resolver<'a, 'l, 'o, 'd>,
+    /// objtool makes its tables anew on the linked module.
+    remade: bool,
 }
 
 impl<'p, 'a, 'l, 'o, 'd> Prover<'p, 'a, 'l, 'o, 'd> {
-    /// Proves against what the resolver compares, and what it resolves against.
-    pub fn new(resolver: &'p Resolver<'a, 'l, 'o, 'd>) -> Self {
-        Prover { resolver }
+    /// Proves against what the resolver compares, and what it resolves against. `remade`: objtool
+    /// will see the linked module.
+    pub fn new(resolver: &'p Resolver<'a, 'l, 'o, 'd>, remade: bool) -> Self {
+        Prover { resolver, remade }
     }
 
     /// Fails, with code `unproved-output`, unless the bytes of an object file in either flavour

@@ -10,7 +10,7 @@ use crate::diag::{Error, Result};
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::knowledge::{livepatch, sections};
+use crate::kernel::knowledge::{klp_build, livepatch, sections};
 use crate::kernel::macros;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 
@@ -25,6 +25,9 @@ const MODINFO: &str = sections::MODINFO;
 const CALLS: &str = sections::MCOUNT;
 const ENTRIES: &str = sections::PATCHABLE_ENTRIES;
 
+/// Alignment of tables.
+pub(super) const ROW_ALIGN: u64 = 8;
+
 /// Bytes of a row of either table of what livepatch resolves.
 const RESOLVED_ROW: u64 = 40;
 /// Bytes of a row of the table of functions.
@@ -34,6 +37,8 @@ const ROW: u64 = 56;
 pub(super) fn is_own(name: &str) -> bool {
     RESOLVED.contains(&name)
         || [STRINGS, FUNCTIONS, ARCH, MODINFO, CALLS, ENTRIES].contains(&name)
+        || [klp_build::OBJECTS, klp_build::FUNCTIONS, klp_build::STRINGS].contains(&name)
+        || name.starts_with(klp_build::RELOCATIONS)
         || name.starts_with(sections::ORC)
 }
 
@@ -46,8 +51,12 @@ pub(super) fn is_added(section: &str, offset: u64) -> bool {
 impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Fails unless the tables that the tools add are right.
     pub(super) fn check_own(&mut self) -> Result<()> {
-        self.check_tables()?;
-        self.check_functions().map_err(|e| e.in_section(FUNCTIONS))?;
+        if self.written.is_klp_build {
+            self.check_klp_build()?;
+        } else {
+            self.check_tables()?;
+            self.check_functions().map_err(|e| e.in_section(FUNCTIONS))?;
+        }
         self.check_sites()?;
         self.check_callbacks()?;
         self.check_namespaces()?;
@@ -95,7 +104,12 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
 
     /// The text that a pointer in a table leads to.
     fn text(&self, home: u32, at: u64) -> Result<&str> {
-        let strings = self.written.only(STRINGS)?;
+        self.text_in(STRINGS, home, at)
+    }
+
+    /// The text of section `strings` that a pointer in a table leads to.
+    pub(super) fn text_in(&self, strings: &str, home: u32, at: u64) -> Result<&str> {
+        let strings = self.written.only(strings)?;
         let pointer = self.pointer(home, at)?;
         let text = pointer.and_then(|(symbol, addend)| {
             let (section, at) = self.written.place(symbol, addend).ok()??;
@@ -106,7 +120,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     }
 
     /// Symbol and addend of the only relocation of a pointer.
-    fn pointer(&self, home: u32, at: u64) -> Result<Option<(u32, i64)>> {
+    pub(super) fn pointer(&self, home: u32, at: u64) -> Result<Option<(u32, i64)>> {
         let arch = self.prover.layout().arch;
         let own = is_own(self.written.section(home).name);
         if own && self.written.number::<8>(home, at) != Some(0) {
@@ -129,13 +143,19 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
             return Err(differs("the table of functions is missing"));
         };
         let size = section.size;
-        let mut listed: IndexSet<SymbolId<Patched>, foldhash::fast::RandomState> =
-            IndexSet::default();
+        let mut listed = Vec::new();
         for at in (0..size).step_by(ROW as usize) {
-            let id = self.check_function(home, at).map_err(|e| e.at_offset(at))?;
-            if !listed.insert(id) {
-                return Err(differs("a function is listed twice").at_offset(at));
-            }
+            listed.push(self.check_function(home, at).map_err(|e| e.at_offset(at))?);
+        }
+        self.check_all_listed(&listed)
+    }
+
+    /// Fails unless all functions that are replaced are listed, each once.
+    pub(super) fn check_all_listed(&self, functions: &[SymbolId<Patched>]) -> Result<()> {
+        let listed: IndexSet<SymbolId<Patched>, foldhash::fast::RandomState> =
+            functions.iter().copied().collect();
+        if listed.len() != functions.len() {
+            return Err(differs("a function is listed twice"));
         }
         let layout = self.prover.layout();
         let mut carried = self.symbols.iter().flatten();
@@ -156,6 +176,15 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
             && !layout.is_prefix(id)
     }
 
+    /// Fails for what no patch redirects.
+    pub(super) fn check_listed_function(&self, id: SymbolId<Patched>) -> Result<()> {
+        let is_function = self.prover.layout().object.symbol_kind(id) == abi::STT_FUNC;
+        match is_function && self.prover.resolver.statuses.symbols[id] == Status::Changed {
+            true => Ok(()),
+            false => Err(differs("what did not change is listed")),
+        }
+    }
+
     fn check_function(&mut self, home: u32, at: u64) -> Result<SymbolId<Patched>> {
         let symbol = self.pointer(home, at)?.filter(|&(_, addend)| addend == 0);
         let id = symbol.and_then(|(symbol, _)| *self.symbols.get(symbol as usize)?);
@@ -163,11 +192,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         let layout = self.prover.layout();
         let name = layout.object.symbol_name(id);
         let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
-        if layout.object.symbol_kind(id) != abi::STT_FUNC
-            || self.prover.resolver.statuses.symbols[id] != Status::Changed
-        {
-            return Err(fail("what did not change is listed"));
-        }
+        self.check_listed_function(id).map_err(|e| e.at_symbol(name))?;
         let Some(found) = self.lookup(id)? else { return Err(fail("the kernel does not have it")) };
         let number = |field| self.written.number::<8>(home, at + field);
         let position = number(32).ok_or_else(|| fail("the row is cut short"))?;
@@ -183,6 +208,8 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Checks that ftrace finds the functions of the patch, and nothing else.
     fn check_sites(&self) -> Result<()> {
         let layout = self.prover.layout();
+        let table = (layout.arch.site_table)(layout.has_pfe());
+        let by_objtool = self.prover.remade && layout.section_named(table.section()).is_none();
         let (mut wanted, mut allowed) = (Vec::new(), Vec::new());
         for (symbol, id) in self.written.symbols.iter().zip(&self.symbols) {
             let (super::written::Home::Section(home), &Some(id)) = (symbol.home, id) else {
@@ -192,6 +219,9 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
             else {
                 continue;
             };
+            if by_objtool {
+                break;
+            }
             let site = self.site(id, section)?.offset;
             let distance = site.wrapping_sub(layout.object.symbol_value(id));
             let place = (home, symbol.value.wrapping_add(distance));
@@ -201,7 +231,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
             allowed.push(place);
         }
         allowed.sort_unstable();
-        let mut listed = self.listed_sites((layout.arch.site_table)(layout.has_pfe()))?;
+        let mut listed = self.listed_sites(table)?;
         listed.sort_unstable();
         if let Some(&(place, id)) = wanted.iter().find(|w| listed.binary_search(&w.0).is_err()) {
             let what = format!("ftrace is not told of its entry (+{:#x})", place.1);
@@ -222,10 +252,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
 
     fn listed_sites(&self, table: SiteTable) -> Result<Vec<(u32, u64)>> {
         let mut listed = Vec::new();
-        let name = match table {
-            SiteTable::McountLoc => CALLS,
-            SiteTable::PatchableEntries => ENTRIES,
-        };
+        let name = table.section();
         for home in 1..self.written.sections.len() as u32 {
             let section = self.written.section(home);
             if ![CALLS, ENTRIES].contains(&section.name) {

@@ -9,6 +9,7 @@ use crate::elf::ids::{Patched, SectionId};
 use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Class;
 use crate::kernel::names;
+use crate::kernel::objtool;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::{Row, TableRows};
 use crate::kernel::tables::Filter;
@@ -186,7 +187,11 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         let layout = self.prover.layout();
         let object = layout.object;
         let drop_in = self.prover.resolver.comparer.drop_in;
-        if drop_in && table.table.dropped_by_drop_in || table.table.row.is_by_exception_table() {
+        let remade = self.prover.remade && objtool::is_remade(table.table.section);
+        if remade
+            || drop_in && table.table.dropped_by_drop_in
+            || table.table.row.is_by_exception_table()
+        {
             return Ok(true);
         }
         let refs = Refs::new(layout, table.section);

@@ -177,7 +177,8 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
                 continue;
             }
             let site = self.site(id, section)?;
-            let Some((call, kind)) = site.rewrite else { continue };
+            let rewrite = site.rewrite.filter(|_| !self.prover.remade);
+            let Some((call, kind)) = rewrite else { continue };
             let at = site.offset.wrapping_sub(start) as usize;
             if let Some(place) = bytes.to_mut().get_mut(at..at.saturating_add(call.len())) {
                 place.copy_from_slice(call);

@@ -104,10 +104,12 @@ pub(super) struct Written<'b> {
     pub sections: Vec<Section<'b>>,
     pub symbols: Vec<Symbol<'b>>,
     pub asked: Vec<Asked<'b>>,
+    /// It is in the form of `klp-build`.
+    pub is_klp_build: bool,
     /// The relocation type of all pointers in kpatch's tables of what livepatch resolves.
     pub pointer_kind: Option<u32>,
     /// Of each section, by offset.
-    refs: Vec<Vec<Reference>>,
+    pub(super) refs: Vec<Vec<Reference>>,
 }
 
 /// Bytes of a row of kpatch's tables of what livepatch resolves.
@@ -145,6 +147,7 @@ impl<'b> Written<'b> {
             symbols: symbols(&file, &sections)?,
             refs: vec![Vec::new(); sections.len()],
             asked: Vec::new(),
+            is_klp_build: false,
             pointer_kind: None,
             sections,
         };
@@ -271,7 +274,7 @@ impl<'b> Written<'b> {
                 refs.sort_by_key(|r| (r.offset, r.kind));
             }
         }
-        Ok(())
+        self.read_klp_build()
     }
 
     fn add(&mut self, section: u32, entry: &Rela, to: To) {

@@ -5,6 +5,8 @@
 //! the `.kpatch.*` tables as their decoded entries. The wording of
 //! the lines is fixed: reference outputs are kept in this form.
 
+mod klp_build;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -74,6 +76,10 @@ fn bad(message: impl Into<String>) -> Error {
     Error::broken(Code::KpatchTable, message)
 }
 
+fn is_hidden(section: &str) -> bool {
+    HIDDEN.contains(&section) || klp_build::is_hidden(section)
+}
+
 struct Canon<'o, 'd, S> {
     object: &'o Object<'d, S>,
     /// The first section of each name.
@@ -97,6 +103,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         )];
         self.funcs(&mut lines)?;
         self.klp_relocs(&mut lines)?;
+        self.klp_build(&mut lines)?;
         for id in self.object.sections() {
             self.section(id, &mut lines)?;
         }
@@ -164,14 +171,14 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
     fn section(&self, id: SectionId<S>, lines: &mut Vec<String>) -> Result<()> {
         let section = self.object.section(id);
         let tables = [abi::SHT_SYMTAB, abi::SHT_STRTAB, abi::SHT_SYMTAB_SHNDX];
-        if tables.contains(&section.kind) || HIDDEN.contains(&section.name) {
+        if tables.contains(&section.kind) || is_hidden(section.name) {
             return Ok(());
         }
         let name = latin1(section.name);
         let flags = section.flags;
         if let Some(base) = self.object.rela_base(id) {
             let base_name = self.object.section_name(base);
-            if HIDDEN.contains(&base_name) {
+            if is_hidden(base_name) {
                 return Ok(());
             }
             for reloc in self.object.table_relocs(id).iter() {
@@ -226,11 +233,11 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         match symbol.home {
             Home::Section(section) if symbol.kind == abi::STT_SECTION => {
                 let name = self.object.section_name(section);
-                if name == livepatch::STRINGS {
+                if name == livepatch::STRINGS || name == klp_build::STRINGS {
                     let offset = symbol.value.checked_add_signed(reloc.addend);
-                    let text = offset.and_then(|offset| self.string(offset));
+                    let text = offset.and_then(|offset| self.string(name, offset));
                     let text = text.ok_or_else(|| {
-                        bad("a reference into .kpatch.strings does not lead to a string")
+                        bad(format!("a reference into {name} does not lead to a string"))
                     })?;
                     return Ok(format!("str:\"{text}\""));
                 }
@@ -240,9 +247,9 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         }
     }
 
-    /// The string at `offset` of the first `.kpatch.strings`.
-    fn string(&self, offset: u64) -> Option<&'d str> {
-        let strings = self.object.section(*self.by_name.get(livepatch::STRINGS)?).data;
+    /// The string at `offset` of the first section called `section`.
+    fn string(&self, section: &str, offset: u64) -> Option<&'d str> {
+        let strings = self.object.section(*self.by_name.get(section)?).data;
         let tail = strings.get(usize::try_from(offset).ok()?..)?;
         let len = tail.iter().position(|&b| b == 0)?;
         std::str::from_utf8(&tail[..len]).ok()
@@ -288,6 +295,11 @@ impl<S: Side> Table<'_, '_, '_, S> {
         relocs.within(offset, offset + 1).last().ok_or_else(|| {
             self.at(entry, field, "a field that must be relocated has no relocation".to_owned())
         })
+    }
+
+    fn has_reloc(&self, entry: &Range<u64>, field: u64) -> bool {
+        let offset = entry.start + field;
+        self.canon.object.relocs(self.id).within(offset, offset + 1).next().is_some()
     }
 
     fn target(&self, entry: &Range<u64>, field: u64) -> Result<String> {
