@@ -1,6 +1,6 @@
 //! House rules that the compiler does not check, over all sources of the workspace:
 //!
-//! * imports follow the flow `diag < host < elf < arch < kernel < diff < patch < report < cli`:
+//! * imports follow the flow `diag < host < elf < arch < kernel < diff < patch < prove < report < pipeline < cli`:
 //!   a module names only its own layer and lower ones;
 //! * nothing outside tests can panic on purpose;
 //! * names that mean something to the kernel are spelled in `kernel` and below only;
@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Lowest first.
-const LAYERS: [&str; 10] =
-    ["diag", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "cli"];
+const LAYERS: [&str; 11] = [
+    "diag", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "pipeline", "cli",
+];
 
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;
@@ -22,16 +23,8 @@ const TOO_LONG: usize = 650;
 const LONGEST_FUNCTION: usize = 80;
 
 /// Functions that still are; the list only gets shorter.
-const LONG: [&str; 8] = [
-    "check_sections",
-    "compare_and_build",
-    "instructions",
-    "parts",
-    "read_tables",
-    "run",
-    "same_target",
-    "symbol",
-];
+const LONG: [&str; 7] =
+    ["check_sections", "instructions", "parts", "read_tables", "run", "same_target", "symbol"];
 
 /// Names of the ELF format, which every layer may spell.
 const ELF_NAMES: [&str; 5] = [".symtab", ".strtab", ".shstrtab", ".symtab_shndx", ".rela"];

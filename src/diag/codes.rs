@@ -173,12 +173,12 @@ codes! {
         "An option has no effect in this run.";
     NoFtraceEntry "no-ftrace-entry" [Refusal]
         "A changed function cannot be redirected.";
+    NoKernel "no-kernel" [Error]
+        "Nothing of the kernel that was asked for is installed.";
     NoLivepatch "no-livepatch" [Refusal]
         "The kernel is built without livepatching.";
     NoObjects "no-objects" [Error]
         "A folder holds no relocatable objects.";
-    NoKernel "no-kernel" [Error]
-        "Nothing of the kernel that was asked for is installed.";
     NoParent "no-parent" [Error]
         "The symbols of the patched module or kernel are not known.";
     NoSuchObject "no-such-object" [Error]

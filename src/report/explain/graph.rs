@@ -12,6 +12,7 @@ use crate::diff::select::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, Patched, SectionId, SymbolId};
 use crate::kernel::layout::{Class, Layout};
+use crate::kernel::macros;
 use crate::kernel::refs::Refs;
 
 /// What the output is made of, and what it refers to.
@@ -290,7 +291,7 @@ impl Walk<'_, '_, '_, '_> {
         let is_global =
             |id: SymbolId<Patched>| self.layout.object.symbol_bind(id) != abi::STB_LOCAL;
         match symbol {
-            _ if section.starts_with(".kpatch.") => Because::Callback,
+            _ if section.starts_with(macros::PREFIX) => Because::Callback,
             Some(id) if self.comparer.twins.orig_symbol(id).is_some() => Because::Changed,
             Some(id) if is_global(id) => Because::NewGlobal,
             _ => Because::Always,

@@ -1,0 +1,84 @@
+//! Compares what was paired.
+
+use std::sync::Arc;
+
+use super::job::Job;
+use super::pair::Paired;
+use crate::diag::Result;
+use crate::diff::check;
+use crate::diff::compare::{Comparer, Half};
+use crate::diff::constants::take_apart;
+use crate::diff::near::shifted;
+use crate::diff::open::Answers;
+use crate::diff::states::States;
+use crate::diff::twins::Twins;
+use crate::diff::verdict::Verdicts;
+use crate::elf::ids::{Orig, Patched};
+use crate::report::explain::Wanted;
+use crate::report::told::{functions, told_data};
+use crate::report::{Data, Function};
+
+/// Compares everything. Constants that are told apart by their readers are no twins any more,
+/// so this changes who is who.
+pub fn compare(job: &Job<'_>, paired: &mut Paired<'_, '_, '_>) -> Result<(States, Verdicts)> {
+    let Paired { orig, patched, twins, .. } = paired;
+    let compare = |twins: &Twins| {
+        let comparer = comparing(job, (orig, patched), twins);
+        let verdicts = comparer.run()?;
+        Ok((comparer.states, verdicts))
+    };
+    match job.drop_in {
+        true => compare(twins),
+        false => take_apart((orig.layout, patched.layout), twins, compare),
+    }
+}
+
+/// What answers questions about two objects that were compared.
+pub fn comparer<'a, 'l, 'o, 'd>(
+    job: &Job<'_>,
+    paired: &'a Paired<'l, 'o, 'd>,
+    states: States,
+) -> Comparer<'a, 'l, 'o, 'd> {
+    Comparer { states, ..comparing(job, (&paired.orig, &paired.patched), &paired.twins) }
+}
+
+fn comparing<'a, 'l, 'o, 'd>(
+    job: &Job<'_>,
+    (orig, patched): (&'a Half<'l, 'o, 'd, Orig>, &'a Half<'l, 'o, 'd, Patched>),
+    twins: &'a Twins,
+) -> Comparer<'a, 'l, 'o, 'd> {
+    Comparer {
+        orig,
+        patched,
+        twins,
+        drop_in: job.drop_in,
+        in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
+        shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
+        states: States::default(),
+        answers: Answers::default(),
+        realignments: Arc::default(),
+        ledger: None,
+    }
+}
+
+/// Functions that went away, and what became of data.
+pub fn other_changes(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    wanted: &Wanted,
+) -> (Vec<String>, Vec<Data>) {
+    let (removed, data) =
+        rayon::join(|| check::removed_functions(comparer), || check::data(comparer, verdicts));
+    (removed, told_data(comparer, data, wanted))
+}
+
+/// What differs, where it was not decided what the patch carries.
+pub fn differing(
+    job: &Job<'_>,
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    wanted: &Wanted,
+) -> Result<Vec<Function>> {
+    let differing = check::differing_functions(comparer, verdicts, job.among.boot);
+    functions(comparer, differing, Vec::new(), |_| Vec::new(), wanted)
+}

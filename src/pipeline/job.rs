@@ -1,0 +1,89 @@
+//! What is asked of a run.
+
+use crate::diag::Result;
+use crate::diff::boot::BootCode;
+use crate::kernel::image::KernelImage;
+use crate::kernel::parent::Parent;
+use crate::kernel::symtab::ParentTable;
+use crate::kernel::symvers::Symvers;
+use crate::kernel::tables::StructSizes;
+use crate::patch::resolve::Peers;
+use crate::patch::sealed::Pointers;
+
+/// A file's name, for messages, and its contents.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, T> {
+    /// Name for messages.
+    pub name: &'a str,
+    /// Contents.
+    pub data: T,
+}
+
+/// The kernel or module that is patched, as text files describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParentFiles<'a> {
+    /// `vmlinux` or a module's name.
+    pub name: &'a str,
+    /// Output of `readelf -s --wide`, or a System.map; not read when there is an image.
+    pub symtab: Input<'a, &'a str>,
+    /// The linked kernel or module itself.
+    pub image: Option<&'a KernelImage<'a>>,
+    /// Refuse to patch functions that are not in the image as the original has them.
+    pub strict: bool,
+    /// Module.symvers; may be empty.
+    pub symvers: Input<'a, &'a str>,
+    /// What pointers to the kernel's functions are checked against beside the image.
+    pub pointers: Pointers<'a>,
+    /// What [`ParentFiles::read`] gave, when several pairs share it.
+    pub known: Option<&'a Parent<'a>>,
+}
+
+impl<'a> ParentFiles<'a> {
+    /// Reads the symbol table and the exports.
+    pub fn read(&self) -> Result<Parent<'a>> {
+        let symvers = Symvers::parse(self.symvers.name, self.symvers.data)?;
+        let table = match self.image {
+            Some(image) => image.table()?,
+            None => ParentTable::parse(self.symtab.name, self.symtab.data)?,
+        };
+        let neighbours = self.image.map_or(&[][..], |image| &image.neighbours);
+        Ok(Parent::new(self.name, table, symvers).with_neighbours(neighbours))
+    }
+}
+
+/// One pair of objects to compare.
+pub struct Job<'a> {
+    /// Built from the unpatched source.
+    pub orig: Input<'a, &'a [u8]>,
+    /// Built from the patched source.
+    pub patched: Input<'a, &'a [u8]>,
+    /// What to build the output against; without it there is no output.
+    pub parent: Option<ParentFiles<'a>>,
+    /// Sizes of kernel structs.
+    pub sizes: StructSizes,
+    /// Behave as kpatch's tool where the two differ.
+    pub drop_in: bool,
+    /// kpatch's `--klp-arch`.
+    pub klp_arch: bool,
+    /// What else is known of the patch that the pair is part of.
+    pub among: Among<'a>,
+}
+
+/// What a pair has to do with the rest of a patch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Among<'a> {
+    /// What to do about changed code that only runs at boot.
+    pub boot: BootCode,
+    /// A module is patched, whether or not it is described.
+    pub module: bool,
+    /// Where the other objects' symbols are; also asks for [`Report::offers`](crate::report::Report::offers).
+    pub peers: Option<&'a Peers>,
+    /// Refuse changed functions that cannot be redirected, instead of patching their callers.
+    pub no_lift: bool,
+    /// All other objects were looked at: a weak definition that became an ordinary one, or
+    /// back, is the one that counts in both builds.
+    pub complete: bool,
+    /// objtool sees the linked module, and makes its tables then: the output has none of them,
+    /// and entries of functions as the compiler made them.
+    pub remade: bool,
+}

@@ -1,0 +1,127 @@
+//! Finds out what is what: twins in the two objects, the original in the parent, and the rows
+//! of the kernel's tables.
+
+use super::Notes;
+use super::job::{Job, ParentFiles};
+use super::load::Layouts;
+use crate::diag::{Code, Error, Result};
+use crate::diff::compare::Half;
+use crate::diff::correlate::{correlate, correlate_rows};
+use crate::diff::ignore::Ignored;
+use crate::diff::statics::{Doubts, borrow_names, correlate_statics};
+use crate::diff::twins::Twins;
+use crate::elf::ids::{Orig, Patched};
+use crate::kernel::blocks::match_blocks;
+use crate::kernel::fit::settle;
+use crate::kernel::image_match::match_image;
+use crate::kernel::layout::Layout;
+use crate::kernel::parent::Parent;
+use crate::patch::live::{Blocks, Live};
+use crate::patch::resolve::{Sympos, Target};
+
+/// Both objects, side by side.
+pub struct Paired<'l, 'o, 'd> {
+    /// The original with its rows.
+    pub orig: Half<'l, 'o, 'd, Orig>,
+    /// The patched object with its rows.
+    pub patched: Half<'l, 'o, 'd, Patched>,
+    /// Who is who.
+    pub twins: Twins,
+    /// What is wrong with static locals.
+    pub doubts: Doubts,
+    /// What the patch's author wants ignored.
+    pub ignored: Ignored,
+    /// The running kernel's side, when a parent was given.
+    pub target: Option<Target<'l>>,
+}
+
+type Halves<'l, 'o, 'd> = (Half<'l, 'o, 'd, Orig>, Half<'l, 'o, 'd, Patched>);
+
+/// Pairs what is in the layouts, and finds the original in `parent`.
+pub fn pair<'l, 'o, 'd>(
+    job: &Job<'l>,
+    layouts: &'l Layouts<'o, 'd>,
+    parent: Option<&'l Parent<'l>>,
+) -> (Notes, Result<Paired<'l, 'o, 'd>>) {
+    let (orig, patched) = (&layouts.orig, &layouts.patched);
+    let mut notes = Notes::default();
+    // None of these needs another's result.
+    let (halves, (pairing, found)) = rayon::join(
+        || halves(job, layouts),
+        || {
+            rayon::join(
+                || pair_up(job, orig, patched),
+                || {
+                    let known = job.parent.zip(parent);
+                    let found = known.map(|(files, p)| find_original(job, &files, p, orig));
+                    found.transpose()
+                },
+            )
+        },
+    );
+    let settle = || {
+        let target = parent.zip(found?).map(|(parent, (blocks, live))| Target {
+            parent,
+            blocks,
+            live,
+            sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
+            klp_arch: job.klp_arch,
+            peers: job.among.peers,
+        });
+        let (twins, doubts) = pairing?;
+        if job.drop_in {
+            doubts.refused.clone().map_or(Ok(()), Err)?;
+        }
+        let warning = doubts.uncorrelated.clone();
+        notes.warnings.extend(warning.map(|w| Error::refused(Code::StaticLocalUncorrelated, w)));
+        let ignored = Ignored::new(patched)?;
+        notes.messages.extend(ignored.messages.iter().cloned());
+        let (orig, patched) = halves?;
+        Ok(Paired { orig, patched, twins, doubts, ignored, target })
+    };
+    let paired = settle();
+    (notes, paired)
+}
+
+/// Finds the layouts of rows, and reads them.
+fn halves<'l, 'o, 'd>(job: &Job<'_>, layouts: &'l Layouts<'o, 'd>) -> Result<Halves<'l, 'o, 'd>> {
+    let (orig, patched) = (&layouts.orig, &layouts.patched);
+    let forms = settle(orig, patched, &job.sizes)?;
+    let (o, p) = rayon::join(|| Half::new(orig, &forms), || Half::new(patched, &forms));
+    Ok((o?, p?))
+}
+
+/// Pairs the symbols and sections of both objects; also what is wrong with static locals.
+fn pair_up(
+    job: &Job<'_>,
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+) -> Result<(Twins, Doubts)> {
+    let (mut twins, files) = correlate(orig, patched);
+    let doubts = correlate_statics(orig, patched, &files, job.drop_in, &mut twins)?;
+    correlate_rows(orig, patched, &files, &mut twins);
+    if job.drop_in {
+        borrow_names(orig, patched, &mut twins);
+    }
+    Ok((twins, doubts))
+}
+
+/// Finds the original object in the parent.
+fn find_original<'a>(
+    job: &Job<'_>,
+    files: &ParentFiles<'a>,
+    parent: &Parent<'a>,
+    orig: &Layout<'_, '_, Orig>,
+) -> Result<(Blocks, Option<Live<'a>>)> {
+    let named = |e: Error| e.in_file(job.orig.name);
+    let matched = match_blocks(orig.object, parent.table());
+    let Some(image) = files.image else { return Ok((matched.map_err(named)?, None)) };
+    let (blocks, no_blocks) = match matched {
+        Ok(blocks) => (blocks, None),
+        // The code may tell what the FILE symbols do not.
+        Err(error) => (Blocks::default(), Some(named(error))),
+    };
+    let matched = match_image(orig, image, parent.table())?;
+    let live = Live { image, matched, no_blocks };
+    Ok((blocks, Some(live)))
+}

@@ -1,0 +1,92 @@
+//! Objects that lie: nothing in an input may end the program, keep it busy, or leave the user
+//! without the name of the file that is at fault.
+//!
+//! The mutator is that of the fuzz targets (fuzz/), which run for long; this is a sample with
+//! the same mutants every time.
+
+#[path = "../fuzz/src/elf.rs"]
+mod elf;
+#[path = "../examples/mutate/harness/mod.rs"]
+#[allow(dead_code)]
+mod harness;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use klp_diff::diag::Class;
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
+use klp_diff::elf::write::write;
+use klp_diff::kernel::image::KernelImage;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
+use klp_diff::report::Report;
+use klp_diff::{Input, Job};
+
+/// Mutants of each object.
+const MUTANTS: u32 = 150;
+
+/// Longest time for one of them, also in a build without optimisation on a busy machine.
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn compare(orig: &[u8], patched: &[u8], drop_in: bool) -> Result<(), String> {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new([], true),
+        drop_in,
+        klp_arch: false,
+        among: Default::default(),
+    };
+    let mut report = Report { explain_noise: !drop_in, ..Report::default() };
+    match klp_diff::run(&job, &mut report) {
+        Err(error) if error.class() == Class::Broken => {
+            let told = error.to_string();
+            let named = told.contains("orig.o") || told.contains("patched.o");
+            if named { Ok(()) } else { Err(format!("no file is named: {told}")) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Everything that reads objects, on one mutant.
+fn read(orig: &[u8], mutant: &[u8]) -> Result<(), String> {
+    for drop_in in [false, true] {
+        compare(orig, mutant, drop_in)?;
+        compare(mutant, orig, drop_in)?;
+    }
+    if let Ok(image) = KernelImage::parse("vmlinux", mutant) {
+        let _ = (image.table(), image.struct_sizes());
+    }
+    if let Ok(object) = Object::<Patched>::parse("patch.o", mutant)
+        && let Ok(module) =
+            to_klp_module(&object, &ConvertOptions { klp_arch_sections: true }, Some(16))
+    {
+        let _ = write(&module);
+    }
+    Ok(())
+}
+
+#[test]
+fn lies_are_told_and_nothing_worse() {
+    let subjects = harness::subjects::corpus("gcc", &harness::CASES);
+    assert!(!subjects.is_empty(), "gcc compiles none of the cases");
+    let mut bad = Vec::new();
+    for subject in &subjects {
+        for seed in 0..MUTANTS {
+            let mut mutant = subject.bytes.clone();
+            elf::mutate(&mut mutant, seed);
+            let start = Instant::now();
+            let told = catch_unwind(AssertUnwindSafe(|| read(&subject.bytes, &mutant)));
+            let what = match told {
+                Err(_) => "a panic".to_owned(),
+                Ok(Err(what)) => what,
+                Ok(Ok(())) if start.elapsed() > LIMIT => format!("{:?}", start.elapsed()),
+                Ok(Ok(())) => continue,
+            };
+            bad.push(format!("{}, seed {seed}: {what}", subject.name));
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}
