@@ -8,6 +8,7 @@
 //! direction.
 
 pub mod arch;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod diag;
 pub mod diff;

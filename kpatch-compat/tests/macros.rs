@@ -65,11 +65,16 @@ struct Lab {
 impl Lab {
     /// `None` when the compiler is not there.
     fn new(cc: &str, version: [u32; 2], marks: &str) -> Option<Lab> {
+        Lab::of(cc, version, &format!("{BASE}{marks}#endif\n"), &[])
+    }
+
+    /// The same with a source of its own.
+    fn of(cc: &str, version: [u32; 2], source: &str, flags: &[&str]) -> Option<Lab> {
         if !cfg!(target_arch = "x86_64") || Command::new(cc).arg("--version").output().is_err() {
             return None;
         }
         let lab = Lab { folder: tempfile::tempdir().unwrap() };
-        fs::write(lab.path("source.c"), format!("{BASE}{marks}#endif\n")).unwrap();
+        fs::write(lab.path("source.c"), source).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for (output, more) in
             [("orig.o", &["-DVALUE=3"][..]), ("patched.o", &["-DVALUE=4", "-DPATCHED"])]
@@ -85,6 +90,7 @@ impl Lab {
                 .arg(root.join("../tests/kernel/include"))
                 .arg("-I")
                 .arg(root.join("include"))
+                .args(flags)
                 .args(more)
                 .args(["source.c", "-o", output])
                 .output()
@@ -209,4 +215,56 @@ fn without_marks_the_same_change_is_refused() {
     let (status, said) = lab.drop_in();
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains(".data.rarely"), "{said}");
+}
+
+/// System calls of one to six arguments.
+fn system_calls(prefix: &str) -> String {
+    let mut source = String::from(
+        "#include <linux/syscalls.h>\n#include \"kpatch-syscall.h\"\nlong seen(long x);\n\
+         #ifdef PATCHED\n#define DEFINE(n) PREFIX(n)\n#else\n#define DEFINE(n) SYSCALL_DEFINE##n\n\
+         #endif\n#define PREFIX(n) ",
+    );
+    source += &format!("{prefix}SYSCALL_DEFINE##n\n");
+    let arguments = ["a", "b", "c", "d", "e", "f"];
+    for count in 1..=arguments.len() {
+        let arguments = &arguments[..count];
+        let list: String = arguments.iter().map(|a| format!(", int, {a}")).collect();
+        source += &format!(
+            "DEFINE({count})(call{count}{list}) {{ return seen({} + VALUE); }}\n",
+            arguments.join(" + ")
+        );
+    }
+    source + "SYSCALL_DEFINE1(other, int, a) { return seen(a); }\n"
+}
+
+#[test]
+fn system_calls_are_patched_at_their_entries() {
+    for (cc, version) in compilers() {
+        let Some(lab) = Lab::of(cc, version, &system_calls("KPATCH_"), &["-fno-inline"]) else {
+            continue;
+        };
+        let (status, said) = lab.drop_in();
+        assert_eq!(status, Some(0), "{cc} {version:?}: {said}");
+        for count in 1..=6 {
+            for line in [
+                format!("changed function: __x64_sys_call{count}\n"),
+                format!("changed function: __ia32_sys_call{count}\n"),
+                format!("new function: __kpatch_do_sys_call{count}\n"),
+            ] {
+                assert!(said.contains(&line), "{cc} {version:?}: {line}: {said}");
+            }
+        }
+        assert!(!said.contains("other"), "{said}");
+        let (output, _) = lab.compare();
+        assert!(!output.sections.iter().any(|s| s.name == "__syscalls_metadata"));
+    }
+}
+
+/// What the macros are for: the kernel's own leave the change where ftrace has no entry.
+#[test]
+fn without_the_macro_the_body_of_a_system_call_cannot_be_redirected() {
+    let Some(lab) = Lab::of("gcc", [6, 12], &system_calls(""), &["-fno-inline"]) else { return };
+    let (status, said) = lab.drop_in();
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("__do_sys_call1 doesn't have patchable function entry"), "{said}");
 }

@@ -13,7 +13,8 @@ use crate::report::explain::Wanted;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "klp-diff",
-    version,
+    version = super::version::SHORT,
+    long_version = super::version::long(),
     override_usage = "klp-diff [OPTIONS] <ORIG> <PATCHED>\n       klp-diff VERB ..."
 )]
 pub struct Args {

@@ -7,7 +7,9 @@ mod compilers;
 mod file;
 mod find;
 mod judge;
+mod junit;
 mod ours;
+mod pick;
 mod process;
 mod results;
 mod schedule;
@@ -23,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use self::baseline::Changes;
 use self::judge::Judge;
+use self::pick::{Known, Pattern};
 use self::process::Other;
 use self::results::{Record, Results, Shard, Status};
 use self::schedule::Limits;
@@ -39,9 +42,13 @@ use crate::host::{cleanup, files, print};
 #[command(
     name = "klp-diff corpus",
     bin_name = "klp-diff corpus",
-    after_help = "Exit status: 0 everything is as expected; 1 something differs; 2 error, or interrupted; 64 wrong command line."
+    after_help = "Examples:\n\
+                  \x20 klp-diff corpus run cases/\n\
+                  \x20 klp-diff corpus list cases/ --filter slub\n\
+                  \x20 klp-diff corpus build corpus/cases -o built/\n\
+                  \nExit status: 0 everything is as expected; 1 something differs; 2 error, or interrupted; 64 wrong command line."
 )]
-struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -49,10 +56,24 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Runs every case below the folders, and what the cases bring: compilers and scripts
+    #[command(after_help = "Examples:\n\
+        \x20 klp-diff corpus run cases/ --save-baseline before.json\n\
+        \x20 klp-diff corpus run cases/ --baseline before.json --junit result.xml\n\
+        \x20 klp-diff corpus run cases/ --against /usr/libexec/kpatch/create-diff-object\n\
+        \x20 klp-diff corpus run cases/ --shard 2/8 --json 2.json")]
     Run(RunArgs),
+    /// Lists the cases below the folders, each with what is expected of it, and runs none
+    #[command(after_help = "Examples:\n\
+        \x20 klp-diff corpus list cases/\n\
+        \x20 klp-diff corpus list cases/ --filter gcc-12 --filter 'x86_64/*static'")]
+    List(ListArgs),
     /// Puts the results of the shards of one run together
+    #[command(after_help = "Examples:\n\
+        \x20 klp-diff corpus merge 1.json 2.json --junit result.xml")]
     Merge(MergeArgs),
     /// Compiles sources with every compiler installed, into a folder to run
+    #[command(after_help = "Examples:\n\
+        \x20 klp-diff corpus build corpus/cases -o built/")]
     Build(BuildArgs),
 }
 
@@ -106,7 +127,35 @@ struct RunArgs {
     shard: Option<Shard>,
 
     #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Differences that are no reason to fail, each with why: docs/corpus.md describes the file
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
+
+    #[command(flatten)]
     report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    /// Only cases with this text in their names, where * stands for any text; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    filter: Vec<Pattern>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Folders with cases
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Ask for no compiler whether it is installed: the cases of all are listed
+    #[arg(long)]
+    no_exec: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -138,6 +187,7 @@ struct BuildArgs {
 pub(super) fn main(args: Vec<OsString>) -> Exit {
     let result = match parse::<Args>(&args) {
         Ok(Args { verb: Verb::Run(args) }) => run(&args),
+        Ok(Args { verb: Verb::List(args) }) => list(&args),
         Ok(Args { verb: Verb::Merge(args) }) => merge(&args),
         Ok(Args { verb: Verb::Build(args) }) => build(&args),
         Err(exit) => return exit,
@@ -164,15 +214,18 @@ impl ReportArgs {
 }
 
 fn run(args: &RunArgs) -> Result<Exit> {
-    args.report.check(&args.folders)?;
+    let inputs: Vec<PathBuf> = args.folders.iter().chain(&args.known).cloned().collect();
+    args.report.check(&inputs)?;
     let stop = cleanup::stop_at_signal();
+    let known = args.known.as_deref().map(Known::load).transpose()?.unwrap_or_default();
     let before = args.report.baseline.as_deref().map(Results::load).transpose()?;
     let against = args.against.as_deref().map(process::program).transpose()?;
-    let found = find::find(&args.folders, &stop, args.no_exec)?;
-    let total = found.cases.len() + found.broken.len();
-    let mut names: Vec<String> = found.cases.iter().map(|c| c.name.clone()).collect();
-    names.extend(found.broken.iter().map(|(name, _)| name.clone()));
-    names.sort_unstable();
+    let mut found = find::find(&args.folders, &stop, args.no_exec)?;
+    // What is not picked is no case that is gone since the baseline.
+    let all = found.names();
+    found.pick(&args.filter.filter)?;
+    let names = found.names();
+    let total = names.len();
     let ours = |name: &str| {
         args.shard.is_none_or(|shard| {
             names
@@ -210,10 +263,28 @@ fn run(args: &RunArgs) -> Result<Exit> {
     let mut records = schedule::run(&cases, limits, &judge, &stop)?;
     records.extend(broken);
     records.extend(skipped);
-    let results = Results::new(args.shard, total, records, found.notes);
-    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut notes = found.notes;
+    notes.extend(known.apply(&mut records));
+    let results = Results::new(args.shard, total, records, notes);
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let changes = before.map(|before| baseline::compare(&before, &results, &all));
     report(&results, &changes.unwrap_or_default(), &args.report, peak_mib())
+}
+
+fn list(args: &ListArgs) -> Result<Exit> {
+    let stop = cleanup::stop_at_signal();
+    let mut found = find::find(&args.folders, &stop, args.no_exec)?;
+    found.pick(&args.filter.filter)?;
+    let wide = found.names().iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let line = |case: &case::Case| {
+        format!("{:wide$}  {:11}  {}", case.name, case.expected.exit.to_string(), case.parent)
+    };
+    print::out_lines(found.cases.iter().map(line));
+    found.notes.iter().for_each(|note| complain(note));
+    for (name, error) in &found.broken {
+        complain(&format!("ERROR {name}: {error}"));
+    }
+    Ok(if found.broken.is_empty() { Exit::Changed } else { Exit::Refused })
 }
 
 fn merge(args: &MergeArgs) -> Result<Exit> {
@@ -255,7 +326,7 @@ fn report(
         results.save(path)?;
     }
     if let Some(path) = &args.junit {
-        files::save(path, show::junit(results, changes).as_bytes())?;
+        files::save(path, junit::junit(results, changes)?.as_bytes())?;
     }
     let text = show::text(results, changes, peak_mib);
     if args.json.as_deref() == Some(Path::new("-")) {

@@ -19,9 +19,12 @@ use crate::report::canon;
 #[command(
     name = "klp-diff dump",
     bin_name = "klp-diff dump",
-    after_help = "Exit status: 0 printed, or equal; 1 different; 2 error; 64 wrong command line."
+    after_help = "Examples:\n\
+                  \x20 klp-diff dump out.o\n\
+                  \x20 klp-diff dump out.o other.o\n\
+                  \nExit status: 0 printed, or equal; 1 different; 2 error; 64 wrong command line."
 )]
-struct Args {
+pub(super) struct Args {
     /// An object that create-diff-object or klp-diff wrote
     #[arg(value_name = "FILE")]
     first: PathBuf,

@@ -14,9 +14,12 @@ use crate::host::print;
 #[command(
     name = "klp-diff explain-error",
     bin_name = "klp-diff explain-error",
-    after_help = "Exit status: 0 printed; 64 wrong command line, or no such code."
+    after_help = "Examples:\n\
+                  \x20 klp-diff explain-error\n\
+                  \x20 klp-diff explain-error no-ftrace-entry\n\
+                  \nExit status: 0 printed; 64 wrong command line, or no such code."
 )]
-struct Args {
+pub(super) struct Args {
     /// The word in brackets at the end of a message, `code` in JSON: such as no-ftrace-entry
     #[arg(value_name = "CODE")]
     code: Option<String>,

@@ -17,6 +17,7 @@ mod pair;
 mod show;
 mod tree;
 mod verify_orig;
+mod version;
 mod wait;
 
 use std::ffi::OsString;
@@ -60,6 +61,8 @@ struct Verb {
     about: &'static str,
     example: &'static str,
     main: fn(Vec<OsString>) -> Exit,
+    /// What its command line is.
+    command: fn() -> clap::Command,
     /// How it exits when its result cannot be printed.
     failed: Exit,
 }
@@ -70,6 +73,7 @@ const VERBS: [Verb; 5] = [
         about: "Builds a livepatch module from objects before and after a patch",
         example: "klp-diff module --kernel KDIR --image vmlinux -o fix.ko orig.o patched.o",
         main: module::main,
+        command: module::Args::command,
         failed: Exit::Broken,
     },
     Verb {
@@ -77,6 +81,7 @@ const VERBS: [Verb; 5] = [
         about: "Tells whether objects are those that the running kernel was linked from",
         example: "klp-diff verify-orig --image vmlinux orig/",
         main: verify_orig::main,
+        command: verify_orig::Args::command,
         failed: Exit::Broken,
     },
     Verb {
@@ -84,6 +89,7 @@ const VERBS: [Verb; 5] = [
         about: "Prints what an output means, or how the meanings of two differ",
         example: "klp-diff dump out.o other.o",
         main: dump::main,
+        command: dump::Args::command,
         failed: Exit::Refused,
     },
     Verb {
@@ -91,6 +97,7 @@ const VERBS: [Verb; 5] = [
         about: "Runs many cases, and says what changed since an earlier run",
         example: "klp-diff corpus run cases/",
         main: corpus::main,
+        command: corpus::Args::command,
         failed: Exit::Refused,
     },
     Verb {
@@ -98,6 +105,7 @@ const VERBS: [Verb; 5] = [
         about: "Says what the code at the end of a message means, and what to do",
         example: "klp-diff explain-error no-ftrace-entry",
         main: explain_error::main,
+        command: explain_error::Args::command,
         failed: Exit::Broken,
     },
 ];
@@ -127,6 +135,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
+/// The whole command line, verbs as subcommands: for manual pages and completions. The program
+/// itself tells by the first word what it is to parse.
+pub fn command() -> clap::Command {
+    let verbs = VERBS.iter().map(|verb| (verb.command)().name(verb.name));
+    Args::command()
+        .after_help(after_help())
+        .long_version(clap::builder::Resettable::Reset)
+        .subcommands(verbs)
+        .subcommand_value_name("VERB")
+        .subcommand_help_heading("Verbs")
+        .disable_help_subcommand(true)
+        .subcommand_negates_reqs(true)
+}
+
 /// Compares two objects or folders.
 fn pair(args: &[OsString], first: &str) -> Exit {
     if let Some(meant) = mistyped(first) {
@@ -147,8 +169,15 @@ fn overview() -> String {
     for Verb { name, about, .. } in &VERBS {
         text += &format!("  {name:<15}{about}\n");
     }
-    text += "\nExamples:\n  klp-diff orig/mm/slub.o patched/mm/slub.o\n  \
-             klp-diff --image vmlinux -o out/ orig/ patched/\n";
+    text + "\n" + &after_help()
+}
+
+/// Examples and exit statuses.
+fn after_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  klp-diff orig/mm/slub.o patched/mm/slub.o\n  \
+             klp-diff --image vmlinux -o out/ orig/ patched/\n",
+    );
     for Verb { example, .. } in &VERBS {
         text += &format!("  {example}\n");
     }

@@ -43,10 +43,13 @@ use crate::{Input, ParentFiles};
 #[command(
     name = "klp-diff module",
     bin_name = "klp-diff module",
-    after_help = "Exit status: 0 module written, 1 a file cannot be read or written, or the build failed, \
+    after_help = "Examples:\n\
+                  \x20 klp-diff module --kernel /lib/modules/6.12.0/build --image vmlinux -o fix.ko orig.o patched.o\n\
+                  \x20 klp-diff module --kernel KDIR --image vmlinux --image ext4=ext4.ko --object ext4=fs/ext4 -o fix.ko orig/ patched/\n\
+                  \nExit status: 0 module written, 1 a file cannot be read or written, or the build failed, \
                   2 the change cannot be applied, 3 nothing changed, 64 wrong command line."
 )]
-struct Args {
+pub(super) struct Args {
     /// Objects: ORIG PATCHED, built from the source without and with the patch; any number of
     /// such pairs of files, or of folders of objects. A source file that the patch adds or
     /// removes has /dev/null for its other object, or none in the other folder

@@ -30,10 +30,13 @@ use crate::kernel::symtab::ParentTable;
 #[command(
     name = "klp-diff verify-orig",
     bin_name = "klp-diff verify-orig",
-    after_help = "Exit status: 0 the objects are those of the image, 2 they are not, 1 it cannot be told, \
+    after_help = "Examples:\n\
+                  \x20 klp-diff verify-orig --image vmlinux orig/mm/slub.o\n\
+                  \x20 klp-diff verify-orig --image ext4=ext4.ko.xz -v orig/fs/ext4/\n\
+                  \nExit status: 0 the objects are those of the image, 2 they are not, 1 it cannot be told, \
                   64 wrong command line."
 )]
-struct Args {
+pub(super) struct Args {
     /// Linked kernel (vmlinux, also of a debug package) or module (NAME.ko); may be compressed, may be repeated
     #[arg(long, value_name = "[OBJ=]FILE", required = true)]
     image: Vec<String>,

@@ -18,7 +18,6 @@ pub mod explain;
 pub mod json;
 pub mod page;
 pub mod progress;
-mod sha1;
 pub mod text;
 pub mod told;
 

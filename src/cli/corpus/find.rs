@@ -18,6 +18,7 @@ use super::build::{RECORD, missing};
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::COMPILERS;
 use super::file;
+use super::pick::{Pattern, picks};
 use super::source::Header;
 use crate::diag::{Code, Error, Result};
 use crate::host::files::{self, unreadable};
@@ -31,6 +32,28 @@ pub(super) struct Found {
     pub broken: Vec<(String, Error)>,
     /// Remarks, such as objects without a counterpart.
     pub notes: Vec<String>,
+}
+
+impl Found {
+    /// Names of all cases, also of those that are broken, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.cases.iter().map(|c| c.name.clone()).collect();
+        names.extend(self.broken.iter().map(|(name, _)| name.clone()));
+        names.sort_unstable();
+        names
+    }
+
+    /// Keeps the cases of `--filter`. Fails when that leaves none: a mistyped pattern would
+    /// pass everything.
+    pub fn pick(&mut self, filter: &[Pattern]) -> Result<()> {
+        self.cases.retain(|case| picks(filter, &case.name));
+        self.broken.retain(|(name, _)| picks(filter, name));
+        if self.cases.is_empty() && self.broken.is_empty() {
+            return Err(Error::broken(Code::Corpus, "no case has a name that --filter asks for")
+                .advise("`klp-diff corpus list DIR` lists the names"));
+        }
+        Ok(())
+    }
 }
 
 /// Finds all cases below `folders`. Fails when a folder cannot be read or has no case, when

@@ -23,6 +23,8 @@ pub(super) enum Status {
     Ok,
     /// Not as expected.
     Differs,
+    /// Not as expected, and `--known` says so.
+    Known,
     /// It could not be run.
     Error,
     /// What it needs is not installed.
