@@ -122,7 +122,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if has("orig") && has("patched") {
-            return self.pair(folder, prefix, has("env"));
+            return self.pair(folder, prefix, has);
         }
         if has(RECORD) {
             self.found.notes.extend(super::build::notes(&folder.join(RECORD))?);
@@ -200,9 +200,10 @@ impl Walk<'_> {
         }
     }
 
-    fn pair(&mut self, folder: &Path, prefix: &str, has_env: bool) -> Result<()> {
+    fn pair(&mut self, folder: &Path, prefix: &str, has: impl Fn(&str) -> bool) -> Result<()> {
         let (orig, patched) = (folder.join("orig"), folder.join("patched"));
-        let env = if has_env { environment(&folder.join("env"))? } else { BTreeMap::new() };
+        let given = |name: &str| has(name).then(|| folder.join(name));
+        let env = if has("env") { environment(&folder.join("env"))? } else { BTreeMap::new() };
         let (before, after) = (objects(&orig)?, objects(&patched)?);
         for path in after.union(&before) {
             let shown = path.display();
@@ -215,8 +216,8 @@ impl Walk<'_> {
                 name: format!("{prefix}{}", path.with_extension("").display()),
                 objects: Objects::Built { orig: orig.join(path), patched: patched.join(path) },
                 parent: "vmlinux".to_owned(),
-                symtab: Symtab::None,
-                symvers: None,
+                symtab: given("symtab").map_or(Symtab::None, Symtab::File),
+                symvers: given("Module.symvers"),
                 module: "corpus".to_owned(),
                 env: [sizes_of_environment(), env.clone()].into_iter().flatten().collect(),
                 drop_in: false,

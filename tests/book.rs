@@ -1,0 +1,274 @@
+//! The book in docs/ and the pages beside it: nothing leads to what is not there, and every command
+//! line is run, or says what it needs.
+//!
+//! | fence | |
+//! |---|---|
+//! | `console,run` | a session: `$ ` a command, `> ` its further lines, then what it prints; `...` is any number of lines. The commands of a page share a folder |
+//! | `console,needs-WHAT` | not run here; [`NEEDS`] says what is missing |
+//! | any other language | no commands |
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What commands may need that a test does not have.
+const NEEDS: [(&str, &str); 7] = [
+    ("kernel", "the objects, the image or the prepared tree of a kernel"),
+    ("kpatch", "kpatch-build"),
+    ("root", "rights to install, or to load a module"),
+    ("packages", "packages of a distribution or of a registry"),
+    ("checkout", "a clone of the repository, and time"),
+    ("lto", "a kernel tree and clang"),
+    ("corpus", "a corpus of one's own"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The pages, as paths from the root.
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from).into();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name();
+        if Path::new(&name).extension().is_some_and(|e| e == "md") {
+            pages.push(Path::new("docs").join(name));
+        }
+    }
+    pages.sort();
+    pages
+}
+
+fn read(page: &Path) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|e| panic!("{}: {e}", page.display()))
+}
+
+/// A fenced block: line, language and text.
+struct Fence {
+    line: usize,
+    language: String,
+    text: String,
+}
+
+/// The fences of a page, and what is left without them and without code in lines.
+fn take_apart(text: &str) -> (Vec<Fence>, String) {
+    let (mut fences, mut rest) = (Vec::<Fence>::new(), String::new());
+    let mut open = false;
+    for (index, line) in text.lines().enumerate() {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            if !open {
+                fences.push(Fence {
+                    line: index + 1,
+                    language: language.to_owned(),
+                    text: String::new(),
+                });
+            }
+            open = !open;
+        } else if open {
+            let fence = fences.last_mut().unwrap();
+            fence.text += line;
+            fence.text.push('\n');
+        } else {
+            let outside = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
+            rest += &outside;
+        }
+        rest.push('\n');
+    }
+    assert!(!open, "a fence is not closed");
+    (fences, rest)
+}
+
+/// What a heading is called in links: as GitHub and mdBook do.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = read(page);
+    let mut open = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        open ^= line.trim_start().starts_with("```");
+        if !open && line.starts_with('#') {
+            found.insert(anchor(line.trim_start_matches('#').trim()));
+        }
+    }
+    found
+}
+
+/// The targets of links `[text](target)`.
+fn links(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        for part in line.split("](").skip(1) {
+            if let Some((target, _)) = part.split_once(')') {
+                found.push((index + 1, target));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_link_is_dead() {
+    let mut dead = Vec::new();
+    for page in pages() {
+        let (_, text) = take_apart(&read(&page));
+        for (line, link) in links(&text) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(path)
+            };
+            let place = format!("{}:{line}: {link}", page.display());
+            if !root().join(&target).exists() {
+                dead.push(place);
+            } else if !fragment.is_empty() && !anchors(&target).contains(fragment) {
+                dead.push(format!("{place}: no such heading"));
+            }
+            // What is not of the book has no place in it.
+            let inside = |p: &Path| p.starts_with("docs") && !p.to_string_lossy().contains("..");
+            if inside(&page) && !inside(&target) {
+                dead.push(format!("{}:{line}: {link} leads out of the book", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+#[test]
+fn every_page_has_its_place_in_the_book() {
+    let summary = read(Path::new("docs/SUMMARY.md"));
+    let listed: BTreeSet<&str> = links(&summary).into_iter().map(|(_, link)| link).collect();
+    for page in pages().iter().filter_map(|page| page.strip_prefix("docs").ok()) {
+        let name = page.to_str().unwrap();
+        assert!(name == "SUMMARY.md" || listed.contains(name), "{name} is not in docs/SUMMARY.md");
+    }
+}
+
+#[test]
+fn every_command_is_run_or_says_what_it_needs() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let (fences, rest) = take_apart(&read(&page));
+        let mut say = |line: usize, what: &str| {
+            wrong.push(format!("{}:{line}: {what}", page.display()));
+        };
+        for Fence { line, language, text } in &fences {
+            let commands = text.lines().any(|l| l.starts_with("$ "));
+            match language.split_once(',') {
+                Some(("console", "run")) => {}
+                Some(("console", needs)) => {
+                    let name = needs.strip_prefix("needs-");
+                    if !NEEDS.iter().any(|(known, _)| Some(*known) == name) {
+                        say(*line, &format!("'{needs}' says nothing that tests/book.rs knows"));
+                    }
+                }
+                _ if language == "console" => say(*line, "a session must say run or needs-WHAT"),
+                _ if language.is_empty() => say(*line, "a fence without a language"),
+                _ if commands => say(*line, "commands belong into a fence of console"),
+                _ => {}
+            }
+            if language.starts_with("console") && !text.starts_with("$ ") {
+                say(*line, "a session begins with a command");
+            }
+        }
+        let lines: Vec<&str> = rest.lines().collect();
+        for (index, pair) in lines.windows(2).enumerate() {
+            if pair[0].trim().is_empty() && pair[1].starts_with("    ") && !pair[1].trim().is_empty() {
+                say(index + 2, "indented code: use a fence, which says what it is");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A command and what it prints.
+struct Step {
+    command: String,
+    prints: Vec<String>,
+}
+
+fn session(text: &str) -> Vec<Step> {
+    let mut steps = Vec::<Step>::new();
+    for line in text.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step { command: command.to_owned(), prints: Vec::new() });
+        } else if let Some(more) = line.strip_prefix("> ").or((line == ">").then_some("")) {
+            let step = steps.last_mut().unwrap();
+            step.command.push('\n');
+            step.command += more;
+        } else {
+            steps.last_mut().unwrap().prints.push(line.to_owned());
+        }
+    }
+    steps
+}
+
+/// Whether `lines` are as the book has them, where `...` is any number of lines.
+fn fits(wanted: &[String], lines: &[&str]) -> bool {
+    match wanted {
+        [] => lines.is_empty(),
+        [first, rest @ ..] if first.trim() == "..." => {
+            (0..=lines.len()).any(|n| fits(rest, &lines[n..]))
+        }
+        [first, rest @ ..] => lines.first() == Some(&first.as_str()) && fits(rest, &lines[1..]),
+    }
+}
+
+/// The folders of our programs and of kpatch's, which only a build of the workspace has.
+fn programs() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_BIN_EXE_klp-diff")).parent()?.to_owned();
+    folder.join("create-diff-object").exists().then_some(folder)
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+#[test]
+fn sessions_print_what_the_book_says() {
+    let Some(programs) = programs() else {
+        eprintln!("skipped: create-diff-object is not built");
+        return;
+    };
+    if !cfg!(target_arch = "x86_64") || ["gcc", "readelf", "bash"].iter().any(|p| !has(p)) {
+        eprintln!("skipped: needs gcc for x86_64, readelf and bash");
+        return;
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut count = 0;
+    for page in pages() {
+        let (fences, _) = take_apart(&read(&page));
+        let folder = tempfile::tempdir().unwrap();
+        for fence in fences.iter().filter(|f| f.language == "console,run") {
+            for Step { command, prints } in session(&fence.text) {
+                let output = Command::new("bash")
+                    .args(["-c", &format!("exec 2>&1; {command}")])
+                    .current_dir(folder.path())
+                    .env("PATH", &path)
+                    .env("LC_ALL", "C")
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let lines: Vec<&str> = said.lines().collect();
+                assert!(
+                    fits(&prints, &lines),
+                    "{}:{}: `{command}` printed\n{said}and the page says\n{}",
+                    page.display(),
+                    fence.line,
+                    prints.join("\n")
+                );
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "only {count} commands were run");
+}
