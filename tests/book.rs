@@ -3,7 +3,7 @@
 //!
 //! | fence | |
 //! |---|---|
-//! | `console,run` | a session: `$ ` a command, `> ` its further lines, then what it prints; `...` is any number of lines. The commands of a page share a folder |
+//! | `console,run` | a session: `$ ` a command, `> ` its further lines, then what it prints; a line `...` is any number of lines, and at the end of one it is any text. The commands of a page share a folder |
 //! | `console,needs-WHAT` | not run here; [`NEEDS`] says what is missing |
 //! | any other language | no commands |
 
@@ -50,6 +50,8 @@ struct Fence {
     line: usize,
     language: String,
     text: String,
+    /// Columns it is set in.
+    indent: usize,
 }
 
 /// The fences of a page, and what is left without them and without code in lines.
@@ -63,12 +65,14 @@ fn take_apart(text: &str) -> (Vec<Fence>, String) {
                     line: index + 1,
                     language: language.to_owned(),
                     text: String::new(),
+                    indent: line.len() - line.trim_start().len(),
                 });
             }
             open = !open;
         } else if open {
+            // A fence in a list is set in like its item.
             let fence = fences.last_mut().unwrap();
-            fence.text += line;
+            fence.text += line.get(fence.indent..).unwrap_or_default();
             fence.text.push('\n');
         } else {
             let outside = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
@@ -122,11 +126,8 @@ fn no_link_is_dead() {
                 continue;
             }
             let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() {
-                page.clone()
-            } else {
-                page.parent().unwrap().join(path)
-            };
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             let place = format!("{}:{line}: {link}", page.display());
             if !root().join(&target).exists() {
                 dead.push(place);
@@ -182,7 +183,10 @@ fn every_command_is_run_or_says_what_it_needs() {
         }
         let lines: Vec<&str> = rest.lines().collect();
         for (index, pair) in lines.windows(2).enumerate() {
-            if pair[0].trim().is_empty() && pair[1].starts_with("    ") && !pair[1].trim().is_empty() {
+            if pair[0].trim().is_empty()
+                && pair[1].starts_with("    ")
+                && !pair[1].trim().is_empty()
+            {
                 say(index + 2, "indented code: use a fence, which says what it is");
             }
         }
@@ -219,7 +223,13 @@ fn fits(wanted: &[String], lines: &[&str]) -> bool {
         [first, rest @ ..] if first.trim() == "..." => {
             (0..=lines.len()).any(|n| fits(rest, &lines[n..]))
         }
-        [first, rest @ ..] => lines.first() == Some(&first.as_str()) && fits(rest, &lines[1..]),
+        [first, rest @ ..] => {
+            let same = |line: &&str| match first.strip_suffix("...") {
+                Some(start) => line.starts_with(start),
+                None => line == first,
+            };
+            lines.first().is_some_and(same) && fits(rest, &lines[1..])
+        }
     }
 }
 
