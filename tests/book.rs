@@ -23,6 +23,13 @@ const NEEDS: [(&str, &str); 7] = [
     ("corpus", "a corpus of one's own"),
 ];
 
+/// Pages that are being written: they need no place in the book yet, and their fences none of its languages.
+const DRAFTS: [&str; 3] = ["build.md", "explain.md", "security.md"];
+
+fn is_draft(page: &Path) -> bool {
+    DRAFTS.iter().any(|draft| page.ends_with(draft))
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -150,19 +157,22 @@ fn every_page_has_its_place_in_the_book() {
     let listed: BTreeSet<&str> = links(&summary).into_iter().map(|(_, link)| link).collect();
     for page in pages().iter().filter_map(|page| page.strip_prefix("docs").ok()) {
         let name = page.to_str().unwrap();
-        assert!(name == "SUMMARY.md" || listed.contains(name), "{name} is not in docs/SUMMARY.md");
+        assert!(
+            name == "SUMMARY.md" || is_draft(page) || listed.contains(name),
+            "{name} is not in docs/SUMMARY.md"
+        );
     }
 }
 
 #[test]
 fn every_command_is_run_or_says_what_it_needs() {
     let mut wrong = Vec::new();
-    for page in pages() {
+    for page in pages().into_iter().filter(|page| !is_draft(page)) {
         let (fences, rest) = take_apart(&read(&page));
         let mut say = |line: usize, what: &str| {
             wrong.push(format!("{}:{line}: {what}", page.display()));
         };
-        for Fence { line, language, text } in &fences {
+        for Fence { line, language, text, .. } in &fences {
             let commands = text.lines().any(|l| l.starts_with("$ "));
             match language.split_once(',') {
                 Some(("console", "run")) => {}
