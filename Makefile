@@ -19,6 +19,8 @@ BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR ?= $(PREFIX)/share/doc/klp-diff
+# The wrapper that stands in for objtool in the kernel's klp-build: docs/klp-build.md.
+KLPBUILDDIR ?= $(PREFIX)/share/klp-diff/klp-build
 DESTDIR ?=
 
 CARGO ?= cargo
@@ -55,7 +57,7 @@ endif
 # Not `install: all`: as root, what an ordinary user built is installed and not built anew.
 install: $(if $(wildcard $(BUILT)/klp-diff),,build) $(if $(wildcard $(PAGES)/man1),,pages)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(DESTDIR)$(MANDIR)/man1 \
-	  $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DOCDIR)
+	  $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(KLPBUILDDIR)
 	$(INSTALL) $(stripped) -m 755 $(BUILT)/klp-diff $(DESTDIR)$(BINDIR)/klp-diff
 	set -e; for name in $(HELPERS); do \
 	  $(call keep,$(LIBEXECDIR)/$$name,755); \
@@ -69,6 +71,7 @@ install: $(if $(wildcard $(BUILT)/klp-diff),,build) $(if $(wildcard $(PAGES)/man
 	$(INSTALL) -m 644 $(PAGES)/bash/klp-diff $(DESTDIR)$(BASHDIR)/klp-diff
 	$(INSTALL) -m 644 $(PAGES)/zsh/_klp-diff $(DESTDIR)$(ZSHDIR)/_klp-diff
 	$(INSTALL) -m 644 $(PAGES)/fish/klp-diff.fish $(DESTDIR)$(FISHDIR)/klp-diff.fish
+	$(INSTALL) -m 755 packaging/klp-build/objtool $(DESTDIR)$(KLPBUILDDIR)/objtool
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
 
 # A file that is there and not ours is kept beside ours. Ours says so where its text can be looked for.
@@ -82,12 +85,13 @@ uninstall:
 	  $(DESTDIR)$(FISHDIR)/klp-diff.fish
 	rm -f $(DESTDIR)$(MANDIR)/man1/klp-diff.1* $(DESTDIR)$(MANDIR)/man1/klp-diff-*.1* \
 	  $(foreach name,$(HELPERS),$(DESTDIR)$(MANDIR)/man1/$(name).1*)
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(KLPBUILDDIR)
 	set -e; for file in $(HELPERS:%=$(LIBEXECDIR)/%) $(HEADERS:%=$(PATCHDIR)/%); do \
 	  rm -f "$(DESTDIR)$$file"; \
 	  if [ -e "$(DESTDIR)$$file.kpatch" ]; then mv "$(DESTDIR)$$file.kpatch" "$(DESTDIR)$$file"; fi; \
 	done
-	rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(dir $(DESTDIR)$(PATCHDIR)) 2>/dev/null || true
+	rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(dir $(DESTDIR)$(PATCHDIR)) \
+	  $(dir $(DESTDIR)$(KLPBUILDDIR)) 2>/dev/null || true
 
 static:
 	packaging/static.sh
