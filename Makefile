@@ -36,7 +36,7 @@ GZIP ?= yes
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-PAGES := $(TARGET)/pages
+PAGES ?= $(TARGET)/pages
 HELPERS := create-diff-object create-klp-module
 HEADERS := kpatch-macros.h kpatch-syscall.h
 stripped := $(if $(filter yes,$(STRIP)),-s)
@@ -46,16 +46,15 @@ all: build pages
 build:
 	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --workspace --bins
 
-# The example is built as the programs are, so that the library is not compiled twice.
 pages:
 	rm -rf $(PAGES)
-	$(CARGO) run $(CARGOFLAGS) --profile $(PROFILE) --quiet --example pages -- $(PAGES)
+	$(CARGO) run $(CARGOFLAGS) --profile $(PROFILE) --quiet -p klp-diff-pages -- $(PAGES)
 ifeq ($(GZIP),yes)
 	gzip -9n $(PAGES)/man1/*.1
 endif
 
-# Not `install: all`: as root, what an ordinary user built is installed and not built anew.
-install: $(if $(wildcard $(BUILT)/klp-diff),,build) $(if $(wildcard $(PAGES)/man1),,pages)
+# Where there is no cargo, as for root with a toolchain of the user's, what was built is installed.
+install: $(if $(shell command -v $(CARGO)),all)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(DESTDIR)$(MANDIR)/man1 \
 	  $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(KLPBUILDDIR)
 	$(INSTALL) $(stripped) -m 755 $(BUILT)/klp-diff $(DESTDIR)$(BINDIR)/klp-diff

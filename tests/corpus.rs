@@ -318,6 +318,64 @@ fn changes_since_a_baseline_are_told() {
 }
 
 #[test]
+fn cases_are_listed_and_picked_by_name() {
+    let Some(objects) = objects() else { return };
+    let root = good(objects);
+    let (folder, base) = (text(root.path()), root.path().join("base.json"));
+    let (status, said) = corpus(&["list", folder]);
+    assert_eq!(status, 0, "{said}");
+    let names = |said: &str| -> Vec<String> {
+        let case = |l: &str| l.split_whitespace().next().unwrap_or("").to_owned();
+        said.lines().filter(|l| l.ends_with("  vmlinux")).map(case).collect()
+    };
+    assert_eq!(names(&said).len(), 7, "{said}");
+    assert!(said.contains("refused") && said.contains("not changed"), "{said}");
+    let (status, said) = corpus(&["list", folder, "--filter", "own/*dit", "--filter", "pair"]);
+    let found = names(&said);
+    assert!(status == 0 && found.len() == 2, "{said}");
+    assert!(found[0].ends_with("/own/edit") && found[1].ends_with("/pair/mm/a"), "{said}");
+    let (status, said) = corpus(&["run", folder, "--filter", "nothing-like-it"]);
+    assert!(status == 2 && said.contains("--filter") && said.contains("corpus list"), "{said}");
+    // What is not picked is not gone.
+    assert_eq!(corpus(&["run", folder, "--save-baseline", text(&base)]).0, 0);
+    let (status, said) = corpus(&["run", folder, "--filter", "kpatch/", "--baseline", text(&base)]);
+    assert!(status == 0 && said.contains("2 cases: 2 as expected"), "{said}");
+}
+
+#[test]
+fn known_differences_are_no_reason_to_fail() {
+    let Some(objects) = objects() else { return };
+    let root = tempfile::tempdir().expect("folder");
+    let at = |name: &str| root.path().join(name);
+    toml(objects, &at("cases/edit"), "patched.o", "[expected]\nexit = 3\n");
+    toml(objects, &at("cases/same"), "orig.o", "[expected]\nexit = 3\n");
+    let (folder, known) = (at("cases"), at("known.toml"));
+    let run = |known: &Path, junit: &Path| {
+        corpus(&["run", text(&folder), "--known", text(known), "--junit", text(junit)])
+    };
+    let entry = |case: &str, more: &str| format!("[[known]]\ncase = '{case}'\n{more}\n");
+    let good = entry("cases/e*", "says = 'expected unchanged'\nbecause = 'looked at'");
+    fs::write(&known, &good).expect("file");
+    let (status, said) = run(&known, &at("junit.xml"));
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("known cases/edit: verdict: changed, expected unchanged"), "{said}");
+    assert!(said.contains("(known: looked at)") && said.contains("1 differ as known"), "{said}");
+    let xml = fs::read_to_string(at("junit.xml")).expect("JUnit");
+    assert!(xml.contains("<skipped") && !xml.contains("<failure"), "{xml}");
+    for (text, wanted, says) in [
+        (entry("cases/e*", "says = 'else'\nbecause = 'x'"), 1, "is not there any more"),
+        (good + &entry("cases/same", "because = 'x'"), 0, "cases/same: the known difference"),
+        (entry("cases/e*", "because = ' '"), 2, "must say why"),
+        (entry("cases/e*", ""), 2, "missing field `because`"),
+        (entry("cases/e*", "because = 'x'\nsay = 'x'"), 2, "unknown field `say`"),
+    ] {
+        fs::write(&known, &text).expect("file");
+        let (status, said) = run(&known, &at("junit.xml"));
+        assert!(status == wanted && said.contains(says), "{text}: {status} {said}");
+    }
+}
+
+#[test]
 fn links_with_thinlto_get_their_verdicts() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().join("cases");

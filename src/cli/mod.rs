@@ -290,4 +290,37 @@ mod tests {
             assert!(verb.example.starts_with(&format!("klp-diff {} ", verb.name)));
         }
     }
+
+    /// Examples that the help gives, of the command and of its verbs.
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let block = help.split("\n\n").find_map(|block| block.strip_prefix("Examples:\n"));
+        let name = command.get_name();
+        let block = block.unwrap_or_else(|| panic!("no examples in the help of {name}"));
+        found.extend(block.lines().map(|line| line.trim().to_owned()));
+        command.get_subcommands().for_each(|verb| examples(verb, found));
+    }
+
+    #[test]
+    fn examples_of_the_help_are_right_command_lines() {
+        let mut lines = Vec::new();
+        examples(&command(), &mut lines);
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in &lines {
+            let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+            command().try_get_matches_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn the_command_line_of_pages_has_no_mistake() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_says_of_what_it_is_built() {
+        let long = version::long();
+        assert!(long.starts_with(version::SHORT), "{long}");
+        assert!(long.contains("\nfeatures: cli\nmachines: x86_64, "), "{long}");
+    }
 }

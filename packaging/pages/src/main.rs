@@ -1,6 +1,6 @@
 //! Writes what is made of the command line: manual pages and completions for shells.
 //!
-//!     cargo run --example pages -- DIR
+//!     cargo run -p klp-diff-pages -- DIR
 //!
 //! makes `DIR/man1/*.1` and `DIR/{bash,zsh,fish}/*`, by the names that the shells look for. The
 //! same sources make the same files.
@@ -24,7 +24,7 @@ fn main() -> anyhow::Result<()> {
     command.build();
     pages(&command, &man)?;
     for page in BY_HAND {
-        let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man").join(page);
+        let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man").join(page);
         fs::copy(&written, man.join(page)).with_context(|| written.display().to_string())?;
     }
     for (shell, name) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
