@@ -6,6 +6,33 @@
 //! before it and returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` <
 //! `kernel` < `diff` < `patch` < `prove` < `report` < `pipeline` < `cli`; a test keeps the
 //! direction.
+//!
+//! Which functions changed between two builds of an object:
+//!
+//! ```no_run
+//! use klp_diff::report::Report;
+//! use klp_diff::{Input, Job};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let [orig, patched] = [std::fs::read("orig.o")?, std::fs::read("patched.o")?];
+//! let job = Job {
+//!     orig: Input { name: "orig.o", data: &orig },
+//!     patched: Input { name: "patched.o", data: &patched },
+//!     // The kernel that is patched; without it nothing is built.
+//!     parent: None,
+//!     sizes: Default::default(),
+//!     drop_in: false,
+//!     klp_arch: false,
+//!     among: Default::default(),
+//! };
+//! let mut report = Report::default();
+//! klp_diff::run(&job, &mut report)?;
+//! for function in &report.functions {
+//!     println!("{:?} {}", function.status, function.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod arch;
 #[cfg(feature = "cli")]
