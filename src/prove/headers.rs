@@ -93,11 +93,17 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
 
     /// Looks at what no reference leads to: whether it is what lies there in the patched object.
     fn fill(&mut self) -> Result<bool> {
+        // What is found in other sections refers to strings, which lie in no order of their own.
+        Ok(self.fill_sections(false)? || self.fill_sections(true)?)
+    }
+
+    fn fill_sections(&mut self, of_strings: bool) -> Result<bool> {
         self.places.sort();
         let before = self.places.count();
         for home in 1..self.written.sections.len() as u32 {
             let section = self.written.section(home);
-            if !self.is_input(home) || section.size == 0 {
+            let is_strings = section.flags & abi::SHF_STRINGS != 0;
+            if !self.is_input(home) || section.size == 0 || is_strings != of_strings {
                 continue;
             }
             let spans = self.places.spans(home).to_vec();

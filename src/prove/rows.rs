@@ -62,8 +62,11 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         let size = self.written.section(home).size;
         let mut progress = false;
         let mut last = None;
-        for start in (0..size).step_by(row as usize) {
-            if let Some((section, at)) = self.places.origin(home, start) {
+        let starts = (0..size).step_by(row as usize);
+        // All of them now: what is found below is not in order.
+        let known: Vec<_> = starts.clone().map(|at| self.places.origin(home, at)).collect();
+        for (start, origin) in starts.zip(known) {
+            if let Some((section, at)) = origin {
                 last = Some((section, at));
                 continue;
             }
