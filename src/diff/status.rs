@@ -58,7 +58,6 @@ impl Statuses {
         self.split
             && layout.owner(section).is_none()
             && matches!(layout.class(section), Class::Text | Class::Data | Class::Strings)
-            && !names::is_special_static_section(layout.object.section_name(section))
             && layout.object.section_name(section) != sections::TOC
             && !layout.object.section_name(section).starts_with(macros::PREFIX)
     }
