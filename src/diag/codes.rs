@@ -165,6 +165,8 @@ codes! {
         "It is unknown by which name the kernel finds a symbol.";
     NearReference "near-reference" [Refusal]
         "Code outside of a function leads into it without a relocation.";
+    NeverReturns "never-returns" [Warning]
+        "Tasks never leave a function that changed.";
     NewObject "new-object" [Warning, Refusal]
         "An object has no original.";
     NoContents "no-contents" [Error]

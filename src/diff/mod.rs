@@ -12,6 +12,7 @@ mod compare_rows;
 pub mod constants;
 mod content;
 pub mod correlate;
+pub mod endless;
 mod entry;
 pub mod explain;
 pub mod explained;

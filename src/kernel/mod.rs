@@ -11,6 +11,7 @@ pub mod classes;
 pub mod constructors;
 mod cover;
 pub mod dwarf;
+pub mod endless;
 pub mod entered;
 pub mod entries;
 mod facts;

@@ -15,7 +15,7 @@ use crate::diff::statics::check_doubts;
 use crate::diff::status::Statuses;
 use crate::diff::unsettled::check_unsettled;
 use crate::diff::verdict::Verdicts;
-use crate::diff::{account, attributes, boot, check};
+use crate::diff::{account, attributes, boot, check, endless};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::elsewhere::users_elsewhere;
 use crate::patch::live::fixed;
@@ -175,6 +175,10 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
             function.reasons.extend(statuses.lifted.reason(comparer, id));
         }
         told.effect = selection.effect;
+        if !self.job.drop_in {
+            let redirected = check::redirected(comparer, statuses, selection);
+            told.notes.warnings.extend(endless::warnings(comparer, &redirected));
+        }
         Ok(())
     }
 
