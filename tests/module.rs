@@ -334,6 +334,16 @@ fn what_is_at_hand_is_found_and_told() {
     let (status, _, err) = lab.run(&["--image=vmlinux", "-o=lp.ko", "orig/a.o", "patched/a.o"]);
     assert_eq!(status, Some(0), "{err}");
     assert!(!err.contains("found vmlinux"), "{err}");
+    // Modules are found as well, and what belongs to which.
+    let (status, _, err) = lab.run(&["-o=lp.ko", "orig", "patched"]);
+    assert_ne!(status, Some(0), "{err}");
+    fs::create_dir(lab.path("kdir/drivers")).unwrap();
+    fs::copy(lab.path("demo.ko"), lab.path("kdir/drivers/demo.ko")).unwrap();
+    fs::write(lab.path("kdir/modules.order"), "drivers/demo.o\n").unwrap();
+    let (status, out, err) = lab.run(&["-o=lp.ko", "orig", "patched"]);
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(err.contains("found modules: kdir (1 files)\n"), "{err}");
+    assert!(out.contains("3 function(s) replaced"), "{out}");
     let given = ["--symtab=vmlinux.symtab", "--strict", "-o=lp.ko", "orig/a.o", "patched/a.o"];
     assert_eq!(lab.run(&given).0, Some(64));
 }

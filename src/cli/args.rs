@@ -40,9 +40,14 @@ pub struct Args {
     pub symtab: Option<PathBuf>,
 
     /// Linked kernel (vmlinux) or module (NAME.ko) that runs, also compressed or of a debug package: instead of
-    /// --symtab; may be repeated: that of --object is patched, the others tell what it refers to
+    /// --symtab; may be repeated: the one that the objects were linked into is patched, the others tell what it refers to
     #[arg(long, value_name = "[OBJ=]FILE")]
     pub image: Vec<String>,
+
+    /// Folder with the linked kernel (vmlinux) and its modules (NAME.ko), also compressed: as an --image for each
+    /// one below it; may be repeated
+    #[arg(long, value_name = "FOLDER")]
+    pub images: Vec<PathBuf>,
 
     /// Refuse to patch functions that are not in the image as ORIG has them; and changed code that only runs at
     /// boot, which in folders and linked objects is only worth a warning else
@@ -62,9 +67,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub symvers: Option<PathBuf>,
 
-    /// Object that is patched: vmlinux or the name of a module [default: that of the only --image, else vmlinux]
-    #[arg(long, value_name = "NAME")]
-    pub object: Option<String>,
+    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side)
+    /// only those; may be repeated [default: the only --image, the one of several that has their code, or vmlinux]
+    #[arg(long, value_name = "NAME[=PATH]")]
+    pub object: Vec<String>,
 
     #[command(flatten)]
     pub(super) report: ReportArgs,

@@ -9,6 +9,7 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use super::members::{self, Member};
+use super::owners::Subject;
 use super::pair::Against;
 use super::wait::{Bar, Count};
 use crate::Among;
@@ -51,6 +52,8 @@ pub(super) struct Outcome {
     pub(super) patched: String,
     /// Path below the folder of the patched object, or of the original where there is none.
     pub(super) path: String,
+    /// What it patches; empty where that is not known.
+    pub(super) object: String,
     pub(super) report: Report,
     pub(super) result: Result<Option<OutObject>>,
 }
@@ -138,6 +141,7 @@ impl Builds {
             orig: shown(&self.orig, &unit.orig),
             patched: shown(&self.patched, &unit.patched),
             path: self.path(index).to_owned(),
+            object: against.parent.map_or("", |files| files.name).to_owned(),
             report: Report {
                 explain_noise: how.explain_noise,
                 wanted: how.wanted.clone(),
@@ -257,6 +261,23 @@ impl Builds {
         .advise("leave the change out, or give only objects that are linked with each other"))
     }
 
+    /// The units, as those that belong to some kernel object.
+    pub(super) fn subjects(&self) -> Vec<Subject<'_>> {
+        let subject = |unit: usize| {
+            let Unit { orig, patched, .. } = &self.units[unit];
+            let orig = orig.iter().map(|&i| &self.orig[i]);
+            let patched = patched.iter().map(|&i| &self.patched[i]);
+            let paths = orig.clone().chain(patched.clone()).map(|m| m.image.path());
+            Subject {
+                shown: self.path(unit).to_owned(),
+                paths: paths.chain([Path::new(self.path(unit))]).collect(),
+                orig: orig.map(|m| (m.shown(), m.image.bytes())).collect(),
+                patched: patched.map(|m| (m.shown(), m.image.bytes())).collect(),
+            }
+        };
+        (0..self.units.len()).map(subject).collect()
+    }
+
     /// Path of a unit below its folder, or as given.
     pub(super) fn path(&self, unit: usize) -> &str {
         let Unit { orig, patched, .. } = &self.units[unit];
@@ -270,6 +291,7 @@ impl Builds {
             orig: String::new(),
             patched: path.clone(),
             path: path.clone(),
+            object: String::new(),
             report: Report { warnings: vec![warning.clone()], ..Report::default() },
             result: Ok(None),
         })

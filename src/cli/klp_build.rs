@@ -17,7 +17,7 @@ use crate::kernel::knowledge::sections;
 /// The arguments, with what is not given and lies where it belongs.
 pub(super) fn with_defaults(args: &Args) -> Result<Args> {
     let mut args = args.clone();
-    let given = args.symtab.is_some() || !args.image.is_empty();
+    let given = args.symtab.is_some() || !args.image.is_empty() || !args.images.is_empty();
     if args.flavor != Flavor::KlpBuild || given || args.orig.is_dir() {
         return Ok(args);
     }
@@ -31,7 +31,8 @@ pub(super) fn with_defaults(args: &Args) -> Result<Args> {
     } else {
         (module(&args.orig)?, args.orig.clone())
     };
-    let object = args.object.clone().unwrap_or(object);
+    let named = args.object.iter().find(|object| !object.contains('='));
+    let object = named.cloned().unwrap_or(object);
     args.image = vec![format!("{object}={}", file.display())];
     args.symvers = args.symvers.or_else(symvers);
     Ok(args)

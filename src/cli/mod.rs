@@ -6,6 +6,7 @@
 
 mod args;
 mod builds;
+mod candidates;
 mod corpus;
 mod dump;
 mod explain_error;
@@ -13,8 +14,10 @@ mod klp_build;
 mod members;
 mod module;
 mod output;
+mod owners;
 mod pair;
 mod show;
+mod targets;
 mod tree;
 mod verify_orig;
 mod version;

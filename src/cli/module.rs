@@ -1,14 +1,16 @@
 //! `klp-diff module`: from pairs of objects to a livepatch module.
 
 use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
 
 use super::args::ReportArgs;
 use super::builds::{Builds, How, Outcome, check_needs};
+use super::candidates::{Candidates, Given};
 use super::output::{nothing_changed, summary, write_reports};
+use super::owners::Rules;
 use super::pair::{Against, Shared, check_allowed, struct_sizes};
 use super::show::Show;
 use super::verify_orig::ImageArg;
@@ -23,7 +25,7 @@ use crate::elf::publish::publish;
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
 use crate::kernel::image::KernelImage;
-use crate::kernel::installed::{Installed, VMLINUX, module_name};
+use crate::kernel::installed::{Installed, VMLINUX};
 use crate::kernel::objtool;
 use crate::kernel::parent::Parent;
 use crate::kernel::tables::StructSizes;
@@ -80,6 +82,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "[OBJ=]FILE")]
     image: Vec<String>,
 
+    /// Folder with the linked kernel (vmlinux) and its modules (NAME.ko), also compressed: as an --image for each
+    /// one below it; may be repeated
+    #[arg(long, value_name = "FOLDER")]
+    images: Vec<PathBuf>,
+
     /// Refuse to patch functions that are not in the images as ORIG has them
     #[arg(long)]
     strict: bool,
@@ -97,8 +104,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     symvers: Option<PathBuf>,
 
-    /// The objects belong to module NAME, with PATH (a file, or all below a folder, of either side)
-    /// only those; all others belong to vmlinux; may be repeated
+    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side)
+    /// only those; may be repeated [default: the image that has their code, or vmlinux]
     #[arg(long, value_name = "NAME[=PATH]")]
     object: Vec<String>,
 
@@ -144,7 +151,8 @@ impl Args {
     /// The option that is about linked objects, when there are only texts of symbols.
     fn without_image(&self) -> Option<&'static str> {
         let given = [("--strict", self.strict), ("--allow-sealed", !self.allow_sealed.is_empty())];
-        let none = self.image.is_empty() && !self.symtab.is_empty();
+        let images = !self.image.is_empty() || !self.images.is_empty();
+        let none = !images && !self.symtab.is_empty();
         given.iter().find(|(_, given)| none && *given).map(|(option, _)| *option)
     }
 }
@@ -162,23 +170,14 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
     }
 }
 
-/// What describes an object that may be patched.
-struct ParentFile {
-    object: String,
-    /// The file's name.
-    shown: String,
-    file: Image,
-    may_be_image: bool,
-}
-
 /// The command line, understood.
 struct Request<'a> {
     args: &'a Args,
     name: String,
     /// Object name, file with its symbols, and whether that may be the linked object itself.
     parents: Vec<(String, PathBuf, bool)>,
-    /// Module name and path of its objects; without a path all those that have no other.
-    objects: Vec<(String, Option<PathBuf>)>,
+    /// What belongs to which of them.
+    rules: Rules,
     sizes: StructSizes,
     show: Show<'a>,
 }
@@ -213,18 +212,11 @@ impl<'a> Request<'a> {
         if let Some(option) = args.without_image() {
             return Err(format!("{option} has no effect without --image"));
         }
-        let objects = args.object.iter().map(|given| match given.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-                Ok((module_name(name), Some(path.into())))
-            }
-            None if !given.is_empty() => Ok((module_name(given), None)),
-            _ => Err(format!("--object {given}: expected NAME or NAME=PATH")),
-        });
         Ok(Request {
             args,
             name,
             parents,
-            objects: objects.collect::<std::result::Result<_, _>>()?,
+            rules: Rules::parse(&args.object)?,
             sizes: struct_sizes(&args.structs)?,
             show: Show::new(&args.report),
         })
@@ -329,7 +321,13 @@ impl<'a> Request<'a> {
         tree: &KernelTree,
         objects: &mut Vec<json::Object>,
     ) -> Result<Vec<OutObject>> {
-        let parents = self.parents(found)?;
+        let builds = self.builds()?;
+        self.check_objects(&builds)?;
+        let subjects = builds.subjects();
+        let given = Given { files: &self.parents, folders: &self.args.images };
+        let candidates = Candidates::new(given, found)?;
+        let owners = candidates.owners(&self.rules, &subjects)?;
+        let parents = candidates.open(&owners)?;
         let images = parents.iter().map(|p| {
             let elf = p.may_be_image && abi::is_elf(p.file.bytes());
             elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
@@ -362,25 +360,17 @@ impl<'a> Request<'a> {
             )?);
         }
         let known = files.iter().map(ParentFiles::read).collect::<Result<Vec<_>>>()?;
-        let builds = self.builds()?;
-        let mut of_unit = Vec::new();
-        for (index, unit) in builds.units.iter().enumerate() {
-            let path = builds.path(index);
-            let members = unit.orig.iter().map(|&i| &builds.orig[i]);
-            let members = members.chain(unit.patched.iter().map(|&i| &builds.patched[i]));
-            let mut paths: Vec<&Path> = members.map(|member| member.image.path()).collect();
-            paths.push(Path::new(path));
-            let object = self.object_of(&paths);
-            let parent = files.iter().zip(&known).find(|(files, _)| files.name == object);
-            let (files, parent) = parent.ok_or_else(|| {
-                Error::broken(Code::NoParent, format!("the symbols of {object} are not known"))
-                    .in_file(path)
-                    .advise(format!("give them with --image {object}=FILE"))
-            })?;
-            of_unit.push(ParentFiles { known: Some(parent), ..*files });
-        }
-        self.check_objects(&builds)?;
-        let against = |unit: usize| Against { parent: Some(of_unit[unit]), sizes: &sizes };
+        let of_unit: Vec<ParentFiles<'_>> = owners
+            .iter()
+            .map(|owner| {
+                let at = parents.iter().position(|p| p.candidate == *owner).unwrap_or(0);
+                ParentFiles { known: known.get(at), ..files[at] }
+            })
+            .collect();
+        let against = |unit: usize| {
+            let module = of_unit[unit].name != VMLINUX;
+            Against { parent: Some(of_unit[unit]), sizes: &sizes, module }
+        };
         // `--strict` is about the images here.
         let (wanted, explain_noise) =
             (self.args.report.wanted(), self.args.report.explains_noise());
@@ -488,47 +478,11 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Symbols of each object that may be patched.
-    fn parents(&self, found: &Installed) -> Result<Vec<ParentFile>> {
-        let kernel = match (&found.vmlinux, &found.system_map) {
-            (Some(path), _) => Some((VMLINUX.to_owned(), path.clone(), true)),
-            (None, Some(path)) => Some((VMLINUX.to_owned(), path.clone(), false)),
-            (None, None) if self.parents.is_empty() => return Err(found.no_symbols()),
-            (None, None) => None,
-        };
-        let open = |(object, path, image): &(String, PathBuf, bool)| {
-            Ok(ParentFile {
-                object: object.clone(),
-                shown: path.display().to_string(),
-                file: if *image { Image::open_unpacked(path)? } else { Image::open_any(path)? },
-                may_be_image: *image,
-            })
-        };
-        self.parents.iter().chain(&kernel).map(open).collect()
-    }
-
-    /// The kernel object that the objects of a unit are linked into, by any of their paths.
-    fn object_of(&self, paths: &[&Path]) -> &str {
-        let lies = |place: &PathBuf| paths.iter().any(|path| lies_at(path, place));
-        let with = self.objects.iter().find(|(_, place)| place.as_ref().is_some_and(lies));
-        let found = with.or_else(|| self.objects.iter().find(|(_, place)| place.is_none()));
-        found.map_or("vmlinux", |(name, _)| name)
-    }
-
     /// Fails when an option says of nothing what object it belongs to.
     fn check_objects(&self, builds: &Builds) -> Result<()> {
-        for (name, place) in &self.objects {
-            let Some(place) = place else { continue };
-            // Objects that are equal on both sides may be no members.
-            let members = builds.orig.iter().chain(&builds.patched).map(|m| m.image.path());
-            let mut paths = members.chain(self.args.pairs.iter().map(PathBuf::as_path));
-            if !paths.any(|path| lies_at(path, place)) {
-                let what = format!("--object {name}={} matches nothing", place.display());
-                return Err(Error::broken(Code::NoSuchObject, what)
-                    .advise("give the path of an object or a folder as it stands in those given"));
-            }
-        }
-        Ok(())
+        // Objects that are equal on both sides may be no members.
+        let members = builds.orig.iter().chain(&builds.patched).map(|m| m.image.path());
+        self.rules.check(members.chain(self.args.pairs.iter().map(PathBuf::as_path)))
     }
 
     fn build(&self, tree: &KernelTree, parts: &[OutObject], tools: &Tools) -> Result<OutObject> {
@@ -558,13 +512,6 @@ impl<'a> Request<'a> {
         let linked = Object::<Patched>::parse(&shown, image.bytes())?;
         OutObject::from_object(&linked).and_then(finish).map_err(|e| e.in_file(shown))
     }
-}
-
-/// Whether a file has the parts of `place` in a row.
-fn lies_at(path: &Path, place: &Path) -> bool {
-    let parts: Vec<Component<'_>> = path.components().collect();
-    let wanted: Vec<Component<'_>> = place.components().collect();
-    !wanted.is_empty() && parts.windows(wanted.len()).any(|w| w == wanted)
 }
 
 /// Stands for an object that is not there, as in patches.

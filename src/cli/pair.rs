@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use foldhash::fast::RandomState;
-use indexmap::IndexSet;
 use rayon::prelude::*;
 
 use super::klp_build;
 use super::output;
+use super::owners::Subject;
 use super::show::Show;
+use super::targets::{Target, Targets};
 use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
@@ -23,6 +23,7 @@ use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish_proved;
 use crate::host::{files, use_threads};
 use crate::kernel::image::KernelImage;
+use crate::kernel::installed::VMLINUX;
 use crate::kernel::names;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
@@ -39,26 +40,28 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         Ok(args) => args,
         Err(error) => return Ok(fail(&error)),
     };
-    if args.output.is_some() && args.symtab.is_none() && args.image.is_empty() {
+    let described = args.symtab.is_some() || !(args.image.is_empty() && args.images.is_empty());
+    if args.output.is_some() && !described {
         return Err("-o needs --image vmlinux, or --symtab FILE: make it with \
                     `readelf -s --wide vmlinux > FILE`"
             .into());
     }
-    if args.symtab.is_none() && args.image.is_empty() {
-        let given = [("--symvers", args.symvers.is_some()), ("--object", args.object.is_some())];
+    if !described {
+        let given = [("--symvers", args.symvers.is_some()), ("--object", !args.object.is_empty())];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(format!("{option} has no effect without --image or --symtab"));
         }
     }
     args.report.check()?;
-    let target = Target::of(args)?;
+    let mut targets = Targets::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
-    if let Err(error) = check_files(args, &target) {
+    let found = targets.search(&args.images);
+    if let Err(error) = found.and_then(|()| check_files(args, &targets)) {
         return Ok(fail(&error));
     }
     match (args.orig.is_dir(), args.patched.is_dir()) {
-        (true, true) => return Ok(super::tree::run(args, &target, &sizes)),
+        (true, true) => return Ok(super::tree::run(args, &targets, &sizes)),
         (false, false) => {}
         _ => return Err("give two objects or two folders".into()),
     }
@@ -68,7 +71,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         ..Report::default()
     };
     let bar = Bar::steps(&report.progress);
-    let mut result = diff(args, &target, sizes, &mut report);
+    let mut result = diff(args, &targets, sizes, &mut report);
     drop(bar);
     if args.report.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
@@ -89,7 +92,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
 }
 
 /// Fails when an output would destroy an input or another output.
-fn check_files(args: &Args, target: &Target) -> Result<()> {
+fn check_files(args: &Args, targets: &Targets) -> Result<()> {
     let name = args.patched.file_name().filter(|_| !args.patched.is_dir());
     let output = args.output.as_deref().map(|output| match name {
         Some(name) if is_folder(output) => output.join(name),
@@ -97,7 +100,7 @@ fn check_files(args: &Args, target: &Target) -> Result<()> {
     });
     let outputs = output.as_deref().map(|output| ("-o", output)).into_iter();
     let inputs = [&args.orig, &args.patched].into_iter();
-    let inputs = inputs.chain(&target.file).chain(target.others.iter().map(|o| &o.path));
+    let inputs = inputs.chain(targets.inputs());
     files::check_outputs(
         outputs.chain(args.report.outputs()),
         inputs.chain(&args.symvers).map(PathBuf::as_path),
@@ -146,49 +149,7 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
     Ok(StructSizes::new(sizes, true))
 }
 
-/// What is patched, and the file that describes it.
-pub(super) struct Target {
-    pub(super) object: String,
-    file: Option<PathBuf>,
-    /// Images of other objects of the same kernel.
-    others: Vec<ImageArg>,
-}
-
-impl Target {
-    fn of(args: &Args) -> std::result::Result<Target, String> {
-        let mut images: Vec<ImageArg> = args
-            .image
-            .iter()
-            .map(|text| ImageArg::parse(text))
-            .collect::<std::result::Result<_, _>>()?;
-        let object = match (&args.object, &images[..]) {
-            (Some(object), _) => object.clone(),
-            (None, [only]) => only.object.clone(),
-            (None, _) => "vmlinux".to_owned(),
-        };
-        if args.symtab.is_some() {
-            return match images.first() {
-                None => Ok(Target { object, file: args.symtab.clone(), others: Vec::new() }),
-                Some(_) => Err("--symtab and --image exclude each other".into()),
-            };
-        }
-        let mut seen: IndexSet<&str, RandomState> = IndexSet::default();
-        if let Some(twice) = images.iter().find(|image| !seen.insert(&image.object)) {
-            return Err(format!("several --image are that of {}", twice.object));
-        }
-        match images.iter().position(|image| image.object == object) {
-            Some(at) => {
-                let file = Some(images.swap_remove(at).path);
-                Ok(Target { object, file, others: images })
-            }
-            None if images.is_empty() => Ok(Target { object, file: None, others: images }),
-            None => Err(format!("no --image is that of --object {object}: write {object}=FILE")),
-        }
-    }
-}
-
-fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
-    let kernel = Kernel::open(args, target)?;
+fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
     let names = [&orig, &patched].map(|i| i.path().display().to_string());
@@ -197,12 +158,22 @@ fn diff(args: &Args, target: &Target, sizes: StructSizes, report: &mut Report) -
     for file in [&orig, &patched] {
         check_object(file)?;
     }
+    let subject = Subject {
+        shown: names[1].clone(),
+        paths: vec![&args.orig, &args.patched],
+        orig: vec![(names[0].clone(), orig.bytes())],
+        patched: vec![(names[1].clone(), patched.bytes())],
+    };
+    targets.check(subject.paths.iter().copied())?;
+    let assigned = targets.assign(&[subject])?;
+    let target = assigned.only()?;
+    let kernel = Kernel::open(args, target)?;
     let read = kernel.read(args, sizes)?;
     read.check_allowed(args)?;
     let against = kernel.against(args, &read)?;
     let among = Among {
         boot,
-        module: target.object != "vmlinux",
+        module: target.object != VMLINUX,
         no_lift: args.no_lift,
         remade: args.flavor == Flavor::KlpBuild,
         ..Among::default()
@@ -288,7 +259,8 @@ impl<'t> Kernel<'t> {
         };
         let files = |file| shared.files((&self.target.object, name), file, read.image.as_ref());
         let parent = self.parent.as_ref().map(files).transpose()?;
-        Ok(Against { parent, sizes: &read.sizes })
+        let module = self.target.object != VMLINUX;
+        Ok(Against { parent, sizes: &read.sizes, module })
     }
 
     /// Fails when a file was changed meanwhile.
@@ -403,6 +375,8 @@ pub(super) struct Against<'k> {
     /// Without it nothing is built.
     pub(super) parent: Option<ParentFiles<'k>>,
     pub(super) sizes: &'k StructSizes,
+    /// It is a module.
+    pub(super) module: bool,
 }
 
 impl Against<'_> {
@@ -413,6 +387,7 @@ impl Against<'_> {
         among: Among<'_>,
         report: &mut Report,
     ) -> Result<Option<OutObject>> {
+        let among = Among { module: self.module, ..among };
         crate::run(&self.job(inputs, among), report)
     }
 

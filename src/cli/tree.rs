@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
 use super::output::{nothing_changed, summary, write_reports};
-use super::pair::{Against, Kernel, Target, in_flavor, is_folder};
+use super::pair::{Against, Kernel, in_flavor, is_folder};
 use super::show::Show;
+use super::targets::Targets;
 use super::{Args, Exit, Flavor, fail};
 use crate::ParentFiles;
 use crate::diag::{Code, Error, Result};
@@ -17,8 +18,8 @@ use crate::kernel::tables::StructSizes;
 use crate::report::{Report, json};
 
 /// Compares two folders of objects.
-pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
-    let (outcomes, whole) = match compare(args, target, sizes) {
+pub(super) fn run(args: &Args, targets: &Targets, sizes: &StructSizes) -> Exit {
+    let (outcomes, whole) = match compare(args, targets, sizes) {
         Ok(outcomes) => (outcomes, None),
         Err(error) => (Vec::new(), Some(error)),
     };
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     let whole = match (whole, exit) {
         (None, Exit::Unchanged) if args.report.expect_change => Some(nothing_changed()),
         (None, Exit::Changed) => match &args.output {
-            Some(output) => write(args, target, output, &outcomes).err(),
+            Some(output) => write(args, output, &outcomes).err(),
             None => None,
         },
         (whole, _) => whole,
@@ -59,15 +60,28 @@ pub(super) fn run(args: &Args, target: &Target, sizes: &StructSizes) -> Exit {
     write_reports(&args.report, objects, exit)
 }
 
-fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outcome>> {
-    let kernel = Kernel::open(args, target)?;
-    let read = kernel.read(args, sizes.clone())?;
-    let against = kernel.against(args, &read)?;
-    read.check_allowed(args)?;
-    let nothing = Against { parent: None, ..against };
+fn compare(args: &Args, targets: &Targets, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
     check_files(args, &builds)?;
+    let mut subjects = builds.subjects();
+    // Options about objects that are equal on both sides are right, too.
+    let equal = vec![Path::new(&args.orig), Path::new(&args.patched)];
+    let everything = builds.orig.iter().chain(&builds.patched).map(|m| m.image.path());
+    targets.check(equal.into_iter().chain(everything))?;
+    let assigned = targets.assign(&subjects)?;
+    subjects.clear();
+    let kernels = assigned.targets.iter().map(|target| Kernel::open(args, target));
+    let kernels = kernels.collect::<Result<Vec<_>>>()?;
+    let read = kernels.iter().map(|kernel| kernel.read(args, sizes.clone()));
+    let read = read.collect::<Result<Vec<_>>>()?;
+    let mut known = Vec::new();
+    for (kernel, read) in kernels.iter().zip(&read) {
+        read.check_allowed(args)?;
+        known.push(kernel.against(args, read)?);
+    }
+    let against = |unit: usize| known[assigned.of[unit]];
+    let nothing = |unit: usize| Against { parent: None, ..against(unit) };
     let wanted = args.report.wanted();
     let how = How {
         strict: args.strict,
@@ -76,16 +90,20 @@ fn compare(args: &Args, target: &Target, sizes: &StructSizes) -> Result<Vec<Outc
         wanted: &wanted,
         remade: args.flavor == Flavor::KlpBuild,
     };
-    let mut outcomes = builds.compare_all(how, &|_| nothing, None);
-    if let Some(files) = &against.parent {
-        let parent = files.read()?;
-        let known = ParentFiles { known: Some(&parent), ..*files };
-        let against = |_| Against { parent: Some(known), ..against };
+    let mut outcomes = builds.compare_all(how, &nothing, None);
+    let parents = known.iter().map(|against| against.parent.as_ref().map(ParentFiles::read));
+    let parents = parents.map(Option::transpose).collect::<Result<Vec<_>>>()?;
+    if parents.iter().any(Option::is_some) {
+        let against = |unit: usize| {
+            let (against, parent) = (against(unit), parents[assigned.of[unit]].as_ref());
+            let files = against.parent.map(|files| ParentFiles { known: parent, ..files });
+            Against { parent: files, ..against }
+        };
         builds.build(&mut outcomes, how, &against);
         builds.connect(&mut outcomes, how, &against);
     }
     builds.ask(&mut outcomes)?;
-    kernel.check_unchanged()?;
+    kernels.iter().try_for_each(Kernel::check_unchanged)?;
     outcomes.extend(builds.not_compared());
     outcomes.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(outcomes)
@@ -124,12 +142,22 @@ fn worst(a: Exit, b: Exit) -> Exit {
 }
 
 /// One output for each changed object, in the same folders; or one for all in a file.
-fn write(args: &Args, target: &Target, output: &Path, outcomes: &[Outcome]) -> Result<()> {
+fn write(args: &Args, output: &Path, outcomes: &[Outcome]) -> Result<()> {
     let made: Vec<(&Outcome, &OutObject)> =
         outcomes.iter().filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?))).collect();
     // Objects of the klp flavour cannot be linked with each other.
     let linked = args.flavor == Flavor::Kpatch || !is_folder(output);
     check_needs(made.iter().copied(), linked)?;
+    let object = made.first().map_or("", |(outcome, _)| &outcome.object);
+    if let Some((other, _)) = made.iter().find(|(outcome, _)| outcome.object != object)
+        && args.flavor == Flavor::KlpBuild
+    {
+        let text =
+            format!("the patch is for {object} and for {}, and this form is for one", other.object);
+        return Err(Error::broken(Code::Unwritable, text)
+            .in_file(output.display().to_string())
+            .advise("compare the objects of each of them by themselves"));
+    }
     if args.flavor == Flavor::KlpBuild && is_folder(output) && made.len() > 1 {
         return Err(Error::broken(
             Code::Unwritable,
@@ -140,7 +168,7 @@ fn write(args: &Args, target: &Target, output: &Path, outcomes: &[Outcome]) -> R
     }
     if !is_folder(output) {
         let all = made.iter().map(|(o, object)| (o.patched.clone(), (*object).clone()));
-        return publish(output, &in_flavor(link(all.collect())?, args.flavor, &target.object)?);
+        return publish(output, &in_flavor(link(all.collect())?, args.flavor, object)?);
     }
     for (outcome, object) in made {
         let path = output.join(&outcome.path);
@@ -150,7 +178,7 @@ fn write(args: &Args, target: &Target, output: &Path, outcomes: &[Outcome]) -> R
                     .in_file(folder.display().to_string())
             })?;
         }
-        let object = in_flavor(object.clone(), args.flavor, &target.object)
+        let object = in_flavor(object.clone(), args.flavor, &outcome.object)
             .map_err(|e| e.in_file(outcome.patched.clone()))?;
         publish(&path, &object)?;
     }

@@ -39,6 +39,8 @@ codes! {
         "An object without an original defines a function that the kernel has.";
     AmbiguousObject "ambiguous-object" [Refusal]
         "It is unclear which object of the other build an object is.";
+    AmbiguousOwner "ambiguous-owner" [Refusal]
+        "It is unclear which kernel object an object was linked into.";
     AmbiguousReference "ambiguous-reference" [Error]
         "A row of a table can mean two strings, by two readings of its relative reference.";
     AmbiguousSymbol "ambiguous-symbol" [Refusal]
@@ -181,6 +183,8 @@ codes! {
         "The kernel is built without livepatching.";
     NoObjects "no-objects" [Error]
         "A folder holds no relocatable objects.";
+    NoOwner "no-owner" [Refusal]
+        "None of the images has the functions of an object.";
     NoParent "no-parent" [Error]
         "The symbols of the patched module or kernel are not known.";
     NoSuchObject "no-such-object" [Error]

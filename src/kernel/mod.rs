@@ -35,6 +35,7 @@ pub mod near;
 pub mod noise;
 pub mod noreturn;
 pub mod objtool;
+pub mod owner;
 pub mod padding;
 pub mod parent;
 pub mod pieces;

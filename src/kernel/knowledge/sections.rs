@@ -117,3 +117,7 @@ pub fn starts_with_any(name: &str, starts: &[&str]) -> bool {
 /// and those that are freed when the kernel has booted.
 pub const PASSIVE: [&str; 7] =
     [ORC, ".init", ".ibt_endbr_seal", CFI_SITES, CFI_TRAPS[0], ".note", MCOUNT];
+
+/// Code and data that a link may leave out of the kernel, by the start of the names: what only
+/// runs when a built-in module is unloaded, and what is for tools.
+pub const UNLINKED: [&str; 3] = [".exit.", ".discard", MODINFO];

@@ -1,0 +1,284 @@
+//! Which kernel object the objects of a patch belong to: what the command line says, or else what
+//! the linked files show.
+
+use std::path::{Component, Path, PathBuf};
+
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+use rayon::prelude::*;
+
+use crate::diag::{Code, Error, Finding, Result};
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched};
+use crate::elf::image::Image;
+use crate::elf::linked::Linked;
+use crate::elf::object::Object;
+use crate::kernel::image::KernelImage;
+use crate::kernel::installed::{Linkage, VMLINUX, module_name};
+use crate::kernel::owner::{Defined, Fit, Wanted, same_code};
+
+/// `--object NAME` and `--object NAME=PATH`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    rules: Vec<(String, Option<PathBuf>)>,
+}
+
+impl Rules {
+    /// The error is a mistake on the command line.
+    pub(super) fn parse(given: &[String]) -> std::result::Result<Rules, String> {
+        let rule = |given: &String| match given.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok((module_name(name), Some(path.into())))
+            }
+            None if !given.is_empty() => Ok((module_name(given), None)),
+            _ => Err(format!("--object {given}: expected NAME or NAME=PATH")),
+        };
+        let rules = given.iter().map(rule).collect::<std::result::Result<Vec<_>, _>>()?;
+        let plain: IndexSet<&str, RandomState> =
+            rules.iter().filter(|r| r.1.is_none()).map(|r| r.0.as_str()).collect();
+        match &plain.iter().collect::<Vec<_>>()[..] {
+            [a, b, ..] => Err(format!(
+                "--object {a} and --object {b} are both for all objects: say which are those of one \
+                 with --object NAME=PATH"
+            )),
+            _ => Ok(Rules { rules }),
+        }
+    }
+
+    /// The object that all belong to that no path is given for.
+    pub(super) fn plain(&self) -> Option<&str> {
+        let plain = self.rules.iter().find(|(_, place)| place.is_none());
+        plain.map(|(name, _)| name.as_str())
+    }
+
+    /// The object that the command line names for what has these paths.
+    pub(super) fn of(&self, paths: &[&Path]) -> Option<&str> {
+        let lies = |place: &PathBuf| paths.iter().any(|path| lies_at(path, place));
+        let with = self.rules.iter().find(|(_, place)| place.as_ref().is_some_and(lies));
+        let found = with.or_else(|| self.rules.iter().find(|(_, place)| place.is_none()));
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// Fails when an option is about none of these paths.
+    pub(super) fn check<'p>(&self, paths: impl Iterator<Item = &'p Path> + Clone) -> Result<()> {
+        for (name, place) in &self.rules {
+            let Some(place) = place else { continue };
+            if !paths.clone().any(|path| lies_at(path, place)) {
+                let what = format!("--object {name}={} matches nothing", place.display());
+                return Err(Error::broken(Code::NoSuchObject, what)
+                    .advise("give the path of an object or a folder as it stands in those given"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file has the parts of `place` in a row, or is that file or below that folder.
+fn lies_at(path: &Path, place: &Path) -> bool {
+    let parts = |path: &Path| -> Vec<std::ffi::OsString> {
+        let plain = path.components().filter(|c| *c != Component::CurDir);
+        plain.map(|c| c.as_os_str().to_owned()).collect()
+    };
+    let (whole, wanted) = (parts(path), parts(place));
+    if !wanted.is_empty() && whole.windows(wanted.len()).any(|w| w == wanted) {
+        return true;
+    }
+    let real = path.canonicalize().ok().zip(place.canonicalize().ok());
+    real.is_some_and(|(path, place)| path.starts_with(place))
+}
+
+/// An object of a patch, or several that are compared as one.
+#[derive(Default)]
+pub(super) struct Subject<'b> {
+    /// For messages.
+    pub(super) shown: String,
+    /// Paths by which it may be named.
+    pub(super) paths: Vec<&'b Path>,
+    /// Names and bytes; without any it is new.
+    pub(super) orig: Vec<(String, &'b [u8])>,
+    pub(super) patched: Vec<(String, &'b [u8])>,
+}
+
+impl Subject<'_> {
+    fn wanted(&self) -> Result<Wanted> {
+        let mut wanted = Wanted::default();
+        for (name, bytes) in &self.orig {
+            wanted.add_original(&Object::<Orig>::parse(name, bytes)?)?;
+        }
+        for (name, bytes) in &self.patched {
+            wanted.add_patched(&Object::<Patched>::parse(name, bytes)?);
+        }
+        Ok(wanted)
+    }
+}
+
+/// What belongs to what.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    /// Position of the file that each subject was linked into.
+    pub(super) of: Vec<usize>,
+    /// Files that define what the subjects refer to.
+    pub(super) used: Vec<usize>,
+}
+
+/// Finds the file among `images` that each subject was linked into. What the rules name is taken
+/// as it is. Fails, with class refused, where several files may be it, or none.
+pub(super) fn find(rules: &Rules, images: &[Linkage], subjects: &[Subject<'_>]) -> Result<Owners> {
+    let wanted = subjects.par_iter().map(Subject::wanted).collect::<Result<Vec<_>>>()?;
+    let fits: Vec<Vec<Fit>> =
+        images.par_iter().map(|image| fits_in(image, &wanted)).collect::<Result<_>>()?;
+    let used = (0..images.len()).filter(|&i| fits[i].iter().any(|fit| fit.used));
+    let mut owners = Owners { of: Vec::new(), used: used.collect() };
+    for (number, subject) in subjects.iter().enumerate() {
+        let of_image = |i: usize| fits[i].get(number).copied().unwrap_or_default();
+        let owner = match rules.of(&subject.paths) {
+            Some(name) => named(images, name)?,
+            None => decide(images, &of_image, subject, &wanted[number])?,
+        };
+        owners.of.push(owner);
+    }
+    Ok(owners)
+}
+
+/// What of each subject is in a file.
+fn fits_in(linkage: &Linkage, wanted: &[Wanted]) -> Result<Vec<Fit>> {
+    let image = Image::open_unpacked(&linkage.path)?;
+    // A System.map does not tell enough.
+    if !abi::is_elf(image.bytes()) {
+        return Ok(vec![Fit::default(); wanted.len()]);
+    }
+    let linked = Linked::parse(&linkage.path.display().to_string(), image.bytes())?;
+    let defined = Defined::of(&linked);
+    Ok(wanted.iter().map(|wanted| wanted.fit(&defined)).collect())
+}
+
+/// Whether all subjects are of the kernel, file number `kernel`: no other file was given, the rules
+/// say nothing else, and it has all their functions with the same code.
+pub(super) fn certain(
+    rules: &Rules,
+    images: &[Linkage],
+    kernel: usize,
+    given: usize,
+    subjects: &[Subject<'_>],
+) -> Result<bool> {
+    let linkage = &images[kernel];
+    if given > 1 || given == 1 && kernel != 0 {
+        return Ok(false);
+    }
+    for subject in subjects {
+        match rules.of(&subject.paths) {
+            Some(name) if name == linkage.object => continue,
+            Some(_) => return Ok(false),
+            None if subject.orig.is_empty() => continue,
+            None => {}
+        }
+        let (same, other) = code_of(linkage, subject)?;
+        let fit = fits_in(linkage, &[subject.wanted()?])?;
+        if same == 0 || other > 0 || !fit.first().is_some_and(|fit| fit.all) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The only file of an object that the command line names.
+pub(super) fn named(images: &[Linkage], name: &str) -> Result<usize> {
+    let of: Vec<usize> = (0..images.len()).filter(|&i| images[i].object == name).collect();
+    match of[..] {
+        [only] => Ok(only),
+        [] => Err(Error::broken(Code::NoParent, format!("the symbols of {name} are not known"))
+            .advise(format!("give them with --image {name}=FILE"))),
+        _ => Err(Error::refused(Code::AmbiguousOwner, format!("several files are that of {name}"))
+            .with_findings(candidates(images, &of))
+            .advise(format!("say which one with --image {name}=FILE"))),
+    }
+}
+
+fn candidates(images: &[Linkage], of: &[usize]) -> Vec<Finding> {
+    let told = |&i: &usize| {
+        let text = format!("candidate: {} ({})", images[i].object, images[i].path.display());
+        Finding { text, ..Finding::default() }
+    };
+    of.iter().map(told).collect()
+}
+
+fn decide(
+    images: &[Linkage],
+    fit: &dyn Fn(usize) -> Fit,
+    subject: &Subject<'_>,
+    wanted: &Wanted,
+) -> Result<usize> {
+    // What is new belongs to the kernel unless somebody says otherwise, and so does what could not
+    // be told from anything else.
+    if subject.orig.is_empty() || wanted.is_empty() {
+        return named(images, VMLINUX);
+    }
+    let all = |is: &dyn Fn(Fit) -> bool| -> Vec<usize> {
+        (0..images.len()).filter(|&i| is(fit(i))).collect()
+    };
+    let whole = all(&|fit| fit.all);
+    let partly = all(&|fit| fit.global > 0);
+    let open = match (&whole[..], &partly[..]) {
+        ([only], _) if fit(*only).global > 0 => return Ok(*only),
+        // The file was built a little differently; no other one has anything of it.
+        ([], [only]) => return Ok(*only),
+        ([], _) => partly,
+        _ => whole,
+    };
+    let same =
+        open.par_iter().map(|&i| code_of(&images[i], subject)).collect::<Result<Vec<_>>>()?;
+    let agrees = open.iter().zip(&same).filter(|(_, (same, other))| *same > 0 && *other == 0);
+    let agrees: Vec<usize> = agrees.map(|(&i, _)| i).collect();
+    match (&agrees[..], &open[..]) {
+        ([only], _) => Ok(*only),
+        ([], []) => Err(Error::refused(
+            Code::NoOwner,
+            "none of the images has the functions of this object",
+        )
+        .in_file(&*subject.shown)
+        .advise("give the image that it was linked into, or say which one it is with --object")),
+        ([], open) => Err(unclear("no image has its code", images, open, subject)),
+        (several, _) => Err(unclear("several images have its code", images, several, subject)),
+    }
+}
+
+fn unclear(what: &str, images: &[Linkage], of: &[usize], subject: &Subject<'_>) -> Error {
+    let text = format!("it is unclear which kernel object this one belongs to: {what}");
+    Error::refused(Code::AmbiguousOwner, text)
+        .in_file(&*subject.shown)
+        .with_findings(candidates(images, of))
+        .advise("say which one with --object NAME, or --object NAME=PATH for some objects")
+}
+
+/// How many functions of a subject a file has as they are, and how many are something else there.
+fn code_of(linkage: &Linkage, subject: &Subject<'_>) -> Result<(usize, usize)> {
+    let file = Image::open_unpacked(&linkage.path)?;
+    let image = KernelImage::parse(&linkage.path.display().to_string(), file.bytes())?;
+    let mut sum = (0, 0);
+    for (name, bytes) in &subject.orig {
+        let (same, other) = same_code(&Object::<Orig>::parse(name, bytes)?, &image)?;
+        sum = (sum.0 + same, sum.1 + other);
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_for_all_or_for_paths() {
+        let rules =
+            |given: &[&str]| Rules::parse(&given.iter().map(|&g| g.to_owned()).collect::<Vec<_>>());
+        let some = rules(&["my-mod=drivers/x", "vmlinux"]).expect("fine");
+        let of = |rules: &Rules, path: &str| rules.of(&[Path::new(path)]).map(str::to_owned);
+        assert_eq!(of(&some, "orig/drivers/x/a.o").as_deref(), Some("my_mod"));
+        assert_eq!(of(&some, "orig/drivers/xy/a.o").as_deref(), Some("vmlinux"));
+        assert_eq!(of(&rules(&["m=./a.o"]).expect("fine"), "b/a.o").as_deref(), Some("m"));
+        assert_eq!(of(&rules(&["m=a.o"]).expect("fine"), "b/c.o"), None);
+        assert!(rules(&["a", "b"]).is_err() && rules(&["=x"]).is_err() && rules(&["a="]).is_err());
+        assert!(some.check([Path::new("drivers/x/a.o")].into_iter()).is_ok());
+        let error = some.check([Path::new("b.o")].into_iter()).expect_err("nothing");
+        assert_eq!(error.code(), Code::NoSuchObject);
+    }
+}
