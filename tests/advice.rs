@@ -1,5 +1,8 @@
 //! What cannot be patched is said function by function, with what to do about it.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/builds.rs"]
 mod common;
 
@@ -50,8 +53,6 @@ const BODY: &str = "
     #define N 3
     #endif
     extern int use(int);\n";
-
-#[test]
 fn of_functions_that_ftrace_cannot_reach_the_callers_are_named() {
     let Some(lab) = Builds::new() else { return };
     let notrace = "__attribute__((no_instrument_function, noinline))";
@@ -74,8 +75,6 @@ fn of_functions_that_ftrace_cannot_reach_the_callers_are_named() {
     has(&found, "no-ftrace-entry", "lone", &["nothing in this object calls it"]);
     has(&found, "no-ftrace-entry", "entry", &["noinstr", "called by higher"]);
 }
-
-#[test]
 fn what_has_run_is_gone() {
     let Some(lab) = Builds::new() else { return };
     let init = "__attribute__((section(\".init.text\"), noinline))";
@@ -117,8 +116,6 @@ fn what_has_run_is_gone() {
         assert!(functions.iter().any(|f| f["name"] == "other" && f["status"] == "changed"));
     }
 }
-
-#[test]
 fn a_helper_that_is_inlined_everywhere_names_who_carries_it() {
     let Some(lab) = Builds::new() else { return };
     lab.compile_both(
@@ -140,8 +137,6 @@ fn a_helper_that_is_inlined_everywhere_names_who_carries_it() {
     assert_eq!(found.len(), 1, "{found:#?}");
     has(&found, "inlined-everywhere", "helper", &["first, second", "the patch replaces these"]);
 }
-
-#[test]
 fn a_section_that_means_something_is_to_be_kept() {
     let Some(lab) = Builds::new() else { return };
     lab.compile_both(
@@ -156,8 +151,6 @@ fn a_section_that_means_something_is_to_be_kept() {
     let places = ["moved from .text.quiet to .noinstr.text", "keep it where it was"];
     has(&found, "symbol-changed-sections", "quiet", &places);
 }
-
-#[test]
 fn stubs_of_initcalls_are_no_functions() {
     let Some(lab) = Builds::new() else { return };
     lab.compile_both("same", "int same(int v) { return v; }\n");
@@ -176,8 +169,6 @@ fn stubs_of_initcalls_are_no_functions() {
     assert_eq!(names, ["stays"]);
     assert!(Path::new(&lab.path("a/one.o")).exists());
 }
-
-#[test]
 fn a_stub_that_goes_away_is_not_listed() {
     let Some(lab) = Builds::new() else { return };
     lab.compile_both(
@@ -202,7 +193,6 @@ fn a_stub_that_goes_away_is_not_listed() {
 }
 
 /// What ThinLTO exports to the objects that import its callers has these in other objects.
-#[test]
 fn who_carries_a_helper_is_known_across_objects() {
     for version in ["14", "16", "19", "22"] {
         let (clang, lld) = (format!("clang-{version}"), format!("ld.lld-{version}"));
@@ -210,7 +200,7 @@ fn who_carries_a_helper_is_known_across_objects() {
             .into_iter()
             .find(|tool| Command::new(tool).arg("--version").output().is_err());
         if let Some(missing) = missing {
-            eprintln!("skipped: {missing} is not installed");
+            crate::suite::lacks(format!("{missing} is not installed"));
             continue;
         }
         let lab = Builds::empty();
@@ -245,4 +235,28 @@ fn who_carries_a_helper_is_known_across_objects() {
         let message = found[0]["message"].as_str().unwrap();
         assert!(message.contains("now: api, user"), "{clang}: {message}");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "of_functions_that_ftrace_cannot_reach_the_callers_are_named",
+            of_functions_that_ftrace_cannot_reach_the_callers_are_named,
+        ),
+        ("what_has_run_is_gone", what_has_run_is_gone),
+        (
+            "a_helper_that_is_inlined_everywhere_names_who_carries_it",
+            a_helper_that_is_inlined_everywhere_names_who_carries_it,
+        ),
+        (
+            "a_section_that_means_something_is_to_be_kept",
+            a_section_that_means_something_is_to_be_kept,
+        ),
+        ("stubs_of_initcalls_are_no_functions", stubs_of_initcalls_are_no_functions),
+        ("a_stub_that_goes_away_is_not_listed", a_stub_that_goes_away_is_not_listed),
+        (
+            "who_carries_a_helper_is_known_across_objects",
+            who_carries_a_helper_is_known_across_objects,
+        ),
+    ])
 }

@@ -1,6 +1,9 @@
 //! Functions that differ only in what aligns their loops are the same; what else differs beside
 //! that is a change. Own assembly, and C by the compilers that are there.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 #[allow(dead_code)]
 mod common;
@@ -94,8 +97,6 @@ fn assemble(folder: &Path, text: &str) -> Option<Vec<u8>> {
     std::fs::write(folder.join("file.c"), text).expect("written");
     compile(GCC, "-c", folder, "BOTH")
 }
-
-#[test]
 fn what_aligns_is_told_from_what_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     // What is replaced in the patched object, and what is right.
@@ -130,8 +131,6 @@ fn what_aligns_is_told_from_what_runs() {
         assert_eq!(say(&patched, &orig).0, *right, "{changes:?}, the other way round");
     }
 }
-
-#[test]
 fn every_filler_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(orig) = assemble(folder.path(), ASSEMBLY) else { return };
@@ -141,8 +140,6 @@ fn every_filler_is_told() {
     assert_eq!((count("alignment"), count("entry")), (1, 1), "{rules:?}");
     assert!(count("distance") >= 2, "{rules:?}");
 }
-
-#[test]
 fn an_address_of_its_own_ends_the_proof() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = ASSEMBLY.replace("jmp 2f", "lea 2f(%rip), %rax; jmp *%rax");
@@ -178,8 +175,6 @@ const SOURCE: &str = "
     int user(int *a) { return work(a, sink(4)) + 1; }
     int users(int *a) { return work(a, sink(5)) + 2; }
     void taker(void) { take(ESCAPES ? (void *)work : (void *)other); }";
-
-#[test]
 fn a_lost_marker_in_compiled_code() {
     const COMMON: &str = "-O2 -c -w -fno-pic -fno-asynchronous-unwind-tables -fno-stack-protector";
     let folder = tempfile::tempdir().expect("a folder");
@@ -203,4 +198,13 @@ fn a_lost_marker_in_compiled_code() {
             assert_eq!(said(other), "work taker", "{command} {loops}");
         }
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("what_aligns_is_told_from_what_runs", what_aligns_is_told_from_what_runs),
+        ("every_filler_is_told", every_filler_is_told),
+        ("an_address_of_its_own_ends_the_proof", an_address_of_its_own_ends_the_proof),
+        ("a_lost_marker_in_compiled_code", a_lost_marker_in_compiled_code),
+    ])
 }

@@ -3,6 +3,9 @@
 //!
 //! Needs the environment variable KLP_DIFF_DATA (folder with `kpatch-objs` and `kernel-*`).
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -140,11 +143,9 @@ fn plain_rule(
         _ => f.patchable_entry,
     }
 }
-
-#[test]
 fn real_objects() {
     let Some(data) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: KLP_DIFF_DATA is not set");
+        crate::suite::lacks("KLP_DIFF_DATA is not set");
         return;
     };
     let mut paths = Vec::new();
@@ -158,4 +159,8 @@ fn real_objects() {
     }
     assert!(counts.profiled > 1000 && counts.profiled < counts.functions, "{counts:?}");
     eprintln!("{} objects, {counts:?}", paths.len());
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[("real_objects", real_objects)])
 }

@@ -7,6 +7,9 @@
 //! | `console,needs-WHAT` | not run here; [`NEEDS`] says what is missing |
 //! | any other language | no commands |
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -122,8 +125,6 @@ fn links(text: &str) -> Vec<(usize, &str)> {
     }
     found
 }
-
-#[test]
 fn no_link_is_dead() {
     let mut dead = Vec::new();
     for page in pages() {
@@ -150,15 +151,11 @@ fn no_link_is_dead() {
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
-
-#[test]
 fn most_pages_have_their_place_in_the_book() {
     let drafts: Vec<PathBuf> = pages().into_iter().filter(|page| is_draft(page)).collect();
     eprintln!("not in docs/SUMMARY.md: {drafts:?}");
     assert!(drafts.len() <= 3, "not in docs/SUMMARY.md: {drafts:?}");
 }
-
-#[test]
 fn every_command_is_run_or_says_what_it_needs() {
     let mut wrong = Vec::new();
     for page in pages().into_iter().filter(|page| !is_draft(page)) {
@@ -246,15 +243,13 @@ fn programs() -> Option<PathBuf> {
 fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
-
-#[test]
 fn sessions_print_what_the_book_says() {
     let Some(programs) = programs() else {
-        eprintln!("skipped: create-diff-object is not built");
+        crate::suite::lacks("create-diff-object is not built");
         return;
     };
     if !cfg!(target_arch = "x86_64") || ["gcc", "readelf", "bash"].iter().any(|p| !has(p)) {
-        eprintln!("skipped: needs gcc for x86_64, readelf and bash");
+        crate::suite::lacks("needs gcc for x86_64, readelf and bash");
         return;
     }
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
@@ -285,4 +280,13 @@ fn sessions_print_what_the_book_says() {
         }
     }
     assert!(count > 20, "only {count} commands were run");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("no_link_is_dead", no_link_is_dead),
+        ("most_pages_have_their_place_in_the_book", most_pages_have_their_place_in_the_book),
+        ("every_command_is_run_or_says_what_it_needs", every_command_is_run_or_says_what_it_needs),
+        ("sessions_print_what_the_book_says", sessions_print_what_the_book_says),
+    ])
 }

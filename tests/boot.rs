@@ -7,6 +7,9 @@
 //! each group is one ignored trial. `KLP_DIFF_BUNDLE` names another kernel, built by
 //! `tests/boot/bundle/make-bundle.sh`; docs/boot.md says more. Prepared kernel trees are kept in the target folder.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "boot/broken.rs"]
 mod broken;
 #[path = "boot/lab.rs"]
@@ -44,11 +47,11 @@ fn main() -> ExitCode {
         Ok(lab) => own::trials(&Arc::new(lab), &mut trials),
         Err(reason) => trials.push(skipped("own", reason)),
     }
-    libtest_mimic::run(&args, trials).exit_code()
+    suite::conclude(&args, trials)
 }
 
 fn skipped(group: &str, reason: String) -> Trial {
-    eprintln!("skipped: boot::{group}: {reason}");
+    crate::suite::lacks(format!("boot::{group}: {reason}"));
     Trial::test(format!("boot::{group}"), move || Err(Failed::from(reason))).with_ignored_flag(true)
 }
 

@@ -5,6 +5,9 @@
 //! says. A compiler that is not installed, and a case its compiler has no use for, are
 //! reported as ignored, by name.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 mod common;
 
 use std::path::Path;
@@ -127,8 +130,11 @@ fn main() -> ExitCode {
             }
         }
         if !installed {
-            eprintln!("skipped: {} trials, {compiler} is not installed", trials.len() - before);
+            crate::suite::lacks(format!(
+                "{} trials, {compiler} is not installed",
+                trials.len() - before
+            ));
         }
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    suite::conclude(&arguments, trials)
 }

@@ -2,6 +2,9 @@
 //! another tool, memory. The objects are compiled here; without a compiler for x86_64 each
 //! test says that it is skipped.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -71,7 +74,7 @@ fn objects() -> Option<&'static Objects> {
         Some(Objects { folder })
     });
     if objects.is_none() {
-        eprintln!("skipped: no compiler for x86_64 is installed");
+        crate::suite::lacks("no compiler for x86_64 is installed");
     }
     objects.as_ref()
 }
@@ -161,8 +164,6 @@ fn create_diff_object() -> PathBuf {
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .expect("cargo built it")
 }
-
-#[test]
 fn every_layout_is_found_and_runs() {
     let Some(objects) = objects() else { return };
     let root = good(objects);
@@ -182,8 +183,6 @@ fn every_layout_is_found_and_runs() {
     }
     assert!(said.contains("pair/mm/lone.o: no case, it is in patched alone"), "{said}");
 }
-
-#[test]
 fn sources_are_compiled_and_missing_compilers_are_named() {
     let Some(_) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
@@ -210,8 +209,6 @@ fn sources_are_compiled_and_missing_compilers_are_named() {
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("this exists and is no earlier build"), "{said}");
 }
-
-#[test]
 fn each_difference_is_described() {
     let Some(objects) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
@@ -278,8 +275,6 @@ fn each_difference_is_described() {
     let (status, said) = corpus(&["run", text(&empty)]);
     assert!(status == 2 && said.contains("there is no case below this folder"), "{said}");
 }
-
-#[test]
 fn changes_since_a_baseline_are_told() {
     let Some(objects) = objects() else { return };
     let root = good(objects);
@@ -316,8 +311,6 @@ fn changes_since_a_baseline_are_told() {
     assert!(xml.contains("<failure message=\"4 changes since the baseline\">"), "{xml}");
     assert_eq!(xml.matches("<testcase").count(), 7, "{xml}");
 }
-
-#[test]
 fn cases_are_listed_and_picked_by_name() {
     let Some(objects) = objects() else { return };
     let root = good(objects);
@@ -341,8 +334,6 @@ fn cases_are_listed_and_picked_by_name() {
     let (status, said) = corpus(&["run", folder, "--filter", "kpatch/", "--baseline", text(&base)]);
     assert!(status == 0 && said.contains("2 cases: 2 as expected"), "{said}");
 }
-
-#[test]
 fn known_differences_are_no_reason_to_fail() {
     let Some(objects) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
@@ -374,8 +365,6 @@ fn known_differences_are_no_reason_to_fail() {
         assert!(status == wanted && said.contains(says), "{text}: {status} {said}");
     }
 }
-
-#[test]
 fn links_with_thinlto_get_their_verdicts() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().join("cases");
@@ -389,7 +378,7 @@ fn links_with_thinlto_get_their_verdicts() {
     };
     let said = String::from_utf8_lossy(&said);
     if said.contains("no cases: ") {
-        eprintln!("skipped: {said}");
+        crate::suite::lacks(format!("{said}"));
         return;
     }
     assert!(made.is_ok_and(|output| output.status.success()), "{said}");
@@ -406,8 +395,6 @@ fn timeless(path: &Path) -> Value {
     }
     results
 }
-
-#[test]
 fn merged_shards_equal_the_whole() {
     let Some(objects) = objects() else { return };
     let root = good(objects);
@@ -433,8 +420,6 @@ fn merged_shards_equal_the_whole() {
     assert!(status == 2 && said.contains("shard 1/3 is also in"), "{said}");
     assert_eq!(corpus(&["run", folder, "--shard", "4/3"]).0, 64);
 }
-
-#[test]
 fn another_tool_is_compared_and_each_break_is_described() {
     let Some(objects) = objects() else { return };
     let root = good(objects);
@@ -482,8 +467,6 @@ fn another_tool_is_compared_and_each_break_is_described() {
         );
     }
 }
-
-#[test]
 fn many_cases_stay_within_the_memory() {
     let Some(objects) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
@@ -503,8 +486,6 @@ fn many_cases_stay_within_the_memory() {
         corpus(&["run", text(root.path()), "--mem-limit", "4", "--shard", "1/999"]);
     assert!(status == 2 && said.contains("raise --mem-limit (4)"), "{said}");
 }
-
-#[test]
 fn an_interrupted_run_says_what_was_not_run() {
     let Some(objects) = objects() else { return };
     let root = tempfile::tempdir().expect("folder");
@@ -544,4 +525,26 @@ fn an_interrupted_run_says_what_was_not_run() {
     assert_eq!(left.len(), 1, "only the JSON is written: {left:?}");
     let results = load(&json);
     assert!(results["cases"].as_array().expect("cases").iter().all(|c| c["status"] == "not-run"));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("every_layout_is_found_and_runs", every_layout_is_found_and_runs),
+        (
+            "sources_are_compiled_and_missing_compilers_are_named",
+            sources_are_compiled_and_missing_compilers_are_named,
+        ),
+        ("each_difference_is_described", each_difference_is_described),
+        ("changes_since_a_baseline_are_told", changes_since_a_baseline_are_told),
+        ("cases_are_listed_and_picked_by_name", cases_are_listed_and_picked_by_name),
+        ("known_differences_are_no_reason_to_fail", known_differences_are_no_reason_to_fail),
+        ("links_with_thinlto_get_their_verdicts", links_with_thinlto_get_their_verdicts),
+        ("merged_shards_equal_the_whole", merged_shards_equal_the_whole),
+        (
+            "another_tool_is_compared_and_each_break_is_described",
+            another_tool_is_compared_and_each_break_is_described,
+        ),
+        ("many_cases_stay_within_the_memory", many_cases_stay_within_the_memory),
+        ("an_interrupted_run_says_what_was_not_run", an_interrupted_run_says_what_was_not_run),
+    ])
 }

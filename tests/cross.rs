@@ -7,6 +7,9 @@
 //! same. A toolchain that is not installed, and a case a compiler has no use for, are
 //! reported as ignored, by name.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -482,8 +485,10 @@ fn main() -> ExitCode {
         }
         if !installed {
             let (count, command) = (trials.len() - before, toolchain.command);
-            eprintln!("skipped: {count} trials, not all tools are installed for {command}");
+            crate::suite::lacks(format!(
+                "{count} trials, not all tools are installed for {command}"
+            ));
         }
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    suite::conclude(&arguments, trials)
 }

@@ -1,5 +1,8 @@
 //! The writer, the verifier and the reader against each other, and against binutils.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -136,8 +139,6 @@ fn normal(object: &OutObject) -> OutObject {
 fn read(bytes: &[u8]) -> klp_diff::diag::Result<OutObject> {
     OutObject::from_object(&Object::<Orig>::parse("written", bytes)?)
 }
-
-#[test]
 fn every_machine_comes_back_as_written() {
     for (machine, big_endian, abs64) in MACHINES {
         let object = sample(machine, big_endian, abs64, "a");
@@ -146,8 +147,6 @@ fn every_machine_comes_back_as_written() {
         assert_eq!(read(&bytes).unwrap(), normal(&object), "machine {machine}");
     }
 }
-
-#[test]
 fn symbols_are_sorted_stably_and_sh_info_counts_the_locals() {
     let object = sample(abi::EM_X86_64, false, 1, "a");
     let bytes = write(&object).unwrap();
@@ -156,14 +155,10 @@ fn symbols_are_sorted_stably_and_sh_info_counts_the_locals() {
     assert_eq!(names, ["", "unit.c", "local", ".text", "object", "global_a", "outside"]);
     assert_eq!(parsed.section(parsed.symtab()).info, 5);
 }
-
-#[test]
 fn nobits_take_no_space_in_the_file() {
     let object = sample(abi::EM_X86_64, false, 1, "a");
     assert!(write(&object).unwrap().len() < 4096);
 }
-
-#[test]
 fn several_tables_for_one_section_are_written() {
     let mut object = sample(abi::EM_X86_64, false, 1, "a");
     for name in [".klp.rela.vmlinux..text", ".klp.rela.ext4..text"] {
@@ -187,8 +182,6 @@ fn several_tables_for_one_section_are_written() {
     object.sections[0].relocs.swap(0, 1);
     assert_eq!(verify(&object, &bytes).unwrap_err().code(), Code::VerifyFailed);
 }
-
-#[test]
 fn a_long_section_number_needs_the_extended_tables() {
     let count = 70_000;
     let mut object =
@@ -214,8 +207,6 @@ fn a_long_section_number_needs_the_extended_tables() {
     assert!(parsed.sections().any(|id| parsed.section(id).kind == abi::SHT_SYMTAB_SHNDX));
     readelf_has_no_complaint_about(&bytes);
 }
-
-#[test]
 fn the_extended_numbering_starts_where_it_must() {
     // With N sections of the model the last header index is N + 3 (or N + 4).
     for count in 0xfef8..0xff04usize {
@@ -233,8 +224,6 @@ fn the_extended_numbering_starts_where_it_must() {
         assert_eq!(read(&bytes).unwrap(), object, "{count} sections");
     }
 }
-
-#[test]
 fn inconsistent_models_are_refused() {
     type Edit = fn(&mut OutObject);
     let edits: [(&str, Edit); 14] = [
@@ -261,8 +250,6 @@ fn inconsistent_models_are_refused() {
         assert!(error.message().contains(message), "{error}");
     }
 }
-
-#[test]
 fn a_huge_alignment_does_not_make_a_huge_file() {
     let mut object = sample(abi::EM_X86_64, false, 1, "a");
     object.sections[3].align = 1 << 40;
@@ -270,8 +257,6 @@ fn a_huge_alignment_does_not_make_a_huge_file() {
     assert!(bytes.len() < 16384);
     verify(&object, &bytes).unwrap();
 }
-
-#[test]
 fn verify_names_what_differs() {
     type Edit = fn(&mut OutObject);
     let edits: [(&str, Edit); 15] = [
@@ -300,8 +285,6 @@ fn verify_names_what_differs() {
         assert!(error.message().contains(message), "wanted {message}: {error}");
     }
 }
-
-#[test]
 fn more_sections_than_in_the_model_are_a_difference() {
     let model = sample(abi::EM_X86_64, false, 1, "a");
     let mut object = model.clone();
@@ -313,8 +296,6 @@ fn more_sections_than_in_the_model_are_a_difference() {
     let error = verify(&model, &write(&object).unwrap()).unwrap_err();
     assert_eq!(error.code(), Code::VerifyFailed);
 }
-
-#[test]
 fn objects_that_the_model_cannot_hold_are_refused() {
     // (wanted message, offset of a 32-bit field in the header of .data, new value)
     for (message, field, value) in
@@ -332,8 +313,6 @@ fn objects_that_the_model_cannot_hold_are_refused() {
         assert_eq!(error.place().section.as_deref(), Some(".data"));
     }
 }
-
-#[test]
 fn overlapping_sections_are_refused() {
     let mut object = sample(abi::EM_X86_64, false, 1, "a");
     object.sections = (0..100).map(|_| section("s", 0, &[0; 1000])).collect();
@@ -349,8 +328,6 @@ fn overlapping_sections_are_refused() {
     let error = read(&bytes).unwrap_err();
     assert_eq!(error.message(), "the contents of sections overlap");
 }
-
-#[test]
 fn publish_replaces_the_file_and_leaves_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.o");
@@ -367,8 +344,6 @@ fn publish_replaces_the_file_and_leaves_nothing_else() {
     assert!(link.is_symlink());
     read(&std::fs::read(&path).unwrap()).unwrap();
 }
-
-#[test]
 fn publish_uses_the_mode_of_creat() {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let folder = tempfile::tempdir().unwrap();
@@ -380,8 +355,6 @@ fn publish_uses_the_mode_of_creat() {
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
     assert_eq!(mode(&path), mode(&plain));
 }
-
-#[test]
 fn publish_explains_why_it_cannot_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let good = sample(abi::EM_X86_64, false, 1, "a");
@@ -411,7 +384,7 @@ fn publish_explains_why_it_cannot_and_leaves_nothing() {
 fn run(tool: &str, args: &[&str]) -> Option<(bool, String)> {
     let output = match Command::new(tool).args(args).env("LC_ALL", "C").output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {tool} is not installed");
+            crate::suite::lacks(format!("{tool} is not installed"));
             return None;
         }
         output => output.unwrap(),
@@ -430,15 +403,11 @@ fn readelf_has_no_complaint_about(bytes: &[u8]) {
         .collect();
     assert!(ok && complaints.is_empty(), "{complaints:#?}");
 }
-
-#[test]
 fn readelf_has_no_complaint() {
     for (machine, big_endian, abs64) in MACHINES {
         readelf_has_no_complaint_about(&write(&sample(machine, big_endian, abs64, "a")).unwrap());
     }
 }
-
-#[test]
 fn ld_links_two_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let paths = ["a.o", "b.o", "both.o"].map(|n| folder.path().join(n));
@@ -544,20 +513,16 @@ fn any_object(tables: usize) -> impl Strategy<Value = OutObject> {
 }
 
 proptest! {
-    #[test]
     fn any_object_comes_back_as_written(object in any_object(1)) {
         let bytes = write(&object).unwrap();
         verify(&object, &bytes).unwrap();
         prop_assert_eq!(read(&bytes).unwrap(), normal(&object));
     }
-
-    #[test]
     fn any_object_is_verified(object in any_object(3)) {
         verify(&object, &write(&object).unwrap()).unwrap();
     }
 
     /// Damaged files are refused or understood; what is understood can be written again.
-    #[test]
     fn damaged_input_is_no_trouble(
         object in any_object(1),
         damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
@@ -577,7 +542,6 @@ proptest! {
     }
 
     /// A damaged byte is found unless the file still means the same to the reader.
-    #[test]
     fn a_damaged_byte_is_found(
         object in any_object(1),
         at in any::<prop::sample::Index>(),
@@ -595,7 +559,6 @@ proptest! {
 }
 
 /// Every single bit of one object, so that no header field depends on luck.
-#[test]
 fn every_damaged_bit_is_found() {
     let object = sample(abi::EM_S390, true, 22, "a");
     let good = write(&object).unwrap();
@@ -613,10 +576,9 @@ fn every_damaged_bit_is_found() {
 }
 
 /// Real compiler output, when the folder with it is given.
-#[test]
 fn real_objects_come_back_as_copied() {
     let Some(data) = std::env::var_os("KLP_DIFF_DATA") else {
-        eprintln!("skipped: KLP_DIFF_DATA is not set");
+        crate::suite::lacks("KLP_DIFF_DATA is not set");
         return;
     };
     let mut copied = 0;
@@ -651,4 +613,53 @@ fn real_objects_come_back_as_copied() {
         }
     }
     assert!(copied > 100, "only {copied} objects could be copied");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("every_machine_comes_back_as_written", every_machine_comes_back_as_written),
+        (
+            "symbols_are_sorted_stably_and_sh_info_counts_the_locals",
+            symbols_are_sorted_stably_and_sh_info_counts_the_locals,
+        ),
+        ("nobits_take_no_space_in_the_file", nobits_take_no_space_in_the_file),
+        ("several_tables_for_one_section_are_written", several_tables_for_one_section_are_written),
+        (
+            "a_long_section_number_needs_the_extended_tables",
+            a_long_section_number_needs_the_extended_tables,
+        ),
+        (
+            "the_extended_numbering_starts_where_it_must",
+            the_extended_numbering_starts_where_it_must,
+        ),
+        ("inconsistent_models_are_refused", inconsistent_models_are_refused),
+        ("a_huge_alignment_does_not_make_a_huge_file", a_huge_alignment_does_not_make_a_huge_file),
+        ("verify_names_what_differs", verify_names_what_differs),
+        (
+            "more_sections_than_in_the_model_are_a_difference",
+            more_sections_than_in_the_model_are_a_difference,
+        ),
+        (
+            "objects_that_the_model_cannot_hold_are_refused",
+            objects_that_the_model_cannot_hold_are_refused,
+        ),
+        ("overlapping_sections_are_refused", overlapping_sections_are_refused),
+        (
+            "publish_replaces_the_file_and_leaves_nothing_else",
+            publish_replaces_the_file_and_leaves_nothing_else,
+        ),
+        ("publish_uses_the_mode_of_creat", publish_uses_the_mode_of_creat),
+        (
+            "publish_explains_why_it_cannot_and_leaves_nothing",
+            publish_explains_why_it_cannot_and_leaves_nothing,
+        ),
+        ("readelf_has_no_complaint", readelf_has_no_complaint),
+        ("ld_links_two_outputs", ld_links_two_outputs),
+        ("any_object_comes_back_as_written", any_object_comes_back_as_written),
+        ("any_object_is_verified", any_object_is_verified),
+        ("damaged_input_is_no_trouble", damaged_input_is_no_trouble),
+        ("a_damaged_byte_is_found", a_damaged_byte_is_found),
+        ("every_damaged_bit_is_found", every_damaged_bit_is_found),
+        ("real_objects_come_back_as_copied", real_objects_come_back_as_copied),
+    ])
 }

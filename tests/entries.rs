@@ -2,6 +2,9 @@
 //! kCFI's hash, padding, calls to fentry or NOPs; with thunks for indirect calls and returns.
 //! Verdicts are the same in all of them, and every output has its ftrace sites where they are.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -235,7 +238,7 @@ fn check_sites(form: &Form, object: &Object<'_, Patched>, wanted: &BTreeSet<&str
 fn all_forms(compiler: &'static str) {
     let forms = Form::all(compiler);
     if !is_installed(compiler) {
-        eprintln!("skipped: {compiler} is not installed: {} forms", forms.len());
+        crate::suite::lacks(format!("{compiler} is not installed: {} forms", forms.len()));
         return;
     }
     let folder = tempfile::tempdir().expect("folder");
@@ -245,27 +248,20 @@ fn all_forms(compiler: &'static str) {
     }
     assert_eq!(forms.len(), 24);
 }
-
-#[test]
 fn gcc_12() {
     all_forms("gcc-12");
 }
-
-#[test]
 fn clang_19() {
     all_forms("clang-19");
 }
-
-#[test]
 fn clang_22() {
     all_forms("clang-22");
 }
 
 /// What ftrace cannot reach is refused by name, with the reason.
-#[test]
 fn functions_without_an_entry() {
     if !is_installed("gcc-12") {
-        eprintln!("skipped: gcc-12 is not installed");
+        crate::suite::lacks("gcc-12 is not installed");
         return;
     }
     let cases = [
@@ -297,14 +293,13 @@ fn functions_without_an_entry() {
 }
 
 /// objtool adds tables, prefix symbols and NOPs; what changed stays what it was.
-#[test]
 fn kernel_objects_after_objtool() {
     let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: KLP_DIFF_DATA is unset");
+        crate::suite::lacks("KLP_DIFF_DATA is unset");
         return;
     };
     if !["tar", "xz"].into_iter().all(is_installed) {
-        eprintln!("skipped: tar or xz is not installed");
+        crate::suite::lacks("tar or xz is not installed");
         return;
     }
     let folder = tempfile::tempdir().expect("folder");
@@ -346,4 +341,14 @@ fn kernel_objects_after_objtool() {
         assert_eq!(found.0, Some(exit), "{pair}: {found:?}");
         assert_eq!(verdict(&after), found, "{pair}: {object}");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("gcc_12", gcc_12),
+        ("clang_19", clang_19),
+        ("clang_22", clang_22),
+        ("functions_without_an_entry", functions_without_an_entry),
+        ("kernel_objects_after_objtool", kernel_objects_after_objtool),
+    ])
 }

@@ -1,6 +1,9 @@
 //! What is told of a patch: both disassemblies, values by field, why things are included, one
 //! line for each object, and the page for review.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -62,7 +65,7 @@ impl Lab {
         let mut gcc = Command::new("gcc-12");
         let there = gcc.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !there.is_ok_and(|s| s.success()) || !cfg!(target_arch = "x86_64") {
-            eprintln!("skipped: gcc-12 is not installed");
+            crate::suite::lacks("gcc-12 is not installed");
             return None;
         }
         Some(Lab { folder: tempfile::tempdir().unwrap() })
@@ -108,15 +111,11 @@ impl Lab {
 fn trimmed(text: &str) -> String {
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
-
-#[test]
 fn both_disassemblies_are_side_by_side() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
     insta::assert_snapshot!("side-by-side", trimmed(&lab.told(&["--explain", &orig, &patched], 0)));
 }
-
-#[test]
 fn only_what_was_asked_for_is_told_and_also_when_it_is_the_same() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -128,8 +127,6 @@ fn only_what_was_asked_for_is_told_and_also_when_it_is_the_same() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--explain=nosuch"));
 }
-
-#[test]
 fn values_are_told_by_what_they_are() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("ops", OPS, "");
@@ -140,8 +137,6 @@ fn values_are_told_by_what_they_are() {
         ["  +0x8 kfree -> kvfree", "  +0x10 \"old\" -> \"new\"", "  +0x18 0xa -> 0x14"]
     );
 }
-
-#[test]
 fn why_something_is_included_is_a_chain() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -157,8 +152,6 @@ fn why_something_is_included_is_a_chain() {
     );
     assert_eq!(lab.run(&["--why", "nosuch", &orig, &patched]).status.code(), Some(1));
 }
-
-#[test]
 fn there_is_one_line_for_each_object_or_none() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -181,8 +174,6 @@ fn there_is_one_line_for_each_object_or_none() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
     assert!(!output.stderr.is_empty());
 }
-
-#[test]
 fn colours_are_for_terminals_and_who_asks() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -200,8 +191,6 @@ fn colours_are_for_terminals_and_who_asks() {
     assert!(usual.starts_with("new function: helper\nchanged function: my_open\n"), "{usual}");
     assert_eq!(lab.told(&["--color=auto", &orig, &patched], 0), usual);
 }
-
-#[test]
 fn options_that_cannot_go_together_are_mistakes() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -219,8 +208,6 @@ fn options_that_cannot_go_together_are_mistakes() {
     let output = lab.run(&["--html", &orig, &orig, &patched]);
     assert_eq!(output.status.code(), Some(1), "the page must not replace an input");
 }
-
-#[test]
 fn facts_are_in_the_report_for_programs_only_when_asked_for() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -244,7 +231,6 @@ fn facts_are_in_the_report_for_programs_only_when_asked_for() {
 }
 
 /// No line may claim a difference that it does not show.
-#[test]
 fn no_difference_reads_the_same_on_both_sides() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -265,8 +251,6 @@ fn no_difference_reads_the_same_on_both_sides() {
     }
     walk(&serde_json::from_str(&text).unwrap());
 }
-
-#[test]
 fn names_of_objects_are_inert_in_the_page() {
     let Some(lab) = Lab::new() else { return };
     // An assembler takes no such names: they are written over others.
@@ -303,8 +287,6 @@ fn names_of_objects_are_inert_in_the_page() {
         assert!(!page.contains(word), "{word}");
     }
 }
-
-#[test]
 fn the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output() {
     let Some(lab) = Lab::new() else { return };
     let [orig, patched] = lab.compile("work", SOURCE, "");
@@ -312,4 +294,32 @@ fn the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output() {
     assert!(one.starts_with("<!DOCTYPE html>") && one.trim_end().ends_with("</html>"));
     assert_eq!(lab.told(&["--html", "-", "-j3", &orig, &patched], 0), one);
     assert!(Path::new(&lab.path(&orig)).exists());
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("both_disassemblies_are_side_by_side", both_disassemblies_are_side_by_side),
+        (
+            "only_what_was_asked_for_is_told_and_also_when_it_is_the_same",
+            only_what_was_asked_for_is_told_and_also_when_it_is_the_same,
+        ),
+        ("values_are_told_by_what_they_are", values_are_told_by_what_they_are),
+        ("why_something_is_included_is_a_chain", why_something_is_included_is_a_chain),
+        ("there_is_one_line_for_each_object_or_none", there_is_one_line_for_each_object_or_none),
+        ("colours_are_for_terminals_and_who_asks", colours_are_for_terminals_and_who_asks),
+        (
+            "options_that_cannot_go_together_are_mistakes",
+            options_that_cannot_go_together_are_mistakes,
+        ),
+        (
+            "facts_are_in_the_report_for_programs_only_when_asked_for",
+            facts_are_in_the_report_for_programs_only_when_asked_for,
+        ),
+        ("no_difference_reads_the_same_on_both_sides", no_difference_reads_the_same_on_both_sides),
+        ("names_of_objects_are_inert_in_the_page", names_of_objects_are_inert_in_the_page),
+        (
+            "the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output",
+            the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output,
+        ),
+    ])
 }

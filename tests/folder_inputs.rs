@@ -1,5 +1,8 @@
 //! Folders that hold something else than the objects of one kind that they should.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/builds.rs"]
 mod builds;
 
@@ -42,8 +45,6 @@ fn fails(builds: &Builds, exit: i32, words: &[&str]) {
         assert!(said.contains(word), "{word}: {said}");
     }
 }
-
-#[test]
 fn links_are_followed_once() {
     let Some(builds) = pair() else { return };
     for side in ["a", "b"] {
@@ -64,8 +65,6 @@ fn links_are_followed_once() {
     symlink("/nowhere/four.o", builds.path("b/four.o")).unwrap();
     fails(&builds, 1, &["b/four.o: cannot follow the link"]);
 }
-
-#[test]
 fn what_cannot_be_read_is_named() {
     let Some(builds) = pair() else { return };
     let close = |name: &str, mode: u32| {
@@ -73,7 +72,7 @@ fn what_cannot_be_read_is_named() {
     };
     close("b/sub/two.o", 0);
     if fs::read(builds.path("b/sub/two.o")).is_ok() {
-        eprintln!("skipped: this user can read everything");
+        crate::suite::lacks("this user can read everything");
     } else {
         fails(&builds, 1, &["b/sub/two.o: cannot open"]);
         close("b/sub/two.o", 0o644);
@@ -87,8 +86,6 @@ fn what_cannot_be_read_is_named() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     fails(&builds, 1, &["b/one.o: ", "truncated"]);
 }
-
-#[test]
 fn empty_files_are_told() {
     let Some(builds) = pair() else { return };
     // Not everything that is empty matters.
@@ -104,12 +101,10 @@ fn empty_files_are_told() {
     fs::remove_file(builds.path("a/sub/two.o")).unwrap();
     fails(&builds, 1, &["no relocatable objects: its files are empty"]);
 }
-
-#[test]
 fn bitcode_that_differs_is_refused() {
     let Some(builds) = pair() else { return };
     if Command::new("clang-19").arg("--version").output().is_err() {
-        eprintln!("skipped: clang-19 is not installed");
+        crate::suite::lacks("clang-19 is not installed");
         return;
     }
     let bitcode = |object: &str, source: &str| {
@@ -134,8 +129,6 @@ fn bitcode_that_differs_is_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_klp-diff")).args(pair).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("this is LLVM bitcode"));
 }
-
-#[test]
 fn gcc_s_intermediate_code_is_refused() {
     let Some(builds) = Builds::new() else { return };
     for (side, source) in [("a", ONE), ("b", NEW)] {
@@ -148,8 +141,6 @@ fn gcc_s_intermediate_code_is_refused() {
     }
     fails(&builds, 1, &["one.o: gcc's intermediate code", "ltrans"]);
 }
-
-#[test]
 fn archives_and_narrow_objects_are_no_objects() {
     let Some(builds) = pair() else { return };
     let archive = |name: &str, member: &str| {
@@ -186,8 +177,6 @@ fn archives_and_narrow_objects_are_no_objects() {
 /// A table as objtool makes it.
 const ORC: &str = "asm(\".section .orc_unwind_ip,\\\"a\\\"; .long one - .; \
      .section .orc_unwind,\\\"a\\\"; .skip 6; .text\");\n";
-
-#[test]
 fn objects_from_before_and_after_objtool_do_not_mix() {
     let Some(builds) = Builds::new() else { return };
     let both = |a: &str, b: &str| {
@@ -206,8 +195,6 @@ fn objects_from_before_and_after_objtool_do_not_mix() {
     both("", "");
     assert_eq!(said(&builds).0, Some(0));
 }
-
-#[test]
 fn an_imported_name_that_several_functions_may_have_is_refused() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/two.o", "two.c", TWO);
@@ -233,4 +220,23 @@ fn an_imported_name_that_several_functions_may_have_is_refused() {
     // One without a hash may be another file's: nobody of the patch says that it is meant.
     let output = run("helper", "other");
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("links_are_followed_once", links_are_followed_once),
+        ("what_cannot_be_read_is_named", what_cannot_be_read_is_named),
+        ("empty_files_are_told", empty_files_are_told),
+        ("bitcode_that_differs_is_refused", bitcode_that_differs_is_refused),
+        ("gcc_s_intermediate_code_is_refused", gcc_s_intermediate_code_is_refused),
+        ("archives_and_narrow_objects_are_no_objects", archives_and_narrow_objects_are_no_objects),
+        (
+            "objects_from_before_and_after_objtool_do_not_mix",
+            objects_from_before_and_after_objtool_do_not_mix,
+        ),
+        (
+            "an_imported_name_that_several_functions_may_have_is_refused",
+            an_imported_name_that_several_functions_may_have_is_refused,
+        ),
+    ])
 }

@@ -1,5 +1,8 @@
 //! Folders of objects: what is paired with what, one report, one output.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/builds.rs"]
 mod builds;
 
@@ -14,8 +17,6 @@ fn names(output: &str) -> Vec<&str> {
 
 const ONE: &str = "int one(int x) { return x * 3; }\nint uno(int x) { return x - 7; }\n";
 const TWO: &str = "int two(int x) { return x + 5; }\n";
-
-#[test]
 fn renumbered_objects_are_found_by_what_they_define() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/o1", "core.c", ONE);
@@ -31,8 +32,6 @@ fn renumbered_objects_are_found_by_what_they_define() {
         "{text}"
     );
 }
-
-#[test]
 fn objects_that_nothing_tells_apart_are_refused_with_the_candidates() {
     let Some(builds) = Builds::new() else { return };
     for (object, number) in [("a/o1", 1), ("a/o2", 2), ("b/o3", 3), ("b/o4", 4)] {
@@ -47,8 +46,6 @@ fn objects_that_nothing_tells_apart_are_refused_with_the_candidates() {
     );
     assert_eq!(refusals[0]["code"], "ambiguous-object");
 }
-
-#[test]
 fn a_function_that_moved_is_compared_with_itself() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/one.o", "one.c", ONE);
@@ -62,8 +59,6 @@ fn a_function_that_moved_is_compared_with_itself() {
     let (code, text) = builds.told(&[]);
     assert_eq!((code, names(&text)), (Some(0), vec!["one.o:", "changed function: uno"]));
 }
-
-#[test]
 fn a_removed_object_is_told_and_is_no_change() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/one.o", "one.c", ONE);
@@ -79,8 +74,6 @@ fn a_removed_object_is_told_and_is_no_change() {
     assert_eq!(object["functions"][0]["status"], "removed");
     assert_eq!(object["warnings"][0]["code"], "removed-object");
 }
-
-#[test]
 fn the_worst_object_says_how_to_exit_and_all_are_reported() {
     let Some(builds) = Builds::new() else { return };
     for side in ["a", "b"] {
@@ -106,8 +99,6 @@ fn the_worst_object_says_how_to_exit_and_all_are_reported() {
     let row = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
     assert_eq!(told, [row("one.o", "changed", "one"), row("two.o", "refused", "two")]);
 }
-
-#[test]
 fn expected_changes_and_noise_are_told_for_folders() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/one.o", "one.c", ONE);
@@ -125,8 +116,6 @@ fn expected_changes_and_noise_are_told_for_folders() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("noise: section .comment at "), "{said}");
 }
-
-#[test]
 fn boot_code_is_a_warning_unless_strict() {
     let Some(builds) = Builds::new() else { return };
     for (side, number) in [("a", 3), ("b", 4)] {
@@ -169,8 +158,6 @@ fn undefined(object: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().filter_map(|l| l.split_whitespace().nth(1)).map(str::to_owned).collect()
 }
-
-#[test]
 fn one_file_holds_all_that_changed_and_resolves_inside() {
     let Some(builds) = Builds::new() else { return };
     let symtab = calls_across(&builds);
@@ -184,8 +171,6 @@ fn one_file_holds_all_that_changed_and_resolves_inside() {
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
     assert_eq!(dump.matches("func name=str:\"two\"").count(), 1, "{dump}");
 }
-
-#[test]
 fn a_folder_gets_one_file_for_each_changed_object() {
     let Some(builds) = Builds::new() else { return };
     let symtab = calls_across(&builds);
@@ -194,8 +179,6 @@ fn a_folder_gets_one_file_for_each_changed_object() {
     assert!(undefined(&builds.path("out/sub/two.o")).contains(&"fresh".to_owned()));
     assert!(builds.path("out/one.o").is_file());
 }
-
-#[test]
 fn what_nobody_defines_is_refused() {
     let Some(builds) = Builds::new() else { return };
     let symtab = calls_across(&builds);
@@ -207,8 +190,6 @@ fn what_nobody_defines_is_refused() {
     assert_eq!(last["refusals"][0]["code"], "unresolved-symbol");
     assert!(!file.exists());
 }
-
-#[test]
 fn what_became_visible_has_its_old_name_in_the_kernel() {
     let Some(builds) = Builds::new() else { return };
     let local = "static __attribute__((noinline)) int helper(int x) { return x * 9; }\n";
@@ -235,8 +216,6 @@ fn what_became_visible_has_its_old_name_in_the_kernel() {
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
     assert!(dump.contains("\"helper\"") && !dump.contains("helper.llvm"), "{dump}");
 }
-
-#[test]
 fn what_the_optimiser_did_is_told_from_what_the_patch_says() {
     let Some(builds) = Builds::new() else { return };
     let source = |attribute: &str, number: u32| {
@@ -284,8 +263,6 @@ fn overrides(builds: &Builds) -> String {
         &[("arch_setup", "WEAK"), ("user", "GLOBAL"), ("__fentry__", "GLOBAL")];
     builds.symtab(&[("one.c", one), ("two.c", &[("two", "GLOBAL")])])
 }
-
-#[test]
 fn the_running_function_becomes_the_one_that_overrides_it() {
     let Some(builds) = Builds::new() else { return };
     let symtab = overrides(&builds);
@@ -305,8 +282,6 @@ fn the_running_function_becomes_the_one_that_overrides_it() {
     let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
     assert_eq!(dump.matches("func name=str:\"arch_setup\"").count(), 1, "{dump}");
 }
-
-#[test]
 fn a_weak_function_that_never_runs_is_not_patched() {
     let Some(builds) = Builds::new() else { return };
     let symtab = overrides(&builds);
@@ -325,8 +300,6 @@ fn a_weak_function_that_never_runs_is_not_patched() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("'arch_setup' is weak in the original object"), "{said}");
 }
-
-#[test]
 fn of_several_weak_functions_the_order_of_the_link_decides() {
     let Some(builds) = Builds::new() else { return };
     let weak = "__attribute__((weak)) int twice(int x) { return x * ";
@@ -339,8 +312,6 @@ fn of_several_weak_functions_the_order_of_the_link_decides() {
     assert_eq!(refusal["code"], "overridden-definition", "{document}");
     assert!(refusal["message"].as_str().unwrap().contains("two.o"), "{refusal}");
 }
-
-#[test]
 fn thousands_of_objects_of_one_file_name_are_paired() {
     use klp_diff::elf::abi;
     use klp_diff::elf::out::{OutHome, OutObject, OutSection, OutSymbol};
@@ -405,8 +376,6 @@ fn thousands_of_objects_of_one_file_name_are_paired() {
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
-
-#[test]
 fn groups_of_loaded_sections_are_not_linked() {
     let Some(builds) = Builds::new() else { return };
     let group = "asm(\".section .text.thunk,\\\"axG\\\",@progbits,thunk,comdat\\n\"
@@ -428,4 +397,65 @@ fn groups_of_loaded_sections_are_not_linked() {
         std::fs::rename(new, old).unwrap();
     }
     assert_eq!(builds.told(&[]).0, Some(3));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "renumbered_objects_are_found_by_what_they_define",
+            renumbered_objects_are_found_by_what_they_define,
+        ),
+        (
+            "objects_that_nothing_tells_apart_are_refused_with_the_candidates",
+            objects_that_nothing_tells_apart_are_refused_with_the_candidates,
+        ),
+        (
+            "a_function_that_moved_is_compared_with_itself",
+            a_function_that_moved_is_compared_with_itself,
+        ),
+        ("a_removed_object_is_told_and_is_no_change", a_removed_object_is_told_and_is_no_change),
+        (
+            "the_worst_object_says_how_to_exit_and_all_are_reported",
+            the_worst_object_says_how_to_exit_and_all_are_reported,
+        ),
+        (
+            "expected_changes_and_noise_are_told_for_folders",
+            expected_changes_and_noise_are_told_for_folders,
+        ),
+        ("boot_code_is_a_warning_unless_strict", boot_code_is_a_warning_unless_strict),
+        (
+            "one_file_holds_all_that_changed_and_resolves_inside",
+            one_file_holds_all_that_changed_and_resolves_inside,
+        ),
+        (
+            "a_folder_gets_one_file_for_each_changed_object",
+            a_folder_gets_one_file_for_each_changed_object,
+        ),
+        ("what_nobody_defines_is_refused", what_nobody_defines_is_refused),
+        (
+            "what_became_visible_has_its_old_name_in_the_kernel",
+            what_became_visible_has_its_old_name_in_the_kernel,
+        ),
+        (
+            "what_the_optimiser_did_is_told_from_what_the_patch_says",
+            what_the_optimiser_did_is_told_from_what_the_patch_says,
+        ),
+        (
+            "the_running_function_becomes_the_one_that_overrides_it",
+            the_running_function_becomes_the_one_that_overrides_it,
+        ),
+        (
+            "a_weak_function_that_never_runs_is_not_patched",
+            a_weak_function_that_never_runs_is_not_patched,
+        ),
+        (
+            "of_several_weak_functions_the_order_of_the_link_decides",
+            of_several_weak_functions_the_order_of_the_link_decides,
+        ),
+        (
+            "thousands_of_objects_of_one_file_name_are_paired",
+            thousands_of_objects_of_one_file_name_are_paired,
+        ),
+        ("groups_of_loaded_sections_are_not_linked", groups_of_loaded_sections_are_not_linked),
+    ])
 }

@@ -7,6 +7,9 @@
 //! in `tests/golden-differences.txt`, as `NAME REASON` with the name of the trial; such a
 //! case must run to an end and must still differ.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         None => Ok(skipped()),
     };
     match trials {
-        Ok(trials) => libtest_mimic::run(&args, trials).exit_code(),
+        Ok(trials) => suite::conclude(&args, trials),
         Err(error) => {
             eprintln!("cannot read the cases in {DATA}: {error}");
             ExitCode::FAILURE
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 /// One ignored trial per group, so that what did not run is counted and named.
 fn skipped() -> Vec<Trial> {
     let groups = ARCHES.into_iter().chain([KERNEL]).map(|group| {
-        eprintln!("skipped: golden::{group}: {DATA} is unset");
+        crate::suite::lacks(format!("golden::{group}: {DATA} is unset"));
         Trial::test(format!("golden::{group}"), || Err(format!("{DATA} is unset").into()))
             .with_ignored_flag(true)
     });

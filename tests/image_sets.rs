@@ -1,5 +1,8 @@
 //! Several images of one kernel, modules, other machines, and how kernels compare names.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/linked.rs"]
 mod linked;
 
@@ -92,8 +95,6 @@ impl Set {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), names)
     }
 }
-
-#[test]
 fn references_lead_to_the_object_that_has_them() {
     if !have(&["gcc", "ld", "readelf"]) {
         return;
@@ -116,7 +117,6 @@ fn references_lead_to_the_object_that_has_them() {
 }
 
 /// The seals of the kernel hold for the patch of a module, too.
-#[test]
 fn a_module_may_not_point_to_sealed_functions_of_the_kernel() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -165,8 +165,6 @@ fn a_module_may_not_point_to_sealed_functions_of_the_kernel() {
     let (status, said) = run("mine_run(sealed)", &[]);
     assert_eq!(status, Some(0), "{said}");
 }
-
-#[test]
 fn images_of_different_kernels_are_refused() {
     if !have(&["gcc", "ld", "readelf"]) {
         return;
@@ -184,8 +182,6 @@ fn images_of_different_kernels_are_refused() {
     let (status, said, _) = set.patch("1", &["vmlinux", "base.ko"]);
     assert_eq!(status, Some(64), "{said}");
 }
-
-#[test]
 fn what_a_module_refers_to_is_checked() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -224,7 +220,6 @@ fn what_a_module_refers_to_is_checked() {
 }
 
 /// Calls of linked kernels of other machines: their fields are parts of instructions.
-#[test]
 fn calls_are_checked_on_other_machines() {
     for machine in ["aarch64-linux-gnu", "s390x-linux-gnu", "loongarch64-linux-gnu"] {
         let (gcc, ld) = (format!("{machine}-gcc"), format!("{machine}-ld"));
@@ -234,7 +229,7 @@ fn calls_are_checked_on_other_machines() {
             run.is_ok_and(|status| status.success())
         };
         let Some(gcc) = found.iter().find(runs) else {
-            eprintln!("skipped: no gcc for {machine}");
+            crate::suite::lacks(format!("no gcc for {machine}"));
             continue;
         };
         if !have(&[&ld]) {
@@ -275,7 +270,6 @@ fn calls_are_checked_on_other_machines() {
 }
 
 /// How a kernel compares names follows from its code, not only from its version.
-#[test]
 fn the_code_of_the_kernel_tells_how_it_compares_names() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -305,4 +299,24 @@ fn the_code_of_the_kernel_tells_how_it_compares_names() {
     assert_eq!(matching("6.6.9", false, true, true), Matching::Exact);
     assert_eq!(matching("6.10.9", true, true, false), Matching::Exact);
     assert_eq!(matching("6.12.1", true, true, false), Matching::Exact);
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "references_lead_to_the_object_that_has_them",
+            references_lead_to_the_object_that_has_them,
+        ),
+        (
+            "a_module_may_not_point_to_sealed_functions_of_the_kernel",
+            a_module_may_not_point_to_sealed_functions_of_the_kernel,
+        ),
+        ("images_of_different_kernels_are_refused", images_of_different_kernels_are_refused),
+        ("what_a_module_refers_to_is_checked", what_a_module_refers_to_is_checked),
+        ("calls_are_checked_on_other_machines", calls_are_checked_on_other_machines),
+        (
+            "the_code_of_the_kernel_tells_how_it_compares_names",
+            the_code_of_the_kernel_tells_how_it_compares_names,
+        ),
+    ])
 }

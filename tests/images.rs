@@ -4,6 +4,9 @@
 //! The small kernels are our own C, compiled and linked by the tools of this machine; a test
 //! whose tools are missing says `skipped`. Those on real kernels need `KLP_DIFF_DATA`.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/linked.rs"]
 mod linked;
 
@@ -36,8 +39,6 @@ fn same_named(n: usize) -> String {
          int use_{n}(int x) {{ return helper(x) + helper(x + {n}); }}\n"
     )
 }
-
-#[test]
 fn fifty_statics_of_one_name_are_told_apart() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -77,8 +78,6 @@ fn fifty_statics_of_one_name_are_told_apart() {
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
     }
 }
-
-#[test]
 fn folded_functions_are_refused_but_aliases_are_not() {
     if !have(&["gcc", "ld.lld-19"]) {
         return;
@@ -118,8 +117,6 @@ fn told(report: &klp_diff::report::Report) -> String {
     };
     report.functions.iter().map(line).collect()
 }
-
-#[test]
 fn folded_functions_are_carried_for_their_callers() {
     if !have(&["gcc", "ld.lld-19"]) {
         return;
@@ -149,8 +146,6 @@ fn folded_functions_are_carried_for_their_callers() {
     let functions = output.sections.iter().find(|s| s.name == ".kpatch.funcs").expect("there");
     assert_eq!(functions.data.len(), 56);
 }
-
-#[test]
 fn untraced_functions_are_carried_where_the_image_knows_all_callers() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -190,8 +185,6 @@ fn untraced_functions_are_carried_where_the_image_knows_all_callers() {
         }
     }
 }
-
-#[test]
 fn a_weak_function_that_was_overridden_is_no_false_alarm() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -215,8 +208,6 @@ fn a_weak_function_that_was_overridden_is_no_false_alarm() {
     let outcomes = matched(&orig, &image, &image.table().expect("table"));
     assert_eq!(*outcomes.of("hook"), Outcome::Same);
 }
-
-#[test]
 fn an_original_that_does_not_run_is_noticed() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -266,7 +257,6 @@ fn an_original_that_does_not_run_is_noticed() {
 }
 
 /// `verify-orig` on the command line: exit statuses, and what is said first.
-#[test]
 fn verify_orig_exits_as_its_help_says() {
     if !have(&["gcc", "ld", "xz"]) {
         return;
@@ -311,7 +301,6 @@ fn verify_orig_exits_as_its_help_says() {
 }
 
 /// A System.map is enough where names are unique, and refused where they are not.
-#[test]
 fn a_system_map_tells_unique_names() {
     if !have(&["gcc", "ld", "nm"]) {
         return;
@@ -342,7 +331,6 @@ fn a_system_map_tells_unique_names() {
 }
 
 /// Modules as distributions pack them; kallsyms text; debug information that is compressed.
-#[test]
 fn images_in_other_shapes() {
     if !have(&["gcc", "ld", "nm", "xz", "zstd", "gzip", "objcopy"]) {
         return;
@@ -390,22 +378,37 @@ fn images_in_other_shapes() {
 
     let debug = "struct bug_entry { int a, b; short c, d; }; struct bug_entry bug;\n";
     let debug = compile(folder, "debug", debug, &["-g"]);
-    for kind in ["zlib", "none"] {
+    for kind in ["zlib", "zstd", "none"] {
         let path = folder.join("debug.ko");
         let mut objcopy = Command::new("objcopy");
-        run_tool(objcopy.arg(format!("--compress-debug-sections={kind}")).arg(&debug).arg(&path));
+        objcopy.arg(format!("--compress-debug-sections={kind}")).arg(&debug).arg(&path);
+        // Not every binutils was built with zstd.
+        if kind == "zstd" && !objcopy.output().expect("runs").status.success() {
+            continue;
+        }
+        run_tool(&mut objcopy);
         let data = std::fs::read(path).expect("reads");
-        let sizes = KernelImage::parse("debug.ko", &data).expect("image").struct_sizes();
-        // Compressed, it says nothing.
-        let wanted: &[_] = if kind == "none" { &[("BUG_STRUCT_SIZE", 12)] } else { &[] };
-        assert_eq!(sizes.expect("well-formed"), wanted, "{kind}");
-        let sizes = StructSizes::new([], true).with_image(wanted.to_vec());
-        let known = (kind == "none").then_some(12);
-        assert_eq!(sizes.of_image("BUG_STRUCT_SIZE"), known);
+        let image = KernelImage::parse("debug.ko", &data).expect("image");
+        let sizes = image.struct_sizes().expect("well-formed");
+        assert_eq!(sizes, [("BUG_STRUCT_SIZE", 12)], "{kind}");
+        let sizes = StructSizes::new([], true).with_image(sizes);
+        assert_eq!(sizes.of_image("BUG_STRUCT_SIZE"), Some(12));
+        if kind == "none" {
+            continue;
+        }
+        // Altered anywhere in its compressed bytes, it is read as it was, or not at all.
+        let info = image.elf.section_named(".debug_info").expect("is there");
+        let start = info.data.as_ptr() as usize - data.as_ptr() as usize;
+        for at in start..start + info.data.len() {
+            let mut broken = data.clone();
+            broken[at] ^= 0x41;
+            let image = KernelImage::parse("debug.ko", &broken).expect("image");
+            if let Ok(sizes) = image.struct_sizes() {
+                assert!(sizes.len() <= 1, "{kind} {at}");
+            }
+        }
     }
 }
-
-#[test]
 fn struct_sizes_come_from_btf() {
     if !have(&["gcc"]) {
         return;
@@ -420,7 +423,7 @@ fn struct_sizes_come_from_btf() {
     let mut sizes = image.struct_sizes().expect("well-formed");
     sizes.sort_unstable();
     if sizes.is_empty() {
-        eprintln!("skipped: this gcc writes no BTF");
+        crate::suite::lacks("this gcc writes no BTF");
         return;
     }
     assert_eq!(sizes, [("ALT_STRUCT_SIZE", 14), ("BUG_STRUCT_SIZE", 12)]);
@@ -428,8 +431,6 @@ fn struct_sizes_come_from_btf() {
     assert_eq!(sizes.of_image("BUG_STRUCT_SIZE"), Some(12));
     assert_eq!(sizes.of_image("EX_STRUCT_SIZE"), None);
 }
-
-#[test]
 fn struct_sizes_come_from_dwarf() {
     if !have(&["gcc", "ld", "objcopy"]) {
         return;
@@ -472,7 +473,7 @@ struct Kernels {
 impl Kernels {
     fn unpack() -> Option<Kernels> {
         let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
-            eprintln!("skipped: KLP_DIFF_DATA is unset");
+            crate::suite::lacks("KLP_DIFF_DATA is unset");
             return None;
         };
         if !have(&["tar", "xz"]) {
@@ -548,8 +549,6 @@ fn places(image: &KernelImage<'_>, data: &[u8]) -> Vec<(usize, String)> {
         .collect();
     (0..10).map(|i| all[(i * 2 + 1) * all.len() / 21].clone()).collect()
 }
-
-#[test]
 fn the_objects_of_a_kernel_are_what_runs() {
     let Some(kernels) = Kernels::unpack() else { return };
     let objects = kernels.objects();
@@ -587,8 +586,6 @@ fn the_objects_of_a_kernel_are_what_runs() {
     wanted.sort();
     assert_eq!(found, wanted);
 }
-
-#[test]
 fn positions_are_those_of_kallsyms() {
     if !have(&["python3"]) {
         return;
@@ -628,8 +625,6 @@ fn positions_are_those_of_kallsyms() {
         assert!(output.status.success(), "{name}: {text}");
     }
 }
-
-#[test]
 fn an_image_gives_the_table_that_readelf_prints() {
     if !have(&["readelf"]) {
         return;
@@ -653,8 +648,6 @@ fn an_image_gives_the_table_that_readelf_prints() {
     assert!(core.len() > 1);
     assert_eq!(core.len(), table.blocks_named("core.c").len());
 }
-
-#[test]
 fn broken_images_are_errors() {
     let fails =
         |data: &[u8]| -> Error { KernelImage::parse("x", data).map(|_| ()).expect_err("broken") };
@@ -681,4 +674,39 @@ fn broken_images_are_errors() {
             let _ = match_image(&layout, &image, &table);
         }
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("fifty_statics_of_one_name_are_told_apart", fifty_statics_of_one_name_are_told_apart),
+        (
+            "folded_functions_are_refused_but_aliases_are_not",
+            folded_functions_are_refused_but_aliases_are_not,
+        ),
+        (
+            "folded_functions_are_carried_for_their_callers",
+            folded_functions_are_carried_for_their_callers,
+        ),
+        (
+            "untraced_functions_are_carried_where_the_image_knows_all_callers",
+            untraced_functions_are_carried_where_the_image_knows_all_callers,
+        ),
+        (
+            "a_weak_function_that_was_overridden_is_no_false_alarm",
+            a_weak_function_that_was_overridden_is_no_false_alarm,
+        ),
+        ("an_original_that_does_not_run_is_noticed", an_original_that_does_not_run_is_noticed),
+        ("verify_orig_exits_as_its_help_says", verify_orig_exits_as_its_help_says),
+        ("a_system_map_tells_unique_names", a_system_map_tells_unique_names),
+        ("images_in_other_shapes", images_in_other_shapes),
+        ("struct_sizes_come_from_btf", struct_sizes_come_from_btf),
+        ("struct_sizes_come_from_dwarf", struct_sizes_come_from_dwarf),
+        ("the_objects_of_a_kernel_are_what_runs", the_objects_of_a_kernel_are_what_runs),
+        ("positions_are_those_of_kallsyms", positions_are_those_of_kallsyms),
+        (
+            "an_image_gives_the_table_that_readelf_prints",
+            an_image_gives_the_table_that_readelf_prints,
+        ),
+        ("broken_images_are_errors", broken_images_are_errors),
+    ])
 }

@@ -1,6 +1,9 @@
 //! `make install` and `make uninstall`: what lies where, that kpatch's own files come back, and that the
 //! manual pages and completions are those of the command line.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,7 @@ fn has(program: &str) -> bool {
 /// Runs make for this build. `None` when a program is missing.
 fn make(folder: &Path, targets: &[&str]) -> Option<String> {
     if ["make", "gzip", "install"].iter().any(|program| !has(program)) {
-        eprintln!("skipped: needs make, gzip and install");
+        crate::suite::lacks("needs make, gzip and install");
         return None;
     }
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
@@ -53,8 +56,6 @@ fn unpacked(path: PathBuf) -> String {
     let output = Command::new("gzip").arg("-dc").arg(path).output().expect("gzip");
     String::from_utf8(output.stdout).expect("text")
 }
-
-#[test]
 fn everything_is_where_it_is_looked_for_and_goes_again() {
     let root = tempfile::tempdir().expect("folder");
     let path = |name: &str| root.path().join(name);
@@ -116,4 +117,11 @@ fn everything_is_where_it_is_looked_for_and_goes_again() {
     make(root.path(), &["uninstall"]);
     assert_eq!(files(root.path()), BTreeSet::from([theirs.to_owned()]));
     assert_eq!(fs::read(path(theirs)).unwrap(), b"kpatch's own");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[(
+        "everything_is_where_it_is_looked_for_and_goes_again",
+        everything_is_where_it_is_looked_for_and_goes_again,
+    )])
 }

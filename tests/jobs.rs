@@ -1,5 +1,8 @@
 //! `-j`: the number of threads changes nothing but the time.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "../benches/synth/mod.rs"]
 mod synth;
 
@@ -56,8 +59,6 @@ fn synthetic(options: &Options, folder: &Path) -> Pair {
         env: synth::STRUCT_SIZES.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
     }
 }
-
-#[test]
 fn the_number_of_threads_changes_nothing() {
     let plain = Options::new(3000, 750);
     let shared = Options { shared_names: true, renumbered: true, ..plain };
@@ -66,8 +67,6 @@ fn the_number_of_threads_changes_nothing() {
         same_on_any_number(&synthetic(&options, folder.path()), folder.path());
     }
 }
-
-#[test]
 fn nothing_but_the_result_is_printed_without_a_terminal() {
     let folder = tempfile::tempdir().expect("folder");
     let pair = synthetic(&Options::new(100, 3), folder.path());
@@ -75,8 +74,6 @@ fn nothing_but_the_result_is_printed_without_a_terminal() {
     assert_eq!(String::from_utf8_lossy(&run.stderr), "");
     assert_eq!(String::from_utf8_lossy(&run.stdout).matches("changed function: ").count(), 3);
 }
-
-#[test]
 fn a_wrong_number_is_wrong_usage() {
     let folder = tempfile::tempdir().expect("folder");
     let pair = synthetic(&Options::new(10, 1), folder.path());
@@ -85,8 +82,6 @@ fn a_wrong_number_is_wrong_usage() {
         assert_eq!(run.status.code(), Some(64), "{jobs}");
     }
 }
-
-#[test]
 fn every_verb_that_compares_takes_it() {
     for verb in ["verify-orig", "module", "corpus run"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
@@ -96,11 +91,10 @@ fn every_verb_that_compares_takes_it() {
 }
 
 /// A whole kernel.
-#[test]
 fn a_real_kernel_is_the_same_on_any_number_of_threads() {
     let data = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from);
     let Some(lto) = data.map(|d| d.join("kernel-lto")).filter(|d| d.exists()) else {
-        println!("skipped: KLP_DIFF_DATA names no folder with kernel-lto");
+        crate::suite::lacks("KLP_DIFF_DATA names no folder with kernel-lto");
         return;
     };
     let folder = tempfile::tempdir().expect("folder");
@@ -119,4 +113,20 @@ fn a_real_kernel_is_the_same_on_any_number_of_threads() {
         env: env.lines().filter_map(own).collect(),
     };
     same_on_any_number(&pair, folder.path());
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("the_number_of_threads_changes_nothing", the_number_of_threads_changes_nothing),
+        (
+            "nothing_but_the_result_is_printed_without_a_terminal",
+            nothing_but_the_result_is_printed_without_a_terminal,
+        ),
+        ("a_wrong_number_is_wrong_usage", a_wrong_number_is_wrong_usage),
+        ("every_verb_that_compares_takes_it", every_verb_that_compares_takes_it),
+        (
+            "a_real_kernel_is_the_same_on_any_number_of_threads",
+            a_real_kernel_is_the_same_on_any_number_of_threads,
+        ),
+    ])
 }

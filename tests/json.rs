@@ -1,5 +1,8 @@
 //! Holds the output of `--json` to the schema in docs/json.md, for every exit status.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -66,7 +69,7 @@ fn pair(case: &str, folder: &Path) -> Option<[PathBuf; 2]> {
         done.is_ok_and(|d| d.status.success()).then_some(object)
     });
     let [Some(orig), Some(patched)] = made else {
-        eprintln!("skipped: gcc-12 is not installed");
+        crate::suite::lacks("gcc-12 is not installed");
         return None;
     };
     Some([orig, patched])
@@ -93,8 +96,6 @@ fn document(objects: &[PathBuf; 2], options: &[&str], exit: i32) -> Value {
     assert_eq!(document["exit"], exit);
     document
 }
-
-#[test]
 fn a_changed_immediate_is_told_in_instructions() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("immediate", folder.path()) else { return };
@@ -105,8 +106,6 @@ fn a_changed_immediate_is_told_in_instructions() {
     assert_eq!(reason["kind"], "code", "{reason}");
     assert!(reason["before"].as_str().unwrap().contains(", "), "{reason}");
 }
-
-#[test]
 fn the_text_goes_to_standard_error_and_files_hold_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("immediate", folder.path()) else { return };
@@ -117,8 +116,6 @@ fn the_text_goes_to_standard_error_and_files_hold_the_same() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("changed function: "));
     assert_eq!(std::fs::read(file).unwrap(), both.stdout);
 }
-
-#[test]
 fn included_functions_say_because_of_what() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("new-function-chain", folder.path()) else { return };
@@ -127,8 +124,6 @@ fn included_functions_say_because_of_what() {
     let new = functions.iter().find(|f| f["status"] == "new").unwrap();
     assert!(new["included_because"][0]["via"].is_string(), "{new}");
 }
-
-#[test]
 fn noise_is_listed_by_rule_and_can_be_unwelcome() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("trap-line", folder.path()) else { return };
@@ -141,8 +136,6 @@ fn noise_is_listed_by_rule_and_can_be_unwelcome() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("noise: section __bug_table"), "{said}");
 }
-
-#[test]
 fn refusals_have_codes_and_functions() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("ratelimit-alone", folder.path()) else { return };
@@ -153,8 +146,6 @@ fn refusals_have_codes_and_functions() {
     let found = document(&objects, &[], 2);
     assert_eq!(found["objects"][0]["functions"][0]["status"], "changed");
 }
-
-#[test]
 fn refusals_and_warnings_have_places() {
     let folder = tempfile::tempdir().unwrap();
     let Some(objects) = pair("row-new", folder.path()) else { return };
@@ -171,8 +162,6 @@ fn refusals_and_warnings_have_places() {
     assert_eq!(warning["code"], "live-state-initialiser", "{warning}");
     assert!(warning["symbol"].is_string() && warning["offset"].is_u64(), "{warning}");
 }
-
-#[test]
 fn the_drop_in_refuses_what_nothing_explains() {
     let folder = tempfile::tempdir().unwrap();
     let refused = [
@@ -201,8 +190,6 @@ fn the_drop_in_refuses_what_nothing_explains() {
         assert_eq!(error.class(), klp_diff::diag::Class::Refused, "{case}: {error}");
     }
 }
-
-#[test]
 fn a_broken_file_is_a_refusal_with_exit_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.o");
@@ -210,4 +197,26 @@ fn a_broken_file_is_a_refusal_with_exit_1() {
     let found = document(&[file.clone(), file], &[], 1);
     assert_eq!(found["objects"][0]["verdict"], "refused");
     assert_eq!(found["objects"][0]["refusals"].as_array().unwrap().len(), 1);
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "a_changed_immediate_is_told_in_instructions",
+            a_changed_immediate_is_told_in_instructions,
+        ),
+        (
+            "the_text_goes_to_standard_error_and_files_hold_the_same",
+            the_text_goes_to_standard_error_and_files_hold_the_same,
+        ),
+        ("included_functions_say_because_of_what", included_functions_say_because_of_what),
+        (
+            "noise_is_listed_by_rule_and_can_be_unwelcome",
+            noise_is_listed_by_rule_and_can_be_unwelcome,
+        ),
+        ("refusals_have_codes_and_functions", refusals_have_codes_and_functions),
+        ("refusals_and_warnings_have_places", refusals_and_warnings_have_places),
+        ("the_drop_in_refuses_what_nothing_explains", the_drop_in_refuses_what_nothing_explains),
+        ("a_broken_file_is_a_refusal_with_exit_1", a_broken_file_is_a_refusal_with_exit_1),
+    ])
 }

@@ -1,6 +1,9 @@
 //! `--flavor klp-build`: what the kernel's klp-build links a livepatch module from, and the
 //! wrapper by which it gets it.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,8 +99,6 @@ fn assert_has(lines: &[String], wanted: &[&str]) {
         assert!(lines.iter().any(|l| l == wanted), "no line {wanted:?} in {lines:#?}");
     }
 }
-
-#[test]
 fn a_module_is_described_by_its_own_object() {
     let Some(lab) = Lab::new("-DCALLBACK=foo_bar") else { return };
     let (exit, _, error) = lab.ours(&build(&[]));
@@ -120,8 +121,6 @@ fn a_module_is_described_by_its_own_object() {
     assert_eq!(count("section __mcount_loc"), 0);
     assert!(!lines.iter().any(|l| l.contains(".kpatch.")), "{lines:#?}");
 }
-
-#[test]
 fn the_kernel_lies_beside_its_object() {
     let Some(lab) = Lab::new("") else { return };
     for folder in ["orig", "patched"] {
@@ -147,16 +146,12 @@ fn the_kernel_lies_beside_its_object() {
     assert_eq!(object, "klpobject funcs=sec:.init.klp_funcs+0 nr_funcs=1");
     assert!(lines.iter().any(|l| l.starts_with("klpreloc obj=vmlinux ")), "{lines:#?}");
 }
-
-#[test]
 fn sites_that_the_compiler_listed_are_listed() {
     let Some(lab) = Lab::new("-mrecord-mcount") else { return };
     let (exit, _, error) = lab.ours(&build(&[]));
     assert_eq!(exit, 0, "{error}");
     assert_has(&lab.lines("out.o"), &["rela __mcount_loc+0x0 type=1 caller+0"]);
 }
-
-#[test]
 fn it_must_be_known_what_is_patched() {
     // Code of the kernel itself names the module in front.
     let Some(lab) = Lab::new("-DINFO=\"foo.license=GPL\"") else { return };
@@ -169,8 +164,6 @@ fn it_must_be_known_what_is_patched() {
     assert_eq!(exit, 0, "{error}");
     assert!(lab.lines("out.o").iter().any(|l| l.starts_with("klpobject name=str:\"given\" ")));
 }
-
-#[test]
 fn callbacks_that_nobody_would_call_are_refused() {
     let Some(lab) = Lab::new("-DCALLBACK=other") else { return };
     let (exit, _, error) = lab.ours(&build(&[]));
@@ -193,8 +186,6 @@ fn callbacks_that_nobody_would_call_are_refused() {
         assert!(error.contains("[unknown-callback]"), "{error}");
     }
 }
-
-#[test]
 fn the_wrapper_answers_diff_and_passes_the_rest_on() {
     let Some(lab) = Lab::new("") else { return };
     let wrapper = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/klp-build/objtool");
@@ -217,4 +208,21 @@ fn the_wrapper_answers_diff_and_passes_the_rest_on() {
     assert_eq!((exit, &*text), (7, "real: klp post-link a b.ko\n"));
     let (exit, text, _) = lab.run(&wrapper, &["--ibt", "--link", "vmlinux.o"]);
     assert_eq!((exit, &*text), (7, "real: --ibt --link vmlinux.o\n"));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("a_module_is_described_by_its_own_object", a_module_is_described_by_its_own_object),
+        ("the_kernel_lies_beside_its_object", the_kernel_lies_beside_its_object),
+        ("sites_that_the_compiler_listed_are_listed", sites_that_the_compiler_listed_are_listed),
+        ("it_must_be_known_what_is_patched", it_must_be_known_what_is_patched),
+        (
+            "callbacks_that_nobody_would_call_are_refused",
+            callbacks_that_nobody_would_call_are_refused,
+        ),
+        (
+            "the_wrapper_answers_diff_and_passes_the_rest_on",
+            the_wrapper_answers_diff_and_passes_the_rest_on,
+        ),
+    ])
 }

@@ -3,6 +3,9 @@
 //!
 //! Needs the environment variable KLP_DIFF_DATA (folder with `kpatch-objs`).
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 
 use klp_diff::elf::ids::Patched;
@@ -52,11 +55,9 @@ fn lines(object: &OutObject) -> Vec<String> {
     let bytes = write(object).unwrap();
     canon::canonical(&Object::<Patched>::parse("klp.o", &bytes).unwrap()).unwrap()
 }
-
-#[test]
 fn the_klp_flavour_is_what_create_klp_module_makes() {
     let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: KLP_DIFF_DATA is unset");
+        crate::suite::lacks("KLP_DIFF_DATA is unset");
         return;
     };
     let root = root.join("kpatch-objs");
@@ -76,4 +77,11 @@ fn the_klp_flavour_is_what_create_klp_module_makes() {
         }
     }
     assert_eq!(livepatch.len(), 5, "{livepatch:?} have livepatch relocations");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[(
+        "the_klp_flavour_is_what_create_klp_module_makes",
+        the_klp_flavour_is_what_create_klp_module_makes,
+    )])
 }

@@ -2,6 +2,9 @@
 //! proof, by instructions that compilers seldom write. Each function is one case; in the second
 //! object `N` is another number.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 mod common;
 
@@ -59,8 +62,6 @@ fn check(machine: &Machine) {
         assert_eq!(found, wanted, "{}, drop-in {drop_in}", machine.compiler);
     }
 }
-
-#[test]
 fn x86_64() {
     check(&Machine {
         compiler: "gcc -fno-pic -mcmodel=kernel -mno-red-zone -pg -mfentry -fcf-protection=none",
@@ -163,8 +164,6 @@ fn x86_64() {
         ],
     });
 }
-
-#[test]
 fn aarch64() {
     check(&Machine {
         compiler: "aarch64-linux-gnu-gcc -fpatchable-function-entry=2",
@@ -208,8 +207,6 @@ fn aarch64() {
         ],
     });
 }
-
-#[test]
 fn powerpc64() {
     check(&Machine {
         compiler: "powerpc64le-linux-gnu-gcc -mabi=elfv2 -mcmodel=medium -mprofile-kernel -pg",
@@ -238,8 +235,6 @@ fn powerpc64() {
         ],
     });
 }
-
-#[test]
 fn s390x() {
     check(&Machine {
         compiler: "s390x-linux-gnu-gcc -m64 -march=z13 -pg -mfentry -mrecord-mcount -mnop-mcount",
@@ -276,4 +271,13 @@ fn s390x() {
             ),
         ],
     });
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("x86_64", x86_64),
+        ("aarch64", aarch64),
+        ("powerpc64", powerpc64),
+        ("s390x", s390x),
+    ])
 }

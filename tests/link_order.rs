@@ -1,6 +1,9 @@
 //! The order in which files are linked means nothing: objects made of the same files are equal,
 //! and a change is found whatever stands beside it.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -29,7 +32,7 @@ impl Lab {
     fn new(programs: &[&str]) -> Option<Lab> {
         for program in programs {
             if Command::new(program).arg("--version").output().is_err() {
-                eprintln!("skipped: {program} is not installed");
+                crate::suite::lacks(format!("{program} is not installed"));
                 return None;
             }
         }
@@ -75,8 +78,6 @@ fn compare(orig: &Path, patched: &Path) -> (Option<i32>, String) {
 }
 
 const LINKERS: [&str; 2] = ["ld", "ld.lld-19"];
-
-#[test]
 fn the_end_of_an_array_is_not_the_start_of_the_next() {
     for (compiler, linker) in [("gcc-12", "ld"), ("clang-19", "ld.lld-19"), ("clang-16", "ld")] {
         let Some(lab) = Lab::new(&[compiler, linker]) else { continue };
@@ -112,7 +113,6 @@ fn the_end_of_an_array_is_not_the_start_of_the_next() {
 }
 
 /// In one file the neighbours stay. A new one between two is not what was meant before.
-#[test]
 fn a_new_neighbour_is_not_overlooked() {
     const SOURCE: &str = r#"
         #define SHARED __attribute__((section(".data..shared"), used))
@@ -152,7 +152,6 @@ fn a_new_neighbour_is_not_overlooked() {
 }
 
 /// What an instruction reads at once ends where it ends, whatever the linker put there.
-#[test]
 fn a_constant_ends_with_the_instruction_that_reads_it() {
     let reader = |value: u32| {
         format!(
@@ -193,7 +192,6 @@ fn a_constant_ends_with_the_instruction_that_reads_it() {
 
 /// A literal with a zero in it is not mergeable: clang gives it a section, which the linker
 /// lays together with those of the same number.
-#[test]
 fn literals_of_several_files_are_told_apart() {
     let Some(lab) = Lab::new(&["clang-19", "ld.lld-19"]) else { return };
     let file = |name: &str, text: &str| {
@@ -241,7 +239,6 @@ fn literals_of_several_files_are_told_apart() {
 }
 
 /// What aligns a function in front of which no type is written is no code.
-#[test]
 fn filler_in_front_of_functions_is_nothing() {
     const SOURCE: &str = r#"
         extern int (*hook)(int);
@@ -268,7 +265,6 @@ fn filler_in_front_of_functions_is_nothing() {
 }
 
 /// An empty variable, such as a lock that is configured out, lies where the next one begins.
-#[test]
 fn an_empty_variable_hides_no_other() {
     const SOURCE: &str = r#"
         #define SHARED __attribute__((section(".data..shared"), used))
@@ -288,7 +284,6 @@ fn an_empty_variable_hides_no_other() {
 
 /// The rows of a table stand in the order of the files. Two that change places in one file may
 /// mean something.
-#[test]
 fn rows_follow_their_files() {
     let function = |name: &str| {
         format!(
@@ -327,7 +322,6 @@ fn rows_follow_their_files() {
 }
 
 /// What stands behind the last label of a file is of another file.
-#[test]
 fn labels_of_assembly_bound_what_is_read() {
     let code = |name: &str, value: u32| {
         let text = format!(
@@ -371,4 +365,23 @@ fn labels_of_assembly_bound_what_is_read() {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "the_end_of_an_array_is_not_the_start_of_the_next",
+            the_end_of_an_array_is_not_the_start_of_the_next,
+        ),
+        ("a_new_neighbour_is_not_overlooked", a_new_neighbour_is_not_overlooked),
+        (
+            "a_constant_ends_with_the_instruction_that_reads_it",
+            a_constant_ends_with_the_instruction_that_reads_it,
+        ),
+        ("literals_of_several_files_are_told_apart", literals_of_several_files_are_told_apart),
+        ("filler_in_front_of_functions_is_nothing", filler_in_front_of_functions_is_nothing),
+        ("an_empty_variable_hides_no_other", an_empty_variable_hides_no_other),
+        ("rows_follow_their_files", rows_follow_their_files),
+        ("labels_of_assembly_bound_what_is_read", labels_of_assembly_bound_what_is_read),
+    ])
 }

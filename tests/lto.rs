@@ -19,6 +19,9 @@
 //! * `without`: one that the patched objects must not have: without these the case shows
 //!   nothing.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -238,7 +241,7 @@ fn check(case: &Case, compiler: &str, orig: &Path, patched: &Path) -> Result<(),
 fn run(case: &Case, kind: &str, compiler: &str) -> Result<Completion, Failed> {
     let profdata = compiler.replace("clang", "llvm-profdata");
     if case.files.iter().any(|f| f.0.ends_with(".proftext")) && !exists(&profdata) {
-        eprintln!("skipped: {}, {profdata} is not installed", case.name);
+        crate::suite::lacks(format!("{}, {profdata} is not installed", case.name));
         return Ok(Completion::ignored_with(format!("{profdata} is not installed")));
     }
     let folder = tempfile::tempdir()?;
@@ -313,8 +316,11 @@ fn main() -> ExitCode {
             );
         }
         if !installed {
-            eprintln!("skipped: {} trials, {compiler} is not installed", trials.len() - before);
+            crate::suite::lacks(format!(
+                "{} trials, {compiler} is not installed",
+                trials.len() - before
+            ));
         }
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    suite::conclude(&arguments, trials)
 }

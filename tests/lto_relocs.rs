@@ -1,6 +1,9 @@
 //! What the patches for a real ThinLTO kernel ask livepatch for is there: each name and
 //! position is one symbol of the kernel that runs, and that of the right file.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -50,11 +53,9 @@ fn locals(object: &Path) -> BTreeMap<String, String> {
         .filter_map(|(name, symbols)| Some((name, symbols.into_iter().find_map(|s| s.1)?)))
         .collect()
 }
-
-#[test]
 fn every_relocation_is_one_symbol_of_the_right_file() {
     let Some(data) = std::env::var_os("KLP_DIFF_DATA") else {
-        eprintln!("skipped: KLP_DIFF_DATA is not set");
+        crate::suite::lacks("KLP_DIFF_DATA is not set");
         return;
     };
     let data = Path::new(&data).join("kernel-lto");
@@ -114,4 +115,11 @@ fn every_relocation_is_one_symbol_of_the_right_file() {
     }
     // The patches name this many symbols of the kernel that are not exported.
     assert!(asked >= 10, "only {asked}");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[(
+        "every_relocation_is_one_symbol_of_the_right_file",
+        every_relocation_is_one_symbol_of_the_right_file,
+    )])
 }

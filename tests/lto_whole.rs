@@ -1,6 +1,9 @@
 //! A real ThinLTO kernel gives the same answer whichever way it is compared: object by
 //! object, as folders, linked into one, and after objtool.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,7 +45,7 @@ impl Lab {
     /// `None` where what is needed is not there; says so.
     fn new() -> Option<Lab> {
         let Some(data) = std::env::var_os("KLP_DIFF_DATA") else {
-            eprintln!("skipped: KLP_DIFF_DATA is not set");
+            crate::suite::lacks("KLP_DIFF_DATA is not set");
             return None;
         };
         let data = Path::new(&data).join("kernel-lto");
@@ -50,7 +53,7 @@ impl Lab {
             let mut command = Command::new(program);
             command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
             if !command.status().is_ok_and(|s| s.success()) {
-                eprintln!("skipped: {program} is not installed");
+                crate::suite::lacks(format!("{program} is not installed"));
                 return None;
             }
         }
@@ -145,8 +148,6 @@ fn link(objects: &[PathBuf], to: &Path) {
     lld.args(["-m", "elf_x86_64", "-r", "-o"]).arg(to).args(objects);
     assert!(lld.status().unwrap().success());
 }
-
-#[test]
 fn all_ways_agree() {
     let Some(lab) = Lab::new() else { return };
     lab.unpack("objs-orig.tar.xz", "objs/*");
@@ -212,4 +213,8 @@ fn all_ways_agree() {
         assert_eq!(answer.exit, 2, "{said}");
         assert!(said.contains("pipe_max_size"), "{said}");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[("all_ways_agree", all_ways_agree)])
 }

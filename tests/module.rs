@@ -1,6 +1,9 @@
 //! `klp-diff module` with a stand-in for a kernel tree (tests/kernel), and the C that it
 //! brings along with the interfaces of all kernels it is for.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -35,7 +38,7 @@ fn can_build() -> bool {
     let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
     let all = ["gcc", "ld", "make", "readelf"].into_iter().all(probe);
     if !all || !cfg!(target_arch = "x86_64") {
-        eprintln!("skipped: needs gcc, ld, make and readelf for x86_64");
+        crate::suite::lacks("needs gcc, ld, make and readelf for x86_64");
     }
     all && cfg!(target_arch = "x86_64")
 }
@@ -129,8 +132,6 @@ impl Lab {
         self.run(&[&known, args, &rest].concat())
     }
 }
-
-#[test]
 fn one_module_is_made_of_many_objects() {
     if !can_build() {
         return;
@@ -169,8 +170,6 @@ fn one_module_is_made_of_many_objects() {
     assert_eq!(status, Some(0), "{out}{err}");
     assert!(fs::read(lab.path("again.ko")).unwrap() == fs::read(lab.path("lp.ko")).unwrap());
 }
-
-#[test]
 fn options_reach_the_build() {
     if !can_build() {
         return;
@@ -195,8 +194,6 @@ fn options_reach_the_build() {
     assert_eq!(status, Some(0));
     assert!(read("kept2/Kbuild").contains("KLP_GLUE_REPLACE=0"));
 }
-
-#[test]
 fn what_a_tool_said_last_is_shown() {
     if !can_build() {
         return;
@@ -211,8 +208,6 @@ fn what_a_tool_said_last_is_shown() {
     assert!(err.contains("| line 100\n") && !err.contains("line 10\n"), "{err}");
     assert!(!lab.path("lp.ko").exists());
 }
-
-#[test]
 fn what_would_not_load_is_not_written() {
     if !can_build() {
         return;
@@ -229,8 +224,6 @@ fn what_would_not_load_is_not_written() {
     assert_eq!(status, Some(2), "{err}");
     assert!(err.contains("vermagic is '6.12.0-stub SMP ', but the kernel is 6.13.0"), "{err}");
 }
-
-#[test]
 fn the_patch_may_add_and_remove_source_files() {
     if !can_build() {
         return;
@@ -290,8 +283,6 @@ fn the_patch_may_add_and_remove_source_files() {
     assert_eq!(status, Some(2), "{err}");
     assert!(err.contains(".initcall6.init: initcalls ran when the kernel booted"), "{err}");
 }
-
-#[test]
 fn mistakes_are_told() {
     if !can_build() {
         return;
@@ -312,8 +303,6 @@ fn mistakes_are_told() {
     assert_eq!(status, Some(1));
     assert!(err.contains("a folder is paired with a file"), "{err}");
 }
-
-#[test]
 fn what_is_at_hand_is_found_and_told() {
     if !can_build() {
         return;
@@ -347,8 +336,6 @@ fn what_is_at_hand_is_found_and_told() {
     let given = ["--symtab=vmlinux.symtab", "--strict", "-o=lp.ko", "orig/a.o", "patched/a.o"];
     assert_eq!(lab.run(&given).0, Some(64));
 }
-
-#[test]
 fn objects_of_one_patch_refer_to_each_other() {
     if !can_build() {
         return;
@@ -384,8 +371,6 @@ fn objects_of_one_patch_refer_to_each_other() {
     assert_eq!(status, Some(2), "{err}");
     assert!(err.contains("'helper.llvm.123' is not known"), "{err}");
 }
-
-#[test]
 fn objects_that_objtool_has_seen_are_refused_where_it_runs_again() {
     if !can_build() {
         return;
@@ -411,7 +396,6 @@ fn objects_that_objtool_has_seen_are_refused_where_it_runs_again() {
 }
 
 /// A pointer to a function that the kernel sealed stops the build before it begins.
-#[test]
 fn pointers_to_sealed_functions_are_refused() {
     if !can_build() {
         return;
@@ -479,8 +463,6 @@ fn compilers() -> impl Iterator<Item = &'static str> {
     let all = ["gcc", "clang-14", "clang-16", "clang-19"];
     all.into_iter().filter(|cc| Command::new(cc).arg("--version").output().is_ok())
 }
-
-#[test]
 fn the_glue_fits_every_kernel() {
     if !can_build() {
         return;
@@ -516,7 +498,6 @@ fn the_glue_fits_every_kernel() {
 }
 
 /// A whole module with each kernel tree that the machine has installed.
-#[test]
 fn installed_kernels_build_modules() {
     let trees = fs::read_dir("/usr/src").into_iter().flatten().flatten().map(|e| e.path());
     let installed = |p: &PathBuf| {
@@ -533,7 +514,7 @@ fn installed_kernels_build_modules() {
     let mut trees: Vec<PathBuf> = trees.filter(installed).collect();
     trees.sort();
     if trees.is_empty() || !can_build() {
-        eprintln!("skipped: no kernel headers in /usr/src");
+        crate::suite::lacks("no kernel headers in /usr/src");
         return;
     }
     let lab = Lab::new();
@@ -572,4 +553,24 @@ fn installed_kernels_build_modules() {
         assert!(said.contains("1 function(s) replaced"), "{said}");
         eprintln!("built a module with {}", tree.display());
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("one_module_is_made_of_many_objects", one_module_is_made_of_many_objects),
+        ("options_reach_the_build", options_reach_the_build),
+        ("what_a_tool_said_last_is_shown", what_a_tool_said_last_is_shown),
+        ("what_would_not_load_is_not_written", what_would_not_load_is_not_written),
+        ("the_patch_may_add_and_remove_source_files", the_patch_may_add_and_remove_source_files),
+        ("mistakes_are_told", mistakes_are_told),
+        ("what_is_at_hand_is_found_and_told", what_is_at_hand_is_found_and_told),
+        ("objects_of_one_patch_refer_to_each_other", objects_of_one_patch_refer_to_each_other),
+        (
+            "objects_that_objtool_has_seen_are_refused_where_it_runs_again",
+            objects_that_objtool_has_seen_are_refused_where_it_runs_again,
+        ),
+        ("pointers_to_sealed_functions_are_refused", pointers_to_sealed_functions_are_refused),
+        ("the_glue_fits_every_kernel", the_glue_fits_every_kernel),
+        ("installed_kernels_build_modules", installed_kernels_build_modules),
+    ])
 }

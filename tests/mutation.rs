@@ -4,6 +4,9 @@
 //! repository's cases are always mutated; those in the folder that `KLP_DIFF_DATA` names,
 //! when it is set.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "../examples/mutate/exhaust/mod.rs"]
 #[allow(dead_code)]
 mod exhaust;
@@ -26,23 +29,19 @@ fn check(subjects: &[subjects::Subject], count: usize, seed: u64) {
     assert!(refused * 100 <= tally.all() * REFUSED_PERCENT, "{refused} of {}", tally.all());
     assert!(tally.total(Outcome::Reported) > 0, "nothing was mutated");
 }
-
-#[test]
 fn mutations_of_own_cases_are_named() {
     for compiler in ["gcc-12", "clang-19"] {
         let subjects = subjects::corpus(compiler, &harness::CASES);
         if subjects.is_empty() {
-            eprintln!("skipped: {compiler} is not installed");
+            crate::suite::lacks(format!("{compiler} is not installed"));
             continue;
         }
         check(&subjects, 8, 1);
     }
 }
-
-#[test]
 fn mutations_of_kernel_objects_are_named() {
     let Some(root) = std::env::var_os("KLP_DIFF_DATA") else {
-        eprintln!("skipped: KLP_DIFF_DATA is unset");
+        crate::suite::lacks("KLP_DIFF_DATA is unset");
         return;
     };
     check(&subjects::data(root.as_ref()), 3, 7);
@@ -50,11 +49,9 @@ fn mutations_of_kernel_objects_are_named() {
 
 /// One mutant of so many is taken: about 5,000.
 const SAMPLE: u64 = 32;
-
-#[test]
 fn no_mutant_passes_without_a_rule_or_a_proof() {
     let (subjects, missing) = exhaust::objects::all("");
-    missing.iter().for_each(|name| eprintln!("skipped: {name}"));
+    missing.iter().for_each(|name| crate::suite::lacks(format!("{name}")));
     let plan = exhaust::Plan {
         every: SAMPLE,
         kind: String::new(),
@@ -94,8 +91,6 @@ const REFUSED: [Refused; 4] = [
         function.map(|s| s.value += 4).is_some()
     }),
 ];
-
-#[test]
 fn symbols_that_say_something_else_are_refused() {
     let (subjects, _) = exhaust::objects::all("/jump-label");
     for subject in &subjects {
@@ -114,4 +109,16 @@ fn symbols_that_say_something_else_are_refused() {
             assert!(refused, "{}: {what}: {answer:?}", subject.name);
         }
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("mutations_of_own_cases_are_named", mutations_of_own_cases_are_named),
+        ("mutations_of_kernel_objects_are_named", mutations_of_kernel_objects_are_named),
+        ("no_mutant_passes_without_a_rule_or_a_proof", no_mutant_passes_without_a_rule_or_a_proof),
+        (
+            "symbols_that_say_something_else_are_refused",
+            symbols_that_say_something_else_are_refused,
+        ),
+    ])
 }

@@ -1,6 +1,9 @@
 //! Calls within a section, which assemblers resolve where they can: no relocation tells of them.
 //! On objects of the cross compilers; one that is missing is named.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 mod common;
 
@@ -40,8 +43,6 @@ fn each(source: &str, check: impl Fn(&str, &[String], &[&str])) {
         check(command, &lines, &names);
     }
 }
-
-#[test]
 fn a_call_leads_to_the_kernel_s_function() {
     const SOURCE: &str = "
         extern int sink(int);
@@ -59,8 +60,6 @@ fn a_call_leads_to_the_kernel_s_function() {
         assert_eq!(calls.count(), 1, "{who}: {lines:#?}");
     });
 }
-
-#[test]
 fn what_only_has_another_distance_is_unchanged() {
     const SOURCE: &str = "
         extern int sink(int);
@@ -75,8 +74,6 @@ fn what_only_has_another_distance_is_unchanged() {
         int late(int x) { return helper(x) + grows(x); }";
     each(SOURCE, |who, _, names| assert_eq!(names, ["grows"], "{who}"));
 }
-
-#[test]
 fn the_same_distance_to_another_function_is_a_change() {
     const SOURCE: &str = "
         extern int sink(int);
@@ -99,7 +96,6 @@ fn the_same_distance_to_another_function_is_a_change() {
 }
 
 /// A short jump cannot be relocated.
-#[test]
 fn what_reaches_near_code_only_is_refused() {
     const SOURCE: &str = "
         extern int sink(int);
@@ -120,4 +116,19 @@ fn what_reaches_near_code_only_is_refused() {
     let place = error.place();
     assert_eq!((place.section.as_deref(), place.symbol.as_deref()), (Some(".text"), Some("user")));
     assert_eq!(place.offset, Some(7));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("a_call_leads_to_the_kernel_s_function", a_call_leads_to_the_kernel_s_function),
+        (
+            "what_only_has_another_distance_is_unchanged",
+            what_only_has_another_distance_is_unchanged,
+        ),
+        (
+            "the_same_distance_to_another_function_is_a_change",
+            the_same_distance_to_another_function_is_a_change,
+        ),
+        ("what_reaches_near_code_only_is_refused", what_reaches_near_code_only_is_refused),
+    ])
 }

@@ -14,6 +14,9 @@
 //!
 //! Sections that only have to be passed over are in [`PASSED_OVER`].
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -242,8 +245,8 @@ fn main() -> ExitCode {
             trials.push(trial.with_kind(kind).with_ignored_flag(!installed));
         }
         if !installed {
-            eprintln!("skipped: {compiler} is not installed");
+            crate::suite::lacks(format!("{compiler} is not installed"));
         }
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    suite::conclude(&arguments, trials)
 }

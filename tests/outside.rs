@@ -1,5 +1,8 @@
 //! What comes from outside: odd names, odd files, full disks, signals, and files that change.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "../benches/synth/mod.rs"]
 #[allow(dead_code)]
 mod synth;
@@ -80,7 +83,6 @@ fn replace(data: &mut [u8], from: &[u8], to: &[u8]) -> usize {
 }
 
 /// A symbol's name must not end its line, or reach the terminal.
-#[test]
 fn names_are_printed_without_control_characters() {
     let lab = Lab::new();
     for name in ["o.o", "p.o"] {
@@ -104,8 +106,6 @@ fn names_are_printed_without_control_characters() {
     assert_eq!(status, Some(64));
     assert!(!err.contains('\x1b'), "{err:?}");
 }
-
-#[test]
 fn what_cannot_be_printed_is_an_error() {
     let lab = Lab::new();
     lab.run(&["o.o", "p.o", "--symtab", "symtab", "-o", "out.o"]);
@@ -129,8 +129,6 @@ fn what_cannot_be_printed_is_an_error() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
-
-#[test]
 fn inputs_are_never_overwritten() {
     let lab = Lab::new();
     symlink("p.o", lab.path("soft")).unwrap();
@@ -167,14 +165,13 @@ fn inputs_are_never_overwritten() {
 }
 
 /// Neither waits for a writer nor reads without end.
-#[test]
 fn files_without_an_end_are_refused() {
     let lab = Lab::new();
     let mut odd = vec![("/dev/zero", "this is a device"), (".", "this is a folder")];
     if Command::new("mkfifo").arg(lab.path("fifo")).status().is_ok_and(|s| s.success()) {
         odd.push(("fifo", "this is a named pipe"));
     } else {
-        eprintln!("skipped: mkfifo is not installed");
+        crate::suite::lacks("mkfifo is not installed");
     }
     for (file, what) in odd {
         for (args, status) in [
@@ -202,13 +199,12 @@ fn files_without_an_end_are_refused() {
 }
 
 /// A small file that unpacks to a large one is told from a compressed kernel.
-#[test]
 fn bombs_are_not_unpacked() {
     let lab = Lab::new();
     let script = "head -c 1500000000 /dev/zero | gzip -1 > bomb.gz";
     let made = Command::new("sh").args(["-c", script]).current_dir(lab.0.path()).status();
     if !made.is_ok_and(|s| s.success()) || lab.read("bomb.gz").len() < 1000 {
-        eprintln!("skipped: gzip is not installed");
+        crate::suite::lacks("gzip is not installed");
         return;
     }
     let start = Instant::now();
@@ -248,8 +244,6 @@ fn all_end(pids: &Path) -> bool {
         pids.lines().all(ended)
     })
 }
-
-#[test]
 fn compilers_end_with_their_time() {
     let lab = Lab::new();
     endless(&lab);
@@ -260,7 +254,6 @@ fn compilers_end_with_their_time() {
 }
 
 /// One signal ends a corpus run in good order, two at once, and nothing stays behind.
-#[test]
 fn signals_leave_nothing_behind() {
     for signals in [&["-INT"][..], &["-TERM", "-TERM"]] {
         let lab = Lab::new();
@@ -297,7 +290,6 @@ fn signals_leave_nothing_behind() {
 }
 
 /// Folders that link to each other have as many ways through them as there are orders.
-#[test]
 fn each_folder_of_a_corpus_is_searched_once() {
     let lab = Lab::new();
     for i in 0..12 {
@@ -313,7 +305,6 @@ fn each_folder_of_a_corpus_is_searched_once() {
 }
 
 /// A number of shards is what a file says.
-#[test]
 fn a_huge_number_of_shards_is_no_memory() {
     let lab = Lab::new();
     let shard = r#"{"index":1,"count":18446744073709551615}"#;
@@ -325,8 +316,6 @@ fn a_huge_number_of_shards_is_no_memory() {
     let (code, _, err) = lab.run(&["corpus", "merge", "r.json"]);
     assert!(code == Some(2) && err.contains("missing: shard 2/"), "{err}");
 }
-
-#[test]
 fn a_build_replaces_nothing_but_a_build() {
     let lab = Lab::new();
     std::fs::create_dir(lab.path("src")).unwrap();
@@ -353,7 +342,6 @@ fn a_build_replaces_nothing_but_a_build() {
 }
 
 /// Where an input is cut short, the program says so and leaves no output.
-#[test]
 fn an_input_that_shrinks_ends_the_run() {
     let lab = Lab::of(&Options::new(4000, 2000));
     let whole = lab.read("p.o");
@@ -385,4 +373,23 @@ fn an_input_that_shrinks_ends_the_run() {
         }
     }
     eprintln!("skipped: the file was never cut while it was read");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "names_are_printed_without_control_characters",
+            names_are_printed_without_control_characters,
+        ),
+        ("what_cannot_be_printed_is_an_error", what_cannot_be_printed_is_an_error),
+        ("inputs_are_never_overwritten", inputs_are_never_overwritten),
+        ("files_without_an_end_are_refused", files_without_an_end_are_refused),
+        ("bombs_are_not_unpacked", bombs_are_not_unpacked),
+        ("compilers_end_with_their_time", compilers_end_with_their_time),
+        ("signals_leave_nothing_behind", signals_leave_nothing_behind),
+        ("each_folder_of_a_corpus_is_searched_once", each_folder_of_a_corpus_is_searched_once),
+        ("a_huge_number_of_shards_is_no_memory", a_huge_number_of_shards_is_no_memory),
+        ("a_build_replaces_nothing_but_a_build", a_build_replaces_nothing_but_a_build),
+        ("an_input_that_shrinks_ends_the_run", an_input_that_shrinks_ends_the_run),
+    ])
 }

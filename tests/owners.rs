@@ -1,5 +1,8 @@
 //! Which kernel object the objects of a patch belong to, with several images.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,8 +74,6 @@ impl Lab {
 fn ready() -> bool {
     have(&["gcc", "ld", "xz"])
 }
-
-#[test]
 fn the_image_that_has_the_code_is_patched() {
     if !ready() {
         return;
@@ -101,8 +102,6 @@ fn the_image_that_has_the_code_is_patched() {
         assert_eq!(lab.objects("out/local.o"), ["one"]);
     }
 }
-
-#[test]
 fn what_may_belong_to_several_is_refused_until_it_is_said() {
     if !ready() {
         return;
@@ -133,8 +132,6 @@ fn what_may_belong_to_several_is_refused_until_it_is_said() {
     assert_eq!(lab.objects("out/local.o"), ["two"]);
     assert_eq!(lab.objects("out/ours.o"), ["my_mod"]);
 }
-
-#[test]
 fn what_no_image_has_is_refused() {
     if !ready() {
         return;
@@ -153,4 +150,15 @@ fn what_no_image_has_is_refused() {
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("no image has its code"), "{text}");
     assert!(!Path::new(&lab.path("out.o")).exists());
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("the_image_that_has_the_code_is_patched", the_image_that_has_the_code_is_patched),
+        (
+            "what_may_belong_to_several_is_refused_until_it_is_said",
+            what_may_belong_to_several_is_refused_until_it_is_said,
+        ),
+        ("what_no_image_has_is_refused", what_no_image_has_is_refused),
+    ])
 }

@@ -1,6 +1,9 @@
 //! A part that was split off a function comes with it into the patch, also when it is as it
 //! was: it jumps back into the function, and the kernel's part goes back into the kernel's.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 mod common;
 
@@ -86,8 +89,6 @@ fn leads_to_kernel(lines: &[String]) -> bool {
     let klp = lines.iter().filter(|l| l.starts_with("klprela "));
     klp.into_iter().any(|l| parts.iter().any(|p| l.contains(p)))
 }
-
-#[test]
 fn parts_come_with_their_function() {
     for way in WAYS {
         let Some((lines, warnings)) = patch(way, false) else { continue };
@@ -100,10 +101,15 @@ fn parts_come_with_their_function() {
         assert_eq!(lines.iter().filter(|l| l.starts_with("func ")).count(), 1);
     }
 }
-
-#[test]
 fn the_drop_in_leaves_them_and_warns() {
     let Some((lines, warnings)) = patch(WAYS[0], true) else { return };
     assert!(leads_to_kernel(&lines), "{lines:#?}");
     assert_eq!(warnings, ["part-left-behind"]);
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("parts_come_with_their_function", parts_come_with_their_function),
+        ("the_drop_in_leaves_them_and_warns", the_drop_in_leaves_them_and_warns),
+    ])
 }

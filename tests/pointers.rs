@@ -2,6 +2,9 @@
 //! before functions (docs/meaning.md): the running kernel's function, which ftrace redirects,
 //! or the patch's. On objects of the cross compilers; one that is missing is named.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 mod common;
 
@@ -129,11 +132,9 @@ fn leads_to_kernel(lines: &[String], target: &str) -> bool {
     let name = format!("str:\"{target}\"");
     lines.iter().any(|line| line.starts_with("klprela ") && line.contains(&name))
 }
-
-#[test]
 fn pointers_lead_where_the_documentation_says() {
     if Command::new("readelf").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: readelf is not installed");
+        crate::suite::lacks("readelf is not installed");
         return;
     }
     for way in &WAYS {
@@ -154,4 +155,11 @@ fn pointers_lead_where_the_documentation_says() {
             assert!(lines.iter().any(|l| l.starts_with("rela ") && l.contains(target)));
         }
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[(
+        "pointers_lead_where_the_documentation_says",
+        pointers_lead_where_the_documentation_says,
+    )])
 }

@@ -5,6 +5,9 @@
 //! each field of each relocation and of each symbol; rows of tables are dropped and doubled. The
 //! few things that mean nothing are listed in [`means_nothing`].
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -276,8 +279,6 @@ fn judge(
     }
     (caught, missed)
 }
-
-#[test]
 fn whatever_is_altered_is_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("writes");
@@ -339,4 +340,8 @@ fn whatever_is_altered_is_noticed() {
         });
         done.expect("builds").expect("changes");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[("whatever_is_altered_is_noticed", whatever_is_altered_is_noticed)])
 }

@@ -2,6 +2,9 @@
 //! which something changed that is easily taken for layout, and their neighbours in which
 //! nothing did; of these the list of what was forgiven is looked at, too.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 #[allow(dead_code)]
 mod common;
@@ -78,8 +81,6 @@ fn function(name: &str, body: &str) -> String {
 fn either(before: &str, after: &str) -> String {
     format!("\n#ifdef PATCHED\n{after}\n#else\n{before}\n#endif\n")
 }
-
-#[test]
 fn a_branch_inside_of_a_function_that_moved_counts() {
     let grows = function("grows", &either("\" ret\\n\"", "\" nop\\n nop\\n inc %eax\\n ret\\n\""));
     let jump = |to: &str| format!("\" test %edi,%edi\\n jz {to}\\n\"");
@@ -88,8 +89,6 @@ fn a_branch_inside_of_a_function_that_moved_counts() {
     let source = format!("asm(\".section .sched.text,\\\"ax\\\"\\n\");\n{grows}{victim}");
     is_change(GCC, &source, "victim");
 }
-
-#[test]
 fn code_without_a_name_counts_by_what_it_is() {
     let nameless = |value| format!("asm(\"mov ${value},%eax\\n ret\\n mov $7,%eax\\n ret\\n\");\n");
     let jump = |to: &str| function("victim", &format!("\" jmp .sched.text{to}\\n\""));
@@ -104,8 +103,6 @@ fn code_without_a_name_counts_by_what_it_is() {
     is_change(GCC, &source(&first, &second), "victim");
     is_change(GCC, &source(&first, &(six + &jump(""))), "victim");
 }
-
-#[test]
 fn what_leads_to_the_same_place_is_forgiven_by_name() {
     let grows = function("grows", &either("\" ret\\n\"", "\" inc %eax\\n inc %ebx\\n ret\\n\""));
     let target = function("target", "\" ret\\n\"");
@@ -119,8 +116,6 @@ fn what_leads_to_the_same_place_is_forgiven_by_name() {
     assert_eq!(entry.evidence, "leads to target");
     assert_ne!(entry.before, entry.after);
 }
-
-#[test]
 fn strings_end_with_an_element_and_not_with_a_byte() {
     for compiler in [GCC, CLANG] {
         let source = format!(
@@ -131,8 +126,6 @@ fn strings_end_with_an_element_and_not_with_a_byte() {
         is_change(compiler, &source, "f");
     }
 }
-
-#[test]
 fn tables_among_strings_are_whole() {
     let cases = |last: i32| {
         format!(
@@ -149,8 +142,6 @@ fn tables_among_strings_are_whole() {
     };
     is_change(CLANG, &either(&regs(500), &regs(501)), "f");
 }
-
-#[test]
 fn padding_is_outside_of_symbols_and_followed_by_something() {
     // The last byte of a function, at the end of its section and before another one.
     let last = |value: &str| format!("\" .byte 0xeb, {value}\\n\"");
@@ -167,8 +158,6 @@ fn padding_is_outside_of_symbols_and_followed_by_something() {
     };
     is_change(GCC, &either(&constant(5), &constant(85)), "f");
 }
-
-#[test]
 fn a_label_counts_by_what_is_there() {
     let mid = |before: &str, after: &str| {
         function("f", &format!("\"{before} .globl mid\\nmid: {after} ret\\n\""))
@@ -184,4 +173,28 @@ fn a_label_counts_by_what_is_there() {
         let user = format!("extern long {name}[]; long f(void) {{ return {name}[1]; }}");
         is_change(GCC, &(either(&table(6), &table(7)) + &user), "f");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "a_branch_inside_of_a_function_that_moved_counts",
+            a_branch_inside_of_a_function_that_moved_counts,
+        ),
+        ("code_without_a_name_counts_by_what_it_is", code_without_a_name_counts_by_what_it_is),
+        (
+            "what_leads_to_the_same_place_is_forgiven_by_name",
+            what_leads_to_the_same_place_is_forgiven_by_name,
+        ),
+        (
+            "strings_end_with_an_element_and_not_with_a_byte",
+            strings_end_with_an_element_and_not_with_a_byte,
+        ),
+        ("tables_among_strings_are_whole", tables_among_strings_are_whole),
+        (
+            "padding_is_outside_of_symbols_and_followed_by_something",
+            padding_is_outside_of_symbols_and_followed_by_something,
+        ),
+        ("a_label_counts_by_what_is_there", a_label_counts_by_what_is_there),
+    ])
 }

@@ -1,6 +1,9 @@
 //! Why functions changed: what the patch says is told from what the optimiser did, and only
 //! where that is proven.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,7 +27,7 @@ fn runs(program: &str) -> bool {
     let there = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let there = there.is_ok_and(|status| status.success()) && cfg!(target_arch = "x86_64");
     if !there {
-        eprintln!("skipped: {program} is not installed");
+        crate::suite::lacks(format!("{program} is not installed"));
     }
     there
 }
@@ -123,8 +126,6 @@ const DRIFT: &str = "
         if (r < 0) out(\"neg\", r);
         return r + v;
     }\n";
-
-#[test]
 fn another_profile_moves_blocks() {
     const SLOW: &str = "work:90000:9000\n 3: 9000\n 4: 9000\n 5: 9000\n 6: 10\n 9: 10\n 10: 10\n";
     const FAST: &str = "work:90000:9000\n 3: 9000\n 4: 10\n 5: 10\n 9: 9000\n 10: 9000\n";
@@ -146,7 +147,6 @@ fn another_profile_moves_blocks() {
 
 /// Every case of the corpus, patched and with its blocks in another order: what the patch
 /// changes is never taken for a matter of order, and much of the rest is.
-#[test]
 fn what_the_patch_changes_is_no_matter_of_order() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/cases");
     let include = format!("-I{}", cases.display());
@@ -181,8 +181,6 @@ fn what_the_patch_changes_is_no_matter_of_order() {
         assert!(moved > 10, "{compiler}: {moved}");
     }
 }
-
-#[test]
 fn exchanged_ways_are_an_edit() {
     if !runs("gcc-12") {
         return;
@@ -199,8 +197,6 @@ fn exchanged_ways_are_an_edit() {
     assert!(told.first("user").starts_with("code: "), "{:?}", told.changed());
     assert!(!told.stderr.contains("by the optimiser"), "{}", told.stderr);
 }
-
-#[test]
 fn a_callee_that_refers_to_nothing_is_known_by_its_constants() {
     if !runs("gcc-12") {
         return;
@@ -222,8 +218,6 @@ fn a_callee_that_refers_to_nothing_is_known_by_its_constants() {
     let told = Lab::new().patched(&source("(x ^ 5) + (x >> 2)"));
     assert!(told.first("user").starts_with("code: "), "{:?}", told.changed());
 }
-
-#[test]
 fn a_callee_that_is_gone_is_known_by_what_it_referred_to() {
     if !runs("gcc-12") {
         return;
@@ -240,8 +234,6 @@ fn a_callee_that_is_gone_is_known_by_what_it_referred_to() {
     );
     assert_eq!(told.first("user"), "re-inlined: calls helper -> helper is inlined");
 }
-
-#[test]
 fn one_call_of_two_may_be_inlined() {
     if !runs("gcc-12") {
         return;
@@ -258,8 +250,6 @@ fn one_call_of_two_may_be_inlined() {
     );
     assert_eq!(told.first("user"), "re-inlined: calls helper -> helper is inlined");
 }
-
-#[test]
 fn a_call_that_the_patch_takes_out_is_an_edit() {
     if !runs("gcc-12") {
         return;
@@ -277,7 +267,6 @@ fn a_call_that_the_patch_takes_out_is_an_edit() {
 }
 
 /// A function that used what another object exports, and uses a copy of its own now.
-#[test]
 fn a_copy_instead_of_an_import_is_promotion() {
     if !runs("gcc-12") {
         return;
@@ -300,4 +289,26 @@ fn a_copy_instead_of_an_import_is_promotion() {
         let told = lab.compare("orig.o", "patched.o");
         assert!(told.first("user").starts_with(kind), "{:?}", told.changed());
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("another_profile_moves_blocks", another_profile_moves_blocks),
+        (
+            "what_the_patch_changes_is_no_matter_of_order",
+            what_the_patch_changes_is_no_matter_of_order,
+        ),
+        ("exchanged_ways_are_an_edit", exchanged_ways_are_an_edit),
+        (
+            "a_callee_that_refers_to_nothing_is_known_by_its_constants",
+            a_callee_that_refers_to_nothing_is_known_by_its_constants,
+        ),
+        (
+            "a_callee_that_is_gone_is_known_by_what_it_referred_to",
+            a_callee_that_is_gone_is_known_by_what_it_referred_to,
+        ),
+        ("one_call_of_two_may_be_inlined", one_call_of_two_may_be_inlined),
+        ("a_call_that_the_patch_takes_out_is_an_edit", a_call_that_the_patch_takes_out_is_an_edit),
+        ("a_copy_instead_of_an_import_is_promotion", a_copy_instead_of_an_import_is_promotion),
+    ])
 }

@@ -1,6 +1,9 @@
 //! Rows of the kernel's tables: which layout they have is proved on the rows, and what refers
 //! to a row means that row. Written in assembly, so that every byte is known.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::process::{Command, Stdio};
 
 fn runs(program: &str) -> bool {
@@ -8,7 +11,7 @@ fn runs(program: &str) -> bool {
     let there = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let there = there.is_ok_and(|status| status.success());
     if !there {
-        eprintln!("skipped: {program} is not installed");
+        crate::suite::lacks(format!("{program} is not installed"));
     }
     there
 }
@@ -56,8 +59,6 @@ fn told(assembler: &str, orig: &str, patched: &str, arguments: &[&str]) -> (i32,
 fn x86(orig: &str, patched: &str, arguments: &[&str]) -> Option<(i32, String)> {
     (cfg!(target_arch = "x86_64") && runs("as")).then(|| told("as", orig, patched, arguments))
 }
-
-#[test]
 fn sizes_are_found_in_the_rows() {
     let with =
         |format: &str, line: u32| function("f", &format!("1: ud2\n{}", bug("2", format, line)));
@@ -74,8 +75,6 @@ fn sizes_are_found_in_the_rows() {
     let (status, text) = x86(&with("a %d", 5), &with("b %d", 5), &given).unwrap();
     assert_eq!(status, 64, "{text}");
 }
-
-#[test]
 fn layouts_that_no_kernel_had_are_errors() {
     let row =
         ".pushsection __bug_table,\"aw\"\n.long 1b-.\n.long 1b-.\n.long 1b-.\n.quad 7\n.popsection";
@@ -91,7 +90,6 @@ fn layouts_that_no_kernel_had_are_errors() {
 }
 
 /// Rows of 12 bytes with a handler look like rows of 8 without: each third field is a handler.
-#[test]
 fn handlers_are_no_code_that_faults() {
     let rows = |handler: &str| {
         let row = |at: &str| format!(".long {at}b-.\n.long 3b-.\n.long ex_handler_{handler}-.\n");
@@ -109,8 +107,6 @@ fn handlers_are_no_code_that_faults() {
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("handler ex_handler_default -> handler ex_handler_fault"), "{text}");
 }
-
-#[test]
 fn a_reference_to_a_row_means_the_row() {
     let one = |name: &str, label: &str, more: &str| {
         let row = bug(label, name, 7);
@@ -125,7 +121,6 @@ fn a_reference_to_a_row_means_the_row() {
 }
 
 /// As refcounts of 4.14 to 5.4 have it.
-#[test]
 fn rows_of_nameless_code_belong_to_what_refers_to_it() {
     let with = |fixup: u32| {
         let cold = ".pushsection .text..refcount,\"ax\"\n4: lea 8(%rsp),%rcx\n5: ud2\n.popsection";
@@ -139,8 +134,6 @@ fn rows_of_nameless_code_belong_to_what_refers_to_it() {
     let (status, text) = x86(&with(1), &with(2), &[]).unwrap();
     assert!(status == 0 && text.contains("function: f\n"), "{status} {text}");
 }
-
-#[test]
 fn what_no_input_may_be_is_said() {
     let f = function("f", "nop");
     let g = function("f", "nop; nop");
@@ -157,7 +150,6 @@ fn what_no_input_may_be_is_said() {
 }
 
 /// Since 6.11 an alternative of s390 has 13 bytes, with one length at the end.
-#[test]
 fn alternatives_are_those_of_the_machine() {
     if !runs("s390x-linux-gnu-as") {
         return;
@@ -178,4 +170,19 @@ fn alternatives_are_those_of_the_machine() {
     let foreign = with("nop 0", ".byte 0\n");
     let (status, text) = told(&foreign, &foreign);
     assert!(status == 1 && text.contains(".altinstructions"), "{status} {text}");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("sizes_are_found_in_the_rows", sizes_are_found_in_the_rows),
+        ("layouts_that_no_kernel_had_are_errors", layouts_that_no_kernel_had_are_errors),
+        ("handlers_are_no_code_that_faults", handlers_are_no_code_that_faults),
+        ("a_reference_to_a_row_means_the_row", a_reference_to_a_row_means_the_row),
+        (
+            "rows_of_nameless_code_belong_to_what_refers_to_it",
+            rows_of_nameless_code_belong_to_what_refers_to_it,
+        ),
+        ("what_no_input_may_be_is_said", what_no_input_may_be_is_said),
+        ("alternatives_are_those_of_the_machine", alternatives_are_those_of_the_machine),
+    ])
 }

@@ -4,6 +4,9 @@
 //! The small kernels are our own C; a test whose tools are missing says `skipped`. Those on
 //! the real kernel need `KLP_DIFF_DATA`.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -32,7 +35,7 @@ fn have(tools: &[&str]) -> bool {
         !run.is_ok_and(|status| status.success())
     });
     if let Some(tool) = missing {
-        eprintln!("skipped: {tool} is not installed");
+        crate::suite::lacks(format!("{tool} is not installed"));
     }
     missing.is_none()
 }
@@ -117,8 +120,6 @@ impl Small {
 }
 
 const CALLS: &str = "return sealed(x) + unmarked(x) + open(x) + padding();";
-
-#[test]
 fn pointers_to_closed_functions_are_refused() {
     let Some(small) = Small::new(CALLS) else { return };
     // Immediate, member of static data, argument in a register: all are pointers.
@@ -141,8 +142,6 @@ fn pointers_to_closed_functions_are_refused() {
         assert_eq!(exit, Some(0), "{body}: {text}");
     }
 }
-
-#[test]
 fn calls_and_jumps_are_no_pointers() {
     let Some(small) = Small::new("return open(x) + 1;") else { return };
     for body in [CALLS, "return sealed(x + 5);", "if (x > 7) return unmarked(x); return 3;"] {
@@ -150,8 +149,6 @@ fn calls_and_jumps_are_no_pointers() {
         assert_eq!(exit, Some(0), "{body}: {text}");
     }
 }
-
-#[test]
 fn what_the_original_takes_is_not_new() {
     // objtool sealed it although it saw this: it is not called through it.
     let Some(small) = Small::new("return x == (int)(long)sealed;") else { return };
@@ -159,8 +156,6 @@ fn what_the_original_takes_is_not_new() {
     assert_eq!(exit, Some(0), "{text}");
     assert_eq!(small.diff("return run(unmarked) + 1;", &[]).0, Some(2));
 }
-
-#[test]
 fn the_user_may_know_better() {
     let Some(small) = Small::new(CALLS) else { return };
     let both = "return run(sealed) + run(unmarked);";
@@ -177,7 +172,6 @@ fn the_user_may_know_better() {
 }
 
 /// `static_call_update` takes the address of a trampoline, which is never called through it.
-#[test]
 fn trampolines_of_static_calls_are_no_targets() {
     let Some(small) = Small::new("return __SCT__hook(x);") else { return };
     let image = std::fs::read(&small.image).expect("image");
@@ -208,8 +202,6 @@ fn trampolines_of_static_calls_are_no_targets() {
         assert!(!strings.contains("__SCT__"), "{body}: {strings}");
     }
 }
-
-#[test]
 fn with_outputs_reports_and_folders() {
     let Some(small) = Small::new(CALLS) else { return };
     let out = small.folder.path().join("out.o");
@@ -229,8 +221,6 @@ fn with_outputs_reports_and_folders() {
     // Without an image nothing is known about the kernel's functions.
     assert_eq!(klp_diff(&tree[2..]).0, Some(0));
 }
-
-#[test]
 fn kernels_without_tracking_have_no_closed_functions() {
     if !have(&["gcc", "ld"]) {
         return;
@@ -249,8 +239,6 @@ fn kernels_without_tracking_have_no_closed_functions() {
         assert_eq!(Landings::read(&image).expect("no seals").is_some(), tracks, "{flag}");
     }
 }
-
-#[test]
 fn modules_list_theirs_by_relocations() {
     if !have(&["gcc"]) {
         return;
@@ -268,8 +256,6 @@ fn modules_list_theirs_by_relocations() {
     assert_eq!(closed("unmarked"), Some(Closed::NoMarker));
     assert_eq!(closed("open"), None);
 }
-
-#[test]
 fn a_list_that_is_damaged_is_an_error() {
     let Some(small) = Small::new(CALLS) else { return };
     let data = std::fs::read(&small.image).expect("image");
@@ -287,10 +273,9 @@ fn a_list_that_is_damaged_is_an_error() {
 
 /// A kernel with 7,878 sealed functions. Which of these is sealed was worked out from the
 /// image's bytes by other means.
-#[test]
 fn a_real_kernel() {
     let Some(root) = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from) else {
-        eprintln!("skipped: KLP_DIFF_DATA is unset");
+        crate::suite::lacks("KLP_DIFF_DATA is unset");
         return;
     };
     if !have(&["tar", "xz", "gcc"]) {
@@ -328,4 +313,22 @@ fn a_real_kernel() {
             }
         }
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("pointers_to_closed_functions_are_refused", pointers_to_closed_functions_are_refused),
+        ("calls_and_jumps_are_no_pointers", calls_and_jumps_are_no_pointers),
+        ("what_the_original_takes_is_not_new", what_the_original_takes_is_not_new),
+        ("the_user_may_know_better", the_user_may_know_better),
+        ("trampolines_of_static_calls_are_no_targets", trampolines_of_static_calls_are_no_targets),
+        ("with_outputs_reports_and_folders", with_outputs_reports_and_folders),
+        (
+            "kernels_without_tracking_have_no_closed_functions",
+            kernels_without_tracking_have_no_closed_functions,
+        ),
+        ("modules_list_theirs_by_relocations", modules_list_theirs_by_relocations),
+        ("a_list_that_is_damaged_is_an_error", a_list_that_is_damaged_is_an_error),
+        ("a_real_kernel", a_real_kernel),
+    ])
 }

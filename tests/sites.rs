@@ -1,6 +1,9 @@
 //! Where ftrace hooks a changed function that shares its section with others, of which the
 //! patch only carries that one. On objects of the cross compilers; one that is missing is named.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 mod common;
 
@@ -72,8 +75,6 @@ fn site(who: &str, bytes: &[u8]) -> (u64, [u8; 5], Vec<u32>) {
     let field = patch.relocs(home).within(at + 1, at + 2).map(|r| r.kind).collect();
     (at.wrapping_sub(patch.symbol_value(second)), code, field)
 }
-
-#[test]
 fn a_site_is_where_the_patch_has_the_function() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("written");
@@ -89,8 +90,6 @@ fn a_site_is_where_the_patch_has_the_function() {
     }
     assert!(seen > 0 || Command::new("gcc").output().is_err(), "no compiler");
 }
-
-#[test]
 fn a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("file.c"), SOURCE).expect("written");
@@ -101,4 +100,14 @@ fn a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it() {
     let (bytes, _) = output(X86_64, &folder.path().join("VALUE=1"), [&orig, &patched], false);
     const PC32: u32 = 2;
     assert_eq!(site(X86_64, &bytes), (4, [0xe8, 0, 0, 0, 0], vec![PC32]));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("a_site_is_where_the_patch_has_the_function", a_site_is_where_the_patch_has_the_function),
+        (
+            "a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it",
+            a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it,
+        ),
+    ])
 }

@@ -1,5 +1,8 @@
 //! The synthetic pairs are valid objects and differ where they say.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "../benches/synth/mod.rs"]
 mod synth;
 
@@ -36,8 +39,6 @@ fn functions(file: &[u8]) -> Vec<(String, String, Vec<u8>)> {
     }
     list
 }
-
-#[test]
 fn readelf_has_no_complaint() {
     let folder = tempfile::tempdir().unwrap();
     let plain = Options::new(1000, 250);
@@ -49,7 +50,7 @@ fn readelf_has_no_complaint() {
             let output = match Command::new("readelf").arg("-aW").arg(&path).output() {
                 Ok(output) => output,
                 Err(error) => {
-                    println!("skipped: readelf cannot be run: {error}");
+                    crate::suite::lacks(format!("readelf cannot be run: {error}"));
                     return;
                 }
             };
@@ -58,8 +59,6 @@ fn readelf_has_no_complaint() {
         }
     }
 }
-
-#[test]
 fn code_differs_only_where_said() {
     let options = Options::new(300, 30);
     let original = functions(&synth::object(&options, Side::Original));
@@ -72,8 +71,6 @@ fn code_differs_only_where_said() {
     assert_eq!(found.len(), 20);
     assert!(found.is_subset(&said));
 }
-
-#[test]
 fn tables_hold_rows_of_the_stated_sizes() {
     let file = synth::object(&Options::new(100, 1), Side::Original);
     let header = Header::parse(&*file).unwrap();
@@ -92,16 +89,12 @@ fn tables_hold_rows_of_the_stated_sizes() {
         );
     }
 }
-
-#[test]
 fn more_sections_than_sixteen_bits_hold() {
     let options = Options::new(11_000, 1);
     let functions = functions(&synth::object(&options, Side::Original));
     assert_eq!(functions.len(), 11_000);
     assert!(functions.iter().all(|(name, section, _)| *section == format!(".text.{name}")));
 }
-
-#[test]
 fn parent_symbols_hold_every_local_of_the_object() {
     let options = Options { shared_names: true, filler: 500, ..Options::new(100, 1) };
     let mut text = Vec::new();
@@ -113,4 +106,17 @@ fn parent_symbols_hold_every_local_of_the_object() {
     for (name, ..) in functions(&synth::object(&options, Side::Original)) {
         assert!(names.contains(&name.as_str()), "{name}");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("readelf_has_no_complaint", readelf_has_no_complaint),
+        ("code_differs_only_where_said", code_differs_only_where_said),
+        ("tables_hold_rows_of_the_stated_sizes", tables_hold_rows_of_the_stated_sizes),
+        ("more_sections_than_sixteen_bits_hold", more_sections_than_sixteen_bits_hold),
+        (
+            "parent_symbols_hold_every_local_of_the_object",
+            parent_symbols_hold_every_local_of_the_object,
+        ),
+    ])
 }

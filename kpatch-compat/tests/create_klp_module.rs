@@ -1,5 +1,8 @@
 //! The create-klp-module binary on modules that the assembler and the linker made.
 
+#[path = "../../tests/common/suite.rs"]
+mod suite;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -49,7 +52,7 @@ fn source(function: &str, parent: &str, symbol: &str) -> String {
 fn run(tool: &str, args: &[&str]) -> Option<Output> {
     match Command::new(tool).args(args).env("LC_ALL", "C").output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {tool} is not installed");
+            crate::suite::lacks(format!("{tool} is not installed"));
             None
         }
         output => Some(output.unwrap()),
@@ -99,8 +102,6 @@ fn create(folder: &Path, args: &[&str]) -> (i32, String, String) {
         .unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
-
-#[test]
 fn a_linked_module_is_converted() {
     let folder = tempfile::tempdir().unwrap();
     let Some(()) = link(folder.path()) else { return };
@@ -142,8 +143,6 @@ fn a_linked_module_is_converted() {
     assert_eq!(status, 0);
     assert!(stdout.contains(".klp.sym.ext4.old_g,1"), "{stdout}");
 }
-
-#[test]
 fn errors_name_the_file_and_leave_no_output() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("text.ko"), "no module").unwrap();
@@ -156,8 +155,6 @@ fn errors_name_the_file_and_leave_no_output() {
     assert!(stderr.starts_with("create-klp-module: ERROR: missing.ko: cannot open"), "{stderr}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
-
-#[test]
 fn the_command_line_is_argps() {
     let folder = tempfile::tempdir().unwrap();
     let (status, stdout, stderr) = create(folder.path(), &["one.ko"]);
@@ -166,4 +163,12 @@ fn the_command_line_is_argps() {
     let (status, stdout, stderr) = create(folder.path(), &["-?"]);
     assert_eq!((status, stderr.as_str()), (0, ""));
     assert!(stdout.contains("  -n, --no-klp-arch-sections Do not make .klp.arch.* sections\n"));
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("a_linked_module_is_converted", a_linked_module_is_converted),
+        ("errors_name_the_file_and_leave_no_output", errors_name_the_file_and_leave_no_output),
+        ("the_command_line_is_argps", the_command_line_is_argps),
+    ])
 }

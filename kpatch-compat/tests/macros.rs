@@ -1,6 +1,9 @@
 //! The header for authors of patches: each macro, compiled against stand-ins for the
 //! kernel's headers, and what the comparison makes of it.
 
+#[path = "../../tests/common/suite.rs"]
+mod suite;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -150,12 +153,10 @@ impl Lab {
 fn compilers() -> impl Iterator<Item = (&'static str, [u32; 2])> {
     ["gcc", "clang-19"].into_iter().flat_map(|cc| VERSIONS.map(|version| (cc, version)))
 }
-
-#[test]
 fn callbacks_get_rows_and_helpers_call_the_kernel() {
     for (cc, version) in compilers() {
         let Some(lab) = Lab::new(cc, version, &format!("{MARKS}{CALLBACKS}")) else {
-            eprintln!("skipped: {cc} is not installed");
+            crate::suite::lacks(format!("{cc} is not installed"));
             continue;
         };
         let (output, _) = lab.compare();
@@ -183,8 +184,6 @@ fn callbacks_get_rows_and_helpers_call_the_kernel() {
         assert!(!output.sections.iter().any(|s| s.name == ".printk_index"));
     }
 }
-
-#[test]
 fn marks_mean_the_same_to_both_programs() {
     for (cc, version) in compilers() {
         let Some(lab) = Lab::new(cc, version, &format!("{MARKS}{CALLBACKS}")) else { continue };
@@ -208,8 +207,6 @@ fn marks_mean_the_same_to_both_programs() {
         assert!(!said.contains("changed function: ignored\n"), "{said}");
     }
 }
-
-#[test]
 fn without_marks_the_same_change_is_refused() {
     let Some(lab) = Lab::new("gcc", [6, 12], CALLBACKS) else { return };
     let (status, said) = lab.drop_in();
@@ -236,8 +233,6 @@ fn system_calls(prefix: &str) -> String {
     }
     source + "SYSCALL_DEFINE1(other, int, a) { return seen(a); }\n"
 }
-
-#[test]
 fn system_calls_are_patched_at_their_entries() {
     for (cc, version) in compilers() {
         let Some(lab) = Lab::of(cc, version, &system_calls("KPATCH_"), &["-fno-inline"]) else {
@@ -261,10 +256,25 @@ fn system_calls_are_patched_at_their_entries() {
 }
 
 /// What the macros are for: the kernel's own leave the change where ftrace has no entry.
-#[test]
 fn without_the_macro_the_body_of_a_system_call_cannot_be_redirected() {
     let Some(lab) = Lab::of("gcc", [6, 12], &system_calls(""), &["-fno-inline"]) else { return };
     let (status, said) = lab.drop_in();
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("__do_sys_call1 doesn't have patchable function entry"), "{said}");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "callbacks_get_rows_and_helpers_call_the_kernel",
+            callbacks_get_rows_and_helpers_call_the_kernel,
+        ),
+        ("marks_mean_the_same_to_both_programs", marks_mean_the_same_to_both_programs),
+        ("without_marks_the_same_change_is_refused", without_marks_the_same_change_is_refused),
+        ("system_calls_are_patched_at_their_entries", system_calls_are_patched_at_their_entries),
+        (
+            "without_the_macro_the_body_of_a_system_call_cannot_be_redirected",
+            without_the_macro_the_body_of_a_system_call_cannot_be_redirected,
+        ),
+    ])
 }

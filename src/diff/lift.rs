@@ -231,11 +231,7 @@ pub(super) fn names_of<S: Side>(layout: &Layout<'_, '_, S>, root: SymbolId<S>) -
     let mut sections: IndexSet<SectionId<S>, RandomState> = IndexSet::default();
     sections.extend(object.section_of(root));
     sections.extend(
-        layout
-            .parts()
-            .into_iter()
-            .filter(|&p| layout.root(p) == root)
-            .filter_map(|p| object.section_of(p)),
+        layout.parts().filter(|&p| layout.root(p) == root).filter_map(|p| object.section_of(p)),
     );
     let is_of = |section: SectionId<S>, id: SymbolId<S>| {
         object.symbol_kind(id) == abi::STT_FUNC

@@ -8,6 +8,7 @@ pub mod group;
 mod header;
 pub mod ids;
 pub mod image;
+pub mod inflate;
 pub mod link;
 pub mod linked;
 mod literals;

@@ -9,24 +9,18 @@ use rayon::prelude::*;
 
 use crate::arch::{Arch, RelocClass};
 use crate::diag::{Code, Error, Result};
+use crate::elf::inflate::contents;
 use crate::elf::linked::Linked;
 use crate::kernel::btf::STRUCTS;
-
-/// Marks sections whose contents are compressed.
-const SHF_COMPRESSED: u64 = 1 << 11;
 
 type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 
 /// The sizes in bytes of the structs of the kernel's tables, by the names of
-/// [`crate::kernel::tables::StructSizes`]; none where there is no DWARF or where it is
-/// compressed, and none for a name that structs of different sizes have. Fails on malformed
+/// [`crate::kernel::tables::StructSizes`]; none where there is no DWARF, and none for a name that structs of different sizes have. Fails on malformed
 /// DWARF.
 pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, u64)>> {
     let Some(info) = elf.section_named(".debug_info") else { return Ok(Vec::new()) };
-    let packed = |s: &&crate::elf::linked::LinkedSection<'_>| {
-        s.name.starts_with(".debug_") && s.flags & SHF_COMPRESSED != 0
-    };
-    if info.data.is_empty() || elf.sections().iter().any(|s| packed(&s)) {
+    if info.data.is_empty() {
         return Ok(Vec::new());
     }
     let endian = if elf.little_endian { RunTimeEndian::Little } else { RunTimeEndian::Big };
@@ -42,7 +36,8 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
         // Units begin with a reference to it.
         ".debug_line",
     ];
-    let contents = names.map(|name| relocated(elf, arch, name));
+    let contents =
+        names.iter().map(|name| relocated(elf, arch, name)).collect::<Result<Vec<_>>>()?;
     let load = |id: gimli::SectionId| -> std::result::Result<Slice<'_>, gimli::Error> {
         let at = names.iter().position(|&name| name == id.name());
         Ok(EndianSlice::new(at.map_or(&[][..], |at| &contents[at]), endian))
@@ -54,11 +49,13 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
 }
 
 /// The contents of a section; those of a module with its own relocations done.
-fn relocated<'d>(elf: &Linked<'d>, arch: &Arch, name: &str) -> Cow<'d, [u8]> {
-    let Some(section) = elf.section_named(name) else { return Cow::Borrowed(&[]) };
-    let mut contents = Cow::Borrowed(section.data);
+fn relocated<'d>(elf: &Linked<'d>, arch: &Arch, name: &str) -> Result<Cow<'d, [u8]>> {
+    let Some(section) = elf.section_named(name) else {
+        return Ok(Cow::Borrowed(&[]));
+    };
+    let mut contents = contents(elf, section)?;
     if !elf.is_relocatable() {
-        return contents;
+        return Ok(contents);
     }
     for reloc in elf.relocs_of(name) {
         let Ok(kind) = arch.reloc(reloc.kind) else { continue };
@@ -78,7 +75,7 @@ fn relocated<'d>(elf: &Linked<'d>, arch: &Arch, name: &str) -> Cow<'d, [u8]> {
             field.copy_from_slice(&bytes[..width]);
         }
     }
-    contents
+    Ok(contents)
 }
 
 fn read<'s>(

@@ -20,7 +20,7 @@ impl Builds {
     /// `None` without the compiler.
     pub fn new() -> Option<Builds> {
         if Command::new("gcc-12").arg("--version").output().is_err() {
-            eprintln!("skipped: gcc-12 is not installed");
+            crate::suite::lacks("gcc-12 is not installed");
             return None;
         }
         Some(Builds::empty())

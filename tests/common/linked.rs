@@ -40,7 +40,7 @@ pub fn have(tools: &[&str]) -> bool {
         !run.is_ok_and(|status| status.success())
     });
     if let Some(tool) = missing {
-        eprintln!("skipped: {tool} is not installed");
+        crate::suite::lacks(format!("{tool} is not installed"));
     }
     missing.is_none()
 }

@@ -20,7 +20,7 @@ pub fn compile(command: &str, options: &str, folder: &Path, define: &str) -> Opt
     compiler.current_dir(folder).args(words).args(options.split_whitespace());
     compiler.args([&format!("-D{define}"), "-o", define, "file.c"]).stdin(Stdio::null());
     let Ok(done) = compiler.output() else {
-        eprintln!("skipped: {command}: not installed");
+        crate::suite::lacks(format!("{command}: not installed"));
         return None;
     };
     assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
