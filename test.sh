@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests. What a test needs and does not find is reported as ignored or
-# skipped, by name: compilers (gcc-12, clang-14, clang-16, clang-19, clang-22)
+# Runs all tests. What a test needs and does not find makes it an ignored one, by
+# name, and is told as "skipped: ...": compilers (gcc-12, clang-14, clang-16, clang-19, clang-22)
 # and the reference data that KLP_DIFF_DATA points to.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -87,7 +87,7 @@ fn say(orig: &[u8], patched: &[u8]) -> (String, Vec<&'static str>) {
     let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
     let said = match (result, names.is_empty()) {
         (_, false) => names.join(" "),
-        (Err(error), true) => error.code().to_owned(),
+        (Err(error), true) => error.code().name().to_owned(),
         (Ok(_), true) => "unchanged".to_owned(),
     };
     (said, report.ignored.iter().map(|entry| entry.rule).collect())

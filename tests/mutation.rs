@@ -51,7 +51,7 @@ fn mutations_of_kernel_objects_are_named() {
 const SAMPLE: u64 = 32;
 fn no_mutant_passes_without_a_rule_or_a_proof() {
     let (subjects, missing) = exhaust::objects::all("");
-    missing.iter().for_each(|name| crate::suite::lacks(format!("{name}")));
+    missing.iter().for_each(|name| crate::suite::lacks(name.to_string()));
     let plan = exhaust::Plan {
         every: SAMPLE,
         kind: String::new(),
