@@ -4,7 +4,7 @@
 //! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
 //! resolve -> build -> prove; `elf::publish` writes the result. Each phase borrows what is
 //! before it and returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` <
-//! `kernel` < `diff` < `patch` < `prove` < `report` < `pipeline` < `cli`; a test keeps the
+//! `kernel` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `cli`; a test keeps the
 //! direction.
 //!
 //! Which functions changed between two builds of an object:
@@ -35,6 +35,8 @@
 //! ```
 
 pub mod arch;
+#[cfg(feature = "cli")]
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod diag;

@@ -5,6 +5,7 @@
 //! README.md.
 
 mod args;
+mod build;
 mod builds;
 mod candidates;
 mod corpus;
@@ -70,7 +71,15 @@ struct Verb {
     failed: Exit,
 }
 
-const VERBS: [Verb; 5] = [
+const VERBS: [Verb; 6] = [
+    Verb {
+        name: "build",
+        about: "Builds a livepatch module from a source patch",
+        example: "klp-diff build --source linux-6.12 -o fix.ko fix.patch",
+        main: build::main,
+        command: build::Args::command,
+        failed: Exit::Broken,
+    },
     Verb {
         name: "module",
         about: "Builds a livepatch module from objects before and after a patch",

@@ -163,10 +163,26 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
+    let (exit, objects) = run(&args);
+    match exit {
+        Exit::Usage => exit,
+        _ => write_reports(&args.report, objects, exit),
+    }
+}
+
+/// Does the work, and gives what there is to tell of each pair: for verbs that end in this one.
+pub(super) fn make(args: &[OsString]) -> (Exit, Vec<json::Object>) {
+    match parse::<Args>(args) {
+        Ok(args) => run(&args),
+        Err(exit) => (exit, Vec::new()),
+    }
+}
+
+fn run(args: &Args) -> (Exit, Vec<json::Object>) {
     use_threads(args.jobs);
-    match Request::new(&args) {
+    match Request::new(args) {
         Ok(request) => request.run(),
-        Err(usage) => wrong_usage(&usage),
+        Err(usage) => (wrong_usage(&usage), Vec::new()),
     }
 }
 
@@ -222,7 +238,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn run(&self) -> Exit {
+    fn run(&self) -> (Exit, Vec<json::Object>) {
         let mut objects = Vec::new();
         let result = self.make(&mut objects);
         // What was found out before an error is shown before it.
@@ -236,7 +252,7 @@ impl<'a> Request<'a> {
             let report = Report::default();
             objects.push(json::Object::new(&shown[0], &shown[1], &report, Some(error)));
         }
-        write_reports(&self.args.report, objects, exit)
+        (exit, objects)
     }
 
     /// Makes the module; adds what there is to tell of each pair.

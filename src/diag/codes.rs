@@ -51,6 +51,8 @@ codes! {
         "A kpatch table of the input cannot be read.";
     BadPair "bad-pair" [Error]
         "A folder is given together with a file.";
+    BadPatch "bad-patch" [Error]
+        "A file is no patch, or a part of one.";
     BadPath "bad-path" [Error]
         "A path cannot be used with the kernel's build.";
     BadStringReference "bad-string-reference" [Error]
@@ -64,7 +66,7 @@ codes! {
     BootOnlyReference "boot-only-reference" [Refusal]
         "Live code or data refers to memory that is freed after boot.";
     BuildFailed "build-failed" [Error]
-        "The kernel's build of the module failed.";
+        "The kernel's own build failed.";
     BundleMismatch "bundle-mismatch" [Error]
         "A static local has a section of its own on one side only.";
     Bytecode "bytecode" [Error]
@@ -75,8 +77,10 @@ codes! {
         "A split-off part (`.cold`, `.part`) has no function that it was split from.";
     Compile "compile" [Error]
         "A source of a corpus case does not compile.";
-    CompilerDiffers "compiler-differs" [Error]
-        "The compiler that built the kernel is not installed.";
+    CompilerDiffers "compiler-differs" [Error, Refusal]
+        "The compiler that built the kernel is not installed, or another one is given.";
+    ConfigDiffers "config-differs" [Refusal]
+        "The configuration is not that of the kernel that modules are built for.";
     ConstantInLiveData "constant-in-live-data" [Refusal]
         "Pointers in data of the running kernel lead to a constant that changed.";
     ConstantUsedElsewhere "constant-used-elsewhere" [Warning]
@@ -171,12 +175,16 @@ codes! {
         "Tasks never leave a function that changed.";
     NewObject "new-object" [Warning, Refusal]
         "An object has no original.";
+    NoConfig "no-config" [Error]
+        "The kernel's configuration is not at hand, or says too little.";
     NoContents "no-contents" [Error]
         "A table, code or strings have a size, but no contents (SHT_NOBITS).";
     NoEffect "no-effect" [Error]
         "An option has no effect in this run.";
     NoFtraceEntry "no-ftrace-entry" [Refusal]
         "A changed function cannot be redirected.";
+    NoImage "no-image" [Error]
+        "The linked kernel or a module, as it runs, is not at hand.";
     NoKernel "no-kernel" [Error]
         "Nothing of the kernel that was asked for is installed.";
     NoLivepatch "no-livepatch" [Refusal]
@@ -187,6 +195,8 @@ codes! {
         "None of the images has the functions of an object.";
     NoParent "no-parent" [Error]
         "The symbols of the patched module or kernel are not known.";
+    NoSource "no-source" [Error]
+        "The folder given holds no kernel source.";
     NoSuchObject "no-such-object" [Error]
         "An option names an object that is not among those given.";
     NoTool "no-tool" [Error]
@@ -195,6 +205,8 @@ codes! {
         "A file was not compared.";
     NotExported "not-exported" [Refusal]
         "A patch of a module refers to a symbol that vmlinux does not export.";
+    NotTheKernel "not-the-kernel" [Refusal]
+        "What was compiled from the unpatched source is not the kernel that runs.";
     NothingChanged "nothing-changed" [Refusal]
         "Nothing changed, although `--expect-change` was given.";
     NothingInCommon "nothing-in-common" [Error]
@@ -223,6 +235,10 @@ codes! {
         "The kernel's symbol table cannot be read.";
     PartLeftBehind "part-left-behind" [Warning]
         "A function's split-off part is not in the patch.";
+    PatchMismatch "patch-mismatch" [Refusal]
+        "A patch does not fit the source.";
+    PatchScope "patch-scope" [Refusal]
+        "A patch has what no livepatch can bring about.";
     PrefixWithoutFunction "prefix-without-function" [Error]
         "A prefix symbol stands before no function.";
     ProgramHeader "program-header" [Refusal]
@@ -249,6 +265,8 @@ codes! {
         "A relocation does not reach from a module to the kernel.";
     SiblingCall "sibling-call" [Error]
         "A function of the patch leaves through a jump.";
+    SourceDiffers "source-differs" [Refusal]
+        "The source is of another release than the kernel that runs.";
     StaticLocalReferenceMissing "static-local-reference-missing" [Refusal]
         "A function lost its reference to a static local.";
     StaticLocalRemoved "static-local-removed" [Refusal]
@@ -283,6 +301,8 @@ codes! {
         "Something changed, and it is not known what it means to the kernel.";
     UnknownCallback "unknown-callback" [Refusal]
         "A callback of the patch would not be called.";
+    UnknownIncluders "unknown-includers" [Refusal]
+        "It is not known which objects include a header.";
     UnknownObject "unknown-object" [Error]
         "It is not said which kernel object is patched.";
     UnknownRelocation "unknown-relocation" [Error]
@@ -309,6 +329,8 @@ codes! {
         "The command line is wrong.";
     VerifyFailed "verify-failed" [Error]
         "The written file differs from what it should hold.";
+    WorkBusy "work-busy" [Error]
+        "Another build uses the work folder.";
     WouldFail "would-fail" [Refusal]
         "The module would not load, or not work.";
     WrongStructSize "wrong-struct-size" [Error]

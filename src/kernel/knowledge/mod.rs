@@ -5,3 +5,4 @@ pub mod klp_build;
 pub mod livepatch;
 pub mod sections;
 pub mod symbols;
+pub mod tree;

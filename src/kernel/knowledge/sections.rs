@@ -92,7 +92,7 @@ pub const DUTIES: [(&str, &str); 9] = [
 ];
 
 /// Sections that matter only as far as code refers to them, or not at all.
-pub const WITHOUT_DUTY: [&str; 13] = [
+pub const WITHOUT_DUTY: [&str; 14] = [
     ".data",
     ".bss",
     ".rodata",
@@ -106,6 +106,7 @@ pub const WITHOUT_DUTY: [&str; 13] = [
     ".discard",
     ".llvm",
     "__mcount_loc",
+    "__patchable_function_entries",
 ];
 
 /// Whether `name` begins with one of `starts`.

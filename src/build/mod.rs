@@ -1,0 +1,28 @@
+//! From a source patch to what `klp-diff module` takes: pairs of objects.
+//!
+//! | step | file |
+//! |---|---|
+//! | read patches, apply them in memory | `patch`, `apply` |
+//! | refuse what no livepatch can do | `scope` |
+//! | find the kernel that runs, and what belongs to it | `find` |
+//! | copy the source to the work folder, keep it in step | `source` |
+//! | configure it, choose the compiler | `config` |
+//! | run the kernel's build | `kbuild` |
+//! | which objects a file is compiled into | `objects`, `which` |
+//! | keep the numbers of lines | `lines` |
+//! | are the objects those of the kernel that runs | `originals` |
+//!
+//! `steps` puts them together. Nothing here prints: what is worth telling goes to a callback.
+
+pub mod apply;
+pub mod config;
+pub mod find;
+pub mod kbuild;
+pub mod lines;
+pub mod objects;
+pub mod originals;
+pub mod patch;
+pub mod scope;
+pub mod source;
+pub mod steps;
+mod which;

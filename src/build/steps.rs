@@ -1,0 +1,533 @@
+//! All steps from patches to pairs of objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::apply::Edits;
+use super::config::{self, Choice, Config};
+use super::find::{self, Found, Given};
+use super::kbuild::{Make, Owner};
+use super::lines::keep;
+use super::scope::{self, Kind};
+use super::source::{Synced, Work};
+use super::{originals, patch};
+use crate::diag::{Code, Error, Result};
+use crate::elf::image::Image;
+use crate::host::files;
+use crate::kernel::image::KernelImage;
+use crate::kernel::knowledge::tree::CONFIG;
+
+/// What to build.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The patches, in order.
+    pub patches: Vec<PathBuf>,
+    /// Where everything is.
+    pub given: Given,
+    /// `--object`: name of a module, and the path that it is for.
+    pub objects: Vec<(String, Option<String>)>,
+    /// The work folder.
+    pub work: PathBuf,
+    /// The compiler.
+    pub choice: Choice,
+    /// Processes at once.
+    pub jobs: usize,
+    /// `--fuzz`
+    pub fuzz: bool,
+    /// `--all`
+    pub all: bool,
+    /// Keep the numbers of lines.
+    pub keep_lines: bool,
+    /// `--dry-run`
+    pub dry_run: bool,
+}
+
+/// An object of the patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Its path below the tree.
+    pub path: String,
+    /// What it is linked into.
+    pub owner: Owner,
+    /// Why it is built: a file of the patch.
+    pub why: String,
+    /// It is there before the patch, and after it.
+    pub there: [bool; 2],
+}
+
+/// A function of an original object that is not as in the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Different {
+    /// The object.
+    pub path: String,
+    /// The function.
+    pub function: String,
+    /// How it differs.
+    pub text: String,
+    /// It is weak: perhaps another definition counts.
+    pub weak: bool,
+}
+
+/// What the module is built from.
+#[derive(Debug)]
+pub struct Ready {
+    /// Folder of the objects before the patch.
+    pub orig: PathBuf,
+    /// Folder of those after it.
+    pub patched: PathBuf,
+    /// The objects.
+    pub objects: Vec<Touched>,
+    /// Tree to build the module with.
+    pub kernel: PathBuf,
+    /// What `uname -r` says.
+    pub release: String,
+    /// Images, by object.
+    pub images: Vec<(String, PathBuf)>,
+    /// Functions that are not those of the images.
+    pub different: Vec<Different>,
+    /// How the originals compare with the images, in words.
+    pub verified: String,
+    /// What may be the reason when they are not the same.
+    pub suspects: Vec<String>,
+    /// The work folder, which must stay locked until the objects were read.
+    pub work: Work,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// No object of the kernel is touched.
+    Nothing,
+    /// `--dry-run`: nothing was compiled.
+    Planned,
+    /// There are objects.
+    Ready(Box<Ready>),
+}
+
+/// Tells the user something.
+pub type Say<'s> = &'s dyn Fn(&str);
+
+/// Section flags: each function and variable gets a section of its own.
+const FLAGS: &str = "KCFLAGS=-ffunction-sections -fdata-sections";
+/// Runs all steps.
+pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
+    let edits = read_patches(request, say)?;
+    let files = scope::check(&edits)?;
+    scope::check_entries(&edits)?;
+    if files.iter().all(|(_, kind)| *kind == Kind::Other) {
+        say("the patch touches nothing that the kernel is made of");
+        return Ok(Outcome::Nothing);
+    }
+    let version = config::source_version(&request.given.source)?;
+    let found = find::find(&request.given)?;
+    say(&format!(
+        "kernel {}: {}, modules are built with {}",
+        found.release,
+        found.vmlinux.display(),
+        found.kernel.display()
+    ));
+    config::check_version(version, &found.release)?;
+    find::check_config(&found)?;
+    let mut session = Session::start(request, &found, edits, say)?;
+    let result = session.run(&files);
+    // Whatever happened, the copy is what the source is.
+    session.restore()?;
+    match result? {
+        None => Ok(Outcome::Nothing),
+        Some(_) if request.dry_run => Ok(Outcome::Planned),
+        Some(objects) => session.finish(objects).map(|ready| Outcome::Ready(Box::new(ready))),
+    }
+}
+
+fn read_patches(request: &Request, say: Say<'_>) -> Result<Edits> {
+    let mut edits = Edits::default();
+    for path in &request.patches {
+        let shown = path.display().to_string();
+        let changes = patch::parse(&shown, &files::read(path)?)?;
+        edits.apply(&request.given.source, &shown, &changes, request.fuzz)?;
+    }
+    edits.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    Ok(edits)
+}
+
+/// A run in a work folder.
+pub(super) struct Session<'r> {
+    pub(super) request: &'r Request,
+    found: &'r Found,
+    pub(super) edits: Edits,
+    pub(super) say: Say<'r>,
+    pub(super) work: Work,
+    pub(super) make: Make,
+    config: Config,
+    stamp: String,
+    /// Options that the source's own configuration has otherwise.
+    suspects: Vec<String>,
+    different: Vec<Different>,
+    verified: String,
+}
+
+/// Note with the files that are not what the source is.
+const PATCHED: &str = "patched";
+
+impl<'r> Session<'r> {
+    fn start(
+        request: &'r Request,
+        found: &'r Found,
+        edits: Edits,
+        say: Say<'r>,
+    ) -> Result<Session<'r>> {
+        let given = Config::parse(&found.config);
+        let compiler = config::compiler(&given, &request.choice)?;
+        say(&format!("configuration: {}; compiler: {}", found.config_from, compiler.text));
+        let work = Work::open(&request.work)?;
+        let started = Instant::now();
+        for left in work.note(PATCHED).lines().filter(|l| !request.given.source.join(l).exists()) {
+            work.replace(left, None)?;
+        }
+        let Synced { files, changed, removed, stamp } = work.sync(&request.given.source)?;
+        work.set_note(PATCHED, "")?;
+        if changed + removed > 0 {
+            say(&format!(
+                "copied the source to {}: {changed} of {files} files ({})",
+                work.tree().display(),
+                seconds(started)
+            ));
+        }
+        let make = Make::new(&work.tree(), &given, &compiler, &found.release, request.jobs);
+        let stamp = format!("{stamp:016x} {} {}\n{}", compiler.text, found.release, found.config);
+        let mut session = Session {
+            request,
+            found,
+            edits,
+            say,
+            work,
+            make,
+            config: given,
+            stamp,
+            suspects: Vec::new(),
+            different: Vec::new(),
+            verified: String::new(),
+        };
+        session.prepare()?;
+        Ok(session)
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let config = self.work.tree().join(CONFIG);
+        if self.work.note("prepared") != self.stamp {
+            (self.say)("preparing the source");
+            self.work.set_note("prepared", "")?;
+            self.work.fresh("orig")?;
+            self.work.set_note("includes", "")?;
+            self.work.replace(CONFIG, Some(self.found.config.as_bytes()))?;
+            self.make.prepare()?;
+            self.work.set_note("prepared", &self.stamp.clone())?;
+            (self.say)(&format!("prepared it ({})", seconds(started)));
+        }
+        let now = Config::parse(&files::read_text(&config)?);
+        self.suspects = self.config.differences(&now);
+        Ok(())
+    }
+
+    /// Finds out what to build and builds it; `None` when there is nothing.
+    fn run(&mut self, files: &[(String, Kind)]) -> Result<Option<Vec<Touched>>> {
+        let objects = self.objects(files)?;
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        for object in objects.iter().take(30) {
+            let into = match &object.owner {
+                Owner::Kernel => "vmlinux",
+                Owner::Module(name) => name,
+            };
+            (self.say)(&format!("object {} of {into}: {}", object.path, object.why));
+        }
+        if objects.len() > 30 {
+            (self.say)(&format!("and {} more objects", objects.len() - 30));
+        }
+        if self.request.dry_run {
+            return Ok(Some(objects));
+        }
+        self.build_originals(&objects)?;
+        self.verify(&objects)?;
+        self.build_patched(&objects, files)?;
+        Ok(Some(objects))
+    }
+
+    /// Arguments of make for objects.
+    fn flags(&self) -> Vec<String> {
+        let mut flags = vec![FLAGS.to_owned()];
+        // Where the build runs objtool on the linked module, it must not have seen the objects:
+        // those of modules of one file it looks at one by one.
+        if self.config.has("OBJTOOL")
+            && (self.config.has("LTO_CLANG") || self.config.has("X86_KERNEL_IBT"))
+        {
+            flags.push("objtool-enabled=".to_owned());
+        }
+        flags
+    }
+
+    fn build_originals(&self, objects: &[Touched]) -> Result<()> {
+        let started = Instant::now();
+        let kept = self.work.root().join("orig");
+        let wanted: Vec<String> = objects
+            .iter()
+            .filter(|o| o.there[0] && !kept.join(&o.path).is_file())
+            .map(|o| o.path.clone())
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        (self.say)(&format!("compiling {} object(s) without the patch", wanted.len()));
+        self.make.make("compiling the unpatched source", &wanted, &self.flags())?;
+        self.keep(&wanted, &kept)?;
+        (self.say)(&format!("compiled {} ({})", wanted.len(), seconds(started)));
+        Ok(())
+    }
+
+    /// Copies objects out of the tree.
+    fn keep(&self, objects: &[String], folder: &Path) -> Result<()> {
+        for object in objects {
+            let to = folder.join(object);
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent).map_err(|e| files::unwritable(parent, &e))?;
+            }
+            let part = to.with_extension("o.part");
+            std::fs::copy(self.work.tree().join(object), &part)
+                .map_err(|e| files::unwritable(&part, &e))?;
+            std::fs::rename(&part, &to).map_err(|e| files::unwritable(&to, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Compares the originals with what runs.
+    fn verify(&mut self, objects: &[Touched]) -> Result<()> {
+        let started = Instant::now();
+        let mut owners: BTreeMap<&Owner, Vec<&Touched>> = BTreeMap::new();
+        for object in objects.iter().filter(|o| o.there[0]) {
+            owners.entry(&object.owner).or_default().push(object);
+        }
+        let (mut counts, mut number) = (originals::Counts::default(), 0);
+        let mut wrong = Vec::new();
+        for (owner, objects) in owners {
+            let path = self.image(owner)?;
+            let file = Image::open_unpacked(&path)?;
+            let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
+            let table = image.table()?;
+            let images = [(image, table)];
+            for object in objects {
+                let original = self.work.root().join("orig").join(&object.path);
+                let found = originals::look_at(&original, &images)?;
+                counts.add(&found.counts);
+                number += 1;
+                let bad = found.counts.differ;
+                let mut different = |function: &str, text: &str, weak| {
+                    self.different.push(Different {
+                        path: object.path.clone(),
+                        function: function.to_owned(),
+                        text: format!("{}: {text}", object.path),
+                        weak,
+                    });
+                };
+                found.differences.iter().for_each(|(f, text)| different(f, text, false));
+                found.overridden.iter().for_each(|(f, text)| different(f, text, true));
+                if let Some(untold) = &found.untold {
+                    wrong.push(format!("  {}: {untold}", object.path));
+                } else if bad * 2 > found.counts.functions {
+                    wrong.extend(
+                        found
+                            .differences
+                            .iter()
+                            .take(5)
+                            .map(|(_, text)| format!("  {}: {text}", object.path)),
+                    );
+                }
+            }
+        }
+        counts.overridden = self.different.iter().filter(|d| d.weak).count() as u64;
+        self.verified = originals::summary(number, &counts);
+        (self.say)(&format!("verified: {} ({})", self.verified, seconds(started)));
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(not_the_kernel(wrong, &self.suspects)),
+        }
+    }
+
+    fn image(&self, owner: &Owner) -> Result<PathBuf> {
+        match owner {
+            Owner::Kernel => Ok(self.found.vmlinux.clone()),
+            Owner::Module(name) => self.found.module(name),
+        }
+    }
+
+    /// Puts patched files into the copy.
+    pub(super) fn write_patched(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let changed: Vec<&str> = self.edits.changed().map(|(path, _)| path).collect();
+        self.work.set_note(PATCHED, &changed.join("\n"))?;
+        for (path, edited) in self.edits.changed().filter(|(path, _)| wanted(path)) {
+            let Some(text) = &edited.after else {
+                self.work.replace(path, None)?;
+                continue;
+            };
+            let code = path.ends_with(".c") || path.ends_with(".h");
+            if code && self.request.keep_lines && edited.before.is_some() {
+                let kept = keep(&text.lines, text.open);
+                for (from, to) in &kept.moved {
+                    (self.say)(&format!(
+                        "note: {path}: lines {from} to {to} have other numbers: they follow an edit in one statement"
+                    ));
+                }
+                self.work.replace(path, Some(&kept.text))?;
+            } else {
+                self.work.replace(path, Some(&text.bytes()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the copy what the source is.
+    pub(super) fn restore(&self) -> Result<()> {
+        for path in self.work.note(PATCHED).lines() {
+            let original = self.request.given.source.join(path);
+            let contents = original.is_file().then(|| files::read(&original)).transpose()?;
+            self.work.replace(path, contents.as_deref())?;
+        }
+        self.work.set_note(PATCHED, "")
+    }
+
+    fn build_patched(&self, objects: &[Touched], sources: &[(String, Kind)]) -> Result<()> {
+        let started = Instant::now();
+        let headers = sources.iter().any(|(path, _)| path.ends_with(".h"));
+        let before = headers.then(|| self.generated()).transpose()?;
+        self.write_patched(|_| true)?;
+        if let Some(before) = before {
+            check_generated(&before, &self.generated()?)?;
+        }
+        let wanted: Vec<String> =
+            objects.iter().filter(|o| o.there[1]).map(|o| o.path.clone()).collect();
+        (self.say)(&format!("compiling {} object(s) with the patch", wanted.len()));
+        self.make.make("compiling the patched source", &wanted, &self.flags())?;
+        let folder = self.work.fresh("run/patched")?;
+        self.keep(&wanted, &folder)?;
+        (self.say)(&format!("compiled {} ({})", wanted.len(), seconds(started)));
+        Ok(())
+    }
+
+    /// What the build generates of the source for all objects: by path, the contents.
+    fn generated(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let script = self.config.arch().map(|arch| format!("arch/{arch}/kernel/vmlinux.lds"));
+        let mut targets = vec!["prepare".to_owned(), "modules_prepare".to_owned()];
+        targets.extend(
+            script.iter().filter(|s| self.work.tree().join(format!("{s}.S")).is_file()).cloned(),
+        );
+        // A target of one file makes the others be forgotten.
+        for target in &targets {
+            self.make.run("generating headers", std::slice::from_ref(target))?;
+        }
+        let mut all = BTreeMap::new();
+        let mut open = vec!["include/generated".to_owned()];
+        open.extend(self.config.arch().map(|arch| format!("arch/{arch}/include/generated")));
+        while let Some(folder) = open.pop() {
+            for entry in
+                std::fs::read_dir(self.work.tree().join(&folder)).into_iter().flatten().flatten()
+            {
+                let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                if entry.path().is_dir() {
+                    open.push(path);
+                } else {
+                    all.insert(path, files::read(&entry.path())?);
+                }
+            }
+        }
+        for script in script.into_iter().chain(["scripts/module.lds".to_owned()]) {
+            let path = self.work.tree().join(&script);
+            if path.is_file() {
+                all.insert(script, files::read(&path)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn finish(self, objects: Vec<Touched>) -> Result<Ready> {
+        let orig = self.work.fresh("run/orig")?;
+        let kept = self.work.root().join("orig");
+        for object in objects.iter().filter(|o| o.there[0]) {
+            let to = orig.join(&object.path);
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent).map_err(|e| files::unwritable(parent, &e))?;
+            }
+            std::fs::copy(kept.join(&object.path), &to).map_err(|e| files::unwritable(&to, &e))?;
+        }
+        let mut images = vec![("vmlinux".to_owned(), self.found.vmlinux.clone())];
+        let owners: BTreeSet<&Owner> = objects.iter().map(|o| &o.owner).collect();
+        for owner in owners {
+            if let Owner::Module(name) = owner {
+                images.push((name.clone(), self.found.module(name)?));
+            }
+        }
+        Ok(Ready {
+            orig,
+            patched: self.work.root().join("run/patched"),
+            objects,
+            kernel: self.found.kernel.clone(),
+            release: self.found.release.clone(),
+            images,
+            different: self.different,
+            verified: self.verified,
+            suspects: self.suspects,
+            work: self.work,
+        })
+    }
+}
+
+/// Fails when the patch changes what the build generates for all objects.
+fn check_generated(
+    before: &BTreeMap<String, Vec<u8>>,
+    after: &BTreeMap<String, Vec<u8>>,
+) -> Result<()> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let about_time = |name: &str| name.ends_with("/compile.h") || name.ends_with("/utsversion.h");
+    let mut details = Vec::new();
+    for name in names.into_iter().filter(|n| before.get(*n) != after.get(*n) && !about_time(n)) {
+        let lines = |all: &BTreeMap<String, Vec<u8>>| -> Vec<String> {
+            let text =
+                all.get(name).map(|t| String::from_utf8_lossy(t).into_owned()).unwrap_or_default();
+            text.lines().map(str::to_owned).collect()
+        };
+        let (old, new) = (lines(before), lines(after));
+        details.push(format!("  {name} would be another one:"));
+        details.extend(old.iter().filter(|l| !new.contains(l)).take(3).map(|l| format!("  -{l}")));
+        details.extend(new.iter().filter(|l| !old.contains(l)).take(3).map(|l| format!("  +{l}")));
+    }
+    match details.is_empty() {
+        true => Ok(()),
+        false => Err(Error::refused(Code::PatchScope, "the patch changes what all objects are built with")
+            .with_details(details)
+            .advise("offsets of structures and addresses are built into the running kernel: leave their layout as it is")),
+    }
+}
+
+/// The refusal of originals that are not what runs.
+pub fn not_the_kernel(mut details: Vec<String>, suspects: &[String]) -> Error {
+    details.truncate(20);
+    if !suspects.is_empty() {
+        details.push(
+            "options that the source does not have as the configuration says (here and there):"
+                .to_owned(),
+        );
+        details.extend(suspects.iter().take(10).map(|s| format!("  {s}")));
+    }
+    Error::refused(Code::NotTheKernel, "what was compiled is not the kernel that runs")
+        .with_details(details)
+        .advise(
+            "most often the source is of another release or lacks the distribution's patches, the configuration is \
+             another one, or the compiler is another build; --allow-different FUNC takes a function as it is",
+        )
+}
+
+/// How long something took, in words.
+pub(super) fn seconds(started: Instant) -> String {
+    format!("{:.1} s", started.elapsed().as_secs_f64())
+}

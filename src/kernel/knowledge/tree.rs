@@ -1,0 +1,36 @@
+//! Files of a kernel source and of its build.
+
+/// The configuration.
+pub const CONFIG: &str = ".config";
+/// git's own folder.
+pub const GIT: &str = ".git";
+/// Endings of what Kbuild makes.
+pub const BUILT: [&str; 9] = [".o", ".a", ".ko", ".cmd", ".mod", ".mod.c", ".order", ".d", ".dwo"];
+/// Names of what Kbuild makes.
+pub const BUILT_NAMES: [&str; 7] = [
+    CONFIG,
+    ".config.old",
+    ".version",
+    "vmlinux",
+    "System.map",
+    "Module.symvers",
+    "modules.builtin",
+];
+/// How names of Kbuild's temporary files begin.
+pub const TEMPORARY: &str = ".tmp_";
+/// Endings of linker scripts and what they include.
+pub const LINKER_SCRIPTS: [&str; 3] = [".lds", ".lds.S", ".lds.h"];
+/// Endings of what is compiled or included.
+pub const CODE: [&str; 4] = [".c", ".h", ".S", ".inc"];
+/// Files that are for people and for git.
+pub const FOR_PEOPLE: [&str; 5] = ["MAINTAINERS", "CREDITS", "README", ".gitignore", ".mailmap"];
+/// How the names of modules' files go on behind `.ko`.
+pub const MODULE_ENDINGS: [&str; 5] = ["", ".xz", ".zst", ".gz", ".debug"];
+
+/// The record that Kbuild keeps of how it made a file, beside it.
+pub fn record_of(file: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/.{name}.cmd"),
+        None => format!(".{file}.cmd"),
+    }
+}

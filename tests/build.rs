@@ -1,0 +1,473 @@
+//! `klp-diff build` with stand-ins for a kernel source (tests/source) and a kernel tree
+//! (tests/kernel): patches, which objects, lines, what is refused, and the work folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const RELEASE: &str = "6.12.0-stub";
+const SYMVERS: &str = "0x00000000\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tkcalloc\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n\
+    0x00000000\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
+    0x00000000\tstrcmp\tvmlinux\tEXPORT_SYMBOL\t\n";
+
+/// The source: a kernel of two objects and a module.
+const SOURCE: [(&str, &str); 13] = [
+    ("Kbuild", "obj-y += fs/\n"),
+    ("scripts/Kbuild.include", ""),
+    (
+        "fs/Makefile",
+        "obj-y += pipe.o whole.o\nwhole-y := one.o\nwhole-y += two.o\nobj-m += demo-mod.o\nobj-$(CONFIG_OFF) += off.o\n",
+    ),
+    ("include/linux/shape.h", "#define SHAPE_SIZE 8\nstruct shape { int a, b; };\n"),
+    (
+        "include/linux/pipe.h",
+        "#define PIPE_LIMIT 16\nstatic inline int pipe_left(int used)\n{\n\treturn PIPE_LIMIT - used;\n}\n",
+    ),
+    ("include/linux/more.h", "#include <linux/pipe.h>\n"),
+    (
+        "fs/pipe.c",
+        "#include <linux/pipe.h>\n\nextern void note(const char *text, int line);\n\n\
+         int pipe_open(int used)\n{\n\tnote(\"open\", 1);\n\treturn pipe_left(used);\n}\n\n\
+         int pipe_close(int used)\n{\n\tnote(\"close\", __LINE__);\n\treturn used - 1;\n}\n",
+    ),
+    (
+        "fs/one.c",
+        "#include <linux/shape.h>\n#include <linux/more.h>\n\nint one(int x)\n{\n\treturn pipe_left(x) * 3;\n}\n",
+    ),
+    (
+        "fs/two.c",
+        "#ifdef NEVER\n#include <linux/pipe.h>\n#endif\n\nint two(int x)\n{\n\treturn x + 2;\n}\n",
+    ),
+    ("fs/demo-mod.c", "int demo(int x)\n{\n\treturn x - 1;\n}\n"),
+    ("fs/off.c", "int off(int x)\n{\n\treturn x;\n}\n"),
+    ("fs/Kconfig", "config OFF\n\tbool\n"),
+    ("fs/note.txt", "text\n"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether tools are there that make x86_64 objects; says so when they are not.
+fn can_build() -> bool {
+    let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    let all = ["gcc", "ld", "make", "diff"].into_iter().all(probe);
+    if !all || !cfg!(target_arch = "x86_64") {
+        eprintln!("skipped: needs gcc, ld, make and diff for x86_64");
+    }
+    all && cfg!(target_arch = "x86_64")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
+    output
+}
+
+struct Lab {
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let lab = Lab { folder: tempfile::tempdir().unwrap() };
+        for (path, contents) in SOURCE {
+            lab.write(&format!("source/{path}"), contents);
+        }
+        fs::copy(root().join("tests/source/Makefile"), lab.path("source/Makefile")).unwrap();
+        let said = text(&succeed(Command::new("gcc").arg("--version")).stdout);
+        let said = said.lines().next().unwrap();
+        let full = text(&succeed(Command::new("gcc").arg("-dumpfullversion")).stdout);
+        let numbers: Vec<u32> = full.trim().split('.').map(|n| n.parse().unwrap()).collect();
+        let number = numbers[0] * 10_000 + numbers[1] * 100 + numbers[2];
+        let config = format!(
+            "CONFIG_LIVEPATCH=y\nCONFIG_GCC_VERSION={number}\nCONFIG_CC_VERSION_TEXT=\"{said}\"\n"
+        );
+        lab.write("config", &config);
+        lab.write("kdir/include/config/kernel.release", &format!("{RELEASE}\n"));
+        lab.write("kdir/include/config/auto.conf", &config);
+        lab.write("kdir/Module.symvers", SYMVERS);
+        fs::copy(root().join("tests/kernel/Makefile"), lab.path("kdir/Makefile")).unwrap();
+        fs::create_dir(lab.path("kdir/include/linux")).unwrap();
+        for file in fs::read_dir(root().join("tests/kernel/include/linux")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), lab.path("kdir/include/linux").join(file.file_name())).unwrap();
+        }
+        lab.kernel();
+        lab
+    }
+
+    /// Builds the kernel that runs, from a copy of the source.
+    fn kernel(&self) {
+        succeed(Command::new("cp").arg("-r").args([self.path("source"), self.path("built")]));
+        fs::copy(self.path("config"), self.path("built/.config")).unwrap();
+        self.write(
+            "built/fs/banner.c",
+            &format!(
+                "const char linux_banner[] = \"Linux version {RELEASE} (x) #1\";\n\
+                 void note(const char *text, int line)\n{{\n}}\n"
+            ),
+        );
+        let make = |targets: &[&str]| {
+            succeed(Command::new("make").arg("-C").arg(self.path("built")).args(targets));
+        };
+        make(&["olddefconfig", "prepare"]);
+        make(&["fs/pipe.o", "fs/one.o", "fs/two.o", "fs/demo-mod.o", "fs/banner.o"]);
+        fs::create_dir(self.path("images")).unwrap();
+        succeed(
+            Command::new("ld")
+                .current_dir(self.path("built/fs"))
+                .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+                .args(["-o", "../../images/vmlinux", "pipe.o", "one.o", "two.o", "banner.o"]),
+        );
+        fs::copy(self.path("built/fs/demo-mod.o"), self.path("images/demo-mod.ko")).unwrap();
+        fs::remove_dir_all(self.path("built")).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Writes a patch that replaces texts in files; `from` is empty for a new file.
+    fn patch(&self, name: &str, edits: &[(&str, &str, &str)]) {
+        let _ = fs::remove_dir_all(self.path("a"));
+        let _ = fs::remove_dir_all(self.path("b"));
+        for (file, from, to) in edits {
+            let original = self.path(&format!("source/{file}"));
+            let known = self.path(&format!("b/{file}"));
+            let before = fs::read_to_string(&original).unwrap_or_default();
+            let current = fs::read_to_string(&known).unwrap_or_else(|_| before.clone());
+            assert!(current.contains(from), "{file}: {from}");
+            let after =
+                if from.is_empty() { (*to).to_owned() } else { current.replacen(from, to, 1) };
+            self.write(&format!("b/{file}"), &after);
+            if original.exists() {
+                self.write(&format!("a/{file}"), &before);
+            }
+        }
+        fs::create_dir_all(self.path("a")).unwrap();
+        let diff = Command::new("diff")
+            .current_dir(self.folder.path())
+            .args(["-ruN", "a", "b"])
+            .output()
+            .unwrap();
+        let patch: Vec<String> = text(&diff.stdout)
+            .lines()
+            .map(|line| match line.starts_with("--- ") && line.contains("1970-01-01") {
+                true => "--- /dev/null".to_owned(),
+                false => line.to_owned(),
+            })
+            .collect();
+        self.write(name, &(patch.join("\n") + "\n"));
+    }
+
+    fn run(&self, args: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.current_dir(self.folder.path()).args(["build", "--source=source", "--kernel=kdir"]);
+        command.args(["--images=images", "--work=work", "-o", "lp.ko"]).args(args);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// The same with the configuration that the kernel was built with.
+    fn build(&self, args: &[&str]) -> (Option<i32>, String) {
+        self.run(&[&["--config=config"], args].concat())
+    }
+
+    /// All files of the source.
+    fn source(&self) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+        let mut all = BTreeMap::new();
+        let mut open = vec![self.path("source")];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let time = path.metadata().unwrap().modified().unwrap();
+                    all.insert(path.clone(), (fs::read(&path).unwrap(), time));
+                }
+            }
+        }
+        all
+    }
+}
+
+fn has(out: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(out.contains(line), "{line}:\n{out}");
+    }
+}
+
+#[test]
+fn a_patch_becomes_a_module() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let before = lab.source();
+    lab.patch(
+        "1.patch",
+        &[(
+            "fs/pipe.c",
+            "\tnote(\"open\", 1);\n",
+            "\tnote(\"opened\", 1);\n\tnote(\"more\", 2);\n",
+        )],
+    );
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(
+        &out,
+        &[
+            "object fs/pipe.o of vmlinux: the patch changes fs/pipe.c\n",
+            "changed function: pipe_open\n",
+            "vmlinux, fs/pipe.o: replaces pipe_open\n",
+            "verified against the running kernel's image: 1 objects, 2 functions: 2 as in the image; ",
+            "load it: insmod lp.ko; take it back: echo 0 > /sys/kernel/livepatch/lp/enabled, then rmmod lp\n",
+        ],
+    );
+    // The line of the other function is the one that it had, unless it is asked for otherwise.
+    assert!(!out.contains("pipe_close"), "{out}");
+    assert!(lab.path("lp.ko").is_file());
+    let (status, out) = lab.build(&["--no-keep-lines", "1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["changed function: pipe_close"]);
+    assert!(lab.source() == before);
+    // The folder is used again: nothing is prepared or compiled twice.
+    assert!(!out.contains("preparing") && !out.contains("without the patch"), "{out}");
+    // A source that changed is followed.
+    lab.write("source/fs/two.c", "int two(int x)\n{\n\treturn x + 2;\n}\n");
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["preparing the source\n", "compiling 1 object(s) without the patch\n"]);
+}
+
+#[test]
+fn several_patches_for_the_kernel_and_a_module() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.patch("1.patch", &[("fs/one.c", "* 3", "* 5"), ("fs/demo-mod.c", "x - 1", "x - 7")]);
+    lab.write("2.patch", "--- a/fs/one.c\n+++ b/fs/one.c\n@@ -5,3 +5,3 @@\n {\n-\treturn pipe_left(x) * 5;\n+\treturn pipe_left(x) * 7;\n }\n");
+    let (status, out) = lab.build(&["1.patch", "2.patch", "--json=report.json", "--keep"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["vmlinux, fs/one.o: replaces one\n", "demo_mod, fs/demo-mod.o: replaces demo\n"]);
+    assert!(lab.path("work/module/Kbuild").is_file());
+    let json = fs::read_to_string(lab.path("report.json")).unwrap();
+    assert!(json.contains("\"exit\": 0") && json.contains("fs/one.o"), "{json}");
+    let (status, out) = lab.build(&["2.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["there is '\\treturn pipe_left(x) * 3;'", "[patch-mismatch]"]);
+}
+
+#[test]
+fn a_header_concerns_those_that_include_it() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    for (from, to) in [("- used", "- used - 1"), ("PIPE_LIMIT 16", "PIPE_LIMIT 32")] {
+        lab.patch("h.patch", &[("include/linux/pipe.h", from, to)]);
+        let (status, out) = lab.build(&["h.patch"]);
+        assert_eq!(status, Some(0), "{out}");
+        has(
+            &out,
+            &[
+                "asking the compiler about 3 objects",
+                "object fs/one.o of vmlinux: it includes include/linux/pipe.h\n",
+                "object fs/pipe.o of vmlinux: it includes include/linux/pipe.h\n",
+                "changed function: one\n",
+                "changed function: pipe_open\n",
+            ],
+        );
+        assert!(!out.contains("object fs/two.o"), "{out}");
+    }
+    // What is generated for all objects must stay.
+    lab.patch("s.patch", &[("include/linux/shape.h", "SIZE 8", "SIZE 16")]);
+    let (status, out) = lab.build(&["s.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(
+        &out,
+        &[
+            "include/generated/offsets.h would be another one",
+            "+#define SHAPE_SIZE 16",
+            "[patch-scope]",
+        ],
+    );
+    // And that left nothing behind.
+    lab.patch("1.patch", &[("fs/one.c", "* 3", "* 5")]);
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    let generated = fs::read_to_string(lab.path("work/tree/include/linux/shape.h")).unwrap();
+    assert!(generated.contains("SIZE 8"));
+}
+
+#[test]
+fn files_are_added() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let makefile = ("fs/Makefile", "whole-y += two.o\n", "whole-y += two.o\nwhole-y += new.o\n");
+    let new = ("fs/new.c", "", "int new_one(int x);\nint new_one(int x)\n{\n\treturn x * 11;\n}\n");
+    lab.patch(
+        "n.patch",
+        &[
+            makefile,
+            new,
+            ("fs/two.c", "return x + 2", "extern int new_one(int);\n\treturn new_one(x)"),
+        ],
+    );
+    let (status, out) = lab.build(&["n.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(
+        &out,
+        &[
+            "object fs/new.o of vmlinux: the patch adds fs/new.c\n",
+            "vmlinux, fs/two.o: replaces two\n",
+            "vmlinux, fs/new.o: adds new_one\n",
+        ],
+    );
+    assert!(!lab.path("work/tree/fs/new.c").exists());
+    lab.patch("m.patch", &[makefile]);
+    let (status, out) = lab.build(&["m.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["it adds new.o, but the patch does not add its file"]);
+}
+
+#[test]
+fn what_is_not_the_kernel_is_refused() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.patch("1.patch", &[("fs/pipe.c", "\"open\"", "\"opened\"")]);
+    // Another function of the same file is not the one that runs.
+    let original = fs::read_to_string(lab.path("source/fs/pipe.c")).unwrap();
+    lab.write("source/fs/pipe.c", &original.replace("used - 1", "used - 2"));
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["'pipe_close' differs at", "the patch has nothing to do with it"]);
+    fs::remove_file(lab.path("lp.ko")).unwrap();
+    lab.write("source/fs/pipe.c", &original);
+    // The one that is patched.
+    let header = fs::read_to_string(lab.path("source/include/linux/pipe.h")).unwrap();
+    lab.write("source/include/linux/pipe.h", &header.replace("LIMIT 16", "LIMIT 17"));
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["'pipe_open' differs at", "[not-the-kernel]"]);
+    assert!(!lab.path("lp.ko").exists());
+    let (status, out) = lab.build(&["1.patch", "--allow-different=pipe_open"]);
+    assert_eq!(status, Some(0), "{out}");
+    lab.write("source/include/linux/pipe.h", &header);
+
+    let config = fs::read_to_string(lab.path("config")).unwrap();
+    lab.write("other", &format!("{config}CONFIG_NUMA=y\n"));
+    let (status, out) = lab.run(&["--config=other", "1.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["CONFIG_NUMA: y here, not set there", "[config-differs]"]);
+
+    let makefile = fs::read_to_string(lab.path("source/Makefile")).unwrap();
+    lab.write("source/Makefile", &makefile.replace("PATCHLEVEL = 12", "PATCHLEVEL = 11"));
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(
+        &out,
+        &[
+            "the source is of Linux 6.11.0, but the kernel that runs is 6.12.0-stub",
+            "[source-differs]",
+        ],
+    );
+    lab.write("source/Makefile", &makefile);
+
+    lab.write("cc", "#!/bin/sh\necho 'gcc (Other) 1.2.3'\n");
+    succeed(Command::new("chmod").arg("+x").arg(lab.path("cc")));
+    let cc = format!("--cc={}", lab.path("cc").display());
+    let (status, out) = lab.build(&[&cc, "1.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["is gcc (Other) 1.2.3", "[compiler-differs]"]);
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    let cases: [(&[(&str, &str, &str)], i32, &str); 6] = [
+        (
+            &[("fs/Kconfig", "bool", "tristate")],
+            2,
+            "fs/Kconfig: another configuration is another kernel",
+        ),
+        (&[("fs/one.c", "pipe_left(x)", "nosuch(")], 1, "compiling the patched source failed"),
+        (&[("fs/one.c", "int one", "/* a remark */\nint one")], 3, "nothing changed"),
+        (
+            &[("fs/note.txt", "text", "other")],
+            3,
+            "the patch touches nothing that the kernel is made of",
+        ),
+        (
+            &[("fs/off.c", "return x", "return x + 1")],
+            3,
+            "fs/off.c is not built in this configuration",
+        ),
+        (&[("fs/Makefile", "obj-y", "ccflags-y := -O1\nobj-y")], 2, "is no entry of an object"),
+    ];
+    for (edits, wanted, what) in cases {
+        lab.patch("x.patch", edits);
+        let (status, out) = lab.build(&["x.patch"]);
+        assert_eq!(status, Some(wanted), "{what}: {out}");
+        has(&out, &[what]);
+        assert!(!lab.path("lp.ko").exists());
+    }
+    lab.write("x.patch", "no patch\n");
+    assert_eq!(lab.build(&["x.patch"]).0, Some(1));
+    assert_eq!(lab.build(&["nosuch.patch"]).0, Some(1));
+    assert_eq!(lab.build(&[]).0, Some(64));
+    assert_eq!(lab.build(&["--nosuch", "x.patch"]).0, Some(64));
+    lab.patch("x.patch", &[("fs/one.c", "* 3", "* 5")]);
+    let (status, out) = lab.build(&["--dry-run", "x.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["object fs/one.o of vmlinux"]);
+    assert!(!out.contains("compiling") && !lab.path("lp.ko").exists(), "{out}");
+}
+
+#[test]
+fn what_an_interrupted_run_left_is_undone() {
+    if !can_build() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.patch("1.patch", &[("fs/one.c", "* 3", "* 5")]);
+    assert_eq!(lab.build(&["--dry-run", "1.patch"]).0, Some(0));
+    // As when the program ends while the patched objects are compiled.
+    lab.write("work/patched", "fs/pipe.c\nfs/left.c");
+    for file in ["fs/pipe.c", "fs/left.c"] {
+        let _ = fs::remove_file(lab.path(&format!("work/tree/{file}")));
+        lab.write(&format!("work/tree/{file}"), "int wrong;\n");
+    }
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(!lab.path("work/tree/fs/left.c").exists());
+    let same = |file: &str| {
+        fs::read(lab.path(&format!("work/tree/{file}"))).unwrap()
+            == fs::read(lab.path(&format!("source/{file}"))).unwrap()
+    };
+    assert!(same("fs/pipe.c") && same("fs/one.c"));
+}
