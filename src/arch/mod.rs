@@ -50,6 +50,7 @@ macro_rules! relocs {
 }
 
 mod aarch64;
+mod displacement;
 mod effect;
 #[cfg(test)]
 mod fixtures;
@@ -59,6 +60,7 @@ mod s390x;
 mod x86_64;
 mod x86_text;
 
+pub use displacement::displacement;
 pub use effect::{Arguments, Does, Effect, Immediate, Place, Stack};
 
 /// How a relocation computes its value; decides which fields are compared and masked.
@@ -334,6 +336,12 @@ impl Arch {
     /// Whether `name` is that of a prefix symbol; returns the function's name.
     pub fn prefixed<'n>(&self, name: &'n str) -> Option<&'n str> {
         self.prefix_symbols.iter().find_map(|p| name.strip_prefix(p))
+    }
+
+    /// Whether st_other says more of a function than its visibility: on powerpc64 where calls
+    /// enter it, on aarch64 (STO_AARCH64_VARIANT_PCS) that it keeps to another convention.
+    pub fn has_conventions(&self) -> bool {
+        [powerpc64::ARCH.machine, aarch64::ARCH.machine].contains(&self.machine)
     }
 
     /// Whether relocation `kind` goes through a `.toc` slot.

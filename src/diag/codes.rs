@@ -255,6 +255,8 @@ codes! {
         "Two outputs, or an output and an input, are the same file.";
     SealedTarget "sealed-target" [Refusal]
         "A function whose address the patch takes faults when it is called through a pointer.";
+    SectionAnchors "section-anchors" [Refusal]
+        "Code reaches variables by their distance from others, and these moved or changed.";
     SectionHeaderDiffers "section-header-differs" [Refusal]
         "A section has another type, flag, entry size or alignment.";
     SectionTooLarge "section-too-large" [Error]

@@ -238,7 +238,7 @@ pub fn describe_as<S: Side>(
     reloc: &Reloc<S>,
     name_of: &dyn Fn(SymbolId<S>) -> String,
 ) -> String {
-    if let Ok(Some(string)) = refs.string(reloc) {
+    if let (Ok(false), Ok(Some(string))) = (refs.leaves_string(reloc), refs.string(reloc)) {
         return format!("{:?}", String::from_utf8_lossy(string));
     }
     if reloc.symbol.index() == 0 {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::account::is_runtime_constant;
 use super::compare::{Comparer, hex};
 use super::forgiven::Forgiven;
+use super::said;
 use super::verdict::Verdicts;
 use crate::diag::Result;
 use crate::elf::abi;
@@ -38,13 +39,30 @@ pub struct NoiseFound {
     pub evidence: String,
 }
 
+impl NoiseFound {
+    /// The entry of what a comparison forgave.
+    fn of(entry: Forgiven, section: &str) -> NoiseFound {
+        NoiseFound {
+            rule: entry.proof.name,
+            reason: entry.proof.reason,
+            section: section.to_owned(),
+            offset: entry.offset,
+            width: entry.width,
+            bytes: entry.width,
+            before: entry.before,
+            after: entry.after,
+            evidence: entry.evidence.into_owned(),
+        }
+    }
+}
+
 const FOLLOWS_CODE: (&str, &str) =
     ("follows-code", "the table is made anew from the code of the patch");
 const DEBUG: (&str, &str) = ("debug-information", "debuggers read it, the kernel does not");
 const UNWIND: (&str, &str) = ("unwind-follows-code", "unwind entries are carried with their code");
-const BY_REFERENCE: (&str, &str) =
+pub(super) const BY_REFERENCE: (&str, &str) =
     ("by-reference", "its content was compared wherever something refers to it");
-const RUNTIME: (&str, &str) =
+pub(super) const RUNTIME: (&str, &str) =
     ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
 
@@ -52,8 +70,9 @@ const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running 
 /// comparison of everything else forgave, by place.
 pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<Vec<NoiseFound>> {
     let mut found = not_compared(comparer);
-    found.extend(few_of_each(forgiven(comparer, verdicts)?, comparer));
-    Ok(found)
+    found.extend(said::forgiven(comparer, verdicts));
+    found.extend(entries(comparer, forgiven(comparer, verdicts)?));
+    Ok(few_of_each(found))
 }
 
 /// Sections that differ and that no comparison looks at as such.
@@ -104,7 +123,7 @@ fn not_compared(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<NoiseFound> {
 
 /// The rule by which the bytes of a section are not compared where they lie; `None` for those
 /// that are.
-fn rule_of(
+pub(super) fn rule_of(
     layout: &Layout<'_, '_, Patched>,
     id: SectionId<Patched>,
 ) -> Option<(&'static str, &'static str)> {
@@ -156,42 +175,38 @@ pub fn noise_of(
     comparer: &Comparer<'_, '_, '_, '_>,
     entity: &Entity<Patched>,
 ) -> Result<Vec<NoiseFound>> {
-    Ok(few_of_each(comparer.forgiven(entity)?, comparer))
+    Ok(few_of_each(entries(comparer, comparer.forgiven(entity)?)))
+}
+
+fn entries(comparer: &Comparer<'_, '_, '_, '_>, all: Vec<Forgiven>) -> Vec<NoiseFound> {
+    let object = comparer.patched.layout.object;
+    let entry = |field: Forgiven| {
+        let section = object.section_name(field.section);
+        NoiseFound::of(field, section)
+    };
+    all.into_iter().map(entry).collect()
 }
 
 /// So many differences of one kind in one section are listed one by one.
 const FEW: usize = 1000;
 
-/// The entries of the report. Of many of one rule in one section, those behind the first
-/// [`FEW`] become one.
-fn few_of_each(all: Vec<Forgiven>, comparer: &Comparer<'_, '_, '_, '_>) -> Vec<NoiseFound> {
-    let object = comparer.patched.layout.object;
+/// Of many entries of one rule in one section, those behind the first [`FEW`] become one.
+fn few_of_each(all: Vec<NoiseFound>) -> Vec<NoiseFound> {
     let mut found: Vec<NoiseFound> = Vec::new();
-    let mut counts: IndexMap<(SectionId<Patched>, &str), (usize, usize), RandomState> =
-        IndexMap::default();
+    let mut counts: IndexMap<(String, &str), (usize, usize), RandomState> = IndexMap::default();
     for entry in all {
-        let (count, last) = counts.entry((entry.section, entry.proof.name)).or_default();
+        let (count, last) = counts.entry((entry.section.clone(), entry.rule)).or_default();
         *count += 1;
         if *count > FEW + 1
             && let Some(rest) = found.get_mut(*last)
         {
             rest.width = (entry.offset + entry.width).saturating_sub(rest.offset).max(rest.width);
-            rest.bytes += entry.width;
+            rest.bytes += entry.bytes;
             rest.evidence = format!("{} like the one before", *count - FEW);
             continue;
         }
         *last = found.len();
-        found.push(NoiseFound {
-            rule: entry.proof.name,
-            reason: entry.proof.reason,
-            section: object.section_name(entry.section).to_owned(),
-            offset: entry.offset,
-            width: entry.width,
-            bytes: entry.width,
-            before: entry.before,
-            after: entry.after,
-            evidence: entry.evidence.into_owned(),
-        });
+        found.push(entry);
     }
     found
 }

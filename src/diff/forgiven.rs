@@ -49,6 +49,23 @@ pub mod proofs {
         CONTENT "content" "both references lead to equal data without a name";
         REGISTERS "registers-variables" "it only tells a sanitizer about variables when the object is loaded";
         CALL_TYPE "call-type" "both types do the same to a call";
+        FILE_SYMBOL "file-symbol" "it names a source file and no place";
+        SECTION_SYMBOL "section-symbol" "it stands for its section, whatever else it says";
+        UNDEFINED "undefined-symbol" "of a symbol that is not defined here nothing else is read";
+        UNUSED "unused-symbol" "only this file sees it, and nothing that is compared refers to it";
+        SYMBOL_SIZE "symbol-size" "linkers and the kernel's loader do not read it; what is there was compared";
+        SYMBOL_TYPE "symbol-type" "linkers and the kernel's loader treat both types alike";
+        SYMBOL_NAME "symbol-name" "only this file sees the name";
+        SYMBOL_BIND "symbol-bind" "the definition that is here is the one that the kernel has";
+        SYMBOL_PLACE "symbol-place" "what is there, and what leads there, was compared";
+        VISIBILITY "visibility" "the kernel is linked to one file, in which it hides nothing";
+        OTHER "st-other" "these bits have no meaning for such a symbol on this machine";
+        SECTION_ALIGNMENT "section-alignment" "what is not in the patch keeps the place that the kernel has for it";
+        GROUP_FLAG "group-flag" "the group itself says what is in it, and was compared";
+        NOT_MERGED "not-merged" "the linker does not merge entries of such a section";
+        UNREAD "unread-constant" "nothing that is compared refers to it";
+        RELOCATED "relocated-field" "a relocation writes it";
+        RELOCATION_ORDER "relocation-order" "the places differ, so that the order in the table says nothing";
     }
 }
 

@@ -2,6 +2,7 @@
 //! must carry, and checks that it can be applied.
 
 pub mod account;
+pub mod anchors;
 pub mod attributes;
 pub mod boot;
 mod callbacks;
@@ -38,6 +39,7 @@ mod referrers;
 mod registration;
 pub mod relayout;
 mod reordered;
+mod said;
 pub mod select;
 mod select_rows;
 pub mod spans;

@@ -9,7 +9,7 @@ use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::spans::Parts;
 use super::status::{Status, Statuses};
-use crate::diag::Result;
+use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
 use crate::elf::object::{Object, Reloc};
@@ -331,6 +331,9 @@ impl Selector<'_, '_, '_, '_> {
         let value = object.symbol_value(reloc.symbol) as i64;
         let at = refs.target_offset(reloc)?.wrapping_add(value);
         let at = u64::try_from(at).unwrap_or(0);
+        if refs.leaves_string(reloc)? {
+            return Err(among_strings(object, refs.base(), reloc));
+        }
         let (start, end) = match refs.string(reloc)? {
             Some(string) => (at, at + string.len() as u64 + object.string_element(section)),
             None if self.layout.is_nameless(section) => {
@@ -490,4 +493,23 @@ impl Selector<'_, '_, '_, '_> {
         }
         self.settle()
     }
+}
+
+/// A reference of which nothing says what of its section a patch has to carry.
+fn among_strings(
+    object: &Object<'_, Patched>,
+    base: SectionId<Patched>,
+    reloc: &Reloc<Patched>,
+) -> Error {
+    let name = object.section_name(base);
+    let label = object.symbol_name(reloc.symbol);
+    Error::refused(
+        Code::LabelContent,
+        format!("{name} refers to a place outside of the string that begins at {label}"),
+    )
+    .in_file(object.file())
+    .in_section(name)
+    .at_symbol(label)
+    .at_offset(reloc.offset)
+    .advise("give what is read there a name, a type and a size (in assembly .type and .size)")
 }

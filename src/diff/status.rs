@@ -149,12 +149,15 @@ impl Statuses {
         // relocations. What lies in a section of several is compared one by one, and carried so.
         let is_table = self.split && matches!(class, Class::Table(_));
         let is_shared = self.is_shared(layout, id);
+        // Where a constant ends that the linker merges with others, the size of entries says.
+        let is_merged =
+            patched.section_flags(id) & abi::SHF_MERGE != 0 && patched.relocs(id).is_empty();
         let shown = |flags: u64| if is_table { flags & !abi::SHF_MERGE } else { flags };
         let header = orig.section_kind(twin) == patched.section_kind(id)
             && shown(orig.section_flags(twin)) == shown(patched.section_flags(id))
             && (orig.section_entsize(twin) == patched.section_entsize(id)
                 || is_table
-                || is_shared && class != Class::Strings)
+                || is_shared && class != Class::Strings && !is_merged)
             && (orig.section_align(twin) == patched.section_align(id)
                 || patched.is_text(id)
                 || is_shared && is_aligned_for_new(comparer, twin, id));

@@ -51,6 +51,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         // A relocation without effect, such as the NOP form of an ftrace site, still counts
         // by name: it says what the place is.
+        if o_refs.leaves_string(o)? || p_refs.leaves_string(p)? {
+            return self.same_among_strings((o_refs, o), (p_refs, p));
+        }
         if let Some(b) = p_refs.string(p)? {
             return Ok(o_refs.string(o)? == Some(b));
         }
@@ -123,6 +126,23 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
         }
         Ok(same || a.addend == b.addend && self.same_copy(a.symbol, b.symbol, open)?)
+    }
+
+    /// Whether two references that lead out of the strings they name are the same: nothing says
+    /// what is read, so that all strings of the section have to be.
+    fn same_among_strings(
+        &self,
+        (o_refs, o): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, 'o, 'd, Patched>, &Reloc<Patched>),
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (Home::Section(a), Home::Section(b)) = (orig.home(o.symbol), patched.home(p.symbol))
+        else {
+            return Ok(false);
+        };
+        let from = o_refs.target_offset(o)?.wrapping_add_unsigned(orig.symbol_value(o.symbol));
+        let to = p_refs.target_offset(p)?.wrapping_add_unsigned(patched.symbol_value(p.symbol));
+        Ok(from == to && orig.contents(a) == patched.contents(b))
     }
 
     /// Whether two symbols are one: twins, or both of the kind that never has a twin.

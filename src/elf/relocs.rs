@@ -60,6 +60,11 @@ impl<'o, S: Side> Relocs<'o, S> {
         (0..self.len()).map(move |i| self.get(i))
     }
 
+    /// All entries in the order in which the file has them.
+    pub fn in_file_order(self) -> impl ExactSizeIterator<Item = Reloc<S>> + 'o {
+        Relocs { order: None, ..self }.iter()
+    }
+
     /// Index of the first entry at or behind `offset`.
     #[inline]
     pub fn lower_bound(&self, offset: u64) -> usize {

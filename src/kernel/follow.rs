@@ -478,6 +478,9 @@ fn is_touched(effect: &Effect, slot: i64) -> bool {
 
 /// What is known of the target of a relocation.
 fn pointed<'d, S: Side>(refs: &Refs<'_, '_, 'd, S>, reloc: &Reloc<S>) -> Result<Value<'d, S>> {
+    if refs.leaves_string(reloc)? {
+        return Ok(Value::Unknown);
+    }
     if let Some(text) = refs.string(reloc)? {
         return Ok(Value::Text(text));
     }

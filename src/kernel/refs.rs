@@ -303,6 +303,30 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         })
     }
 
+    /// Whether `reloc` names a label among strings and leads out of the string that begins there:
+    /// code counts from such a place, as in a table whose first index is not 0, and what it
+    /// reads is not what lies at the place.
+    pub fn leaves_string(&self, reloc: &Reloc<S>) -> Result<bool> {
+        let object = self.layout.object;
+        let Home::Section(target) = object.home(reloc.symbol) else { return Ok(false) };
+        if object.section_flags(target) & abi::SHF_STRINGS == 0
+            || object.symbol_kind(reloc.symbol) == abi::STT_SECTION
+            || object.symbol_kind(reloc.symbol) == abi::STT_OBJECT
+                && object.symbol_size(reloc.symbol) > 0
+            || self.keeps_all()
+        {
+            return Ok(false);
+        }
+        let at = self.target_offset(reloc)?;
+        if at == 0 {
+            return Ok(false);
+        }
+        let begins = i64::try_from(object.symbol_value(reloc.symbol)).ok();
+        let string = begins.and_then(|begins| object.string_at(target, begins));
+        let length = string.map_or(0, |string| string.len() as i64);
+        Ok(!(0..=length).contains(&at))
+    }
+
     /// What a symbol with a size holds from byte `at` of its section on, without an element
     /// that ends it; `None` when the byte is not its own.
     fn sized_string(

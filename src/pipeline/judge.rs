@@ -7,6 +7,7 @@ use crate::diag::{Error, Result};
 use crate::diff::compare::Comparer;
 use crate::diff::constants;
 use crate::diff::instrumented::check_instrumented;
+use crate::diff::anchors::check_anchors;
 use crate::diff::labels::check_labels;
 use crate::diff::lift::{Blocked, Outside, lift};
 use crate::diff::parts::left_behind;
@@ -191,6 +192,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
             check_unsettled(comparer, selection)?;
         }
         check_labels(comparer, selection)?;
+        check_anchors(comparer, selection)?;
         constants::check_readers(comparer, selection)?;
         check_doubts(
             (comparer.orig.layout, comparer.patched.layout),

@@ -362,6 +362,9 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
                 _ => Meant::Stretch(at, at.saturating_add(length)),
             });
         }
+        if refs.leaves_string(reloc)? {
+            return Ok(Meant::Stretch(0, object.section_size(section)));
+        }
         if let Some(string) = refs.string(reloc)? {
             return Ok(Meant::Stretch(at, at + string.len() as u64 + 1));
         }

@@ -120,9 +120,6 @@ impl Tally {
         }
         println!("\nclasses to look at:");
         for ((outcome, kind, section, judgement), group) in &self.groups {
-            if *outcome == Outcome::Proved {
-                continue;
-            }
             println!("{outcome:?} {kind} in {section} x{}: {judgement}", group.count);
             println!("        {}", group.example);
         }
@@ -171,6 +168,9 @@ pub fn run(subject: &Subject, plan: &Plan, tally: &mut Tally) {
     };
     let mut mutants = mutants::all(&file, &subject.sizes);
     mutants.retain(|m| m.kind().contains(&plan.kind));
+    // Equal rows may change places: that is no mutant.
+    let written = file.write().0;
+    mutants.retain(|m| !matches!(m, Mutant::Row { .. }) || m.apply(&file).write().0 != written);
     let mut nth = 0;
     mutants.retain(|_| {
         nth += 1;

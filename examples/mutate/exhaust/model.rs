@@ -189,6 +189,18 @@ impl File {
     pub fn write(&self) -> (Vec<u8>, Vec<usize>) {
         Writer::new(self).write()
     }
+
+    /// The symbols in the order in which they are written: local ones come first.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.symbols.len()).collect();
+        order.sort_by_key(|&i| i > 0 && self.symbols[i].bind != abi::STB_LOCAL);
+        order
+    }
+
+    /// The number of a symbol in the table that is written.
+    pub fn place_of(&self, symbol: usize) -> usize {
+        self.order().iter().position(|&i| i == symbol).unwrap_or(symbol)
+    }
 }
 
 struct Writer<'f> {
@@ -237,9 +249,7 @@ impl<'f> Writer<'f> {
             next += 1 + usize::from(!section.relocs.is_empty());
         }
         let symtab = next as u64;
-        // Local symbols come first.
-        let mut order: Vec<usize> = (0..file.symbols.len()).collect();
-        order.sort_by_key(|&i| i > 0 && file.symbols[i].bind != abi::STB_LOCAL);
+        let order = file.order();
         let mut moved = vec![0_u64; order.len()];
         order.iter().enumerate().for_each(|(new, &old)| moved[old] = new as u64);
         let symbol_at = |i: usize| moved.get(i).copied().unwrap_or(i as u64);

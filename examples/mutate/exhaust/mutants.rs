@@ -56,6 +56,32 @@ pub enum SectionEdit {
     Type(u32),
 }
 
+impl SymbolEdit {
+    /// First byte of the field in the symbol's entry, and bytes.
+    pub fn field(self) -> (u64, u64) {
+        match self {
+            SymbolEdit::Name(_) => (0, 4),
+            SymbolEdit::Type(_) | SymbolEdit::Bind(_) => (4, 1),
+            SymbolEdit::Other(_) => (5, 1),
+            SymbolEdit::Home(_) => (6, 2),
+            SymbolEdit::Value(_) => (8, 8),
+            SymbolEdit::Size(_) => (16, 8),
+        }
+    }
+}
+
+impl SectionEdit {
+    /// Name of the field of the header.
+    pub fn field(self) -> &'static str {
+        match self {
+            SectionEdit::Flags(_) => "sh_flags",
+            SectionEdit::EntrySize(_) => "sh_entsize",
+            SectionEdit::Align(_) => "sh_addralign",
+            SectionEdit::Type(_) => "sh_type",
+        }
+    }
+}
+
 /// Mixes numbers into one that looks random: mutants do not depend on what was before them.
 pub fn mixed(parts: [u64; 3]) -> u64 {
     let mut hash = 0x9e37_79b9_7f4a_7c15_u64;

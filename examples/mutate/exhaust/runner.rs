@@ -14,7 +14,10 @@ use klp_diff::report::Report;
 use klp_diff::{Input, Job};
 
 use super::model::File;
-use super::mutants::{Mutant, RelocEdit};
+use super::mutants::{Mutant, RelocEdit, SymbolEdit};
+
+/// Bytes of an entry of a symbol table, and of one of relocations.
+const ENTRY: u64 = 24;
 
 /// How mutants are compared.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct Field {
     pub section: String,
     pub start: u64,
     pub end: u64,
+    /// What shows that the rule holds; begins with the field's name where that is in no contents.
+    pub evidence: String,
 }
 
 impl Silence {
@@ -49,16 +54,33 @@ impl Silence {
             section: noise.section.clone(),
             start: noise.offset,
             end: noise.offset.saturating_add(noise.width),
+            evidence: noise.evidence.clone(),
         });
         Silence { fields: fields.collect() }
     }
 
-    /// The rule that names what a mutant changed; `None` also for what is in no section's
-    /// contents.
+    /// The rule that names what a mutant changed.
     pub fn rule(&self, file: &File, mutant: &Mutant) -> Option<&'static str> {
-        let (section, start, end) = match *mutant {
-            Mutant::Byte { section, at, .. } => (section, at, at + 1),
+        match *mutant {
+            Mutant::Symbol { index, edit } => {
+                let place = mutant.apply(file).place_of(index) as u64 * ENTRY;
+                // With another name it may be what the other one was.
+                let ((at, width), other) = match edit {
+                    SymbolEdit::Name(other) => {
+                        ((0, ENTRY), mutant.apply(file).place_of(other) as u64 * ENTRY)
+                    }
+                    _ => (edit.field(), place),
+                };
+                let of = |place: u64| self.within(".symtab", (place + at, place + at + width));
+                of(place).or_else(|| of(other))
+            }
+            Mutant::Section { index, edit } => {
+                let name = &file.sections[index].name;
+                let mut fields = self.fields.iter().filter(|f| f.section == *name);
+                fields.find(|f| f.evidence.starts_with(edit.field())).map(|f| f.rule)
+            }
             Mutant::Reloc { section, index, edit } => {
+                let name = &file.sections[section].name;
                 let relocs = &file.sections[section].relocs;
                 let old = relocs[index].offset;
                 let other = match edit {
@@ -66,14 +88,32 @@ impl Silence {
                     RelocEdit::Place(new) => new,
                     _ => old,
                 };
-                (section, old.min(other), old.max(other) + 1)
+                let from = index as u64 * ENTRY;
+                self.within(name, (old.min(other), old.max(other) + 1)).or_else(|| {
+                    let table = format!(".rela{name}");
+                    // The last one of a table may be gone with it.
+                    self.within(&table, (from, from + 2 * ENTRY))
+                        .or_else(|| self.within(name, (from, from + 2 * ENTRY)))
+                })
             }
-            Mutant::Row { section, at, size, .. } => (section, at, at + 2 * size),
-            _ => return None,
-        };
-        let name = &file.sections[section].name;
-        let fields = self.fields.iter().filter(|f| f.section == *name);
-        fields.filter(|f| f.start < end && start < f.end).map(|f| f.rule).next()
+            Mutant::Byte { section, at, .. } => {
+                self.within(&file.sections[section].name, (at, at + 1))
+            }
+            Mutant::Row { section, at, size, .. } => {
+                let name = &file.sections[section].name;
+                let table = format!(".rela{name}");
+                self.within(name, (at, at + 2 * size))
+                    .or_else(|| self.within(name, (file.sections[section].size - size, u64::MAX)))
+                    .or_else(|| self.within(&table, (0, u64::MAX)))
+            }
+            Mutant::Flags(_) => None,
+        }
+    }
+
+    /// The rule of an entry about any byte of a range of a section.
+    fn within(&self, section: &str, (start, end): (u64, u64)) -> Option<&'static str> {
+        let mut fields = self.fields.iter().filter(|f| f.section == section);
+        fields.find(|f| f.start < end && start < f.end).map(|f| f.rule)
     }
 }
 

@@ -1,0 +1,107 @@
+//! Data that gcc's code reaches by distances from one address of a section (-fsection-anchors).
+
+#[path = "common/patch.rs"]
+#[allow(dead_code)]
+mod common;
+
+use common::compile;
+use klp_diff::kernel::tables::StructSizes;
+use klp_diff::report::Report;
+use klp_diff::{Input, Job, run};
+
+const COMMON: &str = "-O2 -c -w -fno-asynchronous-unwind-tables -fno-stack-protector";
+
+const COMPILERS: [&str; 3] = [
+    "aarch64-linux-gnu-gcc -fpatchable-function-entry=2",
+    "powerpc64le-linux-gnu-gcc -mabi=elfv2 -mprofile-kernel -pg",
+    "s390x-linux-gnu-gcc -m64 -march=z13 -pg -mfentry -mrecord-mcount -mnop-mcount",
+];
+
+/// The code of the result, or the names of what changed.
+fn say(orig: &[u8], patched: &[u8]) -> String {
+    let job = Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new([], true),
+        drop_in: false,
+        klp_arch: false,
+        among: Default::default(),
+    };
+    let mut report = Report::default();
+    match run(&job, &mut report) {
+        Err(error) => error.code().name().to_owned(),
+        Ok(_) => {
+            let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
+            names.join(" ")
+        }
+    }
+}
+
+/// What is said of `source` without and with `PATCHED`, compiled with these options.
+fn each(source: &str, options: &str, right: impl Fn(&str) -> bool) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file.c"), source).expect("written");
+    for command in COMPILERS {
+        let made = |define| compile(command, &format!("{COMMON} {options}"), folder.path(), define);
+        let (Some(orig), Some(patched)) = (made("ORIG"), made("PATCHED")) else { continue };
+        let said = say(&orig, &patched);
+        assert!(right(&said), "{command} {options}: {said}");
+    }
+}
+
+/// A constant that no reference names.
+const CONSTANT: &str = "
+    extern void put(const void *);
+    #ifdef PATCHED
+    #define VALUE 9
+    #else
+    #define VALUE 8
+    #endif
+    static const int first[30] = {1, 2, 3};
+    static const int table[] = {5, 7, VALUE, 77};
+    void show(void) { put(first); }
+    int look(long at) { return first[at] + table[at]; }";
+
+/// A variable more, in front of one that no reference names.
+const VARIABLE: &str = "
+    extern void put(const void *);
+    extern int sink(int);
+    STORAGE int first[30] = {1, 2, 3};
+    #ifdef PATCHED
+    STORAGE int between[7] = {7, 7};
+    #else
+    #define between first
+    #endif
+    STORAGE int table[] = {5, 7, 6, 77};
+    void show(void) { put(first); put(between); put(table); }
+    int look(long at) { return first[at] + table[at] + sink(between[1]); }";
+
+#[test]
+fn a_changed_constant_without_a_reference_is_refused() {
+    // Where it has one all the same, the reader is found.
+    each(CONSTANT, "-fsection-anchors", |said| matches!(said, "section-anchors" | "look"));
+}
+
+#[test]
+fn with_references_its_readers_are_named() {
+    for options in ["-fno-section-anchors", "-fdata-sections"] {
+        each(CONSTANT, options, |said| said == "look");
+    }
+}
+
+#[test]
+fn moved_variables_without_references_are_refused() {
+    for storage in ["static", ""] {
+        let source = VARIABLE.replace("STORAGE", storage);
+        each(&source, "-fsection-anchors -fno-common", |said| said == "section-anchors");
+    }
+}
+
+#[test]
+fn moved_variables_with_references_are_not() {
+    for options in ["-fno-section-anchors", "-fdata-sections"] {
+        let source = VARIABLE.replace("STORAGE", "static");
+        each(&source, options, |said| said == "show look");
+    }
+}
