@@ -18,10 +18,12 @@ pub fn displacement(arch: &Arch, code: &[u8], at: u64) -> Option<i64> {
     }
 }
 
-/// ADDI; loads and stores with a displacement. Register 0 stands for no register.
+/// ADDI, ADDIS; loads and stores with a displacement. Register 0 stands for no register.
 fn of_powerpc64(word: u32) -> Option<i64> {
     let base = word >> 16 & 31;
     let low = match word >> 26 {
+        // ADDIS: the upper part of a number.
+        15 => return Some(i64::from(word & 0xffff) << 16),
         14 | 32..=55 => word & 0xffff,
         58 | 62 => word & 0xfffc,
         _ => return None,
@@ -33,7 +35,9 @@ fn of_powerpc64(word: u32) -> Option<i64> {
 fn of_aarch64(word: u32) -> Option<i64> {
     let of_stack = word >> 5 & 31 == 31;
     let number = if word & 0x7f80_0000 == 0x5280_0000 {
-        return Some(i64::from(word >> 5 & 0xffff) << (16 * (word >> 21 & 3)));
+        // Smaller ones fit into the instruction that uses them.
+        let number = i64::from(word >> 5 & 0xffff) << (16 * (word >> 21 & 3));
+        return Some(number).filter(|&number| number >= 1 << 12);
     } else if word & 0x7f80_0000 == 0x1100_0000 {
         i64::from(word >> 10 & 0xfff) << (12 * (word >> 22 & 1))
     } else if word & 0x3b00_0000 == 0x3900_0000 {
@@ -50,14 +54,19 @@ fn of_aarch64(word: u32) -> Option<i64> {
     (!of_stack).then_some(number)
 }
 
-/// A base and a displacement are in bytes 2 and 3, the rest of a long one in byte 4; LHI, LGHI,
-/// AHI and AGHI have a number there.
+/// A base and a displacement are in bytes 2 and 3, the rest of a long one in byte 4; AHI and
+/// AGHI, and those with four bytes, have a number there.
 fn of_s390x(code: &[u8]) -> Option<i64> {
     let (&first, &second) = (code.first()?, code.get(1)?);
     let half = u16::from_be_bytes([*code.get(2)?, *code.get(3)?]);
     if first == 0xa7 {
         let number = i64::from(half.cast_signed());
-        return matches!(second & 15, 8..=11).then_some(number);
+        return matches!(second & 15, 10 | 11).then_some(number);
+    }
+    if first == 0xc2 || first == 0xec {
+        let low = u16::from_be_bytes([*code.get(4)?, *code.get(5)?]);
+        let far = i64::from(u32::from(half) << 16 | u32::from(low));
+        return Some(if first == 0xc2 { far } else { i64::from(half.cast_signed()) });
     }
     let base = half >> 12;
     let low = u32::from(half & 0xfff);
@@ -82,7 +91,7 @@ mod tests {
         assert_eq!(arm(0xb900_c022), Some(192));
         assert_eq!(arm(0x9102_8022), Some(160));
         // mov w0, #4; ret
-        assert_eq!(arm(0x5280_0080), Some(4));
+        assert_eq!(arm(0x5280_0080), None);
         assert_eq!(arm(0xd65f_03c0), None);
         let power = |word: u32| displacement(&powerpc64::ARCH, &word.to_le_bytes(), 0);
         // lwz r3, 160(r8); std r0, 16(r1); ld r0, 16(r9); li r3, 4

@@ -29,15 +29,18 @@ pub fn check_anchors(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection)
         return Ok(());
     }
     for section in anchored(layout)? {
-        let user = carried_user(layout, selection, section)?;
+        let carried = |base: SectionId<Patched>, at: u64| selection.has(base, at);
+        let user = counting_user(layout, section, &carried)?;
         let why = match comparer.moved_among(section) {
             Some(name) if user.is_some() => format!("{name} is not where it is in the original"),
             _ if user.is_some() && selection.sections[section] => {
                 "the patch carries a part of it".to_owned()
             }
             _ => match comparer.changed_constant(section) {
-                Some(name) => format!("{name} changed"),
-                None => continue,
+                Some(name) if counting_user(layout, section, &|_, _| true)?.is_some() => {
+                    format!("{name} changed")
+                }
+                _ => continue,
             },
         };
         let name = object.section_name(section);
@@ -60,7 +63,7 @@ pub fn check_anchors(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection)
 /// Sections of several variables that code reaches by distances, or may. One of them, which no
 /// other file can name, has no reference: it would not be there if no code reached it otherwise.
 /// Or code refers to one that other files can name, but by the section, as nobody writes it. Or
-/// it refers to the first of them, from which gcc counts, and adds numbers that lead out of it.
+/// it refers to the first of them, from which gcc counts, and adds a number that leads to another.
 fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>> {
     let object = layout.object;
     let shared = |id: &SectionId<Patched>| {
@@ -75,6 +78,7 @@ fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>>
     }
     let mut hit: BTreeSet<SymbolId<Patched>> = BTreeSet::new();
     let mut by_code: BTreeSet<SectionId<Patched>> = BTreeSet::new();
+    let by_clang = is_by_clang(layout);
     let mut by_section: BTreeSet<SectionId<Patched>> = BTreeSet::new();
     for &base in object.relocated() {
         if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
@@ -86,20 +90,16 @@ fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>>
             if !candidates.contains(&section) {
                 continue;
             }
-            let meant: Vec<_> = variables(layout, section)
-                .filter(|&id| {
-                    let start = object.symbol_value(id);
-                    start <= at && at - start < object.symbol_size(id)
-                })
-                .collect();
+            let meant: Vec<_> = covering(layout, section, at).collect();
             if layout.class(base) == Class::Text {
                 by_code.insert(section);
                 let unnamed = object.symbol_bind(reloc.symbol) == abi::STB_LOCAL
                     && !meant.contains(&reloc.symbol);
                 let global = !meant.is_empty() && !meant.iter().any(|&id| layout.is_local(id));
                 let first = || {
-                    variables(layout, section).all(|id| at <= object.symbol_value(id))
-                        && meant.iter().any(|&id| counts_beyond(layout, base, &reloc, id))
+                    !by_clang
+                        && variables(layout, section).all(|id| at <= object.symbol_value(id))
+                        && meant.iter().any(|&id| counts_beyond(layout, base, &reloc, (id, at)))
                 };
                 if unnamed && (global || first()) {
                     by_section.insert(section);
@@ -116,15 +116,29 @@ fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>>
     Ok(candidates.into_iter().filter(anchored).collect())
 }
 
-/// Whether the function that has a reference to a variable adds a number somewhere that is larger
-/// than the variable.
+/// Whether an object says that LLVM compiled it and nothing else. Where that takes variables
+/// together, it refers to none of them by itself.
+fn is_by_clang(layout: &Layout<'_, '_, Patched>) -> bool {
+    let object = layout.object;
+    let comments = object.sections().find(|&id| object.section_name(id) == ".comment");
+    let text = comments.map_or(&[][..], |id| object.contents(id));
+    let mut makers = text.split(|&b| b == 0).filter(|maker| !maker.is_empty()).peekable();
+    let is_clang = |maker: &[u8]| maker.windows(5).any(|word| word == b"clang");
+    makers.peek().is_some() && makers.all(is_clang)
+}
+
+/// Whether the function that has a reference to byte `from` of a section, in a variable, adds a
+/// number somewhere that leads from there to something else of the section.
 fn counts_beyond(
     layout: &Layout<'_, '_, Patched>,
     base: SectionId<Patched>,
     reloc: &Reloc<Patched>,
-    variable: SymbolId<Patched>,
+    (variable, from): (SymbolId<Patched>, u64),
 ) -> bool {
     let object = layout.object;
+    let size = object.section_of(variable).map_or(0, |home| object.section_size(home));
+    let start = object.symbol_value(variable);
+    let end = start.saturating_add(object.symbol_size(variable));
     let Some(index) = layout.entity_at(base, reloc.offset) else { return true };
     let entity = layout.entity(base, index);
     let code = object.contents(base);
@@ -138,8 +152,8 @@ fn counts_beyond(
         };
         let bare = object.relocs(base).within(at, at + length as u64).next().is_none();
         let added = displacement(layout.arch, code, at).filter(|_| bare);
-        if added.is_some_and(|n| u64::try_from(n).is_ok_and(|n| n >= object.symbol_size(variable)))
-        {
+        let to = added.and_then(|n| from.checked_add_signed(n));
+        if to.is_some_and(|to| to < size && !(start..end).contains(&to)) {
             return true;
         }
         at += length as u64;
@@ -160,26 +174,44 @@ fn variables<'l, S: Side>(
         .filter(|&id| object.symbol_kind(id) == abi::STT_OBJECT && object.symbol_size(id) > 0)
 }
 
-/// A function of the patch that refers to a section.
-fn carried_user(
+/// A function, of those wanted, that refers to a variable of a section and may count from there
+/// to another one.
+fn counting_user(
     layout: &Layout<'_, '_, Patched>,
-    selection: &Selection,
     section: SectionId<Patched>,
+    wanted: &dyn Fn(SectionId<Patched>, u64) -> bool,
 ) -> Result<Option<SymbolId<Patched>>> {
     let object = layout.object;
     for &base in object.relocated() {
-        if layout.class(base) != Class::Text || !selection.sections[base] {
+        if layout.class(base) != Class::Text {
             continue;
         }
         let refs = Refs::new(layout, base);
-        for reloc in object.relocs(base).iter().filter(|r| selection.has(base, r.offset)) {
-            if refs.place(&reloc)?.is_some_and(|(home, _)| home == section) {
+        for reloc in object.relocs(base).iter().filter(|r| wanted(base, r.offset)) {
+            let Some((_, at)) = refs.place(&reloc)?.filter(|&(home, _)| home == section) else {
+                continue;
+            };
+            let mut meant = covering(layout, section, at).peekable();
+            let known = meant.peek().is_some();
+            if !known || meant.any(|id| counts_beyond(layout, base, &reloc, (id, at))) {
                 let user = layout.entity_at(base, reloc.offset);
                 return Ok(user.and_then(|i| layout.entity(base, i).symbol));
             }
         }
     }
     Ok(None)
+}
+
+/// The variables of a section that hold a byte.
+fn covering<'l>(
+    layout: &'l Layout<'_, '_, Patched>,
+    section: SectionId<Patched>,
+    at: u64,
+) -> impl Iterator<Item = SymbolId<Patched>> + 'l {
+    variables(layout, section).filter(move |&id| {
+        let start = layout.object.symbol_value(id);
+        start <= at && at - start < layout.object.symbol_size(id)
+    })
 }
 
 impl Comparer<'_, '_, '_, '_> {

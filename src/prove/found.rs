@@ -74,9 +74,10 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         Some((before as u64 + 1, all.len() as u64))
     }
 
-    /// Checks a reference that livepatch resolves.
+    /// Checks a reference that livepatch resolves, at a byte of a section.
     pub(super) fn check_asked(
         &mut self,
+        place: (SectionId<Patched>, u64),
         meant: Ref<Patched>,
         asked: &Asked<'_>,
         addend: i64,
@@ -101,6 +102,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         };
         self.check_position(&found, (asked.object, asked.name, asked.position))
             .map_err(|e| e.at_symbol(name))?;
+        self.check_stays(place, id, &found)?;
         let function = object.symbol_kind(id) == abi::STT_FUNC;
         let changed = function
             && self.prover.resolver.statuses.symbols[id] == Status::Changed

@@ -13,6 +13,7 @@
 //! builder's back.
 
 mod found;
+mod freed;
 mod headers;
 mod klp;
 mod klp_build;

@@ -248,7 +248,12 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
             To::Asked(place) => {
                 let asked = self.written.asked.get(place as usize).copied();
                 let asked = asked.ok_or_else(|| differs("nobody is asked for a symbol"))?;
-                return self.check_asked(meant, &asked, reference.addend);
+                return self.check_asked(
+                    (refs.base(), reloc.offset),
+                    meant,
+                    &asked,
+                    reference.addend,
+                );
             }
             To::Symbol(index) => index,
         };
