@@ -1,6 +1,6 @@
 //! Compares what has no name: constants, tables and instructions that only references find.
 
-use super::compare::{Comparer, Sink, Spans};
+use super::compare::{Comparer, Half, Sink, Spans};
 use super::forgiven::{Field, proofs};
 use super::open::Open;
 use crate::diag::Result;
@@ -100,13 +100,15 @@ impl Comparer<'_, '_, '_, '_> {
         else {
             return Ok(false);
         };
+        let (o_end, p_end) =
+            (reach(self.orig, &a, o_label, o_start), reach(self.patched, &b, p_label, p_start));
         if !self.twins.are_twins(o_label, p_label)
             || o_start - a.start != p_start - b.start
-            || a.end - a.start != b.end - b.start
+            || o_end - a.start != p_end - b.start
         {
             return Ok(false);
         }
-        let spans = Spans { o, o_start, o_end: a.end, p, p_start, p_end: b.end };
+        let spans = Spans { o, o_start, o_end, p, p_start, p_end };
         self.same_span(&spans, open)
     }
 
@@ -225,6 +227,37 @@ fn labelled<S: Side>(
     let entity = layout.entity(section, layout.entity_at(section, at)?);
     let label = layout.unsized_at(section, entity.start)?;
     (entity.start..entity.end).contains(&at).then_some((entity, label))
+}
+
+/// Where what a label names may end, from byte `at` of it on: at the next label that something
+/// refers to, or at what is another file's or has a size. That a label follows which nothing
+/// refers to says nothing.
+fn reach<S: Side>(
+    half: &Half<'_, '_, '_, S>,
+    entity: &Entity<S>,
+    label: SymbolId<S>,
+    at: u64,
+) -> u64 {
+    let layout = half.layout;
+    let (next, _) = half.pieces.end(layout, entity.section, at);
+    let mut end = entity.end;
+    while end < next {
+        let follows = layout
+            .entity_at(entity.section, end)
+            .map(|index| layout.entity(entity.section, index))
+            .filter(|follows| follows.start == end && follows.end > end);
+        let Some(follows) = follows else { break };
+        let own = layout.unsized_at(entity.section, end).is_some_and(|id| {
+            layout.is_local(id)
+                && layout.is_local(label)
+                && layout.file_of(id) == layout.file_of(label)
+        });
+        if !own {
+            break;
+        }
+        end = follows.end;
+    }
+    end
 }
 
 /// A relocation with who resolves it, and the section and offset that it leads to.

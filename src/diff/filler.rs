@@ -3,9 +3,9 @@
 use super::compare::{Comparer, Spans};
 use super::content::fixed;
 use super::forgiven::{Field, proofs};
+use super::labels::ends_file;
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 use crate::kernel::padding::is_padding;
 
 impl Comparer<'_, '_, '_, '_> {
@@ -53,10 +53,13 @@ impl Comparer<'_, '_, '_, '_> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let labels =
             (orig.unsized_at(spans.o, spans.o_start), patched.unsized_at(spans.p, spans.p_start));
-        // Nothing says where the part of a file ends that was linked with others. What code reads
-        // behind such a label is compared where it does.
-        let is_end = |id| names::is_end_label(patched.object.symbol_name(id));
-        if labels.1.is_some_and(is_end) && orig.is_linked() && patched.is_linked() {
+        // Behind a label that ends what its file has of the section lies what another file has
+        // without names. What code reads there is compared where it does.
+        let (from, to) = ((spans.o, spans.o_start), (spans.p, spans.p_start));
+        if let (Some(o), Some(p)) = labels
+            && ends_file(orig, o, from)
+            && ends_file(patched, p, to)
+        {
             (spans.o_end, spans.p_end) = (spans.o_start, spans.p_start);
             return;
         }

@@ -227,7 +227,7 @@ fn is_bare<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
 
 /// Whether nothing of a label's own file is at a place: its section ends there, or what a file
 /// that was linked behind it has begins.
-fn ends_file<S: Side>(
+pub(super) fn ends_file<S: Side>(
     layout: &Layout<'_, '_, S>,
     label: SymbolId<S>,
     (section, at): (SectionId<S>, u64),
