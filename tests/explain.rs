@@ -296,6 +296,66 @@ fn the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output() {
     assert!(Path::new(&lab.path(&orig)).exists());
 }
 
+fn debug_information_tells_what_was_edited_and_what_changed_with_it() {
+    let Some(lab) = Lab::new() else { return };
+    let source = r#"
+int kfree(void *), printk(const char *, ...);
+static inline __attribute__((always_inline)) void show_val(int x)
+{
+#ifdef PATCHED
+	printk("v %d\n", x * 2);
+#else
+	printk("v %d\n", x * 3);
+#endif
+}
+void one(int x) { show_val(x); show_val(x + 1); }
+void two(int *p)
+{
+	for (int i = 0; p[i]; i++)
+		show_val(p[i]);
+	kfree(p);
+}
+int three(int x)
+{
+#ifdef PATCHED
+	x++;
+#endif
+	return x;
+}
+int four(int x) { return x; }
+"#;
+    for debug in ["-g", "-gdwarf-4", "-g -gsplit-dwarf"] {
+        let [orig, patched] = lab.compile("blame", source, debug);
+        let told = lab.told(&["--explain", &orig, &patched], 0);
+        if debug.contains("split") {
+            assert!(!told.contains("in source"), "what is in another file is not known: {told}");
+            continue;
+        }
+        let through = "  changed through show_val, inlined at blame.c:11\n";
+        assert!(told.contains(through), "{debug}: {told}");
+        assert!(
+            told.contains("  in show_val at blame.c:6, inlined in two at blame.c:15\n"),
+            "{told}"
+        );
+        let all = "2 functions changed in source (show_val, three), 2 re-optimised because of it\n";
+        assert!(told.contains(all), "{debug}: {told}");
+    }
+    // Without debug information nothing is said.
+    let [orig, patched] = lab.compile("blame", source, "");
+    assert!(!lab.told(&["--explain", &orig, &patched], 0).contains("in source"));
+}
+
+fn a_refusal_comes_with_a_way_out() {
+    let Some(lab) = Lab::new() else { return };
+    let source =
+        "int limit =\n#ifdef PATCHED\n20\n#else\n10\n#endif\n;\nint get(void) { return limit; }\n";
+    let [orig, patched] = lab.compile("limit", source, "");
+    let told = lab.told(&["--explain", &orig, &patched], 2);
+    assert!(told.contains("\n          limit = 0x14;\n"), "{told}");
+    assert!(told.contains("  KPATCH_PRE_PATCH_CALLBACK(set_limit);\n"), "{told}");
+    assert!(!lab.told(&[&orig, &patched], 2).contains("way out"));
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
         ("both_disassemblies_are_side_by_side", both_disassemblies_are_side_by_side),
@@ -321,5 +381,10 @@ fn main() -> std::process::ExitCode {
             "the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output",
             the_page_is_the_same_on_any_number_of_threads_and_goes_to_standard_output,
         ),
+        (
+            "debug_information_tells_what_was_edited_and_what_changed_with_it",
+            debug_information_tells_what_was_edited_and_what_changed_with_it,
+        ),
+        ("a_refusal_comes_with_a_way_out", a_refusal_comes_with_a_way_out),
     ])
 }

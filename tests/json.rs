@@ -29,6 +29,7 @@ fn validate(value: &Value, schema: &Value, place: &str) {
                     "string" => value.is_string(),
                     "integer" => value.is_u64() || value.is_i64(),
                     "null" => value.is_null(),
+                    "boolean" => value.is_boolean(),
                     other => panic!("unknown type {other}"),
                 };
                 let fits = wanted.as_array().map_or_else(|| is(wanted), |all| all.iter().any(is));
@@ -55,6 +56,29 @@ fn validate(value: &Value, schema: &Value, place: &str) {
             "additionalProperties" => assert_eq!(*wanted, Value::Bool(false)),
             other => panic!("the schema uses {other}, which this test does not know"),
         }
+    }
+}
+
+fn the_schema_is_a_file_too() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read_to_string(root.join("docs/report.schema.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&file).unwrap(), schema());
+}
+
+fn explanations_fit_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    for case in
+        ["immediate", "string", "trap-row", "static-local-new", "data-value", "several-changes"]
+    {
+        let Some(objects) = pair(case, folder.path()) else { return };
+        let mut options = vec!["--explain", "--why", "nothing-is-called-so", "--json", "-"];
+        let output = run(&objects, &options);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        validate(&document, &schema(), "document");
+        let page = folder.path().join("page.html");
+        options = vec!["--html", page.to_str().unwrap(), "--json", "-"];
+        let document: Value = serde_json::from_slice(&run(&objects, &options).stdout).unwrap();
+        validate(&document, &schema(), "document");
     }
 }
 
@@ -218,5 +242,7 @@ fn main() -> std::process::ExitCode {
         ("refusals_and_warnings_have_places", refusals_and_warnings_have_places),
         ("the_drop_in_refuses_what_nothing_explains", the_drop_in_refuses_what_nothing_explains),
         ("a_broken_file_is_a_refusal_with_exit_1", a_broken_file_is_a_refusal_with_exit_1),
+        ("the_schema_is_a_file_too", the_schema_is_a_file_too),
+        ("explanations_fit_the_schema", explanations_fit_the_schema),
     ])
 }

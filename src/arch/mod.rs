@@ -50,6 +50,7 @@ macro_rules! relocs {
 }
 
 mod aarch64;
+mod aarch64_text;
 mod displacement;
 mod effect;
 #[cfg(test)]
@@ -360,6 +361,19 @@ pub fn instruction_text(
     named: &dyn Fn(u64) -> Option<String>,
 ) -> Option<String> {
     (arch.machine == x86_64::ARCH.machine).then(|| x86_text::instruction_text(code, at, named))?
+}
+
+/// [`instruction_text`], also of machines of which reasons show bytes.
+pub fn disassemble(
+    arch: &Arch,
+    code: &[u8],
+    at: u64,
+    named: &dyn Fn(u64) -> Option<String>,
+) -> Option<String> {
+    match arch.machine == aarch64::ARCH.machine {
+        true => aarch64_text::instruction_text(code, named),
+        false => instruction_text(arch, code, at, named),
+    }
 }
 
 /// Whether two types of relocations do the same in code that is linked into the kernel, or

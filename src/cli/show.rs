@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::report::explain::is_called;
 use crate::report::text::style::{Paint, Style};
 use crate::report::text::why::why;
-use crate::report::text::{explanation, stat};
+use crate::report::text::{explanation, stat, ways_out};
 
 /// Width of lines where nobody knows it.
 const WIDTH: usize = 160;
@@ -65,7 +65,7 @@ impl<'a> Show<'a> {
         }
         match explain.explain.is_empty() && explain.why.is_empty() {
             true => self.list(path, report, error),
-            false => self.explain(path, report),
+            false => self.explain(path, report, error),
         }
         let warnings = report.warnings.iter().map(Error::told);
         for line in warnings.chain(report.messages.iter().cloned()) {
@@ -104,7 +104,7 @@ impl<'a> Show<'a> {
         say(&text, to_stderr);
     }
 
-    fn explain(&self, path: Option<&str>, report: &Report) {
+    fn explain(&self, path: Option<&str>, report: &Report, error: Option<&Error>) {
         let explain = &self.args.explain;
         let mut text = String::new();
         let mut found = self.found.borrow_mut();
@@ -119,6 +119,7 @@ impl<'a> Show<'a> {
         let only: Vec<String> = if all { Vec::new() } else { names.clone().cloned().collect() };
         if !explain.explain.is_empty() {
             text += &explanation(report, &only, &self.style);
+            text += &ways_out(report, error, &self.style);
         }
         for asked in names {
             let is = |name: &str| is_called(name, asked);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::explain::blame::Cause;
 use super::explain::graph::Graph;
 use super::explain::klp::KlpFact;
 use super::explain::{Body, Values};
@@ -47,6 +48,10 @@ pub struct Object {
     /// What livepatch resolves; only when it is wanted and there is an output.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub klp: Vec<KlpFact>,
+    /// Skeletons of the ways out of the refusals, with names filled in; only when differences
+    /// are wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<String>,
 }
 
 /// A function.
@@ -63,6 +68,9 @@ pub struct FunctionEntry {
     /// Its differences; only when they are wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
+    /// Why it changed, as debug information tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// One difference.
@@ -152,6 +160,7 @@ impl Object {
             reasons: Vec::new(),
             included_because: Vec::new(),
             body: None,
+            cause: None,
         }));
         Object {
             orig: orig.to_owned(),
@@ -186,6 +195,7 @@ impl Object {
                 .collect(),
             graph: report.graph.clone(),
             klp: report.klp.clone(),
+            ways_out: report.ways_out(error),
         }
     }
 }
@@ -241,6 +251,7 @@ fn function(function: &super::Function) -> FunctionEntry {
             .map(|(symbol, via)| Because { symbol: symbol.clone(), via: via.clone() })
             .collect(),
         body: function.body.clone(),
+        cause: function.cause.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use self::explain::ways::{Known, ways_out};
 use crate::diag::{Code, Error};
 use crate::diff::explained::NoiseFound;
 use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
@@ -46,6 +47,8 @@ pub struct Function {
     pub included_because: Vec<(String, String)>,
     /// Its differences, when they are wanted.
     pub body: Option<explain::Body>,
+    /// Why it changed, as debug information tells; only with its differences.
+    pub cause: Option<explain::blame::Cause>,
 }
 
 /// Everything a run found out about one pair.
@@ -101,6 +104,18 @@ impl Report {
     /// Whether there is anything to apply.
     pub fn is_changed(&self) -> bool {
         !self.effect.is_empty()
+    }
+}
+
+impl Report {
+    /// The ways out of a refusal, when differences are wanted.
+    pub fn ways_out(&self, error: Option<&Error>) -> Vec<String> {
+        let Some(error) = error.filter(|_| self.wanted.differences) else { return Vec::new() };
+        let data = self.data.iter().filter(|data| data.status == "changed");
+        let known = data.map(|d| Known { name: &d.name, values: d.values.as_ref() });
+        let changed = self.functions.iter().filter(|f| f.status == FunctionStatus::Changed);
+        let changed: Vec<&str> = changed.map(|f| f.name.as_str()).collect();
+        ways_out(error, &known.collect::<Vec<_>>(), &changed)
     }
 }
 

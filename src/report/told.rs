@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::explain::blame::blame;
 use super::explain::values::values;
 use super::explain::{Wanted, function, is_called};
 use super::{Data, Function, FunctionStatus};
@@ -52,10 +53,15 @@ pub fn functions(
                 questions,
                 included_because: because(id),
                 body: explained.then(|| function::body(comparer, id)),
+                cause: None,
             })
         })
         .collect();
-    told.into_iter().collect()
+    let mut told: Vec<Function> = told.into_iter().collect::<Result<_>>()?;
+    if told.iter().any(|function| function.body.is_some()) {
+        blame(comparer, &mut told);
+    }
+    Ok(told)
 }
 
 /// Describes variables and constants: name, status, and symbol in the patched object.

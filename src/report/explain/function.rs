@@ -6,7 +6,7 @@ use super::align::matches;
 use super::listing::{LABEL, Listed, Listing};
 use super::{Body, Field, Hunk, Line, Mark, Pair, Part, RowFact};
 use crate::diff::compare::Comparer;
-use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::Layout;
 use crate::kernel::rows::Rows;
 
@@ -65,6 +65,7 @@ fn part(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Pa
         lines: [before.len(), after.len()],
         hunks,
         rows: facts,
+        places: [o.map(|o| (o.section.index(), o.start)), Some((p.section.index(), p.start))],
     })
 }
 
@@ -285,7 +286,8 @@ fn line<S>(listed: &Listed<S>, labels: &BTreeMap<u64, String>) -> Line {
             listed.text.replacen(LABEL, &name, 1)
         }
     };
-    Line { at: listed.at, label: labels.get(&listed.at).cloned(), text }
+    let label = labels.get(&listed.at).cloned();
+    Line { at: listed.at, label, text, target: listed.target.is_some() }
 }
 
 /// What differs, with some lines around it.

@@ -1,6 +1,6 @@
 //! The instructions of one side in words, so that those of both can be compared.
 
-use crate::arch::{Reach, instruction_text};
+use crate::arch::{Reach, disassemble};
 use crate::diff::explain::describe_as;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, SectionId, Side, SymbolId};
@@ -101,7 +101,7 @@ impl<'l, 'o, 'd, S: Side> Listing<'l, 'o, 'd, S> {
                 }
             };
             let known =
-                if is_code { instruction_text(self.layout.arch, bytes, at, &named) } else { None };
+                if is_code { disassemble(self.layout.arch, bytes, at, &named) } else { None };
             known.unwrap_or_else(|| {
                 let leads = (reach.as_ref(), target, outside.as_deref());
                 self.words((at, bytes), leads, &relocs, own)

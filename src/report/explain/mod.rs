@@ -7,11 +7,14 @@ use serde::Serialize;
 use crate::diff::inlining::base;
 
 pub mod align;
+pub mod blame;
 pub mod function;
 pub mod graph;
 pub mod klp;
 pub mod listing;
+pub mod source;
 pub mod values;
+pub mod ways;
 
 /// What somebody wants to be told beside the verdict; to be set before the run.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +81,9 @@ pub struct Part {
     pub hunks: Vec<Hunk>,
     /// Rows of tables that describe it and differ.
     pub rows: Vec<RowFact>,
+    /// Where its code begins, before and after: number of the section, and byte.
+    #[serde(skip)]
+    pub places: [Option<(usize, u64)>; 2],
 }
 
 /// Lines of both sides next to each other.
@@ -95,8 +101,11 @@ pub struct Hunk {
 pub struct Frame {
     /// The function that the code was written in.
     pub function: String,
-    /// Source file.
+    /// Source file, from the folder that the compiler ran in where it is below that.
     pub file: String,
+    /// The folder that the compiler ran in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Line, from 1.
     pub line: u64,
 }
@@ -127,6 +136,9 @@ pub struct Line {
     pub label: Option<String>,
     /// In words.
     pub text: String,
+    /// It leads to a place of the function.
+    #[serde(skip)]
+    pub target: bool,
 }
 
 /// A row of one of the kernel's tables that describes code.

@@ -24,6 +24,20 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// [`Text`] of several lines, with tabs.
+pub(super) struct Lines<'t>(pub &'t str);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.0.lines() {
+            let tabs = line.len() - line.trim_start_matches('\t').len();
+            let rest = line.trim_start_matches('\t');
+            writeln!(f, "{:1$}{2}", "", tabs * 8, Text(rest))?;
+        }
+        Ok(())
+    }
+}
+
 /// Shortens a name for a place that is small.
 pub(super) fn short(name: &str, longest: usize) -> String {
     match name.char_indices().nth(longest) {

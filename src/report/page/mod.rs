@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use super::explain::blame::CauseKind;
 use super::explain::{Body, Frame, Hunk, Line, Mark, Part, Values};
 use super::json::{DataEntry, Document, FunctionEntry, Note, Object, ReasonEntry};
 use super::text::{of_field, of_row};
@@ -17,6 +18,8 @@ mod svg;
 use html::Text;
 
 const STYLE: &str = include_str!("style.css");
+/// Of more variables that came or went there are only names.
+const LISTED: usize = 40;
 const SCRIPT: &str = include_str!("script.js");
 
 /// The page.
@@ -50,6 +53,13 @@ fn of_object(object: &Object, number: usize, out: &mut String) {
     for note in &object.refusals {
         of_note(note, "refusal", out);
     }
+    for way in &object.ways_out {
+        let _ = writeln!(
+            out,
+            "<details class=\"thing\"><summary>A way out</summary><div class=\"scroll\"><pre>{}</pre></div></details>",
+            html::Lines(way)
+        );
+    }
     for note in &object.warnings {
         of_note(note, "warning", out);
     }
@@ -66,8 +76,8 @@ fn of_object(object: &Object, number: usize, out: &mut String) {
             "<div data-section><h3>Variables and constants ({})</h3>",
             object.data.len()
         );
-        for data in &object.data {
-            of_data(data, out);
+        for status in ["changed", "new", "removed"] {
+            of_status(object, status, out);
         }
         out.push_str("</div>\n");
     }
@@ -115,6 +125,9 @@ fn of_function(function: &FunctionEntry, number: usize, out: &mut String) {
     for reason in &function.reasons {
         let _ = write!(find, " {} {} {}", reason.kind, reason.before, reason.after);
     }
+    if let Some(through) = function.cause.as_ref().and_then(|cause| cause.function.as_ref()) {
+        let _ = write!(find, " {through}");
+    }
     let tag = Text(function.status);
     let (name, find) = (Text(&function.name), Text(&find));
     let head = format!("<code class=\"name\">{name}</code><span class=\"tag\">{tag}</span>");
@@ -141,6 +154,7 @@ fn of_function(function: &FunctionEntry, number: usize, out: &mut String) {
         }
         out.push_str("</ul>\n");
     }
+    of_cause(function, out);
     if !function.included_because.is_empty() {
         out.push_str("<ul class=\"reasons mono\">");
         for step in &function.included_because {
@@ -152,6 +166,16 @@ fn of_function(function: &FunctionEntry, number: usize, out: &mut String) {
         of_body(body, out);
     }
     out.push_str("</div></details>\n");
+}
+
+/// What a function changed through, as debug information tells.
+fn of_cause(function: &FunctionEntry, out: &mut String) {
+    let Some(cause) = &function.cause else { return };
+    if let (CauseKind::Inlined, Some(name)) = (cause.kind, &cause.function) {
+        let at = cause.place.as_ref().map(|f| format!(", inlined at {}:{}", f.file, f.line));
+        let told = format!("changed through {name}{}", at.unwrap_or_default());
+        let _ = writeln!(out, "<div class=\"at\">{}</div>", Text(&told));
+    }
 }
 
 fn of_body(body: &Body, out: &mut String) {
@@ -248,6 +272,25 @@ fn of_data(data: &DataEntry, out: &mut String) {
     );
     of_values(values, out);
     out.push_str("</div></details>\n");
+}
+
+/// The variables and constants with one status; of many that came or went only names, folded.
+fn of_status(object: &Object, status: &str, out: &mut String) {
+    let listed: Vec<&DataEntry> = object.data.iter().filter(|d| d.status == status).collect();
+    if status == "changed" || listed.len() <= LISTED {
+        listed.into_iter().for_each(|data| of_data(data, out));
+        return;
+    }
+    let names: Vec<&str> = listed.iter().map(|d| d.name.as_str()).collect();
+    let _ = writeln!(
+        out,
+        "<details class=\"thing\" data-find=\"{}\"><summary>{} variables and constants<span class=\"tag\">{}</span>\
+         </summary><div class=\"mono\">{}</div></details>",
+        Text(&names.join(" ")),
+        names.len(),
+        Text(status),
+        Text(&names.join(", "))
+    );
 }
 
 fn of_values(values: &Values, out: &mut String) {

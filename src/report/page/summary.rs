@@ -8,6 +8,7 @@ use crate::report::OPTIMISER;
 use crate::report::explain::graph::{Because, Graph, Kind};
 use crate::report::explain::klp::KlpFact;
 use crate::report::json::Document;
+use crate::report::text::blamed;
 use crate::report::text::why::kind;
 
 /// Everything before the first object.
@@ -48,7 +49,10 @@ pub(super) fn head(document: &Document, out: &mut String) {
             let _ = write!(out, "{} objects, ", all.len());
         }
     }
-    let _ = write!(out, "{told}</div>\n<div class=\"tiles\">");
+    let causes = document.objects.iter().flat_map(|o| &o.functions);
+    let blame = blamed(causes.map(|f| (f.name.as_str(), f.cause.as_ref())));
+    let blame = blame.map(|told| format!("; {told}")).unwrap_or_default();
+    let _ = write!(out, "{told}{}</div>\n<div class=\"tiles\">", Text(&blame));
     tiles(document, out);
     out.push_str(
         "</div>\n</header>\n<nav><input id=\"find\" type=\"search\" placeholder=\"Search functions, reasons, symbols ( / )\" \

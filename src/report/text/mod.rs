@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::explain::blame::{Cause, CauseKind, summary};
 use super::explain::{Body, Field, Frame, Mark, Part, RowFact, Values, is_called};
 use super::{Data, Function, FunctionStatus, Report};
-use crate::diag::printable;
+use crate::diag::{Error, printable};
 
 mod sides;
 pub mod style;
@@ -14,6 +15,10 @@ use style::{Paint, Style};
 
 /// So many reasons are listed of one function.
 const REASONS: usize = 12;
+/// Of more variables that came or went only the number is told.
+const LISTED: usize = 20;
+/// So many edited functions are named.
+const NAMES: usize = 8;
 
 /// Everything that is known of the differences of one pair; of what is called `only`, or of all.
 pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
@@ -22,12 +27,25 @@ pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
     for function in report.functions.iter().filter(|f| wants(&f.name)) {
         of_function(function, style, &mut text);
     }
+    if only.is_empty()
+        && let Some(told) = blamed(causes(report))
+    {
+        line(&mut text, &style.paint(Paint::Title, &printable(&told)));
+    }
     for name in report.removed.iter().filter(|name| wants(name)) {
         let told = format!("removed function: {}", printable(name));
         line(&mut text, &style.paint(Paint::Title, &told));
     }
-    for data in report.data.iter().filter(|d| wants(&d.name)) {
-        of_data(data, style, &mut text);
+    for status in ["changed", "new", "removed"] {
+        let listed: Vec<&Data> =
+            report.data.iter().filter(|d| d.status == status && wants(&d.name)).collect();
+        match status != "changed" && only.is_empty() && listed.len() > LISTED {
+            true => {
+                let told = format!("{status} data: {} variables and constants", listed.len());
+                line(&mut text, &style.paint(Paint::Title, &told));
+            }
+            false => listed.into_iter().for_each(|data| of_data(data, style, &mut text)),
+        }
     }
     for (name, noise) in &report.unchanged {
         if only.is_empty() || !wants(name) {
@@ -56,6 +74,19 @@ fn line(text: &mut String, told: &str) {
     text.push('\n');
 }
 
+/// The ways out of a refusal.
+pub fn ways_out(report: &Report, error: Option<&Error>, style: &Style) -> String {
+    let mut text = String::new();
+    for way in report.ways_out(error) {
+        line(&mut text, &style.paint(Paint::Title, "a way out:"));
+        for told in way.lines() {
+            // Tabs are the skeleton's own; names in it are escaped.
+            line(&mut text, format!("  {}", told.replace('\t', "        ")).trim_end());
+        }
+    }
+    text
+}
+
 /// The line that tells of a function, and its reasons.
 fn of_function(function: &Function, style: &Style, text: &mut String) {
     line(text, &style.paint(Paint::Title, &printable(&function.line())));
@@ -64,6 +95,9 @@ fn of_function(function: &Function, style: &Style, text: &mut String) {
     }
     if let Some(more) = function.reasons.len().checked_sub(REASONS).filter(|&more| more > 0) {
         line(text, &format!("  and {more} more"));
+    }
+    if let Some(told) = of_cause(function, style) {
+        line(text, &told);
     }
     for (symbol, via) in &function.included_because {
         line(text, &format!("  {} refers to {}", printable(via), printable(symbol)));
@@ -128,14 +162,59 @@ pub fn of_field(field: &Field) -> String {
     format!("{} {} -> {}", field.name, shown(&field.before), shown(&field.after))
 }
 
+/// A place of the source, as a link where that is possible.
+fn place(frame: &Frame, style: &Style) -> String {
+    let shown = format!("{}:{}", frame.file, frame.line);
+    let full = match &frame.folder {
+        Some(folder) if !frame.file.starts_with('/') => format!("{folder}/{}", frame.file),
+        _ => frame.file.clone(),
+    };
+    style.link(&full, &printable(&shown))
+}
+
+/// That a function was not edited itself, and what it changed through.
+fn of_cause(function: &Function, style: &Style) -> Option<String> {
+    let cause = function.cause.as_ref()?;
+    let told = match (cause.kind, &cause.function, &cause.place) {
+        (CauseKind::Inlined, Some(name), Some(at)) => {
+            format!("changed through {}, inlined at {}", printable(name), place(at, style))
+        }
+        (CauseKind::Inlined, Some(name), None) => format!("changed through {}", printable(name)),
+        _ => return None,
+    };
+    Some(format!("  {}", style.paint(Paint::Source, &told)))
+}
+
+/// Functions by name, with their causes.
+fn causes(report: &Report) -> impl Iterator<Item = (&str, Option<&Cause>)> {
+    report.functions.iter().map(|f| (f.name.as_str(), f.cause.as_ref()))
+}
+
+/// How many functions were edited and how many changed with them; `None` without debug
+/// information.
+pub fn blamed<'f>(functions: impl Iterator<Item = (&'f str, Option<&'f Cause>)>) -> Option<String> {
+    let (edited, fallout) = summary(functions)?;
+    let names = match edited.as_slice() {
+        few @ [_, ..] if few.len() <= NAMES => format!(" ({})", few.join(", ")),
+        _ => String::new(),
+    };
+    let edited = match edited.len() {
+        1 => "1 function".to_owned(),
+        count => format!("{count} functions"),
+    };
+    let fallout = match fallout {
+        0 => String::new(),
+        count => format!(", {count} re-optimised because of it"),
+    };
+    Some(format!("{edited} changed in source{names}{fallout}"))
+}
+
 /// Where code is in the source, the innermost function first.
 fn source(chain: &[Frame], style: &Style) -> String {
     let mut text = String::new();
     for (n, frame) in chain.iter().enumerate() {
         let lead = if n == 0 { "in " } else { ", inlined in " };
-        let place = format!("{}:{}", frame.file, frame.line);
-        let place = style.link(&frame.file, &printable(&place));
-        let _ = write!(text, "{lead}{} at {place}", printable(&frame.function));
+        let _ = write!(text, "{lead}{} at {}", printable(&frame.function), place(frame, style));
     }
     style.paint(Paint::Source, &text)
 }
