@@ -1,6 +1,9 @@
 //! `klp-diff build` with stand-ins for a kernel source (tests/source) and a kernel tree
 //! (tests/kernel): patches, which objects, lines, what is refused, and the work folder.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +60,7 @@ fn can_build() -> bool {
     let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
     let all = ["gcc", "ld", "make", "diff"].into_iter().all(probe);
     if !all || !cfg!(target_arch = "x86_64") {
-        eprintln!("skipped: needs gcc, ld, make and diff for x86_64");
+        suite::lacks("needs gcc, ld, make and diff for x86_64");
     }
     all && cfg!(target_arch = "x86_64")
 }
@@ -213,7 +216,6 @@ fn has(out: &str, lines: &[&str]) {
     }
 }
 
-#[test]
 fn a_patch_becomes_a_module() {
     if !can_build() {
         return;
@@ -256,7 +258,6 @@ fn a_patch_becomes_a_module() {
     has(&out, &["preparing the source\n", "compiling 1 object(s) without the patch\n"]);
 }
 
-#[test]
 fn several_patches_for_the_kernel_and_a_module() {
     if !can_build() {
         return;
@@ -275,7 +276,6 @@ fn several_patches_for_the_kernel_and_a_module() {
     has(&out, &["there is '\\treturn pipe_left(x) * 3;'", "[patch-mismatch]"]);
 }
 
-#[test]
 fn a_header_concerns_those_that_include_it() {
     if !can_build() {
         return;
@@ -317,7 +317,6 @@ fn a_header_concerns_those_that_include_it() {
     assert!(generated.contains("SIZE 8"));
 }
 
-#[test]
 fn files_are_added() {
     if !can_build() {
         return;
@@ -350,7 +349,6 @@ fn files_are_added() {
     has(&out, &["it adds new.o, but the patch does not add its file"]);
 }
 
-#[test]
 fn what_is_not_the_kernel_is_refused() {
     if !can_build() {
         return;
@@ -403,7 +401,6 @@ fn what_is_not_the_kernel_is_refused() {
     has(&out, &["is gcc (Other) 1.2.3", "[compiler-differs]"]);
 }
 
-#[test]
 fn what_cannot_be_done_says_why() {
     if !can_build() {
         return;
@@ -448,7 +445,6 @@ fn what_cannot_be_done_says_why() {
     assert!(!out.contains("compiling") && !lab.path("lp.ko").exists(), "{out}");
 }
 
-#[test]
 fn what_an_interrupted_run_left_is_undone() {
     if !can_build() {
         return;
@@ -470,4 +466,57 @@ fn what_an_interrupted_run_left_is_undone() {
             == fs::read(lab.path(&format!("source/{file}"))).unwrap()
     };
     assert!(same("fs/pipe.c") && same("fs/one.c"));
+}
+
+/// The kernel of a distribution: its source is unpacked where KLP_DIFF_SOURCE says, its headers
+/// and debug information are installed; KLP_DIFF_WORK keeps what is prepared for the next run.
+fn the_kernel_of_a_distribution() {
+    let Some(source) = std::env::var_os("KLP_DIFF_SOURCE").map(PathBuf::from) else {
+        return suite::lacks("KLP_DIFF_SOURCE names no kernel source with its kernel installed");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let work = std::env::var_os("KLP_DIFF_WORK").map_or(folder.path().join("work"), PathBuf::from);
+    let text_before = fs::read_to_string(source.join("fs/proc/uptime.c")).unwrap();
+    let line = text_before.lines().position(|l| l.contains("%lu.%02lu %lu.%02lu")).unwrap();
+    let original = text_before.lines().nth(line).unwrap();
+    let patch = format!(
+        "--- a/fs/proc/uptime.c\n+++ b/fs/proc/uptime.c\n@@ -{0},1 +{0},1 @@\n-{original}\n+{1}\n",
+        line + 1,
+        original.replace("%lu.%02lu\\n", "%lu.%02lu patched\\n")
+    );
+    fs::write(folder.path().join("up.patch"), patch).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+    command.current_dir(folder.path()).arg("build").arg("--source").arg(&source);
+    command.arg("--work").arg(&work).args(["-o", "up.ko", "up.patch"]);
+    for (option, variable) in [("--images", "KLP_DIFF_IMAGES"), ("--kernel", "KLP_DIFF_KDIR")] {
+        if let Some(value) = std::env::var_os(variable) {
+            command.arg(option).arg(value);
+        }
+    }
+    let output = command.output().unwrap();
+    let out = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    has(
+        &out,
+        &[
+            "vmlinux, fs/proc/uptime.o: replaces uptime_proc_show\n",
+            "2 functions: 2 as in the image",
+        ],
+    );
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        ("a_patch_becomes_a_module", a_patch_becomes_a_module),
+        (
+            "several_patches_for_the_kernel_and_a_module",
+            several_patches_for_the_kernel_and_a_module,
+        ),
+        ("a_header_concerns_those_that_include_it", a_header_concerns_those_that_include_it),
+        ("files_are_added", files_are_added),
+        ("what_is_not_the_kernel_is_refused", what_is_not_the_kernel_is_refused),
+        ("what_cannot_be_done_says_why", what_cannot_be_done_says_why),
+        ("what_an_interrupted_run_left_is_undone", what_an_interrupted_run_left_is_undone),
+        ("the_kernel_of_a_distribution", the_kernel_of_a_distribution),
+    ])
 }

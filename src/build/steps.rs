@@ -129,6 +129,7 @@ pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
     ));
     config::check_version(version, &found.release)?;
     find::check_config(&found)?;
+    check_lto(&found)?;
     let mut session = Session::start(request, &found, edits, say)?;
     let result = session.run(&files);
     // Whatever happened, the copy is what the source is.
@@ -138,6 +139,19 @@ pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
         Some(_) if request.dry_run => Ok(Outcome::Planned),
         Some(objects) => session.finish(objects).map(|ready| Outcome::Ready(Box::new(ready))),
     }
+}
+
+/// Fails for a kernel whose objects only its link makes.
+fn check_lto(found: &Found) -> Result<()> {
+    if !Config::parse(&found.config).has("LTO_CLANG") {
+        return Ok(());
+    }
+    Err(Error::refused(Code::Bitcode, "the kernel is built with LTO: single objects are bitcode")
+        .in_file(found.config_from.clone())
+        .advise(
+            "link the whole kernel without and with the patch, with KBUILD_LDFLAGS=--lto-obj-path=FOLDER/o, and \
+             give both folders to `klp-diff module`",
+        ))
 }
 
 fn read_patches(request: &Request, say: Say<'_>) -> Result<Edits> {

@@ -59,8 +59,8 @@ codes! {
         "A reference leaves its string section.";
     BadStructSize "bad-struct-size" [Error]
         "The size given for a kernel struct is no number, or none that the struct can have.";
-    Bitcode "bitcode" [Error]
-        "Files that differ hold LLVM bitcode.";
+    Bitcode "bitcode" [Error, Refusal]
+        "Files that differ hold LLVM bitcode, or would.";
     BootOnly "boot-only" [Warning, Refusal]
         "Code or data changed that only runs or counts at boot (in a module: when it is loaded).";
     BootOnlyReference "boot-only-reference" [Refusal]
