@@ -42,6 +42,7 @@ pub mod proofs {
         ENTRY "entry" "markers and type hashes follow from where the address escapes";
         STAMP "build-version" "when and by whom the kernel was built; the running kernel keeps its own";
         LOCATION "location" "line and column in what a sanitizer prints";
+        PANIC "panic-location" "line and column that only a panic of Rust code prints";
         ROW_NOISE "row-noise-fields" "line, file or counter in a row of a table";
         ROW_PLACE "row-place" "the row describes the same place of the same function";
         STRING "string" "both references lead to equal strings";

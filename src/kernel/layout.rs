@@ -13,6 +13,7 @@ use super::classes::{Packed, Traits, classify, is_looked_up};
 use super::cover::Cover;
 use super::entered::Entered;
 use super::facts::{self, Facts};
+use super::panics::Panics;
 use super::roles::Roles;
 use super::{children, input, names, pieces, tables};
 
@@ -66,6 +67,7 @@ pub struct Layout<'o, 'd, S> {
     files: OnceLock<Vec<SymbolId<S>>>,
     /// Places inside of code that something refers to, once they are asked for.
     entered: OnceLock<Result<Entered<S>>>,
+    panics: OnceLock<Result<Panics<S>>>,
     replacements: Vec<SectionId<S>>,
     named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
 }
@@ -136,6 +138,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
             replacements,
             files: OnceLock::new(),
             entered: OnceLock::new(),
+            panics: OnceLock::new(),
             has_pfe: named_sections.contains_key("__patchable_function_entries") && arch.uses_pfe,
             named_sections,
         };
@@ -387,6 +390,11 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// Places inside of code that something refers to.
     pub fn entered(&self) -> Result<&Entered<S>> {
         self.entered.get_or_init(|| Entered::new(self)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Constants that tell Rust's panics where they come from.
+    pub fn panics(&self) -> Result<&Panics<S>> {
+        self.panics.get_or_init(|| Panics::new(self)).as_ref().map_err(Clone::clone)
     }
 
     /// Number of the FILE block that a local symbol is in; 0 before the first one.

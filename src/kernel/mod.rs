@@ -37,6 +37,7 @@ pub mod noreturn;
 pub mod objtool;
 pub mod owner;
 pub mod padding;
+pub mod panics;
 pub mod parent;
 pub mod pieces;
 mod prefixes;
