@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::diag::Result;
+use crate::diag::{Result, distance};
 use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::image::Image;
@@ -147,12 +147,12 @@ fn describe(
                 finding.notes.push(format!("'{name}' is not in the image"));
             }
             Outcome::Overridden { at, what } => {
-                let difference = format!("weak '{name}' differs at {at:+#x}: {what}");
+                let difference = format!("weak '{name}' differs at {}: {what}", distance(*at));
                 finding.overridden.push((name.to_owned(), difference));
             }
             Outcome::Differs { at, what } => {
                 counts.differ += 1;
-                let text = format!("'{name}' differs at {at:+#x}: {what}");
+                let text = format!("'{name}' differs at {}: {what}", distance(*at));
                 finding.differences.push((name.to_owned(), text));
             }
         }

@@ -238,6 +238,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A distance in bytes as it stands behind a name: `+0x1c`, `-0x10`.
+pub fn distance(by: i64) -> String {
+    let sign = if by < 0 { '-' } else { '+' };
+    format!("{sign}{:#x}", by.unsigned_abs())
+}
+
 /// Text for a line of a terminal: characters that would end the line, move the cursor, colour
 /// what follows or turn its direction are written as escapes. Names of symbols, sections and
 /// files come from the input, and may hold any of them.
@@ -282,6 +288,14 @@ mod tests {
         assert_eq!(printable("\x1b[31m\u{9b}2J\x7f\r\t"), "\\x1b[31m\\u{9b}2J\\x7f\\r\\t");
         assert_eq!(printable("\u{202e}evil\u{2069}"), "\\u{202e}evil\\u{2069}");
         assert_eq!(printable("Grüße"), "Grüße");
+    }
+
+    #[test]
+    fn distances_have_their_sign() {
+        assert_eq!(
+            [0, 28, -16, i64::MIN].map(distance).join(" "),
+            "+0x0 +0x1c -0x10 -0x8000000000000000"
+        );
     }
 
     #[test]

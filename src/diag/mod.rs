@@ -4,7 +4,7 @@ mod codes;
 mod error;
 
 pub use codes::Code;
-pub use error::{Class, Error, Finding, Place, Result, is_unprintable, printable};
+pub use error::{Class, Error, Finding, Place, Result, distance, is_unprintable, printable};
 
 /// What a finding does to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

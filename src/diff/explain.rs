@@ -4,12 +4,23 @@ use super::compare::{Comparer, Sink, Spans, hex};
 use super::inlining::{PROMOTED, Question};
 use super::open::Open;
 use super::verdict::Reason;
-use crate::arch::instruction_text;
+use crate::arch::{Arch, instruction_text};
 use crate::diag::Result;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
+
+/// A whole instruction of a machine whose instructions are not put in words here, as its manuals
+/// write it: a little-endian machine's as one number, others' as their bytes.
+fn word(arch: &Arch, code: &[u8], at: usize) -> Option<String> {
+    let rest = code.get(at..).filter(|_| arch.ends_instruction.is_none())?;
+    let bytes = rest.get(..(arch.instruction_len)(rest)?)?;
+    if let (false, &[a, b, c, d]) = (arch.big_endian, bytes) {
+        return Some(format!("{:08x}", u32::from_le_bytes([a, b, c, d])));
+    }
+    Some(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
 
 impl Comparer<'_, '_, '_, '_> {
     /// Every difference between a patched function or variable, with its split-off parts,
@@ -87,6 +98,12 @@ impl Comparer<'_, '_, '_, '_> {
         };
         let (before, after) = (shown(a, &of_orig), shown(b, &of_patched));
         if let (true, Some(before), Some(after)) = (text, before, after)
+            && before != after
+        {
+            return Reason { kind, offset: Some(at), before, after };
+        }
+        if let (true, Some(before), Some(after)) =
+            (text, word(arch, a, start), word(arch, b, start))
             && before != after
         {
             return Reason { kind, offset: Some(at), before, after };

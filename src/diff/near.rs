@@ -8,6 +8,7 @@ use super::open::{Open, Question};
 use super::twins::Twins;
 use super::verdict::Reason;
 use crate::arch::Reach;
+use crate::diag::distance;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::near::{Near, leaving, meant};
@@ -144,8 +145,8 @@ impl Comparer<'_, '_, '_, '_> {
 fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
     match meant(layout, section, near) {
         Some((symbol, 0)) => format!("leads to {}", layout.object.symbol_name(symbol)),
-        Some((symbol, distance)) => {
-            format!("leads to {}{distance:+#x}", layout.object.symbol_name(symbol))
+        Some((symbol, by)) => {
+            format!("leads to {}{}", layout.object.symbol_name(symbol), distance(by))
         }
         None => "leads to code without a name".to_owned(),
     }

@@ -11,7 +11,7 @@ use super::resolve::{Replaced, Resolver};
 use super::sites;
 use super::tables::{Draft, Late};
 use crate::arch::{Reach, RelocClass};
-use crate::diag::{Code, Error, Result};
+use crate::diag::{Code, Error, Result, distance};
 use crate::diff::compare::Comparer;
 use crate::diff::select::Selection;
 use crate::diff::status::{Status, Statuses};
@@ -479,10 +479,10 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Err(Error::broken(
             Code::OutOfRange,
             format!(
-                "{base}+{:#x}: out-of-range relocation {}{:+#x}",
+                "{base}+{:#x}: out-of-range relocation {}{}",
                 reloc.offset,
                 object.symbol_name(symbol),
-                addend
+                distance(addend)
             ),
         )
         .in_section(base)

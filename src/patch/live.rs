@@ -4,7 +4,7 @@
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use crate::diag::{Code, Error, Finding, Place, Result};
+use crate::diag::{Code, Error, Finding, Place, Result, distance};
 use crate::diff::compare::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
@@ -128,7 +128,8 @@ fn sentence<S: Side>(name: &str, checked: &Checked<S>) -> Option<String> {
         // A weak function that another object overrides is so in each build of that kernel.
         Outcome::Same | Outcome::Relaid | Outcome::Absent | Outcome::Overridden { .. } => None,
         Outcome::Differs { at, what } => Some(format!(
-            "Your original build is not the running kernel: '{name}' differs at {at:+#x}: {what}"
+            "Your original build is not the running kernel: '{name}' differs at {}: {what}",
+            distance(*at)
         )),
         Outcome::Rewritten => {
             Some(format!("'{name}' was rewritten by BOLT; its entry is as in the original build"))

@@ -56,12 +56,22 @@ pub(super) struct Expected {
     pub functions: Option<usize>,
     /// Canonical form of the output.
     pub golden: Option<PathBuf>,
+    /// Why the output is known to differ from it.
+    pub golden_differs: Option<String>,
 }
 
 impl Expected {
     /// Nothing but an exit status.
     pub fn exit(exit: Exits) -> Expected {
-        Expected { exit, changed: None, new: None, says: None, functions: None, golden: None }
+        Expected {
+            exit,
+            changed: None,
+            new: None,
+            says: None,
+            functions: None,
+            golden: None,
+            golden_differs: None,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ const S390X: &str = "-m64 -march=z13 -msoft-float -fno-section-anchors -fPIE -pg
 const S390X_CLANG: &str = "--target=s390x-linux-gnu -m64 -march=z13 -msoft-float -fPIE -pg \
      -mfentry -mrecord-mcount -mnop-mcount";
 const LOONGARCH64: &str = "--target=loongarch64-linux-gnusf -msoft-float \
-     -fpatchable-function-entry=2 -fPIC -fno-direct-access-external-data";
+     -fpatchable-function-entry=2 -mcmodel=extreme -fPIC -fno-direct-access-external-data";
 
 const fn x86(name: &'static str) -> Compiler {
     Compiler { name, command: name, arch: "x86_64", flags: X86, variants: X86_VARIANTS }

@@ -22,6 +22,7 @@ struct Wanted {
     says: Option<String>,
     functions: Option<usize>,
     golden: Option<PathBuf>,
+    golden_differs: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,7 +62,10 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
     if file.what.trim().is_empty() {
         return Err(bad("`what` must say why the case exists".to_owned()));
     }
-    let Wanted { exit, changed, new, says, functions, golden } = file.expected;
+    let Wanted { exit, changed, new, says, functions, golden, golden_differs } = file.expected;
+    if golden_differs.as_ref().is_some_and(|why| why.trim().is_empty() || golden.is_none()) {
+        return Err(bad("`golden-differs` must say why a `golden` differs".to_owned()));
+    }
     let there = |path: PathBuf| {
         let path = folder.join(path);
         if path.is_file() { Ok(path) } else { Err(bad(format!("{} is missing", path.display()))) }
@@ -106,6 +110,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
             says,
             functions,
             golden: maybe(golden)?,
+            golden_differs,
         },
     })
 }
@@ -136,6 +141,7 @@ pub(super) fn write(folder: &Path, case: &Case, what: &str) -> Result<()> {
             says: case.expected.says.clone(),
             functions: None,
             golden: None,
+            golden_differs: None,
         },
         env: case.env.clone(),
     };

@@ -158,6 +158,8 @@ impl Walk<'_> {
             case: String,
             exit: u8,
             functions: Option<usize>,
+            #[serde(default, rename = "golden-differs")]
+            golden_differs: Option<String>,
             #[serde(default)]
             env: BTreeMap<String, String>,
         }
@@ -167,7 +169,7 @@ impl Walk<'_> {
             Error::broken(Code::Case, format!("not a list of cases: {e}"))
                 .in_file(path.display().to_string())
         })?;
-        for Entry { arch, case, exit, functions, env } in entries {
+        for Entry { arch, case, exit, functions, golden_differs, env } in entries {
             let folder = folder.join(&arch);
             let name = format!("{prefix}{arch}/{case}");
             self.keep(&name.clone(), |_| {
@@ -175,7 +177,8 @@ impl Walk<'_> {
                 let golden = folder.join(format!("{case}.golden"));
                 let golden = (exit == 0 && golden.is_file()).then_some(golden);
                 let functions = functions.filter(|_| exit == 0);
-                let expected = Expected { functions, golden, ..base.expected };
+                let golden_differs = golden_differs.filter(|_| golden.is_some());
+                let expected = Expected { functions, golden, golden_differs, ..base.expected };
                 Ok(Case { env: [base.env, env].into_iter().flatten().collect(), expected, ..base })
             });
         }
