@@ -1,5 +1,8 @@
 //! Data that gcc's code reaches by distances from one address of a section (-fsection-anchors).
 
+#[path = "common/suite.rs"]
+mod suite;
+
 #[path = "common/patch.rs"]
 #[allow(dead_code)]
 mod common;
@@ -76,32 +79,39 @@ const VARIABLE: &str = "
     STORAGE int table[] = {5, 7, 6, 77};
     void show(void) { put(first); put(between); put(table); }
     int look(long at) { return first[at] + table[at] + sink(between[1]); }";
-
-#[test]
 fn a_changed_constant_without_a_reference_is_refused() {
     // Where it has one all the same, the reader is found.
     each(CONSTANT, "-fsection-anchors", |said| ["section-anchors", "look"].contains(&said));
 }
-
-#[test]
 fn with_references_its_readers_are_named() {
     for options in ["-fno-section-anchors", "-fdata-sections"] {
         each(CONSTANT, options, |said| said == "look");
     }
 }
-
-#[test]
 fn moved_variables_without_references_are_refused() {
     for storage in ["static", ""] {
         let source = VARIABLE.replace("STORAGE", storage);
         each(&source, "-fsection-anchors -fno-common", |said| said == "section-anchors");
     }
 }
-
-#[test]
 fn moved_variables_with_references_are_not() {
     for options in ["-fno-section-anchors", "-fdata-sections"] {
         let source = VARIABLE.replace("STORAGE", "static");
         each(&source, options, |said| said == "show look");
     }
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        (
+            "a_changed_constant_without_a_reference_is_refused",
+            a_changed_constant_without_a_reference_is_refused,
+        ),
+        ("with_references_its_readers_are_named", with_references_its_readers_are_named),
+        (
+            "moved_variables_without_references_are_refused",
+            moved_variables_without_references_are_refused,
+        ),
+        ("moved_variables_with_references_are_not", moved_variables_with_references_are_not),
+    ])
 }

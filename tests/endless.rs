@@ -1,5 +1,8 @@
 //! Functions that tasks never leave are named when they change.
 
+#[path = "common/suite.rs"]
+mod suite;
+
 use std::process::Command;
 
 #[path = "common/patch.rs"]
@@ -22,8 +25,6 @@ void cpu_startup_entry(int state) { for (;;) work(state + NUMBER); }
 __attribute__((noinline)) static void watchdog(int x) { work(x - NUMBER); }
 void tick(int x) { watchdog(x + 3); }
 "#;
-
-#[test]
 fn main_loops_are_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file.c"), SOURCE).unwrap();
@@ -42,4 +43,8 @@ fn main_loops_are_named() {
     assert_eq!(named("watchdog"), 0, "{error}");
     let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
     assert_eq!(report.matches("\"never-returns\"").count(), 2, "{report}");
+}
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[("main_loops_are_named", main_loops_are_named)])
 }
