@@ -75,6 +75,9 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
+/// A file, a text in it, and what that becomes.
+type Edit<'e> = (&'e str, &'e str, &'e str);
+
 struct Lab {
     folder: tempfile::TempDir,
 }
@@ -146,7 +149,7 @@ impl Lab {
     }
 
     /// Writes a patch that replaces texts in files; `from` is empty for a new file.
-    fn patch(&self, name: &str, edits: &[(&str, &str, &str)]) {
+    fn patch(&self, name: &str, edits: &[Edit<'_>]) {
         let _ = fs::remove_dir_all(self.path("a"));
         let _ = fs::remove_dir_all(self.path("b"));
         for (file, from, to) in edits {
@@ -406,7 +409,7 @@ fn what_cannot_be_done_says_why() {
         return;
     }
     let lab = Lab::new();
-    let cases: [(&[(&str, &str, &str)], i32, &str); 6] = [
+    let cases: [(&[Edit<'_>], i32, &str); 6] = [
         (
             &[("fs/Kconfig", "bool", "tristate")],
             2,
