@@ -8,8 +8,6 @@ use std::process::Command;
 #[path = "common/patch.rs"]
 #[allow(dead_code)]
 mod patch;
-#[path = "common/suite.rs"]
-mod suite;
 
 const OPTIONS: &str = "-c -O2 -w -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
      -fno-asynchronous-unwind-tables -fcf-protection=none";
