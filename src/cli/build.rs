@@ -31,7 +31,10 @@ use crate::{Among, Input, Job};
 #[command(
     name = "klp-diff build",
     bin_name = "klp-diff build",
-    after_help = "Exit status: 0 module written, 1 a file cannot be read or written, or a compilation failed, \
+    after_help = "Examples:\n\
+                  \x20 klp-diff build --source linux-source-6.12 -o fix.ko fix.patch\n\
+                  \x20 klp-diff build --source linux/ --kernel linux/ --dry-run -o fix.ko fix.patch\n\
+                  \nExit status: 0 module written, 1 a file cannot be read or written, or a compilation failed, \
                   2 the change cannot be applied or the source is not that of the kernel, 3 nothing changed, \
                   64 wrong command line. docs/build.md has examples."
 )]
