@@ -14,6 +14,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -120,7 +121,7 @@ fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>>
 /// together, it refers to none of them by itself.
 fn is_by_clang(layout: &Layout<'_, '_, Patched>) -> bool {
     let object = layout.object;
-    let comments = object.sections().find(|&id| object.section_name(id) == ".comment");
+    let comments = object.sections().find(|&id| object.section_name(id) == sections::COMMENT);
     let text = comments.map_or(&[][..], |id| object.contents(id));
     let mut makers = text.split(|&b| b == 0).filter(|maker| !maker.is_empty()).peekable();
     let is_clang = |maker: &[u8]| maker.windows(5).any(|word| word == b"clang");

@@ -13,6 +13,7 @@ mod compare_rows;
 pub mod constants;
 mod content;
 pub mod correlate;
+mod counts;
 pub mod endless;
 mod entry;
 pub mod explain;

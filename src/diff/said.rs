@@ -6,7 +6,8 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::attributes::convention;
 use super::compare::{Comparer, hex};
-use super::explained::{BY_REFERENCE, NoiseFound, RUNTIME, rule_of};
+use super::counts::{never_compared, read, used};
+use super::explained::NoiseFound;
 use super::forgiven::{Proof, proofs};
 use super::verdict::Verdicts;
 use crate::arch::RelocClass;
@@ -15,7 +16,6 @@ use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, Symbol};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
-use crate::kernel::rows::Rows;
 
 /// Bytes of one Elf64_Sym, and of one Elf64_Rela.
 const ENTRY: u64 = 24;
@@ -76,36 +76,6 @@ pub(super) fn forgiven(
     said.by_number(&mut found);
     said.sections(&mut found);
     found
-}
-
-/// Which symbols anything that is loaded and compared refers to, by number.
-fn used<S: Side>(layout: &Layout<'_, '_, S>, rows: &Rows<S>) -> Vec<bool> {
-    let object = layout.object;
-    let mut used = vec![false; object.symbol_count()];
-    for &base in object.relocated() {
-        let loaded = object.section_flags(base) & abi::SHF_ALLOC != 0;
-        if !loaded || matches!(layout.class(base), Class::Noise(_) | Class::Debug) {
-            continue;
-        }
-        let table = rows.number_of(base).and_then(|number| rows.tables.get(number as usize));
-        let is_noise = |reloc: &Reloc<S>| {
-            table.is_some_and(|table| {
-                let start = table.at(reloc.offset).map(|row| {
-                    let rows = table.len(object.section_size(base));
-                    if row < rows { table.span(row, object.section_size(base)).0 } else { 0 }
-                });
-                start.is_some_and(|start| {
-                    reloc.offset.checked_sub(start).is_some_and(|at| table.is_noise(at))
-                })
-            })
-        };
-        for reloc in object.relocs(base).iter().filter(|reloc| !is_noise(reloc)) {
-            if let Some(used) = used.get_mut(reloc.symbol.index()) {
-                *used = true;
-            }
-        }
-    }
-    used
 }
 
 struct Said<'a, 'c, 'l, 'o, 'd> {
@@ -502,54 +472,9 @@ impl Said<'_, '_, '_, '_, '_> {
     }
 }
 
-/// Which sections are read by something that counts, by number: all but constants that nobody
-/// outside of the file can name and that only such constants, or tables that are never compared,
-/// refer to.
-fn read(layout: &Layout<'_, '_, Patched>) -> Vec<bool> {
-    let object = layout.object;
-    let constant = |id: SectionId<Patched>| {
-        layout.class(id) == Class::Data
-            && layout.is_ordinary(id)
-            && object.section_flags(id) & (abi::SHF_ALLOC | abi::SHF_WRITE | abi::SHF_EXECINSTR)
-                == abi::SHF_ALLOC
-            && object.members(id).iter().all(|&m| object.symbol_bind(m) == abi::STB_LOCAL)
-    };
-    let mut read = vec![true; object.section_count()];
-    let mut pending = Vec::new();
-    for id in object.sections() {
-        let counts = !constant(id) && never_compared(layout, id).is_none();
-        if let Some(read) = read.get_mut(id.index()) {
-            *read = counts || never_compared(layout, id).is_some();
-        }
-        if counts {
-            pending.push(id);
-        }
-    }
-    while let Some(id) = pending.pop() {
-        for reloc in object.relocs(id).iter() {
-            let Some(target) = object.section_of(reloc.symbol) else { continue };
-            if let Some(read) = read.get_mut(target.index())
-                && !*read
-            {
-                *read = true;
-                pending.push(target);
-            }
-        }
-    }
-    read
-}
-
 fn has_relocs(said: &Said<'_, '_, '_, '_, '_>, o: SectionId<Orig>, p: SectionId<Patched>) -> bool {
     !said.comparer.orig.layout.object.relocs(o).is_empty()
         && !said.comparer.patched.layout.object.relocs(p).is_empty()
-}
-
-/// The rule by which nothing of a section is compared, wherever something refers to it.
-fn never_compared(
-    layout: &Layout<'_, '_, Patched>,
-    p: SectionId<Patched>,
-) -> Option<(&'static str, &'static str)> {
-    rule_of(layout, p).filter(|&rule| rule != BY_REFERENCE && rule != RUNTIME)
 }
 
 /// Whether flags may differ in these bits: whether a section is in a group is said by the group,
