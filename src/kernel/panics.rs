@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn callees_are_core_s() {
-        let of = |name| location_of(name).map(<[usize]>::to_vec);
+        let of = |name: &str| location_of(name).map(<[usize]>::to_vec);
         let core = "_RNvNtCsgEmfK2I1SDS_4core";
-        assert_eq!(of(&*format!("{core}9panicking18panic_bounds_check")), Some(vec![2]));
-        assert_eq!(of(&*format!("{core}6option13unwrap_failed")), Some(vec![0]));
+        assert_eq!(of(&format!("{core}9panicking18panic_bounds_check")), Some(vec![2]));
+        assert_eq!(of(&format!("{core}6option13unwrap_failed")), Some(vec![0]));
         let constant =
             "_RNvNtNtCsgEmfK2I1SDS_4core9panicking11panic_const24panic_const_add_overflow";
         assert_eq!(of(constant), Some(vec![0]));
