@@ -29,6 +29,8 @@ INSTALL ?= install
 PROFILE ?= release
 # Options of cargo, such as --locked or --offline.
 CARGOFLAGS ?= --locked
+# What is built; the tests ask for what they have built already.
+TARGETS ?= --bins
 # Debug information stays out of what is installed: STRIP=no keeps it.
 STRIP ?= yes
 # Manual pages are compressed: GZIP=no leaves them as they are.
@@ -44,11 +46,11 @@ stripped := $(if $(filter yes,$(STRIP)),-s)
 all: build pages
 
 build:
-	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --workspace --bins
+	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --workspace $(TARGETS)
 
-pages:
+pages: build
 	rm -rf $(PAGES)
-	$(CARGO) run $(CARGOFLAGS) --profile $(PROFILE) --quiet -p klp-diff-pages -- $(PAGES)
+	$(BUILT)/klp-diff-pages $(PAGES)
 ifeq ($(GZIP),yes)
 	gzip -9n $(PAGES)/man1/*.1
 endif

@@ -27,6 +27,8 @@ fn make(folder: &Path, targets: &[&str]) -> Option<String> {
         // An own folder for pages: other tests may run make, too.
         .args([format!("PAGES={}", folder.join("pages").display())])
         .args(["PREFIX=/usr", "CARGOFLAGS="])
+        // With what tests depend on, as everything here is built already.
+        .arg("TARGETS=--bins --tests")
         .arg(format!("CARGO={}", env!("CARGO")))
         .output()
         .expect("make runs");

@@ -162,8 +162,7 @@ fn a_constant_ends_with_the_instruction_that_reads_it() {
     };
     let beside = ".section .text.g,\"ax\"\n.file \"g.c\"\n.globl g\n.type g,@function\n\
          g: call __fentry__\nmovq named(%rip), %rax\nmovl .Ld(%rip), %ecx\nret\n.size g, . - g\n\
-         .section .rodata\n.Ld: .long 0x11111111\n.globl named\nnamed: .quad 5\n\
-         .globl named_end\nnamed_end:\n";
+         .section .rodata\n.Ld: .long 0x11111111\n.globl named\nnamed: .quad 5\n";
     let before = ".section .text.h,\"ax\"\n.file \"h.c\"\n.globl h\n.type h,@function\n\
          h: call __fentry__\nmovq zero(%rip), %rax\nret\n.size h, . - h\n\
          .section .rodata\n.globl zero\nzero: .quad 0\n";

@@ -1,7 +1,7 @@
 //! A page for review: one file that needs nothing else.
 //!
 //! All that is told is in the page as text, folded where it is long; the script only searches
-//! and folds. Names come from objects that somebody else made: they go through [`Text`], and a
+//! and folds. Names come from objects that somebody else made: they go through `Text`, and a
 //! policy in the page forbids everything but its own style and script.
 
 use std::fmt::Write as _;
