@@ -13,7 +13,7 @@ use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job};
+use klp_diff::{Among, Input, Job};
 
 use map::Reach;
 
@@ -35,7 +35,8 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         sizes: StructSizes::new(sizes.clone(), true),
         drop_in: false,
         klp_arch: false,
-        among: Default::default(),
+        // Callers of what cannot be redirected do not change.
+        among: Among { no_lift: true, ..Among::default() },
     };
     let mut report = Report::default();
     match klp_diff::run(&job, &mut report) {
