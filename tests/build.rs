@@ -3,19 +3,19 @@
 
 #[path = "common/suite.rs"]
 mod suite;
+#[path = "common/tree.rs"]
+#[allow(dead_code)]
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
-const RELEASE: &str = "6.12.0-stub";
-const SYMVERS: &str = "0x00000000\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tkcalloc\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
-    0x00000000\tstrcmp\tvmlinux\tEXPORT_SYMBOL\t\n";
+use tree::{RELEASE, can_build, make_tree, root, succeed, text, write};
+
+/// What the tests need.
+const TOOLS: [&str; 4] = ["gcc", "ld", "make", "diff"];
 
 /// The source: a kernel of two objects and a module.
 const SOURCE: [(&str, &str); 13] = [
@@ -51,30 +51,6 @@ const SOURCE: [(&str, &str); 13] = [
     ("fs/note.txt", "text\n"),
 ];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Whether tools are there that make x86_64 objects; says so when they are not.
-fn can_build() -> bool {
-    let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    let all = ["gcc", "ld", "make", "diff"].into_iter().all(probe);
-    if !all || !cfg!(target_arch = "x86_64") {
-        suite::lacks("needs gcc, ld, make and diff for x86_64");
-    }
-    all && cfg!(target_arch = "x86_64")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
-    output
-}
-
 /// A file, a text in it, and what that becomes.
 type Edit<'e> = (&'e str, &'e str, &'e str);
 
@@ -98,15 +74,7 @@ impl Lab {
             "CONFIG_LIVEPATCH=y\nCONFIG_GCC_VERSION={number}\nCONFIG_CC_VERSION_TEXT=\"{said}\"\n"
         );
         lab.write("config", &config);
-        lab.write("kdir/include/config/kernel.release", &format!("{RELEASE}\n"));
-        lab.write("kdir/include/config/auto.conf", &config);
-        lab.write("kdir/Module.symvers", SYMVERS);
-        fs::copy(root().join("tests/kernel/Makefile"), lab.path("kdir/Makefile")).unwrap();
-        fs::create_dir(lab.path("kdir/include/linux")).unwrap();
-        for file in fs::read_dir(root().join("tests/kernel/include/linux")).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), lab.path("kdir/include/linux").join(file.file_name())).unwrap();
-        }
+        make_tree(&lab.path("kdir"), &config);
         lab.kernel();
         lab
     }
@@ -143,9 +111,7 @@ impl Lab {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        write(self.folder.path(), name, text);
     }
 
     /// Writes a patch that replaces texts in files; `from` is empty for a new file.
@@ -220,7 +186,7 @@ fn has(out: &str, lines: &[&str]) {
 }
 
 fn a_patch_becomes_a_module() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -262,7 +228,7 @@ fn a_patch_becomes_a_module() {
 }
 
 fn several_patches_for_the_kernel_and_a_module() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -280,7 +246,7 @@ fn several_patches_for_the_kernel_and_a_module() {
 }
 
 fn a_header_concerns_those_that_include_it() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -321,7 +287,7 @@ fn a_header_concerns_those_that_include_it() {
 }
 
 fn files_are_added() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -353,7 +319,7 @@ fn files_are_added() {
 }
 
 fn what_is_not_the_kernel_is_refused() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -405,7 +371,7 @@ fn what_is_not_the_kernel_is_refused() {
 }
 
 fn what_cannot_be_done_says_why() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -449,7 +415,7 @@ fn what_cannot_be_done_says_why() {
 }
 
 fn what_an_interrupted_run_left_is_undone() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();

@@ -3,19 +3,18 @@
 
 #[path = "common/suite.rs"]
 mod suite;
+#[path = "common/tree.rs"]
+#[allow(dead_code)]
+mod tree;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
-const RELEASE: &str = "6.12.0-stub";
-/// Exported by the stand-in's kernel.
-const SYMVERS: &str = "0x00000000\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tkcalloc\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n\
-    0x00000000\tklp_enable_patch\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
-    0x00000000\tstrcmp\tvmlinux\tEXPORT_SYMBOL\t\n";
+use tree::{SYMVERS, can_build, make_tree, root, succeed, text, write};
+
+/// What the tests need.
+const TOOLS: [&str; 4] = ["gcc", "ld", "make", "readelf"];
 
 const CFLAGS: [&str; 9] = [
     "-O2",
@@ -29,30 +28,6 @@ const CFLAGS: [&str; 9] = [
     "-fno-asynchronous-unwind-tables",
 ];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Whether tools are there that make x86_64 objects; says so when they are not.
-fn can_build() -> bool {
-    let probe = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    let all = ["gcc", "ld", "make", "readelf"].into_iter().all(probe);
-    if !all || !cfg!(target_arch = "x86_64") {
-        crate::suite::lacks("needs gcc, ld, make and readelf for x86_64");
-    }
-    all && cfg!(target_arch = "x86_64")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
-    output
-}
-
 /// A folder with a kernel tree, and objects before and after a patch.
 struct Lab {
     folder: tempfile::TempDir,
@@ -61,15 +36,7 @@ struct Lab {
 impl Lab {
     fn new() -> Lab {
         let lab = Lab { folder: tempfile::tempdir().unwrap() };
-        lab.write("kdir/include/config/kernel.release", &format!("{RELEASE}\n"));
-        lab.write("kdir/include/config/auto.conf", "CONFIG_LIVEPATCH=y\n");
-        lab.write("kdir/Module.symvers", SYMVERS);
-        fs::copy(root().join("tests/kernel/Makefile"), lab.path("kdir/Makefile")).unwrap();
-        fs::create_dir(lab.path("kdir/include/linux")).unwrap();
-        for file in fs::read_dir(root().join("tests/kernel/include/linux")).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), lab.path("kdir/include/linux").join(file.file_name())).unwrap();
-        }
+        make_tree(&lab.path("kdir"), "CONFIG_LIVEPATCH=y\n");
         lab.pair("a", "int alpha(int x) { return x + 1; }", "int alpha(int x) { return x + 2; }");
         lab.pair("b", "int beta(int x) { return x * 3; }", "int beta(int x) { return x * 5; }");
         lab.pair("demo/d", "int demo(int x) { return x - 1; }", "int demo(int x) { return x; }");
@@ -94,9 +61,7 @@ impl Lab {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        write(self.folder.path(), name, text);
     }
 
     /// Compiles a source to an object of the same name.
@@ -133,7 +98,7 @@ impl Lab {
     }
 }
 fn one_module_is_made_of_many_objects() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -171,7 +136,7 @@ fn one_module_is_made_of_many_objects() {
     assert!(fs::read(lab.path("again.ko")).unwrap() == fs::read(lab.path("lp.ko")).unwrap());
 }
 fn options_reach_the_build() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -195,7 +160,7 @@ fn options_reach_the_build() {
     assert!(read("kept2/Kbuild").contains("KLP_GLUE_REPLACE=0"));
 }
 fn what_a_tool_said_last_is_shown() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -209,7 +174,7 @@ fn what_a_tool_said_last_is_shown() {
     assert!(!lab.path("lp.ko").exists());
 }
 fn what_would_not_load_is_not_written() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -225,7 +190,7 @@ fn what_would_not_load_is_not_written() {
     assert!(err.contains("vermagic is '6.12.0-stub SMP ', but the kernel is 6.13.0"), "{err}");
 }
 fn the_patch_may_add_and_remove_source_files() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -284,7 +249,7 @@ fn the_patch_may_add_and_remove_source_files() {
     assert!(err.contains(".initcall6.init: initcalls ran when the kernel booted"), "{err}");
 }
 fn mistakes_are_told() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -304,7 +269,7 @@ fn mistakes_are_told() {
     assert!(err.contains("a folder is paired with a file"), "{err}");
 }
 fn what_is_at_hand_is_found_and_told() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -337,7 +302,7 @@ fn what_is_at_hand_is_found_and_told() {
     assert_eq!(lab.run(&given).0, Some(64));
 }
 fn objects_of_one_patch_refer_to_each_other() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -372,7 +337,7 @@ fn objects_of_one_patch_refer_to_each_other() {
     assert!(err.contains("'helper.llvm.123' is not known"), "{err}");
 }
 fn objects_that_objtool_has_seen_are_refused_where_it_runs_again() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -397,7 +362,7 @@ fn objects_that_objtool_has_seen_are_refused_where_it_runs_again() {
 
 /// A pointer to a function that the kernel sealed stops the build before it begins.
 fn pointers_to_sealed_functions_are_refused() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let lab = Lab::new();
@@ -464,7 +429,7 @@ fn compilers() -> impl Iterator<Item = &'static str> {
     all.into_iter().filter(|cc| Command::new(cc).arg("--version").output().is_ok())
 }
 fn the_glue_fits_every_kernel() {
-    if !can_build() {
+    if !can_build(&TOOLS) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -513,7 +478,7 @@ fn installed_kernels_build_modules() {
     };
     let mut trees: Vec<PathBuf> = trees.filter(installed).collect();
     trees.sort();
-    if trees.is_empty() || !can_build() {
+    if trees.is_empty() || !can_build(&TOOLS) {
         crate::suite::lacks("no kernel headers in /usr/src");
         return;
     }

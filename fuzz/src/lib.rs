@@ -2,7 +2,7 @@
 
 mod elf;
 
-pub use elf::mutate;
+use elf::mutate;
 
 /// Splits an input into two objects: the length of the first as a 32-bit little-endian number,
 /// then both. What is too short for that is one object, compared with itself.
@@ -19,6 +19,15 @@ pub fn join(orig: &[u8], patched: &[u8]) -> Vec<u8> {
     joined.extend_from_slice(orig);
     joined.extend_from_slice(patched);
     joined
+}
+
+/// Mutates an input that is one object in place; gives its new size.
+pub fn mutate_object(data: &mut [u8], size: usize, max: usize, seed: u32) -> usize {
+    let mut bytes = data[..size].to_vec();
+    mutate(&mut bytes, seed);
+    let size = bytes.len().min(max).min(data.len());
+    data[..size].copy_from_slice(&bytes[..size]);
+    size
 }
 
 /// Mutates one of the two objects of an input in place; gives its new size.

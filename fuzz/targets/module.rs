@@ -6,15 +6,11 @@ use klp_diff::elf::object::Object;
 use klp_diff::elf::write::write;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::prove::prove_klp;
-use klp_diff_fuzz::mutate;
+use klp_diff_fuzz::mutate_object;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max: usize, seed: u32| {
-    let mut bytes = data[..size].to_vec();
-    mutate(&mut bytes, seed);
-    let size = bytes.len().min(max).min(data.len());
-    data[..size].copy_from_slice(&bytes[..size]);
-    size
+    mutate_object(data, size, max, seed)
 });
 
 fuzz_target!(|data: &[u8]| {

@@ -8,15 +8,11 @@ use klp_diff::elf::write::write;
 use klp_diff::kernel::image::KernelImage;
 use klp_diff::kernel::layout::Layout;
 use klp_diff::report::canon::canonical;
-use klp_diff_fuzz::mutate;
+use klp_diff_fuzz::mutate_object;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max: usize, seed: u32| {
-    let mut bytes = data[..size].to_vec();
-    mutate(&mut bytes, seed);
-    let size = bytes.len().min(max).min(data.len());
-    data[..size].copy_from_slice(&bytes[..size]);
-    size
+    mutate_object(data, size, max, seed)
 });
 
 fuzz_target!(|data: &[u8]| {

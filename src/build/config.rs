@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::child::{self, Limits};
+use crate::patch::module::kbuild::version_in;
 
 /// Options of a configuration, without `CONFIG_`; those that are not set, or empty, are
 /// not in it.
@@ -231,19 +232,6 @@ fn version_text(compiler: &str) -> Option<String> {
     let ended = child::run(&mut command, Limits::default()).ok()?;
     let text = String::from_utf8_lossy(&ended.stdout).lines().next()?.trim().to_owned();
     ended.status.success().then_some(text)
-}
-
-/// The last word of a line that is a version of three numbers.
-fn version_in(line: &str) -> Option<[u32; 3]> {
-    line.split_ascii_whitespace().rev().find_map(|word| {
-        let mut parts = word.splitn(3, '.');
-        let mut next = || {
-            let part = parts.next()?;
-            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-            part.get(..end)?.parse().ok()
-        };
-        Some([next()?, next()?, next()?])
-    })
 }
 
 /// VERSION, PATCHLEVEL and SUBLEVEL of a kernel source.

@@ -8,6 +8,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::image::Image;
 use crate::kernel::image::KernelImage;
+use crate::kernel::installed::{Linkage, VMLINUX, linked_files};
 use crate::kernel::knowledge::tree;
 use crate::patch::module::tree::KernelTree;
 
@@ -63,12 +64,13 @@ pub fn find(given: &Given) -> Result<Found> {
     }
     let usual = ["/usr/lib/debug/lib/modules", "/lib/modules"].map(|f| Path::new(f).join(&release));
     let folders = match given.images.is_empty() {
-        true => usual.to_vec(),
+        true => usual.into_iter().filter(|folder| folder.is_dir()).collect(),
         false => given.images.clone(),
     };
     for folder in &folders {
-        for (name, path) in files_below(folder).into_iter().filter_map(module_file) {
-            modules.entry(name).or_default().push(path);
+        let linked = linked_files(folder)?;
+        for Linkage { object, path } in linked.into_iter().filter(|file| file.object != VMLINUX) {
+            modules.entry(object).or_default().push(path);
         }
     }
     Ok(Found { release, kernel, vmlinux, config, config_from, modules })
@@ -109,11 +111,8 @@ fn vmlinux(given: &Given, release: Option<&str>) -> Result<PathBuf> {
     }
     let mut candidates = Vec::new();
     for folder in &given.images {
-        let is_kernel = |p: &PathBuf| {
-            let name = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            name == "vmlinux" || name.starts_with("vmlinux-") || name.starts_with("vmlinux.")
-        };
-        candidates.extend(files_below(folder).into_iter().filter(is_kernel));
+        let kernels = linked_files(folder)?.into_iter().filter(|file| file.object == VMLINUX);
+        candidates.extend(kernels.map(|file| file.path));
     }
     if given.images.is_empty() {
         candidates.extend(given.kernel.iter().map(|k| k.join("vmlinux")));
@@ -224,32 +223,6 @@ fn has_code(path: &Path) -> Result<bool> {
     let mut sections = image.elf.sections().iter();
     Ok(sections.any(|s| s.flags & abi::SHF_EXECINSTR != 0 && !s.data.is_empty())
         && !image.elf.symbols().is_empty())
-}
-
-/// A module's name and its file.
-fn module_file(path: PathBuf) -> Option<(String, PathBuf)> {
-    let file = path.file_name()?.to_str()?;
-    let (stem, ending) = file.split_once(".ko")?;
-    let known = tree::MODULE_ENDINGS.contains(&ending);
-    known.then(|| (stem.replace('-', "_"), path.clone()))
-}
-
-/// All files below a folder, in order; links to folders are not followed.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut open = vec![folder.to_owned()];
-    let mut found = Vec::new();
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => open.push(path),
-                Ok(_) if path.is_file() => found.push(path),
-                _ => {}
-            }
-        }
-    }
-    found.sort_unstable();
-    found
 }
 
 /// Fails when the configuration is not that of the tree that the module is built with.

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::config::{Compiler, Config};
 use crate::diag::{Code, Error, Result};
-use crate::host::child::{self, Limits, Trouble};
 use crate::kernel::knowledge::tree::record_of;
+use crate::patch::module::kbuild::{end, failed, make_in};
 
 /// Asks a folder's Makefile what it builds.
 const QUERY: &str = include_str!("query.mk");
 /// Runs the above with all that the top Makefile sets.
 const ASK: &str = include_str!("ask.mk");
 
-/// Lines of a failed command's output that are shown.
-const SHOWN: usize = 30;
 /// Most bytes of arguments that are handed to one make.
 const ARGUMENTS: usize = 64 << 10;
 
@@ -45,48 +42,13 @@ impl Make {
 
     /// Runs make for these targets; fails with the last lines of what it printed.
     pub fn run(&self, what: &str, arguments: &[String]) -> Result<String> {
-        let mut command = Command::new("make");
-        command
-            .arg("-C")
-            .arg(&self.tree)
-            .arg(format!("-j{}", self.jobs))
-            .arg("--no-print-directory");
-        command.args(&self.fixed).args(arguments);
-        for variable in [
-            "MAKEFLAGS",
-            "GNUMAKEFLAGS",
-            "MAKEFILES",
-            "MAKELEVEL",
-            "MFLAGS",
-            "KBUILD_OUTPUT",
-            "KBUILD_EXTMOD",
-            "O",
-            "M",
-            "KCFLAGS",
-            "KCPPFLAGS",
-            "KAFLAGS",
-            "V",
-            "W",
-            "LOCALVERSION",
-        ] {
-            command.env_remove(variable);
-        }
-        let ended =
-            child::run(command.env("LC_ALL", "C"), Limits::default()).map_err(|trouble| {
-                let error = Error::broken(Code::NoTool, format!("make: {trouble}"));
-                match trouble {
-                    Trouble::Start(_) => error.advise("install make"),
-                    _ => error,
-                }
-            })?;
+        let mut command = make_in(&self.tree);
+        command.arg(format!("-j{}", self.jobs)).arg("--no-print-directory");
+        let ended = end(command.args(&self.fixed).args(arguments))?;
         if ended.status.success() {
             return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
         }
-        let log = ended.log();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines.iter().skip(lines.len().saturating_sub(SHOWN));
-        Err(Error::broken(Code::BuildFailed, format!("{what} failed"))
-            .with_details(last.map(|l| format!("  | {l}")).collect()))
+        Err(failed(&format!("{what} failed"), &ended.log()))
     }
 
     /// Configures the tree and makes what all compilations need.

@@ -150,7 +150,7 @@ pub fn refuse_dangling(comparer: &Comparer<'_, '_, '_, '_>, found: Vec<Dangling>
     let before = existing(comparer, &found)?;
     let mut findings: IndexMap<(String, String), Finding, RandomState> = IndexMap::default();
     for Dangling { base, at, symbol, place, lifetime, carried } in found {
-        let user = user(layout, base, at);
+        let user = layout.user_at(base, at);
         if !carried && is_known(comparer, &before, (base, user), symbol) {
             continue;
         }
@@ -211,16 +211,6 @@ fn meant<S: Side>(
     Ok(Some(meant))
 }
 
-/// The function or variable that byte `at` of a section belongs to.
-fn user<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    at: u64,
-) -> Option<SymbolId<S>> {
-    let index = layout.entity_at(section, at)?;
-    layout.entity(section, index).symbol.map(|symbol| layout.root(symbol))
-}
-
 /// Who refers to what is freed: functions and variables as such, what has no name by section.
 #[derive(Default)]
 struct Existing<'d> {
@@ -243,7 +233,7 @@ fn existing<'d>(comparer: &Comparer<'_, '_, '_, 'd>, found: &[Dangling]) -> Resu
             let Some(symbol) = meant(layout, base, &reloc)?.filter(|s| wanted.contains(s)) else {
                 continue;
             };
-            match user(layout, base, reloc.offset) {
+            match layout.user_at(base, reloc.offset) {
                 Some(user) => before.by_symbol.insert((user, symbol)),
                 None => before.by_section.insert((object.section_name(base), symbol)),
             };

@@ -101,6 +101,20 @@ pub(super) struct Spans {
     pub p_end: u64,
 }
 
+impl Spans {
+    /// All of two entities.
+    pub fn of(o: &Entity<Orig>, p: &Entity<Patched>) -> Self {
+        Spans {
+            o: o.section,
+            o_start: o.start,
+            o_end: o.end,
+            p: p.section,
+            p_start: p.start,
+            p_end: p.end,
+        }
+    }
+}
+
 impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// Compares every entity of the patched object with its twin.
     pub fn run(&self) -> Result<Verdicts> {
@@ -293,14 +307,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         sink: &mut Sink<'_>,
         open: &mut Open,
     ) -> Result<Verdict> {
-        let mut spans = Spans {
-            o: o.section,
-            o_start: o.start,
-            o_end: o.end,
-            p: p.section,
-            p_start: p.start,
-            p_end: p.end,
-        };
+        let mut spans = Spans::of(o, p);
         let mut verdict = Verdict::SAME;
         let bodies = self.bodies(o, p);
         if let Some(bodies) = bodies {

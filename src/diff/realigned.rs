@@ -118,17 +118,7 @@ impl Comparer<'_, '_, '_, '_> {
     fn read_both(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Realigned> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let entry = (orig.object.symbol_value(o.symbol?), patched.object.symbol_value(p.symbol?));
-        let mut spans = self.bodies(o, p).map_or(
-            Spans {
-                o: o.section,
-                o_start: o.start,
-                o_end: o.end,
-                p: p.section,
-                p_start: p.start,
-                p_end: p.end,
-            },
-            |bodies| bodies.spans,
-        );
+        let mut spans = self.bodies(o, p).map_or_else(|| Spans::of(o, p), |bodies| bodies.spans);
         if let Some((o_end, p_end)) = self.without_padding(&spans) {
             (spans.o_end, spans.p_end) = (o_end, p_end);
         }

@@ -124,6 +124,35 @@ pub struct OutSection {
     pub relocs: Vec<OutRelocs>,
 }
 
+impl OutSection {
+    /// A loaded table with the relocations that apply to it.
+    pub fn table(
+        name: &str,
+        align: u64,
+        entsize: u64,
+        data: Vec<u8>,
+        entries: Vec<OutReloc>,
+    ) -> Self {
+        let relocs = OutRelocs { name: format!(".rela{name}"), flags: abi::SHF_INFO_LINK, entries };
+        OutSection { relocs: vec![relocs], ..Self::plain(name, align, entsize, data) }
+    }
+
+    /// A loaded section without relocations.
+    pub fn plain(name: &str, align: u64, entsize: u64, data: Vec<u8>) -> Self {
+        OutSection {
+            name: name.to_owned(),
+            kind: abi::SHT_PROGBITS,
+            flags: abi::SHF_ALLOC,
+            align,
+            entsize,
+            size: data.len() as u64,
+            data,
+            link: None,
+            relocs: Vec::new(),
+        }
+    }
+}
+
 /// One relocation section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutRelocs {

@@ -136,6 +136,13 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         })
     }
 
+    /// The function or variable that byte `at` of a section belongs to: of a part, the function
+    /// that it was split from.
+    pub fn user_at(&self, section: SectionId<S>, at: u64) -> Option<SymbolId<S>> {
+        let index = self.entity_at(section, at)?;
+        self.entity(section, index).symbol.map(|symbol| self.root(symbol))
+    }
+
     /// Whether ftrace can hook function `id`.
     pub fn has_profiling(&self, id: SymbolId<S>) -> bool {
         let Some(section) = self.object.section_of(id) else { return false };

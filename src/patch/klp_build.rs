@@ -279,20 +279,6 @@ fn add(
     data: Vec<u8>,
     entries: Vec<OutReloc>,
 ) -> OutSectionIndex {
-    object.sections.push(OutSection {
-        name: name.to_owned(),
-        kind: abi::SHT_PROGBITS,
-        flags: abi::SHF_ALLOC,
-        align: 8,
-        entsize,
-        size: data.len() as u64,
-        data,
-        link: None,
-        relocs: vec![OutRelocs {
-            name: format!(".rela{name}"),
-            flags: abi::SHF_INFO_LINK,
-            entries,
-        }],
-    });
+    object.sections.push(OutSection::table(name, 8, entsize, data, entries));
     object.sections.len() - 1
 }

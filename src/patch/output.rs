@@ -34,26 +34,9 @@ impl Output {
         entsize: u64,
         relocs: Vec<OutReloc>,
     ) -> OutSectionIndex {
-        let tables = matches!(name, livepatch::STRINGS | sections::MODINFO);
-        let relocs = if tables {
-            Vec::new()
-        } else {
-            vec![OutRelocs {
-                name: format!(".rela{name}"),
-                flags: abi::SHF_INFO_LINK,
-                entries: relocs,
-            }]
-        };
-        self.object.sections.push(OutSection {
-            name: name.to_owned(),
-            kind: abi::SHT_PROGBITS,
-            flags: abi::SHF_ALLOC,
-            align: 8,
-            entsize,
-            size: data.len() as u64,
-            data,
-            link: None,
-            relocs,
+        self.object.sections.push(match name {
+            livepatch::STRINGS | sections::MODINFO => OutSection::plain(name, 8, entsize, data),
+            _ => OutSection::table(name, 8, entsize, data, relocs),
         });
         self.object.sections.len() - 1
     }

@@ -4,10 +4,10 @@ use super::differs;
 use super::walk::Walk;
 use crate::diag::Result;
 use crate::elf::abi;
-use crate::elf::ids::{Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::kernel::boot::{FREED, PER_CPU, lifetime};
 use crate::kernel::knowledge::sections;
-use crate::kernel::layout::{Class, Layout};
+use crate::kernel::layout::Class;
 use crate::kernel::parent::Found;
 use crate::kernel::refs::Refs;
 
@@ -30,14 +30,14 @@ impl Walk<'_, '_, '_, '_, '_, '_> {
             return Ok(());
         }
         let target = self.prover.resolver.name(id);
-        let user = user(layout, base, at);
+        let user = layout.user_at(base, at);
         let twin = user.map(|user| comparer.twins.orig_symbol(user));
         let orig = comparer.orig.layout;
         for &section in orig.object.relocated() {
             let same_home = || orig.object.section_name(section) == name;
             let refs = Refs::new(orig, section);
             for reloc in orig.object.relocs(section).iter() {
-                let by = self::user(orig, section, reloc.offset);
+                let by = orig.user_at(section, reloc.offset);
                 let same_user = match twin {
                     Some(twin) => twin.is_some() && by == twin,
                     None => by.is_none() && same_home(),
@@ -73,14 +73,4 @@ impl Walk<'_, '_, '_, '_, '_, '_> {
         };
         matches!(kind, abi::STT_FUNC | abi::STT_OBJECT) && within(FREED) && !within(PER_CPU)
     }
-}
-
-/// The function or variable that byte `at` of a section belongs to.
-fn user<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    at: u64,
-) -> Option<SymbolId<S>> {
-    let index = layout.entity_at(section, at)?;
-    layout.entity(section, index).symbol.map(|symbol| layout.root(symbol))
 }

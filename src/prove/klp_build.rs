@@ -148,14 +148,9 @@ impl Walk<'_, '_, '_, '_, '_, '_> {
     }
 
     fn check_klp_function(&mut self, home: u32, at: u64) -> Result<SymbolId<Patched>> {
-        let symbol = self.pointer(home, at + 8)?.filter(|&(_, addend)| addend == 0);
-        let id = symbol.and_then(|(symbol, _)| *self.symbols.get(symbol as usize)?);
-        let Some(id) = id else { return Err(differs("no function of the patch is listed")) };
-        let layout = self.prover.layout();
-        let name = layout.object.symbol_name(id);
+        let (id, found) = self.listed_function(home, at + 8)?;
+        let name = self.prover.layout().object.symbol_name(id);
         let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
-        self.check_listed_function(id).map_err(|e| e.at_symbol(name))?;
-        let Some(found) = self.lookup(id)? else { return Err(fail("the kernel does not have it")) };
         let position = self.written.number::<8>(home, at + 16);
         let position = position.ok_or_else(|| fail("the row is cut short"))?;
         let parent = self.prover.resolver.target.parent.name();

@@ -12,6 +12,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::knowledge::{klp_build, livepatch, sections};
 use crate::kernel::macros;
+use crate::kernel::parent::Found;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 
 /// What livepatch resolves, in kpatch's flavour.
@@ -177,7 +178,7 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     }
 
     /// Fails for what no patch redirects.
-    pub(super) fn check_listed_function(&self, id: SymbolId<Patched>) -> Result<()> {
+    fn check_listed_function(&self, id: SymbolId<Patched>) -> Result<()> {
         let is_function = self.prover.layout().object.symbol_kind(id) == abi::STT_FUNC;
         match is_function && self.prover.resolver.statuses.symbols[id] == Status::Changed {
             true => Ok(()),
@@ -185,15 +186,28 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         }
     }
 
-    fn check_function(&mut self, home: u32, at: u64) -> Result<SymbolId<Patched>> {
+    /// The function of the patch that a row's pointer at `at` leads to, and the one that it
+    /// replaces.
+    pub(super) fn listed_function(
+        &mut self,
+        home: u32,
+        at: u64,
+    ) -> Result<(SymbolId<Patched>, Found<'a>)> {
         let symbol = self.pointer(home, at)?.filter(|&(_, addend)| addend == 0);
         let id = symbol.and_then(|(symbol, _)| *self.symbols.get(symbol as usize)?);
         let Some(id) = id else { return Err(differs("no function of the patch is listed")) };
+        let name = self.prover.layout().object.symbol_name(id);
+        self.check_listed_function(id).map_err(|e| e.at_symbol(name))?;
+        let found = self.lookup(id)?;
+        let found = found.ok_or_else(|| differs("the kernel does not have it").at_symbol(name))?;
+        Ok((id, found))
+    }
+
+    fn check_function(&mut self, home: u32, at: u64) -> Result<SymbolId<Patched>> {
+        let (id, found) = self.listed_function(home, at)?;
         let layout = self.prover.layout();
         let name = layout.object.symbol_name(id);
         let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
-        self.check_listed_function(id).map_err(|e| e.at_symbol(name))?;
-        let Some(found) = self.lookup(id)? else { return Err(fail("the kernel does not have it")) };
         let number = |field| self.written.number::<8>(home, at + field);
         let position = number(32).ok_or_else(|| fail("the row is cut short"))?;
         let texts = (self.text(home, at + 48)?, self.text(home, at + 40)?);

@@ -24,8 +24,6 @@ pub const LINKER_SCRIPTS: [&str; 3] = [".lds", ".lds.S", ".lds.h"];
 pub const CODE: [&str; 4] = [".c", ".h", ".S", ".inc"];
 /// Files that are for people and for git.
 pub const FOR_PEOPLE: [&str; 5] = ["MAINTAINERS", "CREDITS", "README", ".gitignore", ".mailmap"];
-/// How the names of modules' files go on behind `.ko`.
-pub const MODULE_ENDINGS: [&str; 5] = ["", ".xz", ".zst", ".gz", ".debug"];
 
 /// The record that Kbuild keeps of how it made a file, beside it.
 pub fn record_of(file: &str) -> String {

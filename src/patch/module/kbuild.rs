@@ -7,7 +7,7 @@ use super::tree::KernelTree;
 use crate::diag::{Code, Error, Result};
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
-use crate::host::child::{self, Limits, Trouble};
+use crate::host::child::{self, Ended, Limits, Trouble};
 
 const GLUE: &str = include_str!("glue.c");
 const SCRIPT: &str = include_str!("glue.lds");
@@ -94,27 +94,14 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
         "give --keep, or TMPDIR, a path of letters, digits and any of . _ - + @ , ~",
     )?;
     check_path(tree.path(), "move the kernel tree, or give it another name")?;
-    let mut command = Command::new("make");
-    command.arg("-C").arg(tree.path()).arg(format!("M={}", folder.display()));
+    let mut command = make_in(tree.path());
+    command.arg(format!("M={}", folder.display()));
     // Undefined symbols are those of the running kernel; what else is missing is found later.
     // What objtool says is judged here.
     command.args(["KBUILD_MODPOST_WARN=1", "CONFIG_OBJTOOL_WERROR=", "modules"]);
     command.args(compiler_arguments(tree, tools)?);
     if let Some(ld) = &tools.ld {
         command.arg(format!("LD={ld}"));
-    }
-    for variable in [
-        "MAKEFLAGS",
-        "GNUMAKEFLAGS",
-        "MAKEFILES",
-        "MAKELEVEL",
-        "MFLAGS",
-        "KBUILD_OUTPUT",
-        "KBUILD_EXTMOD",
-        "O",
-        "M",
-    ] {
-        command.env_remove(variable);
     }
     let (success, log) = run(&mut command)?;
     if !success {
@@ -164,20 +151,52 @@ fn is_expected(line: &str) -> bool {
     modpost || objtool
 }
 
-/// Runs a command; gives whether it succeeded, and all that it printed.
-fn run(command: &mut Command) -> Result<(bool, String)> {
+/// make in a kernel's tree, with nothing that another make or a build left in the environment.
+pub fn make_in(tree: &Path) -> Command {
+    let mut command = Command::new("make");
+    command.arg("-C").arg(tree);
+    for variable in [
+        "MAKEFLAGS",
+        "GNUMAKEFLAGS",
+        "MAKEFILES",
+        "MAKELEVEL",
+        "MFLAGS",
+        "KBUILD_OUTPUT",
+        "KBUILD_EXTMOD",
+        "O",
+        "M",
+        "KCFLAGS",
+        "KCPPFLAGS",
+        "KAFLAGS",
+        "V",
+        "W",
+        "LOCALVERSION",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs a command to its end, with messages in English.
+pub fn end(command: &mut Command) -> Result<Ended> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let ended = child::run(command.env("LC_ALL", "C"), Limits::default()).map_err(|trouble| {
+    child::run(command.env("LC_ALL", "C"), Limits::default()).map_err(|trouble| {
         let error = Error::broken(Code::NoTool, format!("{program}: {trouble}"));
         match trouble {
             Trouble::Start(_) => error.advise(format!("install {program}")),
             _ => error,
         }
-    })?;
+    })
+}
+
+/// Runs a command; gives whether it succeeded, and all that it printed.
+fn run(command: &mut Command) -> Result<(bool, String)> {
+    let ended = end(command)?;
     Ok((ended.status.success(), ended.log()))
 }
 
-fn failed(what: &str, log: &str) -> Error {
+/// The error of a build, with the last lines of what it printed.
+pub fn failed(what: &str, log: &str) -> Error {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines.iter().skip(lines.len().saturating_sub(SHOWN));
     Error::broken(Code::BuildFailed, what).with_details(last.map(|l| format!("  | {l}")).collect())
@@ -232,7 +251,7 @@ fn version_of(compiler: &str) -> Option<[u32; 3]> {
 }
 
 /// The last word of a line that is a version of three numbers.
-fn version_in(line: &str) -> Option<[u32; 3]> {
+pub fn version_in(line: &str) -> Option<[u32; 3]> {
     line.split_ascii_whitespace().rev().find_map(|word| {
         let mut parts = word.splitn(3, '.');
         let mut next = || {

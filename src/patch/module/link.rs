@@ -298,21 +298,7 @@ mod tests {
             (SITES, vec![0; 8], pointers(&[(0, TEXT, 0)])),
         ] {
             let index = object.sections.len();
-            object.sections.push(OutSection {
-                name: name.to_owned(),
-                kind: abi::SHT_PROGBITS,
-                flags: abi::SHF_ALLOC,
-                align: 1,
-                entsize: 40,
-                size: data.len() as u64,
-                data,
-                link: None,
-                relocs: vec![OutRelocs {
-                    name: format!(".rela{name}"),
-                    flags: abi::SHF_INFO_LINK,
-                    entries: relocs,
-                }],
-            });
+            object.sections.push(OutSection::table(name, 1, 40, data, relocs));
             object.symbols.push(OutSymbol::of_section(index));
         }
         object
