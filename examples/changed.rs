@@ -4,7 +4,7 @@
 
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job};
+use klp_diff::{Input, Job, Policy};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut names = std::env::args().skip(1);
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Without the kernel's symbols nothing is built: the functions are all that is asked.
         parent: None,
         sizes: StructSizes::default(),
-        drop_in: false,
+        policy: Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
     };

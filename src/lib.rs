@@ -11,7 +11,7 @@
 //!
 //! ```no_run
 //! use klp_diff::report::Report;
-//! use klp_diff::{Input, Job};
+//! use klp_diff::{Input, Job, Policy};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let [orig, patched] = [std::fs::read("orig.o")?, std::fs::read("patched.o")?];
@@ -21,7 +21,7 @@
 //!     // The kernel that is patched; without it nothing is built.
 //!     parent: None,
 //!     sizes: Default::default(),
-//!     drop_in: false,
+//!     policy: Policy::NATIVE,
 //!     klp_arch: false,
 //!     among: Default::default(),
 //! };
@@ -51,6 +51,7 @@ pub mod report;
 
 use diag::{Class, Result};
 use diff::explained::noise;
+pub use diff::policy::Policy;
 use elf::out::OutObject;
 use elf::publish::Proof;
 use elf::write::write;
@@ -141,7 +142,7 @@ fn compare_and_build<T>(
         report.functions = differing(job, &comparer, &verdicts, &report.wanted)?;
     }
     report.unchanged = unchanged(&comparer, &verdicts, &report.wanted)?;
-    if !job.drop_in {
+    if job.policy.tells_more {
         report.tell_inlined_everywhere(&Carriers::default());
     }
     let judged = judged?;

@@ -27,7 +27,7 @@ fn say(orig: &[u8], patched: &[u8]) -> String {
         patched: Input { name: "patched.o", data: patched },
         parent: None,
         sizes: StructSizes::new([], true),
-        drop_in: false,
+        policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
     };

@@ -35,7 +35,7 @@ fn synthetic(options: &Options, with: impl FnOnce(&Job<'_>)) {
             symvers: Input { name: "Module.symvers", data: "" },
         }),
         sizes: StructSizes::new(sizes, true),
-        drop_in: false,
+        policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
     });

@@ -35,7 +35,7 @@ fn compare(orig: &[u8], patched: &[u8], drop_in: bool) -> Result<(), String> {
         patched: Input { name: "patched.o", data: patched },
         parent: None,
         sizes: StructSizes::new([], true),
-        drop_in,
+        policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
     };

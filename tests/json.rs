@@ -205,7 +205,7 @@ fn the_drop_in_refuses_what_nothing_explains() {
             patched: klp_diff::Input { name: "patched.o", data: &patched },
             parent: None,
             sizes: klp_diff::kernel::tables::StructSizes::new(Vec::new(), false),
-            drop_in: true,
+            policy: klp_diff::Policy::KPATCH,
             klp_arch: false,
             among: Default::default(),
         };

@@ -44,7 +44,7 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
             known: None,
         }),
         sizes: StructSizes::new(case.env.clone(), false),
-        drop_in: true,
+        policy: klp_diff::Policy::KPATCH,
         klp_arch: false,
         among: Default::default(),
     };

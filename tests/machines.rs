@@ -205,7 +205,7 @@ impl Pair {
                 known: None,
             }),
             sizes: StructSizes::new(sizes, false),
-            drop_in: true,
+            policy: klp_diff::Policy::KPATCH,
             klp_arch: self.klp_arch,
             among: Default::default(),
         };

@@ -57,7 +57,7 @@ fn no_mutant_passes_without_a_rule_or_a_proof() {
         kind: String::new(),
         options: exhaust::runner::Options {
             jobs: 2,
-            drop_in: false,
+            policy: klp_diff::Policy::NATIVE,
             limit: std::time::Duration::from_secs(60),
             keep: None,
         },

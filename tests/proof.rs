@@ -308,7 +308,7 @@ fn whatever_is_altered_is_noticed() {
                 known: None,
             }),
             sizes: StructSizes::new(sizes.clone(), false),
-            drop_in,
+            policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
             klp_arch: false,
             among: klp_diff::Among { remade, ..Default::default() },
         };

@@ -37,7 +37,7 @@ fn say(orig: &[u8], patched: &[u8], drop_in: bool) -> Said {
         patched: Input { name: "patched.o", data: patched },
         parent: None,
         sizes: StructSizes::new([], true),
-        drop_in,
+        policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
     };

@@ -49,7 +49,7 @@ fn run_exhaust(args: &[String]) -> ExitCode {
         kind: String::new(),
         options: exhaust::runner::Options {
             jobs: 1,
-            drop_in: false,
+            policy: klp_diff::Policy::NATIVE,
             limit: Duration::from_secs(10),
             keep: None,
         },
@@ -65,7 +65,7 @@ fn run_exhaust(args: &[String]) -> ExitCode {
             "--seconds" => {
                 plan.options.limit = Duration::from_secs(value().parse().unwrap_or(10));
             }
-            "--drop-in" => plan.options.drop_in = true,
+            "--drop-in" => plan.options.policy = klp_diff::Policy::KPATCH,
             "--keep" => plan.options.keep = Some(value().into()),
             name => wanted = name,
         }

@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
             patched: Input { name: "patched.o", data: patched },
             parent,
             sizes: StructSizes::new([], true),
-            drop_in,
+            policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
             klp_arch: false,
             among: Default::default(),
         };

@@ -11,7 +11,7 @@ use klp_diff::elf::publish::publish_proved;
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles, proved};
+use klp_diff::{Input, Job, ParentFiles, Policy, proved};
 use kpatch_compat::argp::{Command, Flag, Parsed};
 use kpatch_compat::finish;
 
@@ -134,7 +134,7 @@ fn diff(
             known: None,
         }),
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
-        drop_in: true,
+        policy: Policy::KPATCH,
         klp_arch: *klp_arch,
         among: Default::default(),
     };

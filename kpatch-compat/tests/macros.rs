@@ -140,7 +140,7 @@ impl Lab {
                 known: None,
             }),
             sizes: StructSizes::default(),
-            drop_in: false,
+            policy: klp_diff::Policy::NATIVE,
             klp_arch: false,
             among: Default::default(),
         };

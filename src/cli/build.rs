@@ -21,7 +21,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
 use crate::report::{Report, json};
-use crate::{Among, Input, Job};
+use crate::{Among, Input, Job, Policy};
 
 /// Builds a livepatch module from source patches.
 ///
@@ -371,7 +371,7 @@ fn compare(files: &[PathBuf; 2], report: &mut Report) -> Result<()> {
         patched: Input { name: &names[1], data: patched.bytes() },
         parent: None,
         sizes,
-        drop_in: false,
+        policy: Policy::NATIVE,
         klp_arch: false,
         among: Among::default(),
     };

@@ -32,7 +32,7 @@ use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json;
-use crate::{Among, Input, Job, ParentFiles};
+use crate::{Among, Input, Job, ParentFiles, Policy};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
@@ -398,7 +398,7 @@ impl Against<'_> {
             patched: Input { name: patched.0, data: patched.1 },
             parent: self.parent,
             sizes: self.sizes.clone(),
-            drop_in: false,
+            policy: Policy::NATIVE,
             klp_arch: false,
             among,
         }

@@ -31,7 +31,7 @@ pub fn check(
     ignored: &Ignored,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
-    if !comparer.drop_in {
+    if comparer.policy.refuses_unsafe {
         thread_locals(comparer, selection)?;
     }
     let mut details = Vec::new();
@@ -67,7 +67,9 @@ pub fn check(
         }
     }
     tables_without_rows(comparer, &mut details);
-    if !comparer.drop_in && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout) {
+    if comparer.policy.refuses_unsafe
+        && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout)
+    {
         unexplained(&mut details, TYPE_IDS, "changed");
     }
     named_like_literals(comparer, verdicts, selection, &mut details);
@@ -372,7 +374,7 @@ fn changed_constants<'n>(
     for (id, _) in verdicts.differing() {
         if layout.class(id) != Class::Data
             || !selection.sections[id]
-            || comparer.drop_in && layout.owner(id).is_none()
+            || comparer.policy.whole_sections && layout.owner(id).is_none()
         {
             continue;
         }
@@ -411,7 +413,9 @@ fn named_like_literals(
         if names::is_string_literal_section(name) && owner.is_some() && !verdict.has(Verdict::NEW) {
             unexplained(details, name, "changed");
         }
-        if !comparer.drop_in || !matches!(name, sections::RODATA | sections::RODATA_STR) {
+        if !comparer.policy.whole_sections
+            || !matches!(name, sections::RODATA | sections::RODATA_STR)
+        {
             continue;
         }
         for index in 0..layout.entity_count(id) {

@@ -15,7 +15,7 @@ impl Selector<'_, '_, '_, '_> {
     pub(super) fn pointers_to_callbacks(&mut self) -> Result<()> {
         let object = self.layout.object;
         let is_pointers = |&s: &_| object.section_name(s) == POINTERS;
-        if self.comparer.drop_in {
+        if !self.comparer.policy.reads_callbacks {
             return Ok(());
         }
         let sections: Vec<_> = object.sections().filter(is_pointers).collect();
@@ -49,13 +49,13 @@ impl Selector<'_, '_, '_, '_> {
         let fail = |what: String, advice: &str| {
             Err(Error::refused(Code::UnknownCallback, what).at_symbol(name).advise(advice))
         };
-        match (meant, self.policy.object) {
+        match (meant, self.destination.object) {
             (None, _) => fail(
                 format!("{name} is no callback that the kernel knows"),
                 "use the macros of linux/livepatch_helpers.h",
             ),
             (Some(_), None) => Ok(()),
-            (Some(_), Some(_)) if !self.policy.remade => fail(
+            (Some(_), Some(_)) if !self.destination.remade => fail(
                 format!(
                     "{name} is a callback of the kernel's macros, which this output cannot hold"
                 ),

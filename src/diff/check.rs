@@ -32,7 +32,7 @@ pub(super) fn unhookable(
 ) -> Vec<SymbolId<Patched>> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let object = patched.object;
-    let boot_warns = !comparer.drop_in || boot.warns(comparer);
+    let boot_warns = comparer.policy.leaves_boot_code || boot.warns(comparer);
     let carries = |parent: SymbolId<Patched>| {
         statuses.symbols[parent] == Status::Changed || statuses.lifted.carries(patched, parent)
     };
@@ -70,7 +70,7 @@ pub fn check_entries(
         finding(comparer, id, text)
     };
     let mut details: Vec<Finding> = unhookable.iter().map(told).collect();
-    if !comparer.drop_in {
+    if comparer.policy.tells_more {
         name_callers(comparer, &unhookable, &mut details)?;
     }
     for (finding, &id) in details.iter_mut().zip(&unhookable) {
@@ -182,7 +182,7 @@ pub fn check_sections(
         let rela = object.rela_section(id).map(|r| object.section_name(r));
         let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
         if layout.class(id) == Class::Group {
-            let binds = comparer.drop_in
+            let binds = !comparer.policy.own_thunks
                 || comdat(layout, id).is_some_and(|members| {
                     let kept = |m| !matches!(layout.class(m), Class::Noise(_));
                     members.into_iter().any(|m| kept(m) && !is_own_thunk(layout, m))
@@ -205,7 +205,9 @@ pub fn check_sections(
             }
             if status != Status::Same
                 && grouped.contains(&id)
-                && (comparer.drop_in || status != Status::New || !is_own_thunk(layout, id))
+                && (!comparer.policy.own_thunks
+                    || status != Status::New
+                    || !is_own_thunk(layout, id))
             {
                 let text = format!("changed section {name} is part of a section group");
                 details.push(match layout.owner(id) {
@@ -214,7 +216,7 @@ pub fn check_sections(
                 });
             }
         }
-        if comparer.drop_in && included {
+        if comparer.policy.whole_sections && included {
             left_unpatched(comparer, verdicts, id, &mut details);
         }
         let data = sections::starts_with_any(name, &sections::STATE);

@@ -13,6 +13,7 @@ use super::explain::describe;
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::inlining::{PROMOTED, is_promotion};
 use super::open::{Answers, Open};
+use super::policy::Policy;
 use super::realigned::Realignments;
 use super::states::States;
 use super::twins::Twins;
@@ -56,8 +57,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub patched: &'a Half<'l, 'o, 'd, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
-    /// Behave as the drop-in where the two differ.
-    pub drop_in: bool,
+    /// How to decide where kpatch's tool and this one differ.
+    pub policy: Policy,
     /// The objects are those of a module.
     pub in_module: bool,
     /// What [`shifted`] gave.
@@ -225,7 +226,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// The verdict on a function whose twin is in another section, when it is a matter of heat
     /// which of these it is in; or on a variable that became constant and is equal.
     fn moved(&self, p: SectionId<Patched>, index: usize) -> Result<Option<Verdict>> {
-        if self.drop_in {
+        if !self.policy.proves_noise {
             return Ok(None);
         }
         match self.patched.layout.class(p) {
@@ -286,7 +287,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// Whether the only thing of an original section may be `p`, although they are no twins.
     fn may_stand_for(&self, o: Option<SymbolId<Orig>>, p: SymbolId<Patched>) -> bool {
         let replaced = self.twins.replaced.was(p).is_some();
-        !replaced && o.is_none_or(|o| self.drop_in || self.same_symbol(o, p))
+        !replaced && o.is_none_or(|o| self.policy.pairs_by_order || self.same_symbol(o, p))
     }
 
     /// Everything that differs between two entities; `sink` learns the reasons.
@@ -522,7 +523,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             )
         };
         o.kind == p.kind
-            || !self.drop_in
+            || self.policy.proves_noise
                 && same_reloc(self.patched.layout.arch, o.kind, p.kind)
                 && matches!(is_local(), (true, false) | (false, true))
     }

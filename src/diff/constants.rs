@@ -153,7 +153,7 @@ impl Comparer<'_, '_, '_, '_> {
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let home = patched.object.section_of(p);
-        let alike = !self.drop_in
+        let alike = self.policy.proves_noise
             && orig.is_local(o)
             && patched.is_local(p)
             && patched.object.symbol_kind(p) == abi::STT_OBJECT

@@ -19,6 +19,7 @@ use super::correlate::fingerprint;
 use super::files::{Files, Scopes};
 use super::local_uses::{Place, Use, User, uses_of};
 use super::moves::Moves;
+use super::policy::Policy;
 use super::twins::Twins;
 use crate::diag::Result;
 use crate::elf::abi;
@@ -183,11 +184,11 @@ fn moved_name<S: Side>(
 
 /// The static locals of the original that have no twin yet, and the variables of the patched
 /// object that may be these, by who uses them.
-/// Also returns those of the original that nothing was found for. The drop-in pairs constants
-/// of unlike content, too.
+/// Also returns those of the original that nothing was found for. [`Policy::pairs_by_order`] pairs
+/// constants of unlike content, too.
 pub(super) fn pair(
     keys: &Keys<'_, '_, '_>,
-    drop_in: bool,
+    policy: Policy,
 ) -> Result<(Pairing, Vec<Variable<Orig>>)> {
     let (orig, patched, twins) = (keys.orig, keys.patched, keys.twins);
     let wanted = Marks::from_fn(orig.object.symbol_count(), |id| {
@@ -209,7 +210,7 @@ pub(super) fn pair(
     let mut o = variables(orig, &keys.files.orig, o?, |user, scope| keys.orig(user, scope));
     let mut p = variables(patched, &keys.files.patched, p?, |u, scope| keys.patched(u, scope));
     let mut pairing = Pairing::default();
-    let matcher = Matcher { keys, drop_in };
+    let matcher = Matcher { keys, by_order: policy.pairs_by_order };
     let by_user = |v: &[u64], _: u64| v.to_vec();
     matcher.round(&mut o, &mut p, &mut pairing, true, by_user, by_user);
     matcher.round(&mut o, &mut p, &mut pairing, false, by_user, by_user);
@@ -250,7 +251,7 @@ type Group = (Vec<usize>, Vec<usize>);
 
 struct Matcher<'k, 'a, 'o, 'd> {
     keys: &'k Keys<'a, 'o, 'd>,
-    drop_in: bool,
+    by_order: bool,
 }
 
 impl Matcher<'_, '_, '_, '_> {
@@ -349,7 +350,7 @@ impl Matcher<'_, '_, '_, '_> {
                 pairs.push((i, j));
             }
         }
-        if self.drop_in {
+        if self.by_order {
             let open =
                 |count: usize, taken: Vec<usize>| (0..count).filter(move |i| !taken.contains(i));
             let left = open(o.len(), pairs.iter().map(|pair| pair.0).collect());

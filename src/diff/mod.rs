@@ -35,6 +35,7 @@ pub mod near;
 pub mod open;
 pub mod overrides;
 pub mod parts;
+pub mod policy;
 mod realigned;
 mod referrers;
 mod registration;

@@ -82,7 +82,7 @@ impl Comparer<'_, '_, '_, '_> {
         p: &Entity<Patched>,
     ) -> Option<Arc<Realigned>> {
         let patched = self.patched.layout.object;
-        if self.drop_in || !patched.is_text(p.section) {
+        if !self.policy.proves_noise || !patched.is_text(p.section) {
             return None;
         }
         let key = (p.section, p.start);

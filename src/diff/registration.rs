@@ -16,7 +16,7 @@ impl Comparer<'_, '_, '_, '_> {
             o.symbol.is_some_and(|o| only_registers(self.orig.layout, o))
                 && p.symbol.is_some_and(|p| only_registers(self.patched.layout, p))
         };
-        !self.drop_in && (describe() || register())
+        self.policy.proves_noise && (describe() || register())
     }
 
     /// What is forgiven when they differ: all of it.

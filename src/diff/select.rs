@@ -25,7 +25,7 @@ use crate::kernel::tables::{self, StructSizes};
 use crate::kernel::thunks;
 
 /// What decides about table rows, beyond the objects themselves.
-pub struct Policy<'a> {
+pub struct Destination<'a> {
     /// kpatch's `--klp-arch`: the kernel applies `.klp.arch` sections.
     pub klp_arch: bool,
     /// Whether a key lives in another object than vmlinux.
@@ -118,14 +118,14 @@ pub fn select(
     comparer: &Comparer<'_, '_, '_, '_>,
     statuses: &Statuses,
     ignored: &Ignored,
-    policy: &Policy<'_>,
+    destination: &Destination<'_>,
 ) -> Result<Selection> {
     let object = comparer.patched.layout.object;
     let mut selector = Selector {
         comparer,
         layout: comparer.patched.layout,
         statuses,
-        policy,
+        destination,
         selection: Selection {
             sections: IdVec::filled(false, object.section_count()),
             parts: Parts::default(),
@@ -159,7 +159,7 @@ pub(super) struct Selector<'a, 'l, 'o, 'd> {
     pub comparer: &'a Comparer<'a, 'l, 'o, 'd>,
     pub layout: &'l Layout<'o, 'd, Patched>,
     pub statuses: &'a Statuses,
-    pub policy: &'a Policy<'a>,
+    pub destination: &'a Destination<'a>,
     pub selection: Selection,
     /// What was included and whose relocations are still to be followed.
     pub pending: Vec<Included>,
@@ -244,7 +244,7 @@ impl Selector<'_, '_, '_, '_> {
         }
         // objtool lists a function for the kernel's rewriting of indirect calls by the symbol
         // in front of it; a new function needs that as much as a changed one.
-        if !self.comparer.drop_in
+        if self.comparer.policy.carries_annotations
             && let Some(prefix) = self.layout.prefix_of(id)
         {
             self.selection.symbols[prefix] = true;
@@ -262,7 +262,7 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Whether only parts of a section are included. The drop-in takes sections whole.
     fn is_shared(&self, section: SectionId<Patched>) -> bool {
-        !self.comparer.drop_in && self.statuses.is_shared(self.layout, section)
+        !self.comparer.policy.whole_sections && self.statuses.is_shared(self.layout, section)
     }
 
     /// Tables are cut down to rows; they are never included because something refers to them.
@@ -274,7 +274,7 @@ impl Selector<'_, '_, '_, '_> {
             }
             Class::Unwind => true,
             _ => {
-                self.comparer.drop_in
+                self.comparer.policy.whole_sections
                     && self.layout.object.section_name(section) == tables::REPLACEMENTS
             }
         }
@@ -355,16 +355,17 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.sections() {
             // Only the drop-in carries sections of constants as a whole.
-            if !self.comparer.drop_in && self.layout.is_ordinary(id) {
+            if !self.comparer.policy.whole_sections && self.layout.is_ordinary(id) {
                 continue;
             }
             let name = object.section_name(id);
-            let literals = self.comparer.drop_in
+            let literals = self.comparer.policy.whole_sections
                 && names::is_string_literal_section(name)
                 && self.layout.class(id) != Class::Relocations;
             if literals
                 || name == sections::TOC
-                || self.comparer.drop_in && matches!(name, sections::RODATA | sections::RODATA_STR)
+                || self.comparer.policy.whole_sections
+                    && matches!(name, sections::RODATA | sections::RODATA_STR)
             {
                 self.include_section(id);
             }
@@ -382,12 +383,14 @@ impl Selector<'_, '_, '_, '_> {
         let object = self.layout.object;
         for id in object.symbols().skip(1) {
             match object.symbol_kind(id) {
-                abi::STT_FILE if self.comparer.drop_in => self.selection.symbols[id] = true,
+                abi::STT_FILE if self.comparer.policy.whole_sections => {
+                    self.selection.symbols[id] = true
+                }
                 abi::STT_FUNC
                     if self.statuses.symbols[id] == Status::Changed
                         && !self.layout.is_prefix(id) =>
                 {
-                    if !self.comparer.drop_in && self.is_boot_only(id) {
+                    if self.comparer.policy.leaves_boot_code && self.is_boot_only(id) {
                         self.selection.boot_only.push(id);
                         continue;
                     }
@@ -475,7 +478,7 @@ impl Selector<'_, '_, '_, '_> {
                 && self.statuses.symbols[id] == Status::New
                 && object.section_of(id).is_some()
                 && !self.layout.is_label(id)
-                && (self.comparer.drop_in
+                && (!self.comparer.policy.leaves_boot_code
                     || !self.is_boot_only(id) && !thunks::is_own(&object.symbol(id)))
             {
                 self.selection.effect.new_globals += 1;

@@ -43,8 +43,9 @@ impl Selector<'_, '_, '_, '_> {
     /// output that it will see.
     fn is_left_out(&self, row: (TableNumber, u32)) -> bool {
         let table = self.comparer.patched.rows.tables.get(row.0 as usize);
-        self.comparer.drop_in && table.is_some_and(|t| t.table.dropped_by_drop_in)
-            || self.policy.remade && table.is_some_and(|t| objtool::is_remade(t.table.section))
+        !self.comparer.policy.carries_annotations
+            && table.is_some_and(|t| t.table.dropped_by_drop_in)
+            || self.destination.remade && table.is_some_and(|t| objtool::is_remade(t.table.section))
     }
 
     /// Whether rows that were found by a span of code describe code without a name: it goes
@@ -178,8 +179,8 @@ impl Selector<'_, '_, '_, '_> {
             _ => name.starts_with(symbols::TRACEPOINT_CALL_KEY),
         };
         let debug = table.filter == Filter::JumpLabel && self.is_dynamic_debug(key.symbol);
-        let old_kernel = self.policy.klp_arch && table.filter == Filter::JumpLabel;
-        if !old_kernel && !(self.policy.in_module)(key.symbol)? {
+        let old_kernel = self.destination.klp_arch && table.filter == Filter::JumpLabel;
+        if !old_kernel && !(self.destination.in_module)(key.symbol)? {
             if debug {
                 self.include_symbol(key.symbol, Some(code.symbol));
             }
@@ -242,7 +243,7 @@ impl Selector<'_, '_, '_, '_> {
             self.selection.symbols[symbol] = true;
         }
         let table = &self.comparer.patched.rows.tables[row.0 as usize];
-        let extent = table.replacement().filter(|_| !self.comparer.drop_in);
+        let extent = table.replacement().filter(|_| !self.comparer.policy.whole_sections);
         let Some(extent) = extent else { return self.follow(section, start, end) };
         let field = start + extent.field;
         self.follow(section, start, field)?;
@@ -266,7 +267,7 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Keeps the marks of a row that is kept.
     fn marks(&mut self, section: SectionId<Patched>, start: u64) -> Result<()> {
-        if self.comparer.drop_in {
+        if !self.comparer.policy.carries_annotations {
             return Ok(());
         }
         let rows = &self.comparer.patched.rows;
@@ -283,7 +284,7 @@ impl Selector<'_, '_, '_, '_> {
     /// Alternative instructions come with the rows that refer to them.
     fn replacements(&mut self) -> Result<()> {
         let object = self.layout.object;
-        if !self.comparer.drop_in {
+        if !self.comparer.policy.whole_sections {
             return Ok(());
         }
         if !self
@@ -322,14 +323,14 @@ impl Selector<'_, '_, '_, '_> {
 
     /// Keeps the unwind entries of included functions.
     pub(super) fn unwind(&mut self) -> Result<()> {
-        let given = self.policy.sizes.given("ORC_STRUCT_SIZE")?;
+        let given = self.destination.sizes.given("ORC_STRUCT_SIZE")?;
         let (Some(entries), Some(places)) = (
             self.layout.section_named(sections::ORC),
             self.layout.section_named(sections::ORC_PLACES),
         ) else {
             return Ok(());
         };
-        if self.policy.remade {
+        if self.destination.remade {
             return Ok(());
         }
         let object = self.layout.object;

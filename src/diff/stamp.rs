@@ -8,7 +8,8 @@ use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSI
 impl Comparer<'_, '_, '_, '_> {
     /// Whether a variable holds when and by whom the kernel was built.
     pub(super) fn is_stamp(&self, id: SymbolId<Patched>) -> bool {
-        !self.drop_in && [BANNER, UTS_NAMES].contains(&self.patched.layout.object.symbol_name(id))
+        self.policy.proves_noise
+            && [BANNER, UTS_NAMES].contains(&self.patched.layout.object.symbol_name(id))
     }
 
     /// Whether two variables only differ in when and by whom the kernel was built.

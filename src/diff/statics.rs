@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::files::Files;
 use super::local_uses::{Handles, User, counts, for_each_target, user_at};
 use super::locals::{self, Doubt, Keys, is_constant};
+use super::policy::Policy;
 use super::select::Selection;
 use super::twins::Twins;
 use crate::diag::{Code, Error, Result};
@@ -24,7 +25,7 @@ use crate::kernel::names;
 pub(super) struct Statics<'a, 'o, 'd> {
     pub orig: &'a Layout<'o, 'd, Orig>,
     pub patched: &'a Layout<'o, 'd, Patched>,
-    drop_in: bool,
+    policy: Policy,
 }
 
 /// What pairing static locals found wrong.
@@ -44,12 +45,12 @@ pub fn correlate_statics(
     orig: &Layout<'_, '_, Orig>,
     patched: &Layout<'_, '_, Patched>,
     files: &Files,
-    drop_in: bool,
+    policy: Policy,
     twins: &mut Twins,
 ) -> Result<Doubts> {
-    let statics = Statics { orig, patched, drop_in };
+    let statics = Statics { orig, patched, policy };
     let keys = Keys { orig, patched, files, twins };
-    let (found, left) = locals::pair(&keys, drop_in)?;
+    let (found, left) = locals::pair(&keys, policy)?;
     for (o, p) in found.pairs {
         statics.accept(o, p, twins)?;
     }
@@ -58,7 +59,7 @@ pub fn correlate_statics(
         twins.doubted_orig.extend(doubt.orig.iter().copied());
     }
     let twins = &*twins;
-    let refused = match drop_in {
+    let refused = match policy.pairs_by_order {
         true => statics.verify_all(twins)?,
         false => {
             let lost = |v: &&locals::Variable<Orig>| statics.is_lost(v, twins);
@@ -161,14 +162,14 @@ impl Statics<'_, '_, '_> {
             // That of a renamed function may be named after it.
             let own = (name, self.patched.object.symbol_name(p));
             let kinds = (names.0.strip_suffix(own.0), names.1.strip_suffix(own.1));
-            let renamed = !self.drop_in && kinds.0.is_some() && kinds.0 == kinds.1;
+            let renamed = !self.policy.pairs_by_order && kinds.0.is_some() && kinds.0 == kinds.1;
             if twins.patched_section(from).is_none()
                 && twins.orig_section(to).is_none()
                 && (names::same(names.0, names.1) || renamed)
             {
                 twins.pair_sections(from, to);
             }
-        } else if self.drop_in && twins.patched_section(from) != Some(to) {
+        } else if self.policy.pairs_by_order && twins.patched_section(from) != Some(to) {
             return Err(Error::broken(
                 Code::SectionsNotCorrelated,
                 format!(
@@ -241,7 +242,7 @@ impl Statics<'_, '_, '_> {
             self.patched.is_static_local(symbol)
                 && twins.orig_symbol(symbol).is_none()
                 && !twins.doubted.contains(&symbol)
-                && (self.drop_in || !is_constant(self.patched, symbol))
+                && (self.policy.pairs_by_order || !is_constant(self.patched, symbol))
         };
         if !object.symbols().any(is_new) {
             return Ok(None);
@@ -252,7 +253,8 @@ impl Statics<'_, '_, '_> {
             for_each_target(self.patched, section, Some(&handles), |symbol, _, reloc| {
                 if first.is_none() && is_new(symbol) {
                     let in_shared = || user_at(self.patched, section, reloc.offset);
-                    let shared = !self.drop_in && self.patched.owner(section).is_none();
+                    let shared =
+                        !self.policy.whole_sections && self.patched.owner(section).is_none();
                     first = Some((symbol, section, if shared { in_shared() } else { None }));
                 }
             })?;

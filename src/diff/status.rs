@@ -78,7 +78,7 @@ impl Statuses {
             symbols: IdVec::filled(Status::Same, object.symbol_count()),
             messages: Vec::new(),
             lifted: Lifted::default(),
-            split: !comparer.drop_in,
+            split: !comparer.policy.whole_sections,
             complete,
         };
         // The first error counts, on any number of threads.
@@ -264,7 +264,7 @@ impl Statuses {
         if moved {
             let entity = patched.entity_at(p, after.symbol_value(id));
             let verdict = entity.map(|index| verdicts.entity(p, index));
-            if !comparer.drop_in && verdict.is_some_and(|v| !v.has(Verdict::NEW)) {
+            if comparer.policy.proves_noise && verdict.is_some_and(|v| !v.has(Verdict::NEW)) {
                 let same = verdict.is_some_and(Verdict::is_same);
                 return Ok(if same { Status::Same } else { Status::Changed });
             }

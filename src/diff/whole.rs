@@ -74,7 +74,7 @@ pub(super) fn grouped(
 ) -> IndexSet<SectionId<Patched>, RandomState> {
     let layout = comparer.patched.layout;
     let object = layout.object;
-    if comparer.drop_in {
+    if comparer.policy.whole_sections {
         let flagged = |&s: &SectionId<_>| object.section_flags(s) & abi::SHF_GROUP != 0;
         return object.sections().filter(flagged).collect();
     }

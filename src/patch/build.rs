@@ -295,7 +295,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
             let replaced = self.statuses.is_own_copy(layout, id);
             // Another object of the patch may bring the same along.
             let own = matches!(home, OutHome::Section(_))
-                && !self.comparer.drop_in
+                && self.comparer.policy.own_thunks
                 && thunks::is_own(&symbol);
             let index = output.object.add_symbol(OutSymbol {
                 name: if section_symbol { String::new() } else { resolver.name(id).to_owned() },

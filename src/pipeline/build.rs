@@ -72,7 +72,7 @@ impl Carried<'_, '_, '_, '_, '_> {
         if wanted.klp {
             told.klp = facts(comparer, &resolution);
         }
-        if !job.drop_in {
+        if job.policy.refuses_unsafe {
             check_freed(resolver, &resolution)?;
             check_short(resolver, selection, &entries, &resolution)?;
             let named = resolution.relocs.iter().map(|klp| klp.meant);

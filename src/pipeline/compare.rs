@@ -27,9 +27,9 @@ pub fn compare(job: &Job<'_>, paired: &mut Paired<'_, '_, '_>) -> Result<(States
         let verdicts = comparer.run()?;
         Ok((comparer.states, verdicts))
     };
-    match job.drop_in {
-        true => compare(twins),
-        false => take_apart((orig.layout, patched.layout), twins, compare),
+    match job.policy.proves_noise {
+        true => take_apart((orig.layout, patched.layout), twins, compare),
+        false => compare(twins),
     }
 }
 
@@ -51,7 +51,7 @@ fn comparing<'a, 'l, 'o, 'd>(
         orig,
         patched,
         twins,
-        drop_in: job.drop_in,
+        policy: job.policy,
         in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
         shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
         states: States::default(),

@@ -2,6 +2,7 @@
 
 use crate::diag::Result;
 use crate::diff::boot::BootCode;
+use crate::diff::policy::Policy;
 use crate::kernel::image::KernelImage;
 use crate::kernel::parent::Parent;
 use crate::kernel::symtab::ParentTable;
@@ -61,8 +62,8 @@ pub struct Job<'a> {
     pub parent: Option<ParentFiles<'a>>,
     /// Sizes of kernel structs.
     pub sizes: StructSizes,
-    /// Behave as kpatch's tool where the two differ.
-    pub drop_in: bool,
+    /// How to decide where kpatch's tool and this one differ.
+    pub policy: Policy,
     /// kpatch's `--klp-arch`.
     pub klp_arch: bool,
     /// What else is known of the patch that the pair is part of.

@@ -11,7 +11,7 @@ use crate::diff::instrumented::check_instrumented;
 use crate::diff::labels::check_labels;
 use crate::diff::lift::{Blocked, Outside, lift};
 use crate::diff::parts::left_behind;
-use crate::diff::select::{Effect, Policy, Selection, select};
+use crate::diff::select::{Destination, Effect, Selection, select};
 use crate::diff::statics::check_doubts;
 use crate::diff::status::Statuses;
 use crate::diff::unsettled::check_unsettled;
@@ -101,14 +101,14 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
 
     fn decide(&self, forced: &[SymbolId<Patched>], told: &mut Told) -> Result<Judged> {
         let Judge { job, comparer, verdicts, paired, .. } = *self;
-        if !job.drop_in {
+        if job.policy.refuses_unsafe {
             constants::check_pointers(comparer)?;
             check_instrumented(comparer, verdicts)?;
             attributes::check(comparer)?;
         }
         let statuses = self.statuses(forced, told)?;
         let resolver = self.resolver(&statuses);
-        let policy = Policy {
+        let destination = Destination {
             klp_arch: job.klp_arch,
             in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
             sizes: &job.sizes,
@@ -117,7 +117,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         };
         // Neither needs the other's result.
         let (selection, reasons) = rayon::join(
-            || select(comparer, &statuses, &paired.ignored, &policy),
+            || select(comparer, &statuses, &paired.ignored, &destination),
             || reasons(comparer, check::changed_functions(comparer, &statuses)),
         );
         let selection = selection?;
@@ -132,18 +132,23 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         target.map(|target| Resolver { comparer: self.comparer, statuses, target })
     }
 
+    /// Whether callers may be patched in place of what cannot be redirected.
+    fn lifts(&self) -> bool {
+        self.job.policy.lifts_callers && !self.job.among.no_lift
+    }
+
     /// What became of sections and symbols, where what cannot be redirected is carried for its
     /// callers.
     fn statuses(&self, forced: &[SymbolId<Patched>], told: &mut Told) -> Result<Statuses> {
         let Judge { job, comparer, verdicts, paired, .. } = *self;
         let mut statuses = Statuses::new(comparer, verdicts, &paired.ignored, job.among.complete)?;
         told.notes.messages.extend(statuses.messages.iter().cloned());
-        if job.drop_in {
+        if job.policy.whole_sections {
             told.notes.warnings.extend(left_behind(comparer, &statuses)?);
         }
-        let blocked = match job.drop_in || job.among.no_lift {
-            true => Blocked::default(),
-            false => {
+        let blocked = match self.lifts() {
+            false => Blocked::default(),
+            true => {
                 let users = |id| self.used_outside(&statuses, id);
                 let outside = Outside { forced, users: &users, boot: job.among.boot };
                 let mut lifted = statuses.clone();
@@ -176,7 +181,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
             function.reasons.extend(statuses.lifted.reason(comparer, id));
         }
         told.effect = selection.effect;
-        if !self.job.drop_in {
+        if self.job.policy.tells_more {
             let redirected = check::redirected(comparer, statuses, selection);
             told.notes.warnings.extend(endless::warnings(comparer, &redirected));
         }
@@ -188,7 +193,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         let Judge { job, comparer, verdicts, paired, .. } = *self;
         let Judged { statuses, selection } = judged;
         let ignored = &paired.ignored;
-        if !job.drop_in {
+        if job.policy.refuses_unsafe {
             check_unsettled(comparer, selection)?;
         }
         check_labels(comparer, selection)?;
@@ -200,7 +205,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
             selection,
         )?;
         notes.warnings.extend(boot::check_boot_only(comparer, selection, job.among.boot)?);
-        if !job.drop_in {
+        if job.policy.refuses_unsafe {
             boot::check_lifetimes(comparer, selection)?;
         }
         let (sections, (accounts, states)) = rayon::join(
@@ -229,7 +234,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
     ) -> Option<Vec<SymbolId<Patched>>> {
         let target = self.paired.target.as_ref()?;
         let image = target.live.as_ref()?.image;
-        if self.job.drop_in || self.job.among.no_lift {
+        if !self.lifts() {
             return None;
         }
         let resolver = self.resolver(&found.statuses)?;

@@ -61,7 +61,7 @@ pub fn lay_out<'l, 'd>(job: &Job<'_>, loaded: &'l Loaded<'d>) -> Result<Layouts<
         rayon::join(|| Layout::new(&loaded.orig), || Layout::new(&loaded.patched));
     let of_orig = |e: Error| e.in_file(job.orig.name);
     let layouts = Layouts { orig: orig.map_err(of_orig)?, patched: patched? };
-    if !job.drop_in {
+    if job.policy.refuses_unsafe {
         check_compiled(&layouts.orig).map_err(of_orig)?;
         check_compiled(&layouts.patched)?;
         check_same(&layouts.orig, &layouts.patched).map_err(|e| e.in_file(job.patched.name))?;

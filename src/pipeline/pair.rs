@@ -64,12 +64,12 @@ pub fn pair<'l, 'o, 'd>(
             parent,
             blocks,
             live,
-            sympos: if job.drop_in { Sympos::DropIn } else { Sympos::Kernel },
+            sympos: if job.policy.kpatch_sympos { Sympos::DropIn } else { Sympos::Kernel },
             klp_arch: job.klp_arch,
             peers: job.among.peers,
         });
         let (twins, doubts) = pairing?;
-        if job.drop_in {
+        if job.policy.pairs_by_order {
             doubts.refused.clone().map_or(Ok(()), Err)?;
         }
         let warning = doubts.uncorrelated.clone();
@@ -98,9 +98,9 @@ fn pair_up(
     patched: &Layout<'_, '_, Patched>,
 ) -> Result<(Twins, Doubts)> {
     let (mut twins, files) = correlate(orig, patched);
-    let doubts = correlate_statics(orig, patched, &files, job.drop_in, &mut twins)?;
+    let doubts = correlate_statics(orig, patched, &files, job.policy, &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
-    if job.drop_in {
+    if job.policy.pairs_by_order {
         borrow_names(orig, patched, &mut twins);
     }
     Ok((twins, doubts))

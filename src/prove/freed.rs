@@ -26,7 +26,7 @@ impl Walk<'_, '_, '_, '_, '_, '_> {
         let live = matches!(layout.class(base), Class::Text | Class::Data | Class::Strings)
             && lifetime(name, comparer.in_module).is_none()
             && !sections::starts_with_any(name, &sections::BOOT_LISTS);
-        if comparer.drop_in || !live || !self.is_gone(id, found) {
+        if !comparer.policy.refuses_unsafe || !live || !self.is_gone(id, found) {
             return Ok(());
         }
         let target = self.prover.resolver.name(id);

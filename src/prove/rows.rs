@@ -189,10 +189,10 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     fn may_lack(&self, table: &TableRows<Patched>, (start, end): (u64, u64)) -> Result<bool> {
         let layout = self.prover.layout();
         let object = layout.object;
-        let drop_in = self.prover.resolver.comparer.drop_in;
+        let policy = self.prover.resolver.comparer.policy;
         let remade = self.prover.remade && objtool::is_remade(table.table.section);
         if remade
-            || drop_in && table.table.dropped_by_drop_in
+            || !policy.carries_annotations && table.table.dropped_by_drop_in
             || table.table.row.is_by_exception_table()
         {
             return Ok(true);
@@ -202,7 +202,8 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         for reloc in object.relocs(table.section).within(start, end) {
             targets.push(refs.resolve(&reloc)?.symbol);
         }
-        if drop_in && !targets.iter().any(|&t| object.symbol_kind(t) == abi::STT_FUNC) {
+        if policy.whole_sections && !targets.iter().any(|&t| object.symbol_kind(t) == abi::STT_FUNC)
+        {
             return Ok(true);
         }
         let Some(&key) = targets.last() else { return Ok(false) };

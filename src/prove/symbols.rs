@@ -148,8 +148,8 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             let symbol = self.written.symbols[index];
             let Some(&Some(id)) = self.symbols.get(index) else { continue };
             // Of thunks several objects of a patch may bring the same along.
-            let drop_in = self.prover.resolver.comparer.drop_in;
-            let own = !drop_in && thunks::is_own(&object.symbol(id));
+            let policy = self.prover.resolver.comparer.policy;
+            let own = policy.own_thunks && thunks::is_own(&object.symbol(id));
             let lifted = &self.prover.resolver.statuses.lifted;
             let is_local = own
                 || self.is_replaced(id)
@@ -204,9 +204,10 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         if layout.class(section) == Class::Data && layout.is_local(id) {
             return None;
         }
-        // The drop-in takes sections whole, and names of them what changed.
+        // With whole sections, the drop-in's way, the output names of them what changed.
         let resolver = self.prover.resolver;
-        if resolver.comparer.drop_in && resolver.statuses.symbols[id] == Status::Same {
+        if resolver.comparer.policy.whole_sections && resolver.statuses.symbols[id] == Status::Same
+        {
             return None;
         }
         if !there.contains(&id) {

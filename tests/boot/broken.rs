@@ -194,7 +194,7 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             symvers: Input { name: "symvers", data: &symvers },
         }),
         sizes: StructSizes::new(lab.env.clone(), true),
-        drop_in: false,
+        policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
     };

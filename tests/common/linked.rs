@@ -122,7 +122,7 @@ pub fn diff(
             known: None,
         }),
         sizes: StructSizes::new([], true),
-        drop_in: false,
+        policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
     };

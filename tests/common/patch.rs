@@ -67,7 +67,7 @@ pub fn outcome(
             known: None,
         }),
         sizes: StructSizes::new(sizes, true),
-        drop_in,
+        policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use klp_diff::diag::Class;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job};
+use klp_diff::{Input, Job, Policy};
 
 use super::model::File;
 use super::mutants::{Mutant, RelocEdit, SymbolEdit};
@@ -23,8 +23,8 @@ const ENTRY: u64 = 24;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub jobs: usize,
-    /// As kpatch's tool.
-    pub drop_in: bool,
+    /// How to decide where kpatch's tool and this one differ.
+    pub policy: Policy,
     pub limit: Duration,
     /// Folder for the first pair of each class that is to be looked at.
     pub keep: Option<PathBuf>,
@@ -154,7 +154,7 @@ fn compare(
         patched: Input { name: "patched.o", data: patched },
         parent: None,
         sizes: StructSizes::new(sizes.clone(), true),
-        drop_in: options.drop_in,
+        policy: options.policy,
         klp_arch: false,
         among: Default::default(),
     };

@@ -13,7 +13,7 @@ use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Among, Input, Job};
+use klp_diff::{Among, Input, Job, Policy};
 
 use map::Reach;
 
@@ -33,7 +33,7 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         patched: Input { name: "patched.o", data: patched },
         parent: None,
         sizes: StructSizes::new(sizes.clone(), true),
-        drop_in: false,
+        policy: Policy::NATIVE,
         klp_arch: false,
         // Callers of what cannot be redirected do not change.
         among: Among { no_lift: true, ..Among::default() },

@@ -14,7 +14,7 @@ use crate::elf::write::write;
 use crate::kernel::symtab::as_text;
 use crate::kernel::tables::StructSizes;
 use crate::report::{FunctionStatus, Report, canon};
-use crate::{Input, Job, ParentFiles};
+use crate::{Input, Job, ParentFiles, Policy};
 
 /// An output object.
 pub(super) struct Output {
@@ -112,7 +112,7 @@ fn attempt(
             symvers: Input { name: &symvers_name, data: &symvers_text },
         }),
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),
-        drop_in,
+        policy: if drop_in { Policy::KPATCH } else { Policy::NATIVE },
         klp_arch: case.klp_arch,
         among: Default::default(),
     };
