@@ -324,7 +324,7 @@ int three(int x)
 }
 int four(int x) { return x; }
 "#;
-    for debug in ["-g", "-gdwarf-4", "-g -gsplit-dwarf"] {
+    for debug in ["-g", "-gdwarf-4", "-g -gz", "-g -gsplit-dwarf"] {
         let [orig, patched] = lab.compile("blame", source, debug);
         let told = lab.told(&["--explain", &orig, &patched], 0);
         if debug.contains("split") {

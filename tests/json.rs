@@ -28,6 +28,7 @@ fn validate(value: &Value, schema: &Value, place: &str) {
                     "array" => value.is_array(),
                     "string" => value.is_string(),
                     "integer" => value.is_u64() || value.is_i64(),
+                    "number" => value.is_number(),
                     "null" => value.is_null(),
                     "boolean" => value.is_boolean(),
                     other => panic!("unknown type {other}"),
@@ -36,6 +37,8 @@ fn validate(value: &Value, schema: &Value, place: &str) {
                 assert!(fits, "{place}: {value} is no {wanted}");
             }
             "enum" => assert!(wanted.as_array().unwrap().contains(value), "{place}: {value}"),
+            // What may be null has neither keys nor items.
+            "required" | "properties" | "items" if value.is_null() => {}
             "required" => {
                 for key in wanted.as_array().unwrap() {
                     assert!(value.get(key.as_str().unwrap()).is_some(), "{place}: no {key}");
@@ -63,6 +66,41 @@ fn the_schema_is_a_file_too() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = std::fs::read_to_string(root.join("docs/report.schema.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&file).unwrap(), schema());
+}
+
+fn results_of_a_corpus_fit_their_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read_to_string(root.join("docs/results.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&file).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut objects = Vec::new();
+    for case in ["immediate", "trap-row"] {
+        let Some(found) = pair(case, folder.path()) else { return };
+        objects.push((format!("{case}.o"), found));
+    }
+    let cases = folder.path().join("cases");
+    for (i, side) in ["orig", "patched"].iter().enumerate() {
+        std::fs::create_dir_all(cases.join(side)).unwrap();
+        for (name, pair) in &objects {
+            std::fs::copy(&pair[i], cases.join(side).join(name)).unwrap();
+        }
+        std::fs::write(cases.join(side).join("cut-short.o"), b"\x7fELF").unwrap();
+    }
+    for more in [&[][..], &["--shard", "1/2"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_klp-diff"))
+            .args(["corpus", "run", "--json", "-"])
+            .args(more)
+            .arg(&cases)
+            .output()
+            .unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        validate(&document, &schema, "document");
+        assert_eq!(document["total"], 3);
+        assert_eq!(document["shard"].is_null(), more.is_empty());
+        let found = document["cases"].as_array().unwrap();
+        let has = |status: &str| found.iter().any(|case| case["status"] == status);
+        assert!(!more.is_empty() || has("ok") && !has("skipped"), "{document}");
+    }
 }
 
 fn explanations_fit_the_schema() {
@@ -244,5 +282,6 @@ fn main() -> std::process::ExitCode {
         ("a_broken_file_is_a_refusal_with_exit_1", a_broken_file_is_a_refusal_with_exit_1),
         ("the_schema_is_a_file_too", the_schema_is_a_file_too),
         ("explanations_fit_the_schema", explanations_fit_the_schema),
+        ("results_of_a_corpus_fit_their_schema", results_of_a_corpus_fit_their_schema),
     ])
 }

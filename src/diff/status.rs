@@ -153,15 +153,18 @@ impl Statuses {
         let is_merged =
             patched.section_flags(id) & abi::SHF_MERGE != 0 && patched.relocs(id).is_empty();
         let shown = |flags: u64| if is_table { flags & !abi::SHF_MERGE } else { flags };
-        let header = orig.section_kind(twin) == patched.section_kind(id)
-            && shown(orig.section_flags(twin)) == shown(patched.section_flags(id))
+        let flags = (shown(orig.section_flags(twin)), shown(patched.section_flags(id)));
+        // Compilers compress debug information where that makes it smaller.
+        let is_debug = class == Class::Debug && (flags.0 | flags.1) & abi::SHF_ALLOC == 0;
+        let same_header = orig.section_kind(twin) == patched.section_kind(id)
+            && flags.0 == flags.1
             && (orig.section_entsize(twin) == patched.section_entsize(id)
                 || is_table
                 || is_shared && class != Class::Strings && !is_merged)
             && (orig.section_align(twin) == patched.section_align(id)
                 || patched.is_text(id)
                 || is_shared && is_aligned_for_new(comparer, twin, id));
-        if !header {
+        if !is_debug && !same_header {
             let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
                 Code::SectionHeaderDiffers,

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use super::abi;
+use super::ids::{SectionId, Side};
 use super::linked::{Linked, LinkedSection};
+use super::object::Object;
 use crate::diag::{Code, Error, Result};
 
 /// ELFCOMPRESS_ZLIB.
@@ -19,39 +21,64 @@ fn most(packed: u64) -> u64 {
     packed.saturating_mul(64).saturating_add(64 << 20)
 }
 
-/// The contents of a section, unpacked where they are compressed. Fails, with code `malformed-elf`,
-/// where they cannot be.
+/// The contents of a section of a linked file, unpacked where they are compressed. Fails, with
+/// code `malformed-elf`, where they cannot be.
 pub fn contents<'d>(elf: &Linked<'_>, section: &LinkedSection<'d>) -> Result<Cow<'d, [u8]>> {
     if section.flags & abi::SHF_COMPRESSED == 0 {
         return Ok(Cow::Borrowed(section.data));
     }
-    let fail = |what: String| {
+    let unpacked = unpacked(section.data, |bytes| elf.integer(bytes));
+    unpacked.map(Cow::Owned).map_err(|what| {
         Error::broken(Code::MalformedElf, what)
             .in_file(elf.file())
             .in_section(section.name)
             .advise("`objcopy --decompress-debug-sections` may unpack it")
-    };
-    let header = section.data.split_at_checked(HEADER);
-    let (header, packed) =
-        header.ok_or_else(|| fail("the compressed section is cut short".into()))?;
-    let (kind, size) = (elf.integer(&header[..4]), elf.integer(&header[8..16]));
+    })
+}
+
+/// The contents of a section of a relocatable object, unpacked where they are compressed;
+/// `None` where they cannot be.
+pub fn contents_of<'d, S: Side>(object: &Object<'d, S>, id: SectionId<S>) -> Option<Cow<'d, [u8]>> {
+    let data = object.contents(id);
+    if object.section_flags(id) & abi::SHF_COMPRESSED == 0 {
+        return Some(Cow::Borrowed(data));
+    }
+    let big = matches!(object.endian(), object::Endianness::Big);
+    unpacked(data, |bytes| integer(bytes, big)).ok().map(Cow::Owned)
+}
+
+/// Bytes that a compressed section holds, as its header claims: places in it are of these.
+/// `None` where it is cut short.
+pub fn claimed_size(data: &[u8], big_endian: bool) -> Option<u64> {
+    Some(integer(data.get(8..16).filter(|_| data.len() >= HEADER)?, big_endian))
+}
+
+fn integer(bytes: &[u8], big_endian: bool) -> u64 {
+    let add = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
+}
+
+/// What a compressed section holds, or why that cannot be told; `integer` reads numbers of the
+/// file's byte order.
+fn unpacked(data: &[u8], integer: impl Fn(&[u8]) -> u64) -> std::result::Result<Vec<u8>, String> {
+    let header = data.split_at_checked(HEADER);
+    let (header, packed) = header.ok_or("the compressed section is cut short")?;
+    let (kind, size) = (integer(&header[..4]), integer(&header[8..16]));
     if size > most(packed.len() as u64) {
-        return Err(fail(format!("{} bytes cannot unpack to {size}", packed.len())));
+        return Err(format!("{} bytes cannot unpack to {size}", packed.len()));
     }
     let mut bytes = Vec::new();
     let read = match kind {
         ZLIB => flate2::read::ZlibDecoder::new(packed).take(size + 1).read_to_end(&mut bytes),
         ZSTD => match ruzstd::decoding::StreamingDecoder::new(packed) {
             Ok(decoder) => decoder.take(size + 1).read_to_end(&mut bytes),
-            Err(error) => return Err(fail(format!("the section cannot be unpacked: {error}"))),
+            Err(error) => return Err(format!("the section cannot be unpacked: {error}")),
         },
-        other => {
-            return Err(fail(format!("the section is compressed in an unknown way ({other})")));
-        }
+        other => return Err(format!("the section is compressed in an unknown way ({other})")),
     };
     match read {
-        Ok(_) if bytes.len() as u64 == size => Ok(Cow::Owned(bytes)),
-        Ok(_) => Err(fail(format!("the section does not unpack to the {size} bytes it claims"))),
-        Err(error) => Err(fail(format!("the section cannot be unpacked: {error}"))),
+        Ok(_) if bytes.len() as u64 == size => Ok(bytes),
+        Ok(_) => Err(format!("the section does not unpack to the {size} bytes it claims")),
+        Err(error) => Err(format!("the section cannot be unpacked: {error}")),
     }
 }

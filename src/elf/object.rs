@@ -15,6 +15,7 @@ use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
 pub use super::header::Header;
 use super::header::{bad, cstr, holds, read_header, read_names, read_shndx, string_table};
 use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
+use super::inflate;
 pub use super::relocs::{Reloc, Relocs};
 use crate::diag::{Error, Result};
 
@@ -280,7 +281,9 @@ impl<'d, S: Side> Object<'d, S> {
     /// Checks one relocation section; returns the order by offset when the file has another.
     fn check_relocations(&self, id: SectionId<S>) -> Result<Option<(SectionId<S>, Vec<u32>)>> {
         let base = SectionId::<S>::new(self.shdrs[id.index()].sh_info.get(self.endian) as usize);
-        let size = self.section_size(base);
+        let size = self.extent(base).ok_or_else(|| {
+            bad("the compressed section is cut short").in_section(self.section(base).name)
+        })?;
         let emptied = size == 0 && self.section_kind(base) == abi::SHT_NOBITS;
         let raw = self.raw_relocs(id);
         let mut sorted = true;
@@ -425,6 +428,15 @@ impl<'d, S: Side> Object<'d, S> {
     #[inline]
     pub fn section_size(&self, id: SectionId<S>) -> u64 {
         self.shdrs[id.index()].sh_size.get(self.endian)
+    }
+
+    /// Bytes that places in a section are of: sh_size, or what it claims to unpack to. `None`
+    /// where it is compressed and cut short.
+    pub fn extent(&self, id: SectionId<S>) -> Option<u64> {
+        match self.section_flags(id) & abi::SHF_COMPRESSED {
+            0 => Some(self.section_size(id)),
+            _ => inflate::claimed_size(self.contents(id), matches!(self.endian, Endianness::Big)),
+        }
     }
 
     /// Contents of section `id`; empty for SHT_NOBITS.

@@ -472,7 +472,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         }
         let relative = Reloc { addend, ..*reloc };
         let at = refs.target_offset(&relative)?.wrapping_add(object.symbol_value(symbol) as i64);
-        if at >= 0 && at as u64 <= object.section_size(home) {
+        if at >= 0 && at as u64 <= object.extent(home).unwrap_or(0) {
             return Ok(());
         }
         let base = object.section_name(section);

@@ -126,7 +126,12 @@ impl Modules<'_> {
             if linked && self.places.get(&ours.link).map(|p| p.0) != Some(theirs.link) {
                 return Err(fail("it is ordered after another section"));
             }
-            let refs = self.output.within(to, at, at + ours.size.max(1));
+            // Places in what is compressed are of what it unpacks to.
+            let end = match ours.flags & abi::SHF_COMPRESSED {
+                0 => at + ours.size.max(1),
+                _ => u64::MAX,
+            };
+            let refs = self.output.within(to, at, end);
             self.check_refs(self.input.refs(index), refs, at)
                 .map_err(|e| e.in_section(ours.name))?;
             *counts.entry(to).or_default() += refs.len();

@@ -2,7 +2,7 @@
 //!
 //! Objects are not linked: each section of code is given addresses of its own, and the
 //! references of the debug information are resolved with these. Where one of them is of a kind
-//! that cannot be resolved so, or sections are compressed, nothing is known.
+//! that cannot be resolved so, nothing is known.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,10 @@ use super::Frame;
 use crate::arch::RelocClass;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side};
+use crate::elf::inflate;
 use crate::elf::object::Object;
 use crate::kernel::layout::{Class, Layout};
 
-/// Marks sections whose contents are compressed.
-const SHF_COMPRESSED: u64 = 1 << 11;
 /// Addresses of sections are multiples of this.
 const ALIGN: u64 = 4096;
 
@@ -55,9 +54,6 @@ impl<S: Side> Sections<S> {
             if layout.class(id) != Class::Debug {
                 continue;
             }
-            if object.section_flags(id) & SHF_COMPRESSED != 0 {
-                return None;
-            }
             let contents = found.resolved(layout, id)?;
             // Of groups there may be several of one name; the first one is that of all others.
             found.contents.entry(name.to_owned()).or_insert(contents);
@@ -68,7 +64,7 @@ impl<S: Side> Sections<S> {
     /// The contents of a section, with its references resolved.
     fn resolved(&self, layout: &Layout<'_, '_, S>, id: SectionId<S>) -> Option<Vec<u8>> {
         let object: &Object<'_, S> = layout.object;
-        let mut contents = object.contents(id).to_vec();
+        let mut contents = inflate::contents_of(object, id)?.into_owned();
         for reloc in object.relocs(id).iter() {
             let kind = layout.arch.reloc(reloc.kind).ok()?;
             match kind.class {
