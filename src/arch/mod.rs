@@ -32,6 +32,8 @@
 //! [`Arch::landing`] if it may come and go with pointers to the function; a line in the tests
 //! of the machine with the compiler's flags, and in `tests/entries.rs`.
 
+#![deny(clippy::indexing_slicing)]
+
 use crate::diag::{Code, Error, Result};
 
 /// The rows of [`Arch::relocs`]: the type's name in `object::elf` (or its name and number
@@ -324,7 +326,8 @@ impl Arch {
     /// The relocation type with number `kind`.
     #[inline]
     pub fn reloc(&self, kind: u32) -> Result<&'static RelocType> {
-        self.relocs.binary_search_by_key(&kind, |r| r.id).map(|i| &self.relocs[i]).map_err(|_| {
+        let found = self.relocs.binary_search_by_key(&kind, |r| r.id);
+        found.ok().and_then(|i| self.relocs.get(i)).ok_or_else(|| {
             Error::broken(Code::UnknownRelocation, format!("unhandled rela type {kind}")).advise(
                 format!(
                     "this relocation type is not known for {}; please report it with the object",

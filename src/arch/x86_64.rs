@@ -304,9 +304,9 @@ fn nop_padding(view: &FunctionView<'_>) -> u64 {
 /// `mov $hash, %eax` among NOPs; the newer compilers' register tells the number of arguments.
 fn type_hash(head: &[u8]) -> Option<&[u8]> {
     let opcode = head.iter().position(|&b| b != 0x90)?;
-    let (hash, behind) = head.get(opcode..)?.split_at_checked(5)?;
-    let mov = matches!(hash[0], 0xb8..=0xbf);
-    (mov && behind.iter().all(|&b| b == 0x90)).then_some(&hash[1..])
+    let ([code, hash @ ..], behind) = head.get(opcode..)?.split_first_chunk::<5>()?;
+    let mov = matches!(code, 0xb8..=0xbf);
+    (mov && behind.iter().all(|&b| b == 0x90)).then_some(hash)
 }
 
 /// clang's check: `mov $-hash, %r10d; add -N(%reg), %r10d`, with the pointer in a register.

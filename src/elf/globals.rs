@@ -40,8 +40,8 @@ const TYPE_HASH: &str = "__kcfi_typeid_";
 /// ELF file with a symbol table.
 pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
     let (endian, _, shdrs, _) = read_header(data).ok()?;
-    let index = shdrs.iter().position(|s| s.sh_type.get(endian).0 == abi::SHT_SYMTAB)?;
-    let table = &shdrs[index];
+    let mut headers = shdrs.iter().enumerate();
+    let (index, table) = headers.find(|(_, s)| s.sh_type.get(endian).0 == abi::SHT_SYMTAB)?;
     let symbols: &[Sym64<Endianness>] = table.data_as_array(endian, data).ok()?;
     let names = shdrs.get(table.sh_link.get(endian) as usize)?;
     let names = string_table(names, endian, data, "symbol names").ok()?;

@@ -36,6 +36,31 @@ pub struct Header {
     pub phnum: u16,
 }
 
+impl Header {
+    /// The first field that is another one in `other`, with both values.
+    pub fn first_difference(&self, other: &Header) -> Option<(&'static str, String, String)> {
+        let fields = |header: &Header| {
+            let bytes = header.ident.map(|byte| format!("{byte:02x}")).join(" ");
+            let hex = |value: u64| format!("{value:#x}");
+            [
+                ("e_ident", bytes),
+                ("e_type", hex(header.kind.into())),
+                ("e_machine", hex(header.machine.into())),
+                ("e_version", hex(header.version.into())),
+                ("e_entry", hex(header.entry)),
+                ("e_phoff", hex(header.phoff)),
+                ("e_flags", hex(header.flags.into())),
+                ("e_ehsize", hex(header.ehsize.into())),
+                ("e_phentsize", hex(header.phentsize.into())),
+                ("e_shentsize", hex(header.shentsize.into())),
+                ("e_phnum", hex(header.phnum.into())),
+            ]
+        };
+        let pairs = fields(self).into_iter().zip(fields(other));
+        pairs.map(|((name, before), (_, after))| (name, before, after)).find(|(_, b, a)| b != a)
+    }
+}
+
 /// Types of linked files, from the ELF specification.
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
@@ -169,8 +194,7 @@ pub(super) fn read_header(data: &[u8]) -> Result<RawHeader<'_>> {
         return Err(bad("the file has no sections"));
     }
     let shstrndx = raw.shstrndx(endian, data).map_err(|_| bad("e_shstrndx cannot be read"))?;
-    let mut ident = [0; 16];
-    ident.copy_from_slice(&data[..16]);
+    let ident = *data.first_chunk().ok_or_else(|| bad("not a complete 64-bit ELF header"))?;
     let header = Header {
         ident,
         kind: raw.e_type.get(endian).0,

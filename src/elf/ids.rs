@@ -136,6 +136,7 @@ impl<I: Id, T> IdVec<I, T> {
 impl<I: Id, T> std::ops::Index<I> for IdVec<I, T> {
     type Output = T;
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids are made for one table and lie within it")]
     fn index(&self, id: I) -> &T {
         &self.items[id.index()]
     }
@@ -143,6 +144,7 @@ impl<I: Id, T> std::ops::Index<I> for IdVec<I, T> {
 
 impl<I: Id, T> std::ops::IndexMut<I> for IdVec<I, T> {
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids are made for one table and lie within it")]
     fn index_mut(&mut self, id: I) -> &mut T {
         &mut self.items[id.index()]
     }
@@ -167,6 +169,7 @@ impl<I: Id> Marks<I> {
     }
 
     /// Those of `marked`; all ids are below `ids`.
+    #[expect(clippy::indexing_slicing, reason = "ids are below the number the set was made for")]
     pub fn of(ids: usize, marked: impl Iterator<Item = I>) -> Self {
         let mut words = vec![0; ids.div_ceil(64)];
         for id in marked {
@@ -177,6 +180,7 @@ impl<I: Id> Marks<I> {
 
     /// Whether `id` is in the set.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids are below the number the set was made for")]
     pub fn has(&self, id: I) -> bool {
         self.words[id.index() / 64] >> (id.index() % 64) & 1 != 0
     }
@@ -203,6 +207,7 @@ struct Present<I> {
 }
 
 impl<I: Id> Present<I> {
+    #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
     fn new(keys: usize, present: impl Iterator<Item = I>) -> Self {
         let mut words = vec![(0u64, 0u32); keys.div_ceil(64)];
         for key in present {
@@ -218,6 +223,7 @@ impl<I: Id> Present<I> {
 
     /// The place of `key` among the keys that are present.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
     fn place(&self, key: I) -> Option<usize> {
         let (bits, before) = self.words[key.index() / 64];
         let below = (1u64 << (key.index() % 64)) - 1;
@@ -234,6 +240,7 @@ pub struct Sparse<I, T> {
 
 impl<I: Id, T: Copy> Sparse<I, T> {
     /// The last value given for each key; keys are below `keys`. The iterator runs twice.
+    #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
     pub fn build<It>(keys: usize, pairs: impl Fn() -> It) -> Self
     where
         It: Iterator<Item = (I, T)>,
@@ -253,6 +260,7 @@ impl<I: Id, T: Copy> Sparse<I, T> {
 
     /// The value of `key`.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
     pub fn get(&self, key: I) -> Option<T> {
         self.place(key).map(|place| self.items[place])
     }
@@ -283,6 +291,10 @@ pub struct Csr<I, T> {
 
 impl<I: Id, T: Copy> Csr<I, T> {
     /// Groups `pairs` by key; keys are below `keys`. The iterator runs three times.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "keys are below the number the table was made for, and so are the sums of their counts"
+    )]
     pub fn build<It>(keys: usize, pairs: impl Fn() -> It) -> Self
     where
         It: Iterator<Item = (I, T)>,
@@ -315,6 +327,10 @@ impl<I: Id, T: Copy> Csr<I, T> {
 
     /// The values of `key`, in insertion order.
     #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "keys are below the number the table was made for, and so are the sums of their counts"
+    )]
     pub fn get(&self, key: I) -> &[T] {
         match self.present.place(key) {
             Some(i) => &self.items[self.starts[i] as usize..self.starts[i + 1] as usize],

@@ -69,16 +69,16 @@ impl Linker {
         let mut sections: Vec<Place> = Vec::with_capacity(object.sections.len());
         let mut pieces = Vec::with_capacity(object.sections.len());
         for mut section in object.sections {
-            pieces.push((std::mem::take(&mut section.relocs), section.link));
-            let relocs = &pieces[pieces.len() - 1].0;
-            sections.push(self.place(section, relocs)?);
+            let (relocs, link) = (std::mem::take(&mut section.relocs), section.link);
+            sections.push(self.place(section, &relocs)?);
+            pieces.push((relocs, link));
         }
         let mut symbols: Vec<(OutSymbolIndex, u64)> = Vec::with_capacity(object.symbols.len());
         for symbol in object.symbols {
             symbols.push(self.symbol(symbol, &sections, file)?);
         }
         for (&(home, start), (tables, link)) in sections.iter().zip(pieces) {
-            let target = &mut self.result.sections[home];
+            let target = self.result.sections.get_mut(home).ok_or_else(inconsistent)?;
             if let Some(link) = link {
                 target.link = Some(sections.get(link).ok_or_else(inconsistent)?.0);
             }
@@ -117,7 +117,7 @@ impl Linker {
             self.result.sections.push(section);
             return Ok((next, 0));
         }
-        let target = &mut self.result.sections[home];
+        let target = self.result.sections.get_mut(home).ok_or_else(inconsistent)?;
         if section.kind == abi::SHT_NOTE && section.data == target.data {
             return Ok((home, 0));
         }
@@ -165,7 +165,7 @@ impl Linker {
             self.result.symbols.push(symbol);
             return Ok((next, 0));
         };
-        let known = &mut self.result.symbols[index.index()];
+        let known = self.result.symbols.get_mut(index.index()).ok_or_else(inconsistent)?;
         let defined = |s: &OutSymbol| s.home != OutHome::Undefined;
         let visibility = stricter(known.other & VISIBILITY, symbol.other & VISIBILITY);
         match (defined(known), defined(&symbol)) {

@@ -206,8 +206,8 @@ impl<'d> Linked<'d> {
             s.flags & abi::SHF_ALLOC != 0 && s.flags & abi::SHF_TLS == 0 && s.size > 0
         };
         let mut by_addr: Vec<u32> =
-            (0..sections.len() as u32).filter(|&i| loaded(&sections[i as usize])).collect();
-        by_addr.sort_by_key(|&i| sections[i as usize].addr);
+            (0u32..).zip(&sections).filter(|(_, s)| loaded(s)).map(|(i, _)| i).collect();
+        by_addr.sort_by_key(|&i| sections.get(i as usize).map(|s| s.addr));
         Ok(Linked {
             file: file.to_owned(),
             machine: elf.ehdr.e_machine,
@@ -224,7 +224,7 @@ impl<'d> Linked<'d> {
     fn relocs_in(&self, index: usize) -> impl Iterator<Item = LinkedReloc> + '_ {
         let section = self.sections.get(index).filter(|s| s.kind == abi::SHT_RELA);
         let (section, data) = section.map_or((0, &[][..]), |s| (s.info, s.data));
-        data.chunks_exact(24).map(move |raw| {
+        data.as_chunks::<24>().0.iter().map(move |raw| {
             let info = self.integer(&raw[8..16]);
             LinkedReloc {
                 section,
@@ -242,8 +242,8 @@ impl<'d> Linked<'d> {
             let home = self.sections.get(s.info as usize);
             s.kind == abi::SHT_RELA && home.is_some_and(|home| home.name == name)
         };
-        let found = (0..self.sections.len()).filter(|&i| of(&self.sections[i]));
-        found.flat_map(|i| self.relocs_in(i)).collect()
+        let found = self.sections.iter().enumerate().filter(|(_, s)| of(s));
+        found.flat_map(|(i, _)| self.relocs_in(i)).collect()
     }
 
     /// The relocations of a loaded section of a module at one offset.
@@ -253,15 +253,16 @@ impl<'d> Linked<'d> {
                 let home = self.sections.get(s.info as usize);
                 home.is_some_and(|home| home.flags & abi::SHF_ALLOC != 0)
             };
-            let kept = (0..self.sections.len()).filter(|&i| loaded(&self.sections[i]));
-            let mut all: Vec<LinkedReloc> = kept.flat_map(|i| self.relocs_in(i)).collect();
+            let kept = self.sections.iter().enumerate().filter(|(_, s)| loaded(s));
+            let mut all: Vec<LinkedReloc> = kept.flat_map(|(i, _)| self.relocs_in(i)).collect();
             all.par_sort_by_key(|r| (r.section, r.offset));
             all
         });
         let place = (section, offset);
         let from = all.partition_point(|r| (r.section, r.offset) < place);
-        let end = all[from..].partition_point(|r| (r.section, r.offset) == place);
-        &all[from..from + end]
+        let behind = all.get(from..).unwrap_or_default();
+        let count = behind.partition_point(|r| (r.section, r.offset) == place);
+        behind.get(..count).unwrap_or_default()
     }
 
     /// Path the file was read from.
@@ -309,8 +310,9 @@ impl<'d> Linked<'d> {
         if self.relocatable {
             return None;
         }
-        let behind = self.by_addr.partition_point(|&i| self.sections[i as usize].addr <= addr);
-        let section = &self.sections[*self.by_addr[..behind].last()? as usize];
+        let section = |i: u32| self.sections.get(i as usize);
+        let behind = self.by_addr.partition_point(|&i| section(i).is_some_and(|s| s.addr <= addr));
+        let section = self.by_addr.get(behind.checked_sub(1)?).and_then(|&i| section(i))?;
         (addr - section.addr < section.size).then_some(section)
     }
 

@@ -23,7 +23,7 @@ impl<'d, S: Side> Object<'d, S> {
         let data = self.contents(section).get(start..)?;
         let element = usize::try_from(self.string_element(section)).ok()?;
         if element == 1 {
-            return memchr(0, data).map(|end| &data[..end]);
+            return memchr(0, data).and_then(|end| data.get(..end));
         }
         let lead = start.next_multiple_of(element) - start;
         let mut elements = data.get(lead..)?.chunks_exact(element);

@@ -1,6 +1,8 @@
 //! Bytes and the object model: reading, indexing, writing and verifying
 //! relocatable ELF files. Knows nothing about the kernel.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod abi;
 pub mod copy;
 pub mod globals;

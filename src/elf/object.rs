@@ -123,13 +123,15 @@ impl<'d, S: Side> Object<'d, S> {
         let (endian, header, shdrs, shstrndx) = read_header(data)?;
 
         let section_names = read_names(&header, shdrs, shstrndx, endian, data)?;
-        let mut tables =
-            (1..shdrs.len()).filter(|&i| shdrs[i].sh_type.get(endian).0 == abi::SHT_SYMTAB);
-        let symtab = tables.next().ok_or_else(|| bad("missing symbol table"))?;
+        let mut tables = shdrs
+            .iter()
+            .enumerate()
+            .skip(1)
+            .filter(|(_, shdr)| shdr.sh_type.get(endian).0 == abi::SHT_SYMTAB);
+        let (symtab, symhdr) = tables.next().ok_or_else(|| bad("missing symbol table"))?;
         if tables.next().is_some() {
             return Err(bad("more than one symbol table"));
         }
-        let symhdr = &shdrs[symtab];
         if symhdr.sh_entsize.get(endian) != 24 {
             return Err(bad("symbol table entries must have 24 bytes").in_section(".symtab"));
         }
@@ -167,9 +169,30 @@ impl<'d, S: Side> Object<'d, S> {
         Ok(object)
     }
 
+    /// The header of a section that ids of this object name.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids of sections are checked when they are made")]
+    fn shdr(&self, id: SectionId<S>) -> &'d SectionHeader64<Endianness> {
+        &self.shdrs[id.index()]
+    }
+
+    /// The row of a symbol.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids of symbols are checked when they are made")]
+    fn sym(&self, id: SymbolId<S>) -> &'d Sym64<Endianness> {
+        &self.syms[id.index()]
+    }
+
+    /// st_info of a symbol.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "ids of symbols are checked when they are made")]
+    fn info(&self, id: SymbolId<S>) -> u8 {
+        self.infos[id.index()]
+    }
+
     fn index_symbols(&mut self) -> Result<()> {
         for id in self.symbols() {
-            let raw = &self.syms[id.index()];
+            let raw = self.sym(id);
             let at = |e: Error| e.at_symbol(format!("#{}", id.index()));
             if !holds(self.symbol_names, raw.st_name.get(self.endian) as usize) {
                 return Err(at(bad("a symbol's name lies outside the name table")));
@@ -207,8 +230,8 @@ impl<'d, S: Side> Object<'d, S> {
     /// Section index of a symbol, 0 when it has none.
     #[inline]
     fn raw_section(&self, id: SymbolId<S>) -> usize {
-        match self.syms[id.index()].st_shndx.get(self.endian).0 {
-            SHN_XINDEX => self.shndx[id.index()].get(self.endian) as usize,
+        match self.sym(id).st_shndx.get(self.endian).0 {
+            SHN_XINDEX => self.shndx.get(id.index()).map_or(0, |x| x.get(self.endian) as usize),
             reserved if reserved >= SHN_LORESERVE => 0,
             index => usize::from(index),
         }
@@ -222,7 +245,7 @@ impl<'d, S: Side> Object<'d, S> {
             if kind != abi::SHT_RELA && kind != abi::SHT_REL {
                 continue;
             }
-            let shdr = &self.shdrs[id.index()];
+            let shdr = self.shdr(id);
             let name = || self.section_name(id);
             let base = shdr.sh_info.get(self.endian) as usize;
             if kind == abi::SHT_REL {
@@ -279,8 +302,9 @@ impl<'d, S: Side> Object<'d, S> {
     }
 
     /// Checks one relocation section; returns the order by offset when the file has another.
+    #[expect(clippy::indexing_slicing, reason = "the order is of these entries")]
     fn check_relocations(&self, id: SectionId<S>) -> Result<Option<(SectionId<S>, Vec<u32>)>> {
-        let base = SectionId::<S>::new(self.shdrs[id.index()].sh_info.get(self.endian) as usize);
+        let base = SectionId::<S>::new(self.shdr(id).sh_info.get(self.endian) as usize);
         let size = self.extent(base).ok_or_else(|| {
             bad("the compressed section is cut short").in_section(self.section(base).name)
         })?;
@@ -316,7 +340,7 @@ impl<'d, S: Side> Object<'d, S> {
     #[inline]
     fn raw_relocs(&self, id: SectionId<S>) -> &'d [Rela64<Endianness>] {
         // The size and alignment of the slice were checked when the table was indexed.
-        self.shdrs[id.index()].data_as_array(self.endian, self.data).unwrap_or(&[])
+        self.shdr(id).data_as_array(self.endian, self.data).unwrap_or(&[])
     }
 
     /// Path the object was read from.
@@ -367,7 +391,7 @@ impl<'d, S: Side> Object<'d, S> {
 
     /// Whether section names share the symbol name table (as LLVM writes it).
     pub fn shares_string_table(&self) -> bool {
-        self.shdrs[self.symtab.index()].sh_link.get(self.endian) as usize == self.shstrndx
+        self.shdr(self.symtab).sh_link.get(self.endian) as usize == self.shstrndx
     }
 
     /// The section that holds the section names.
@@ -378,7 +402,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// Section `id`.
     #[inline]
     pub fn section(&self, id: SectionId<S>) -> Section<'d> {
-        let raw = &self.shdrs[id.index()];
+        let raw = self.shdr(id);
         let e = self.endian;
         Section {
             name: self.section_name(id),
@@ -396,19 +420,19 @@ impl<'d, S: Side> Object<'d, S> {
     /// sh_type of section `id`.
     #[inline]
     pub fn section_kind(&self, id: SectionId<S>) -> u32 {
-        self.shdrs[id.index()].sh_type.get(self.endian).0
+        self.shdr(id).sh_type.get(self.endian).0
     }
 
     /// sh_entsize of section `id`.
     #[inline]
     pub fn section_entsize(&self, id: SectionId<S>) -> u64 {
-        self.shdrs[id.index()].sh_entsize.get(self.endian)
+        self.shdr(id).sh_entsize.get(self.endian)
     }
 
     /// sh_addralign of section `id`.
     #[inline]
     pub fn section_align(&self, id: SectionId<S>) -> u64 {
-        self.shdrs[id.index()].sh_addralign.get(self.endian)
+        self.shdr(id).sh_addralign.get(self.endian)
     }
 
     /// [`Section::is_text`] of section `id`.
@@ -421,13 +445,13 @@ impl<'d, S: Side> Object<'d, S> {
     /// sh_flags of section `id`.
     #[inline]
     pub fn section_flags(&self, id: SectionId<S>) -> u64 {
-        self.shdrs[id.index()].sh_flags.get(self.endian).0
+        self.shdr(id).sh_flags.get(self.endian).0
     }
 
     /// sh_size of section `id`.
     #[inline]
     pub fn section_size(&self, id: SectionId<S>) -> u64 {
-        self.shdrs[id.index()].sh_size.get(self.endian)
+        self.shdr(id).sh_size.get(self.endian)
     }
 
     /// Bytes that places in a section are of: sh_size, or what it claims to unpack to. `None`
@@ -443,44 +467,43 @@ impl<'d, S: Side> Object<'d, S> {
     #[inline]
     pub fn contents(&self, id: SectionId<S>) -> &'d [u8] {
         // Ranges were checked by `parse`.
-        self.shdrs[id.index()].data(self.endian, self.data).unwrap_or(&[])
+        self.shdr(id).data(self.endian, self.data).unwrap_or(&[])
     }
 
     /// st_value of symbol `id`.
     #[inline]
     pub fn symbol_value(&self, id: SymbolId<S>) -> u64 {
-        self.syms[id.index()].st_value.get(self.endian)
+        self.sym(id).st_value.get(self.endian)
     }
 
     /// st_size of symbol `id` in bytes.
     #[inline]
     pub fn symbol_size(&self, id: SymbolId<S>) -> u64 {
-        self.syms[id.index()].st_size.get(self.endian)
+        self.sym(id).st_size.get(self.endian)
     }
 
     /// st_other of symbol `id`.
     #[inline]
     pub fn symbol_other(&self, id: SymbolId<S>) -> u8 {
-        self.syms[id.index()].st_other.0
+        self.sym(id).st_other.0
     }
 
     /// STB_* of symbol `id`.
     #[inline]
     pub fn symbol_bind(&self, id: SymbolId<S>) -> u8 {
-        self.infos[id.index()] >> 4
+        self.info(id) >> 4
     }
 
     /// Name of section `id`.
     #[inline]
     pub fn section_name(&self, id: SectionId<S>) -> &'d str {
-        cstr(self.section_names, self.shdrs[id.index()].sh_name.get(self.endian) as usize)
-            .unwrap_or("")
+        cstr(self.section_names, self.shdr(id).sh_name.get(self.endian) as usize).unwrap_or("")
     }
 
     /// The symbol `id`.
     #[inline]
     pub fn symbol(&self, id: SymbolId<S>) -> Symbol<'d, S> {
-        let raw = &self.syms[id.index()];
+        let raw = self.sym(id);
         let e = self.endian;
         Symbol {
             name: self.symbol_name(id),
@@ -496,7 +519,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// Name of symbol `id`; a section symbol has the name of its section.
     #[inline]
     pub fn symbol_name(&self, id: SymbolId<S>) -> &'d str {
-        let raw = &self.syms[id.index()];
+        let raw = self.sym(id);
         if self.symbol_kind(id) == abi::STT_SECTION
             && let Some(section) = self.section_of(id)
         {
@@ -508,7 +531,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// STT_* of symbol `id`.
     #[inline]
     pub fn symbol_kind(&self, id: SymbolId<S>) -> u8 {
-        self.infos[id.index()] & 15
+        self.info(id) & 15
     }
 
     /// Where symbol `id` is defined.
@@ -517,7 +540,7 @@ impl<'d, S: Side> Object<'d, S> {
         if let Some(section) = self.section_of(id) {
             return Home::Section(section);
         }
-        match self.syms[id.index()].st_shndx.get(self.endian).0 {
+        match self.sym(id).st_shndx.get(self.endian).0 {
             0 | SHN_XINDEX => Home::Undefined,
             abi::SHN_ABS => Home::Absolute,
             abi::SHN_COMMON => Home::Common,
@@ -569,13 +592,14 @@ impl<'d, S: Side> Object<'d, S> {
 
     /// The section a SHT_RELA section applies to.
     pub fn rela_base(&self, id: SectionId<S>) -> Option<SectionId<S>> {
-        let shdr = &self.shdrs[id.index()];
+        let shdr = self.shdr(id);
         (shdr.sh_type.get(self.endian).0 == abi::SHT_RELA)
             .then(|| SectionId::new(shdr.sh_info.get(self.endian) as usize))
     }
 
     /// The tables of section `id` that the kernel applies when an object is patched
     /// (SHF_RELA_LIVEPATCH), in file order; there is one per object.
+    #[expect(clippy::indexing_slicing, reason = "a partition point lies within the list")]
     pub fn livepatch_tables(&self, id: SectionId<S>) -> impl Iterator<Item = SectionId<S>> + '_ {
         let from = self.livepatch.partition_point(|t| t.0 < id);
         self.livepatch[from..].iter().take_while(move |t| t.0 == id).map(|t| t.1)

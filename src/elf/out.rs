@@ -66,21 +66,25 @@ pub trait Model: Sync {
     fn object(&self) -> &OutObject;
 
     /// How many bytes a section stores in the file.
+    #[expect(clippy::indexing_slicing, reason = "the writer asks for what the model has")]
     fn stored(&self, section: OutSectionIndex) -> u64 {
         self.object().sections[section].data.len() as u64
     }
 
     /// Gives `take` these bytes in pieces, until it fails.
+    #[expect(clippy::indexing_slicing, reason = "the writer asks for what the model has")]
     fn contents(&self, section: OutSectionIndex, take: Take<'_, u8>) -> Result<()> {
         take(&self.object().sections[section].data)
     }
 
     /// How many entries relocation table `table` of a section has.
+    #[expect(clippy::indexing_slicing, reason = "the writer asks for what the model has")]
     fn reloc_count(&self, section: OutSectionIndex, table: usize) -> usize {
         self.object().sections[section].relocs[table].entries.len()
     }
 
     /// Gives `take` these entries in pieces, until it fails.
+    #[expect(clippy::indexing_slicing, reason = "the writer asks for what the model has")]
     fn relocs(
         &self,
         section: OutSectionIndex,

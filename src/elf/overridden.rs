@@ -21,6 +21,7 @@ type Winner = (Strength, usize, usize);
 /// Makes definitions that give way to others static ones, under names with [`OVERRIDDEN`], and
 /// common symbols that do undefined ones. Ordinary definitions of one name are left for the
 /// linker to complain of. Of weak ones the first counts.
+#[expect(clippy::indexing_slicing, reason = "places come from a walk over the same objects")]
 pub(super) fn set_aside(objects: &mut [(String, OutObject)]) {
     let mut winners: IndexMap<&str, Winner, RandomState> = IndexMap::default();
     let mut losers: Vec<Winner> = Vec::new();
@@ -75,6 +76,7 @@ pub(super) fn set_aside(objects: &mut [(String, OutObject)]) {
 
 /// Gives definitions names of their own. What refers to one now refers to an undefined symbol
 /// of the old name. `weak`: the index of each, and the one that its undefined symbol gets.
+#[expect(clippy::indexing_slicing, reason = "symbols are in sections of their object")]
 fn rename(object: &mut OutObject, weak: &Map<usize, usize>) {
     let mut names: IndexSet<String, RandomState> = IndexSet::default();
     for &index in weak.keys() {

@@ -43,6 +43,10 @@ impl<'o, S: Side> Relocs<'o, S> {
 
     /// Entry `i` by offset.
     #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "callers ask for entries below `len`, and the order is of these"
+    )]
     pub fn get(&self, i: usize) -> Reloc<S> {
         let raw = &self.raw[self.order.map_or(i, |o| o[i] as usize)];
         let info = raw.r_info.get(self.endian);

@@ -12,7 +12,7 @@ pub fn position(byte: u8, bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         if at == LONG {
-            return memchr(byte, &bytes[at..]).map(|found| at + found);
+            return memchr(byte, bytes.get(at..)?).map(|found| at + found);
         }
         // The lowest byte that is zero here is the first one that was `byte`.
         let word = u64::from_le_bytes(*word) ^ wanted;

@@ -50,8 +50,8 @@ impl Strings {
 
 /// The string at byte `at`.
 fn string(bytes: &[u8], at: u32) -> &[u8] {
-    let rest = &bytes[at as usize..];
-    memchr(0, rest).map_or(rest, |end| &rest[..end])
+    let rest = bytes.get(at as usize..).unwrap_or_default();
+    memchr(0, rest).and_then(|end| rest.get(..end)).unwrap_or(rest)
 }
 
 #[cfg(test)]

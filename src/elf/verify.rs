@@ -176,6 +176,10 @@ impl<'b> Written<'b> {
     }
 
     /// Assigns the file's sections to the model's and compares the headers.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "roles and places were made for the headers and the model that are compared"
+    )]
     fn sections(&self, model: &dyn Model, tasks: &[Range<usize>]) -> Result<Vec<Role>> {
         let object = model.object();
         let mut roles = Vec::with_capacity(self.shdrs.len());
@@ -220,6 +224,10 @@ impl<'b> Written<'b> {
         Ok(roles)
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "roles and places were made for the headers and the model that are compared"
+    )]
     fn check_section(
         &self,
         model: &dyn Model,
@@ -343,6 +351,10 @@ impl<'b> Written<'b> {
     }
 
     /// Compares the symbol table; returns for each symbol of the file its place in the model.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "roles and places were made for the headers and the model that are compared"
+    )]
     fn check_symbols(&self, object: &OutObject, roles: &[Role]) -> Result<Vec<Option<usize>>> {
         let header = self.shdr(self.symtab)?;
         let (symbols, names) = self
@@ -404,6 +416,10 @@ impl<'b> Written<'b> {
         Ok(expected)
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "roles and places were made for the headers and the model that are compared"
+    )]
     fn check_relocs(
         &self,
         model: &dyn Model,

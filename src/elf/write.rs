@@ -45,6 +45,10 @@ pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
 /// Writes these bytes to a file, in small pieces: wrap it in a buffer. The file header comes
 /// last. Fails as [`write`](fn@write) before anything is written, and with code `unwritable`
 /// when the file cannot take it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the plan has a place for all that the model has, which was checked"
+)]
 pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()> {
     check(model)?;
     let object = model.object();
@@ -112,6 +116,10 @@ fn check_name(name: &str) -> Result<()> {
     if name.contains('\0') { Err(inconsistent("a name contains NUL")) } else { Ok(()) }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the plan has a place for all that the model has, which was checked"
+)]
 fn check_section(model: &dyn Model, index: OutSectionIndex) -> Result<()> {
     let object = model.object();
     let section = &object.sections[index];
@@ -206,6 +214,10 @@ struct Plan {
 }
 
 impl Plan {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the plan has a place for all that the model has, which was checked"
+    )]
     fn new(object: &OutObject) -> Result<Plan> {
         let endian = if object.big_endian { Endianness::Big } else { Endianness::Little };
         let mut section_index = Vec::with_capacity(object.sections.len());
@@ -232,6 +244,10 @@ impl Plan {
         Ok(Plan { endian, section_index, symtab: next as u32, order, symbol_index, locals })
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the plan has a place for all that the model has, which was checked"
+    )]
     fn rela(&self, entry: &OutReloc) -> e::Rela64<Endianness> {
         let symbol = entry.symbol.map_or(0, |symbol| self.symbol_index[symbol.index()]);
         e::Rela64 {
@@ -242,6 +258,10 @@ impl Plan {
     }
 
     /// st_shndx and the extended section index of a symbol.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the plan has a place for all that the model has, which was checked"
+    )]
     fn home(&self, home: OutHome) -> (u16, u32) {
         match home {
             OutHome::Undefined => (abi::SHN_UNDEF, 0),
@@ -273,6 +293,10 @@ fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
 }
 
 /// Writes `.symtab`, `.symtab_shndx` and `.strtab`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the plan has a place for all that the model has, which was checked"
+)]
 fn symbol_tables<F: Write + Seek>(
     object: &OutObject,
     plan: &Plan,
@@ -368,6 +392,10 @@ struct Writer<'f, F> {
 
 impl<F: Write + Seek> Writer<'_, F> {
     /// Adds the header of a section of the model, whose contents are appended next.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the plan has a place for all that the model has, which was checked"
+    )]
     fn section(&mut self, section: &OutSection, plan: &Plan) -> Result<()> {
         let table = Table {
             name: &section.name,
@@ -395,6 +423,10 @@ impl<F: Write + Seek> Writer<'_, F> {
     }
 
     /// Goes on at the next multiple of `align`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the next multiple is less than the longest gap away"
+    )]
     fn align(&mut self, align: u64) -> Result<()> {
         let next = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
         self.append(&GAP[..(next - self.size) as usize])
@@ -406,6 +438,7 @@ impl<F: Write + Seek> Writer<'_, F> {
     }
 
     /// Adds `.shstrtab`, the section header table and the file header.
+    #[expect(clippy::indexing_slicing, reason = "the null section comes first")]
     fn finish(mut self, object: &OutObject) -> Result<()> {
         let e = self.endian;
         let own = ".shstrtab";

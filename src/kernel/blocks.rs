@@ -82,6 +82,7 @@ struct Locals<'n> {
 }
 
 impl<'n> Locals<'n> {
+    #[expect(clippy::indexing_slicing, reason = "`sorted` has places in `all`")]
     fn new(locals: impl Iterator<Item = Local<'n>>) -> Self {
         let hasher = FixedState::default();
         let all: Vec<Local<'n>> = locals.collect();
@@ -100,6 +101,7 @@ impl<'n> Locals<'n> {
     }
 
     /// Those that a parent must have: places in `sorted`.
+    #[expect(clippy::indexing_slicing, reason = "`sorted` has places in `all`")]
     fn required(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         self.sorted.iter().copied().filter(|l| !maybe_discarded(self.all[l.1 as usize].1))
     }
@@ -112,9 +114,10 @@ impl<'n> Locals<'n> {
         state.finish()
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`sorted` has places in `all`")]
     fn has(&self, hash: u64, local: Local<'_>) -> bool {
         let from = self.sorted.partition_point(|l| l.0 < hash);
-        let alike = self.sorted[from..].iter().take_while(|l| l.0 == hash);
+        let alike = self.sorted.iter().skip(from).take_while(|l| l.0 == hash);
         alike.into_iter().any(|l| self.all[l.1 as usize] == local)
     }
 
@@ -128,6 +131,7 @@ impl<'n> Locals<'n> {
         self.missing_from(parent, self.required())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`sorted` has places in `all`")]
     fn missing_from(
         &self,
         other: &Locals<'_>,
@@ -149,6 +153,7 @@ impl<'n> Locals<'n> {
 ///
 /// Fails when a FILE symbol has no such block, or several; one without any local function
 /// or variable takes the first that fits.
+#[expect(clippy::indexing_slicing, reason = "`i` is the place of one of the files")]
 pub fn match_blocks<'d, S: Side>(
     object: &Object<'d, S>,
     table: &ParentTable<'_>,
@@ -204,11 +209,13 @@ impl<S: Side> Blocks<S> {
     /// where blocks are unknown.
     pub fn of(&self, id: SymbolId<S>) -> Option<BlockId> {
         let upto = self.0.partition_point(|&(file, _)| file <= id);
-        self.0[..upto].last().filter(|&&(file, _)| file != id).and_then(|&(_, block)| block)
+        let last = upto.checked_sub(1).and_then(|i| self.0.get(i));
+        last.filter(|&&(file, _)| file != id).and_then(|&(_, block)| block)
     }
 }
 
 /// The symbols behind FILE symbol `i` up to the next one.
+#[expect(clippy::indexing_slicing, reason = "`i` is the place of one of the files")]
 fn members<S: Side>(
     object: &Object<'_, S>,
     files: &[SymbolId<S>],

@@ -69,7 +69,7 @@ fn parse(data: &[u8], little_endian: bool) -> Option<Vec<(&'static str, u64)>> {
         let kind = info >> 24 & 0x1f;
         if kind == KIND_STRUCT && name != 0 {
             let text = strings.get(name as usize..)?;
-            let text = &text[..text.iter().position(|&b| b == 0)?];
+            let text = text.split(|&b| b == 0).next().filter(|t| t.len() < text.len())?;
             let known = STRUCTS.iter().find(|(wanted, _)| wanted.as_bytes() == text);
             if let Some(&(_, variable)) = known
                 && size > 0

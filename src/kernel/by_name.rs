@@ -63,6 +63,7 @@ struct Shared {
 }
 
 impl Shared {
+    #[expect(clippy::indexing_slicing, reason = "groups are parts of the list")]
     fn push(&mut self, entries: &Entries<'_>, start: usize, group: &[u32]) {
         let first = self.by_addr.len();
         self.groups.push((start as u32, first as u32));
@@ -76,6 +77,7 @@ impl Shared {
     }
 
     /// The part of the lists that is the group of `len` entries at `start` in `rows`.
+    #[expect(clippy::indexing_slicing, reason = "groups are parts of the list")]
     fn range(&self, start: usize, len: usize) -> Range<usize> {
         let found = self.groups.binary_search_by_key(&(start as u32), |g| g.0);
         let first = found.map_or(0, |i| self.groups[i].1 as usize);
@@ -103,11 +105,13 @@ impl<'g> Group<'g> {
     }
 
     /// How many of the first `count`, by address, are LOCAL; for groups of several.
+    #[expect(clippy::indexing_slicing, reason = "a group has no more locals than rows")]
     pub fn locals_among(self, count: usize) -> u32 {
         count.checked_sub(1).map_or(0, |last| self.locals[last])
     }
 
     /// Those of one class, in table order.
+    #[expect(clippy::indexing_slicing, reason = "a partition point lies within the list")]
     pub fn of_class(self, entries: &Entries<'_>, class: Class) -> &'g [u32] {
         let of = |i: &u32| Class::of(entries.traits(*i));
         let from = self.rows.partition_point(|i| of(i) < class);
@@ -118,6 +122,10 @@ impl<'g> Group<'g> {
 
 impl ByName {
     /// Sorts the entries by the hashes of their names.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a bucket is below their number, and the groups make up the list"
+    )]
     pub fn new(entries: &Entries<'_>) -> Self {
         let indexes = (0..entries.len() as u32).into_par_iter().with_min_len(4096);
         let key = |i| u64::from(print(entries.name(i))) << 32 | u64::from(i);
@@ -154,6 +162,10 @@ impl ByName {
     }
 
     /// The entries called `name`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a bucket is below their number, and partition points lie within the lists"
+    )]
     pub fn group(&self, entries: &Entries<'_>, name: &str) -> Group<'_> {
         let wanted = print(name);
         let bucket = bucket(wanted, self.bits);

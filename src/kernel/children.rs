@@ -91,6 +91,7 @@ fn is_part<S: Side>(object: &Object<'_, S>, id: SymbolId<S>) -> bool {
 struct NameShapes(Vec<bool>);
 
 impl NameShapes {
+    #[expect(clippy::indexing_slicing, reason = "a shape is below 1 << 16")]
     fn new<'n>(names: impl Iterator<Item = &'n &'n str>) -> Self {
         let mut seen = vec![false; 1 << 16];
         names.for_each(|name| seen[shape(name)] = true);
@@ -98,6 +99,7 @@ impl NameShapes {
     }
 
     /// False for names that are not in the set.
+    #[expect(clippy::indexing_slicing, reason = "a shape is below 1 << 16")]
     fn may_have(&self, name: &str) -> bool {
         self.0[shape(name)]
     }

@@ -84,13 +84,17 @@ impl<S: Side> Cover<S> {
     pub(super) fn ending(&self, at: u64) -> impl Iterator<Item = SymbolId<S>> {
         let at = short(at);
         let first = self.ends.partition_point(|e| e.0 < at);
-        self.ends[first..].iter().take_while(move |e| e.0 == at).map(|e| e.1)
+        self.ends.iter().skip(first).take_while(move |e| e.0 == at).map(|e| e.1)
     }
 
     pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {
         let at = short(at);
         let behind = self.spans.partition_point(|s| s.0 <= at);
-        let covering = self.spans[..behind].last().map(|s| s.1).filter(|s| s.index() != 0);
+        let covering = behind
+            .checked_sub(1)
+            .and_then(|i| self.spans.get(i))
+            .map(|s| s.1)
+            .filter(|s| s.index() != 0);
         let exact = self.empty.partition_point(|e| e.0 < at);
         let empty = self.empty.get(exact).filter(|e| e.0 == at).map(|e| e.1);
         match (covering, empty) {

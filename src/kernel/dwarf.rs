@@ -39,8 +39,9 @@ pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, 
     let contents =
         names.iter().map(|name| relocated(elf, arch, name)).collect::<Result<Vec<_>>>()?;
     let load = |id: gimli::SectionId| -> std::result::Result<Slice<'_>, gimli::Error> {
-        let at = names.iter().position(|&name| name == id.name());
-        Ok(EndianSlice::new(at.map_or(&[][..], |at| &contents[at]), endian))
+        let mut all = names.iter().zip(&contents);
+        let found = all.find(|(name, _)| **name == id.name());
+        Ok(EndianSlice::new(found.map_or(&[][..], |(_, contents)| contents), endian))
     };
     read(&load).map_err(|e| {
         Error::broken(Code::MalformedDwarf, format!("the type information cannot be read: {e}"))
@@ -72,7 +73,7 @@ fn relocated<'d>(elf: &Linked<'d>, arch: &Arch, name: &str) -> Result<Cow<'d, [u
         };
         let end = at.checked_add(width);
         if let Some(field) = end.and_then(|end| contents.to_mut().get_mut(at..end)) {
-            field.copy_from_slice(&bytes[..width]);
+            field.iter_mut().zip(bytes).for_each(|(byte, new)| *byte = new);
         }
     }
     Ok(contents)
@@ -94,9 +95,12 @@ fn read<'s>(
     let mut sizes: Vec<(&'static str, u64)> = found.into_iter().flatten().collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let of_name: Vec<&[(&'static str, u64)]> = sizes.chunk_by(|a, b| a.0 == b.0).collect();
-    let sizes = of_name.iter().filter(|sizes| sizes.len() == 1).map(|sizes| sizes[0]).collect();
-    Ok(sizes)
+    let of_name = sizes.chunk_by(|a, b| a.0 == b.0);
+    let only = |sizes: &[(&'static str, u64)]| match sizes {
+        [size] => Some(*size),
+        _ => None,
+    };
+    Ok(of_name.filter_map(only).collect())
 }
 
 fn in_unit<'s>(

@@ -93,6 +93,7 @@ impl Places {
     }
 
     /// Adds some entries of another piece.
+    #[expect(clippy::indexing_slicing, reason = "the range is one of the other piece")]
     pub fn extend(&mut self, other: &Places, range: Range<usize>) {
         self.names.extend_from_slice(&other.names[range.clone()]);
         self.traits.extend_from_slice(&other.traits[range]);
@@ -159,6 +160,10 @@ impl<'t> Entries<'t> {
     }
 
     /// Name of entry `index`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "callers ask for entries that there are, and names begin in the text"
+    )]
     pub fn name(&self, index: u32) -> &'t str {
         match &self.0 {
             Store::Read(entries) => entries[index as usize].name,
@@ -171,6 +176,10 @@ impl<'t> Entries<'t> {
     }
 
     /// Type, binding and visibility of entry `index`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "callers ask for entries that there are, and names begin in the text"
+    )]
     pub fn traits(&self, index: u32) -> Traits {
         match &self.0 {
             Store::Read(entries) => Traits::of(&entries[index as usize]),
@@ -179,6 +188,10 @@ impl<'t> Entries<'t> {
     }
 
     /// The Value column of entry `index`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "callers ask for entries that there are, and names begin in the text"
+    )]
     pub fn addr(&self, index: u32) -> u64 {
         match &self.0 {
             Store::Read(entries) => entries[index as usize].addr,

@@ -111,7 +111,7 @@ impl<'d> KernelImage<'d> {
     fn string(&self, section: u32, addr: u64) -> Option<&'d str> {
         let bytes = self.elf.bytes_from(section, addr)?;
         let end = bytes.iter().position(|&b| b == 0)?;
-        std::str::from_utf8(&bytes[..end]).ok()
+        std::str::from_utf8(bytes.get(..end)?).ok()
     }
 
     /// The kernel's version, from its banner, or a module's from `vermagic=`.

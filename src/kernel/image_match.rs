@@ -207,8 +207,11 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
             _ => {
                 let seen = candidates.iter().map(|&i| (i, self.comparison.at(&piece, i)));
                 let mut seen: Vec<(u32, Seen<S>)> = seen.collect();
-                let same: Vec<usize> =
-                    (0..seen.len()).filter(|&i| seen[i].1.difference.is_none()).collect();
+                let same: Vec<usize> = (0..)
+                    .zip(&seen)
+                    .filter(|(_, s)| s.1.difference.is_none())
+                    .map(|(i, _)| i)
+                    .collect();
                 match *same {
                     [only] => {
                         let (index, seen) = seen.swap_remove(only);
@@ -217,7 +220,8 @@ impl<S: Side> Matcher<'_, '_, '_, '_, S> {
                     // The nearest is the one that agrees longest.
                     [] => {
                         let far = |s: &Seen<S>| s.difference.as_ref().map_or(i64::MAX, |d| d.0);
-                        if let Some(best) = (0..seen.len()).rev().max_by_key(|&i| far(&seen[i].1)) {
+                        let all = seen.iter().enumerate().rev();
+                        if let Some((best, _)) = all.max_by_key(|(_, s)| far(&s.1)) {
                             let (index, seen) = seen.swap_remove(best);
                             self.accept(id, index, seen);
                             if let Some(checked) = &mut self.result[id] {

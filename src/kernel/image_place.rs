@@ -94,7 +94,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
         let ours = data.get(piece.start as usize..piece.end as usize).unwrap_or(&[]);
         let place = entry.addr.wrapping_sub(lead);
         let theirs = self.image.bytes_at(index, place).unwrap_or(&[]);
-        let theirs = &theirs[..theirs.len().min(ours.len())];
+        let theirs = theirs.get(..ours.len()).unwrap_or(theirs);
         let mut expected = ours.to_vec();
         let refs = Refs::new(self.layout, piece.section);
         let mut wrong: Option<(u64, String)> = None;
@@ -199,7 +199,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// A static key that the compiler wrote as a jump may be a NOP, by objtool's doing.
     fn static_keys(&self, piece: &Piece<S>, theirs: &[u8], expected: &mut [u8]) {
         let from = self.keys.partition_point(|&k| k < (piece.section, piece.start));
-        for &(section, at) in &self.keys[from..] {
+        for &(section, at) in self.keys.iter().skip(from) {
             if section != piece.section || at >= piece.end {
                 break;
             }

@@ -153,7 +153,7 @@ fn rows_of_module(image: &KernelImage<'_>) -> Result<Listed> {
         if !section.data.len().is_multiple_of(RELA) {
             return Err(bad(image, section, "the list of sealed functions is cut off"));
         }
-        for rela in section.data.chunks_exact(RELA) {
+        for rela in section.data.as_chunks::<RELA>().0 {
             // r_offset, then r_info with the symbol in its upper half, then r_addend.
             let (symbol, addend) = (elf.integer(&rela[12..16]), elf.integer(&rela[16..24]));
             let symbol = usize::try_from(symbol).ok().and_then(|i| elf.symbols().get(i));

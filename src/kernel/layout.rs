@@ -441,7 +441,8 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// The function that `child` was split from.
     pub fn parent(&self, child: SymbolId<S>) -> Option<SymbolId<S>> {
-        self.parents.binary_search_by_key(&child, |p| p.0).ok().map(|i| self.parents[i].1)
+        let found = self.parents.binary_search_by_key(&child, |p| p.0).ok();
+        found.and_then(|i| self.parents.get(i)).map(|p| p.1)
     }
 
     /// All symbols that were split from another one, in order.
@@ -462,7 +463,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
     /// The parts split off `parent`, in symbol order.
     pub fn children(&self, parent: SymbolId<S>) -> impl Iterator<Item = SymbolId<S>> + '_ {
         let from = self.children.partition_point(|c| c.0 < parent);
-        self.children[from..].iter().take_while(move |c| c.0 == parent).map(|c| c.1)
+        self.children.iter().skip(from).take_while(move |c| c.0 == parent).map(|c| c.1)
     }
 
     /// Number of entities of a section.
@@ -476,6 +477,7 @@ impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
 
     /// Entity `index` of a section.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "callers ask for entities below `entity_count`")]
     pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
         if let Some(owner) = self.owner(section) {
             let end = self.object.section_size(section);

@@ -1,5 +1,7 @@
 //! What the kernel and its build mean by names, sections, tables and symbol tables.
 
+#![deny(clippy::indexing_slicing)]
+
 mod beside;
 pub mod blocks;
 pub mod boot;

@@ -78,19 +78,19 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
 #[inline]
 pub(super) fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
     let bytes = name.as_bytes();
-    memchr_iter(needle.as_bytes()[rare], bytes)
+    memchr_iter(*needle.as_bytes().get(rare)?, bytes)
         .filter_map(|at| at.checked_sub(rare))
-        .find(|&at| bytes[at..].starts_with(needle.as_bytes()))
+        .find(|&at| bytes.get(at..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
 }
 
 /// Splits at the first `.` that is followed by digits up to the end or the next `.`.
 fn split_counter(name: &str) -> Option<(&str, &str)> {
     let bytes = name.as_bytes();
     let mut from = 0;
-    while let Some(dot) = position(b'.', &bytes[from..]).map(|i| i + from) {
-        let digits = bytes[dot + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+    while let Some(dot) = bytes.get(from..).and_then(|b| position(b'.', b)).map(|i| i + from) {
+        let digits = bytes.iter().skip(dot + 1).take_while(|b| b.is_ascii_digit()).count();
         if digits > 0 && matches!(bytes.get(dot + 1 + digits), None | Some(b'.')) {
-            return Some((&name[..dot], &name[dot + 1 + digits..]));
+            return Some((name.get(..dot)?, name.get(dot + 1 + digits..)?));
         }
         from = dot + 1;
     }

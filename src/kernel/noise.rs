@@ -125,6 +125,7 @@ pub(super) fn index(rule: &'static Rule) -> u8 {
 }
 
 /// The rule at a position of the list.
+#[expect(clippy::indexing_slicing, reason = "a remainder is below what divides")]
 pub(super) fn at(index: u8) -> &'static Rule {
     &ROWS[usize::from(index) % ROWS.len()].rule
 }

@@ -226,7 +226,7 @@ impl<'t> Parent<'t> {
             by_name
         });
         let wanted = hash(name);
-        let found = by_name[by_name.partition_point(|row| row.0 < wanted)..].iter();
+        let found = by_name.iter().skip(by_name.partition_point(|row| row.0 < wanted));
         let found = found.take_while(|row| row.0 == wanted).map(|row| row.1);
         let same = |&i: &u32| names::same(entries.name(i), name);
         found.filter(same).collect()

@@ -151,9 +151,9 @@ impl<S: Side> Pieces<S> {
 fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<Start<S>>, Vec<SectionId<S>>) {
     let (mut starts, mut whole) = (Vec::new(), Vec::new());
     for of_section in reads.chunk_by(|a, b| a.0 == b.0) {
-        let first = of_section[0].2;
+        let Some(&(section, _, first)) = of_section.first() else { continue };
         if first.is_some() && of_section.iter().all(|r| r.2 == first) {
-            whole.push(of_section[0].0);
+            whole.push(section);
         }
         let mut before: &[Read<S>] = &[];
         for readers in of_section.chunk_by(|a, b| a.1 == b.1) {
@@ -161,7 +161,7 @@ fn cut<S: Side>(reads: &[Read<S>]) -> (Vec<Start<S>>, Vec<SectionId<S>>) {
                 .iter()
                 .filter(|r| r.2.is_some())
                 .any(|r| before.binary_search_by(|b| b.2.cmp(&r.2)).is_ok());
-            starts.push((readers[0].0, (readers[0].1, more)));
+            starts.extend(readers.first().map(|r| (r.0, (r.1, more))));
             before = readers;
         }
     }

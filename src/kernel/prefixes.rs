@@ -25,7 +25,7 @@ impl<S: Side> Layout<'_, '_, S> {
         }
         found.sort_unstable();
         for group in found.chunk_by(|a, b| a.0 == b.0) {
-            self.link_prefixes(group[0].0, group)?;
+            group.first().map_or(Ok(()), |first| self.link_prefixes(first.0, group))?;
         }
         // Of several prefixes (`__cfi_f`, and objtool's `__pfx_f` behind it) the one that lies
         // farthest before the function counts: `prefix_of` takes the last.
@@ -74,7 +74,8 @@ impl<S: Side> Layout<'_, '_, S> {
             if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
                 continue;
             }
-            let next = &functions[functions.partition_point(|f| f.0 < end)..];
+            let next = functions.partition_point(|f| f.0 < end);
+            let next = functions.get(next..).unwrap_or_default();
             let Some(&(start, _)) = next.first() else {
                 return Err(fail("a prefix symbol must be followed by its function"));
             };
@@ -93,7 +94,11 @@ impl<S: Side> Layout<'_, '_, S> {
     /// The prefix symbol of a function; of several, the one that lies farthest before it.
     pub fn prefix_of(&self, function: SymbolId<S>) -> Option<SymbolId<S>> {
         let behind = self.prefixes.partition_point(|p| p.0 <= function);
-        self.prefixes[..behind].last().filter(|p| p.0 == function).map(|p| p.1)
+        behind
+            .checked_sub(1)
+            .and_then(|i| self.prefixes.get(i))
+            .filter(|p| p.0 == function)
+            .map(|p| p.1)
     }
 
     /// Whether `id` is a prefix symbol.

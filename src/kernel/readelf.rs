@@ -5,7 +5,7 @@
 //! understood, with or without the `[<localentry>: 8]` column. The text is read in
 //! parallel pieces.
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Result};
@@ -183,10 +183,12 @@ pub(super) fn split_at_lines(text: &str) -> Vec<&str> {
     let mut rest = text;
     while rest.len() > target {
         // A line end is one byte, so both cuts are at character boundaries.
-        let Some(at) = rest.as_bytes()[target..].iter().position(|&b| b == b'\n') else { break };
-        let (piece, tail) = rest.split_at(target + at);
+        let behind = rest.as_bytes().get(target..).unwrap_or_default();
+        let at = memchr(b'\n', behind).map(|at| target + at);
+        let cut = at.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)));
+        let Some((piece, tail)) = cut else { break };
         pieces.push(piece);
-        rest = &tail[1..];
+        rest = tail;
     }
     pieces.push(rest);
     pieces
@@ -288,7 +290,7 @@ impl<'t> Fields<'t> {
         while bytes.get(self.at).is_some_and(|b| *b > b' ' || !b.is_ascii_whitespace()) {
             self.at += 1;
         }
-        Some(&bytes[start..self.at]).filter(|field| !field.is_empty())
+        bytes.get(start..self.at).filter(|field| !field.is_empty())
     }
 }
 
@@ -307,19 +309,27 @@ fn bare(name: &str) -> &str {
 }
 
 fn hex(field: &[u8]) -> Option<u64> {
-    let zeros = field.len().saturating_sub(16);
-    if field.is_empty() || field[..zeros].iter().any(|&digit| digit != b'0') {
+    let (zeros, field) = field.split_at_checked(field.len().saturating_sub(16))?;
+    if field.is_empty() || zeros.iter().any(|&digit| digit != b'0') {
         return None;
     }
     let (mut value, mut all) = (0, 0);
-    for digit in field[zeros..].iter().map(|&b| DIGITS[usize::from(b)]) {
+    for digit in field.iter().map(|&b| digit(b)) {
         value = value << 4 | u64::from(digit);
         all |= digit;
     }
     (all < 16).then_some(value)
 }
 
+/// What a byte counts as a hexadecimal digit; more than 15 for all that are none.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has a row for each byte")]
+fn digit(byte: u8) -> u8 {
+    DIGITS[usize::from(byte)]
+}
+
 /// The value of each hexadecimal digit; more than 15 for all other bytes.
+#[expect(clippy::indexing_slicing, reason = "the compiler does it")]
 const DIGITS: [u8; 256] = {
     let mut digits = [0xf0; 256];
     let mut value = 0;

@@ -95,7 +95,9 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
             Bias::None => 0,
             Bias::InstructionStart(biased) => biased
                 .binary_search_by_key(&reloc.kind, |b| b.0)
-                .map_or(0, |i| -i64::from(biased[i].1)),
+                .ok()
+                .and_then(|i| biased.get(i))
+                .map_or(0, |&(_, bias)| -i64::from(bias)),
             Bias::InstructionEnd => {
                 if let Some(bias) = self.plain_bias(reloc, kind) {
                     bias

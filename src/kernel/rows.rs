@@ -118,6 +118,7 @@ impl<S: Side> TableRows<S> {
     }
 
     /// First byte and byte behind the last of row `i` in a table of `size` bytes.
+    #[expect(clippy::indexing_slicing, reason = "there is one more start than there are rows")]
     pub fn span(&self, i: usize, size: u64) -> (u64, u64) {
         match &self.cut {
             Cut::Every(row) => (i as u64 * row, ((i as u64 + 1) * row).min(size)),
@@ -128,6 +129,7 @@ impl<S: Side> TableRows<S> {
 
 impl<S: Side> Rows<S> {
     /// Cuts all tables of an object into rows of the layouts that fit.
+    #[expect(clippy::indexing_slicing, reason = "a class names a table by its place in the list")]
     pub fn new(layout: &Layout<'_, '_, S>, forms: &Forms) -> Result<Self> {
         let object = layout.object;
         let mut tables = Vec::new();
@@ -165,7 +167,7 @@ impl<S: Side> Rows<S> {
             collect(layout, table, index as TableNumber, &mut rows, &mut mentions);
             if table.table.verdict {
                 let size = object.section_size(table.section);
-                let mut owned = rows[first..].iter().map(|(_, r): &(_, Row)| r.row).peekable();
+                let mut owned = rows.iter().skip(first).map(|(_, r): &(_, Row)| r.row).peekable();
                 orphans.extend(
                     (0..table.len(size) as u32)
                         .filter(|&row| owned.next_if_eq(&row).is_none())
@@ -205,11 +207,12 @@ impl<S: Side> Rows<S> {
     /// Table and number of each row that mentions a section of code in any of its fields.
     pub fn mentioning(&self, code: SectionId<S>) -> impl Iterator<Item = (TableNumber, u32)> + '_ {
         let from = self.mentions.partition_point(|m| m.0 < code);
-        self.mentions[from..].iter().take_while(move |m| m.0 == code).map(|m| (m.1, m.2))
+        self.mentions.iter().skip(from).take_while(move |m| m.0 == code).map(|m| (m.1, m.2))
     }
 
     /// The rows that describe bytes `start..end` of a section, by table and code offset.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "partition points lie within the list")]
     pub fn of(&self, code: SectionId<S>, start: u64, end: u64) -> &[Row] {
         let rows = self.rows.get(code);
         let from = rows.partition_point(|r| r.at() < start);

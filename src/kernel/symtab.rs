@@ -103,6 +103,7 @@ impl<'t> ParentTable<'t> {
     }
 
     /// Indexes the symbols of `file`.
+    #[expect(clippy::indexing_slicing, reason = "these are the ids of the blocks")]
     pub(super) fn from_rows(file: &str, rows: Rows<'t>) -> Self {
         let Rows { entries, blocks, missing_rows, .. } = rows;
         let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
@@ -150,6 +151,7 @@ impl<'t> ParentTable<'t> {
 
     /// The place of symbol `index` among all whose names the kernel takes for the same, by
     /// address. Differs from [`ParentTable::rank`] only where names are cut.
+    #[expect(clippy::indexing_slicing, reason = "partition points lie within the list")]
     pub fn compared_rank(&self, index: u32) -> Rank {
         let entry = self.entries.at(index);
         let name = self.matching.compared(entry.name);
@@ -195,6 +197,7 @@ impl<'t> ParentTable<'t> {
     }
 
     /// The blocks whose FILE symbol is called `name`, in table order.
+    #[expect(clippy::indexing_slicing, reason = "partition points lie within the list")]
     pub fn blocks_named(&self, name: &str) -> &[BlockId] {
         let key = |b: &BlockId| self.blocks[*b].name;
         let from = self.blocks_by_name.partition_point(|b| key(b) < name);
@@ -224,17 +227,17 @@ impl<'t> ParentTable<'t> {
         let all = self.by_address().iter().map(|&(_, i)| (self.entries.at(i), i));
         let functions: Vec<(Entry<'_>, u32)> =
             all.filter(|(entry, _)| entry.kind == STT_FUNC && entry.size > 0).collect();
-        let reaches = |pair: &[(Entry<'_>, u32)]| {
-            let [first, second] = [&pair[0].0, &pair[1].0];
+        let reaches = |first: &Entry<'_>, second: &Entry<'_>| {
             first.addr < second.addr && first.addr.saturating_add(first.size) > second.addr
         };
-        functions.windows(2).filter(|p| reaches(p)).map(|p| (p[0].1, p[1].1)).collect()
+        let pairs = functions.iter().zip(functions.iter().skip(1));
+        pairs.filter(|(a, b)| reaches(&a.0, &b.0)).map(|(a, b)| (a.1, b.1)).collect()
     }
 
     /// Address of the first function behind `addr`.
     pub fn next_function(&self, addr: u64) -> Option<u64> {
         let order = self.by_address();
-        let mut behind = order[order.partition_point(|row| row.0 <= addr)..].iter();
+        let mut behind = order.iter().skip(order.partition_point(|row| row.0 <= addr));
         behind.find(|row| self.entries.traits(row.1).kind() == STT_FUNC).map(|row| row.0)
     }
 
@@ -251,7 +254,7 @@ impl<'t> ParentTable<'t> {
     /// Indexes of all symbols at exactly `addr`, in table order.
     pub fn at_addresses(&self, addr: u64) -> impl Iterator<Item = u32> + '_ {
         let order = self.by_address();
-        let tail = order[order.partition_point(|row| row.0 < addr)..].iter();
+        let tail = order.iter().skip(order.partition_point(|row| row.0 < addr));
         tail.take_while(move |row| row.0 == addr).map(|row| row.1)
     }
 
@@ -333,6 +336,7 @@ impl<'t> ParentTable<'t> {
     }
 
     /// Those of some indexes in table order that belong to `block`.
+    #[expect(clippy::indexing_slicing, reason = "partition points lie within the list")]
     fn within<'g>(&self, indexes: &'g [u32], block: BlockId) -> &'g [u32] {
         let Block { first, end, .. } = self.blocks[block];
         let tail = &indexes[indexes.partition_point(|&i| i < first)..];
