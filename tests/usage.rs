@@ -161,3 +161,16 @@ fn cases_that_run_code_can_be_skipped() {
     let (_, help, _) = lab.run(&["corpus", "--help"]);
     assert!(help.contains("runs code"), "{help}");
 }
+
+#[test]
+fn refusals_of_a_pair_name_a_file_and_what_differs() {
+    let lab = Lab::new();
+    let mut other = std::fs::read(lab.path("p.o")).unwrap();
+    // e_flags
+    other[48] = 7;
+    lab.write("p.o", &other);
+    let (status, _, told) = lab.run(&["o.o", "p.o"]);
+    let wanted =
+        "p.o: ELF headers differ: e_flags is 0x0 in the original and 0x7 in the patched object";
+    assert!(status == 2 && told.contains(wanted), "{told}");
+}

@@ -198,7 +198,9 @@ fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report)
         // The process ends next, which frees a large patch faster than piece by piece.
         std::mem::forget(model);
         Ok(())
-    })?;
+    });
+    // What is wrong with the pair as a whole is told of the patched object.
+    let written = written.map_err(|e| e.in_file(&*names[1]))?;
     if written.is_none() {
         unchanged()?;
     }

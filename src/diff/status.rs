@@ -575,9 +575,11 @@ pub fn check_headers(
     }
     let mut comparable = *p;
     comparable.phnum = o.phnum;
-    if *o != comparable {
-        return Err(Error::refused(Code::ElfHeadersDiffer, "ELF headers differ")
-            .advise("build both objects with the same compiler and flags"));
+    if let Some((field, before, after)) = o.first_difference(&comparable) {
+        return Err(Error::refused(Code::ElfHeadersDiffer, "ELF headers differ").advise(format!(
+            "{field} is {before} in the original and {after} in the patched object: build both with the same \
+             compiler and flags"
+        )));
     }
     if o.phnum != 0 || p.phnum != 0 {
         return Err(Error::refused(Code::ProgramHeader, "ELF contains program header")
