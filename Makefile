@@ -4,6 +4,7 @@
 #   make install PREFIX=/usr DESTDIR=...  installs; builds first what is not built
 #   make uninstall PREFIX=/usr
 #   make deb | make rpm | make static     packages in target/package, and binaries without shared libraries
+#   make sbom                             target/package/klp-diff.cdx.json: what the programs are made of
 #
 # Where kpatch is installed with the same PREFIX, its programs are kept as NAME.kpatch and come back with
 # `make uninstall`. Packages leave them alone and use alternatives instead: docs/install.md.
@@ -94,6 +95,10 @@ uninstall:
 	rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(dir $(DESTDIR)$(PATCHDIR)) \
 	  $(dir $(DESTDIR)$(KLPBUILDDIR)) 2>/dev/null || true
 
+sbom: build
+	mkdir -p $(TARGET)/package
+	CARGO=$(CARGO) $(BUILT)/klp-diff-sbom > $(TARGET)/package/klp-diff.cdx.json
+
 static:
 	packaging/static.sh
 
@@ -106,4 +111,4 @@ rpm:
 clean:
 	$(CARGO) clean
 
-.PHONY: all build pages install uninstall static deb rpm clean
+.PHONY: all build pages install uninstall sbom static deb rpm clean

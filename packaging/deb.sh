@@ -11,12 +11,17 @@ stage=$out/deb
 rm -rf "$stage"
 mkdir -p "$stage/DEBIAN" "$stage/usr/libexec/kpatch" "$stage/usr/share/kpatch/patch"
 
+# shellcheck source=packaging/remap.sh
+. packaging/remap.sh
+
 # Beside kpatch's: packaging/alternatives makes the links.
 make install DESTDIR="$stage" PREFIX=/usr \
   LIBEXECDIR=/usr/libexec/klp-diff PATCHDIR=/usr/share/klp-diff/include \
   ZSHDIR=/usr/share/zsh/vendor-completions
 install -m 755 packaging/alternatives "$stage/usr/libexec/klp-diff/alternatives"
 cp LICENSE-MIT "$stage/usr/share/doc/klp-diff/copyright"
+make sbom
+install -m 644 "$out/klp-diff.cdx.json" "$stage/usr/share/doc/klp-diff/klp-diff.cdx.json"
 gzip -9n "$stage/usr/share/doc/klp-diff/CHANGELOG.md"
 mv "$stage/usr/share/doc/klp-diff/CHANGELOG.md.gz" "$stage/usr/share/doc/klp-diff/changelog.gz"
 

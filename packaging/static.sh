@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# shellcheck source=packaging/remap.sh
+. packaging/remap.sh
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With --target, what runs during the build is not linked so.
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
