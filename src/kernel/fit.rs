@@ -172,33 +172,73 @@ fn told(problems: Vec<Problem>, sizes: &StructSizes, file: &str) -> Error {
     ))
 }
 
-/// Tries all layouts of all tables of an object.
-fn all<S: Side>(layout: &Layout<'_, '_, S>) -> Tried {
-    let object = layout.object;
-    let mut tried = Tried::default();
+/// A layout tried on a section.
+#[derive(Clone, Debug)]
+pub struct Attempt<S> {
+    /// The section.
+    pub section: SectionId<S>,
+    /// What it is a part of.
+    pub table: &'static Table,
+    /// The layout.
+    pub form: &'static Form,
+    /// What speaks against it; `None` where nothing does.
+    pub against: Option<String>,
+}
+
+/// Tries every layout that a machine has on every section of an object that has rows, each by itself:
+/// for those who look at many objects. A pair is settled by all sections of both.
+pub fn attempts<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Attempt<S>> {
     let marks = marks(layout);
-    for id in object.sections() {
-        let Class::Table(index) = layout.class(id) else { continue };
+    let of_section = |(section, table, forms): (SectionId<S>, usize, &'static [Form])| {
+        let forms = forms.iter().filter(|form| form.is_of(layout.arch.name));
+        let marks = &marks;
+        forms.filter_map(move |form| {
+            let against = Trial { layout, section, form }.run(marked(marks, section)).err();
+            Some(Attempt { section, table: TABLES.get(table)?, form, against })
+        })
+    };
+    with_rows(layout).flat_map(of_section).collect()
+}
+
+/// The sections that have rows, each with the position of its table and the layouts of that.
+fn with_rows<S: Side>(
+    layout: &Layout<'_, '_, S>,
+) -> impl Iterator<Item = (SectionId<S>, usize, &'static [Form])> {
+    let object = layout.object;
+    object.sections().filter_map(move |id| {
+        let Class::Table(index) = layout.class(id) else { return None };
         let index = usize::from(index);
         let Some(Table { row: RowSize::Forms(_, forms), .. }) = TABLES.get(index) else {
-            continue;
+            return None;
         };
         // A table without relocations describes no code.
-        if object.section_size(id) == 0 || object.relocs(id).is_empty() {
-            continue;
-        }
-        let from = marks.partition_point(|m| m.0 < id);
-        let marked = marks.get(from..).unwrap_or(&[]);
-        let marked = marked.iter().take_while(|m| m.0 == id).map(|m| m.1);
+        let has_rows = object.section_size(id) != 0 && !object.relocs(id).is_empty();
+        has_rows.then_some((id, index, *forms))
+    })
+}
+
+/// Tries all layouts of all tables of an object.
+fn all<S: Side>(layout: &Layout<'_, '_, S>) -> Tried {
+    let mut tried = Tried::default();
+    let marks = marks(layout);
+    for (section, index, forms) in with_rows(layout) {
         let against = tried.entry(index).or_insert_with(|| vec![None; forms.len()]);
-        for (against, form) in against.iter_mut().zip(forms.iter()) {
+        for (against, form) in against.iter_mut().zip(forms) {
             if against.is_none() && form.is_of(layout.arch.name) {
-                let trial = Trial { layout, section: id, form };
-                *against = trial.run(marked.clone()).err();
+                *against = Trial { layout, section, form }.run(marked(&marks, section)).err();
             }
         }
     }
     tried
+}
+
+/// The marks of one section.
+fn marked<S: Side>(
+    marks: &[(SectionId<S>, u64)],
+    section: SectionId<S>,
+) -> impl Iterator<Item = u64> {
+    let from = marks.partition_point(|m| m.0 < section);
+    marks.iter().skip(from).take_while(move |m| m.0 == section).map(|m| m.1)
 }
 
 /// The places that are marked as starts of rows, sorted.
