@@ -62,7 +62,7 @@ impl Found {
 pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Result<Found> {
     let mut found = Found::default();
     for folder in folders {
-        let before = found.cases.len() + found.broken.len();
+        let (before, noted) = (found.cases.len() + found.broken.len(), found.notes.len());
         let path = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut walk =
@@ -72,6 +72,13 @@ pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Res
             walk.folder(&path, &prefix)?;
         }
         if found.cases.len() + found.broken.len() == before {
+            if let Some(notes) = found.notes.get(noted..).filter(|notes| !notes.is_empty()) {
+                let what = "none of the compilers that the cases are for is installed";
+                return Err(Error::broken(Code::Corpus, what)
+                    .in_file(folder.display().to_string())
+                    .with_details(notes.to_vec())
+                    .advise("install one of them"));
+            }
             return Err(Error::broken(Code::Corpus, "there is no case below this folder")
                 .in_file(folder.display().to_string())
                 .advise("docs/corpus.md describes the layouts that are known"));
