@@ -529,7 +529,8 @@ pub fn check_states(
         let text =
             format!("the initial value of {name}, used by {user}, changed: {}", state.reason);
         let section = object.section_of(state.variable).map_or("", |s| object.section_name(s));
-        let offset = object.symbol_value(state.variable) + state.reason.offset.unwrap_or(0);
+        let offset =
+            object.symbol_value(state.variable) + state.reason.offset.map_or(0, i64::cast_unsigned);
         details.push(Finding::in_section(section, text).at_symbol(name).at_offset(offset));
     }
     for name in comparer.anchored_states()? {

@@ -19,7 +19,7 @@ use super::states::States;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::arch::same_reloc;
-use crate::diag::Result;
+use crate::diag::{Result, distance};
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -404,7 +404,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if o_size != p_size {
             sink.note(|| Reason {
                 kind: "size",
-                offset: first.map(|f| f as u64),
+                offset: first.map(|f| f as i64),
                 before: format!("{o_size} bytes"),
                 after: format!("{p_size} bytes"),
             });
@@ -434,8 +434,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                 (None, None) => return Ok(same),
                 (Some(o), Some(p)) => (o, p),
                 (o, p) => {
-                    let offset =
-                        o.map(|o| o.offset - spans.o_start).or(p.map(|p| p.offset - spans.p_start));
+                    let at = |offset: u64, start: u64| offset.wrapping_sub(start) as i64;
+                    let offset = o.map(|o| at(o.offset, spans.o_start));
+                    let offset = offset.or(p.map(|p| at(p.offset, spans.p_start)));
                     sink.note(|| Reason {
                         kind: "relocation",
                         offset,
@@ -474,7 +475,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             return reason;
         }
         if placed && let Some(reason) = self.other_row((o_refs, o), (p_refs, p)) {
-            return Reason { offset: Some(p.offset - spans.p_start), ..reason };
+            return Reason { offset: Some((p.offset - spans.p_start) as i64), ..reason };
         }
         let (mut before, mut after) =
             (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
@@ -488,8 +489,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             _ => "relocation",
         };
         if !aligned {
-            before += &format!(" at +{:#x}", o.offset - spans.o_start);
-            after += &format!(" at +{:#x}", p.offset - spans.p_start);
+            let (o_start, p_start) = self.starts(spans);
+            before += &format!(" at {}", distance(o.offset.wrapping_sub(o_start) as i64));
+            after += &format!(" at {}", distance(p.offset.wrapping_sub(p_start) as i64));
         } else if content && let Some((a, b)) = self.contents_apart((o_refs, o), (p_refs, p)) {
             before += &format!(": {a}");
             after += &format!(": {b}");
@@ -505,7 +507,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         };
         Reason {
             kind,
-            offset: Some(p.offset - spans.p_start),
+            offset: Some((p.offset - spans.p_start) as i64),
             before: typed(o.kind, before),
             after: typed(p.kind, after),
         }

@@ -6,7 +6,7 @@ use super::explain::describe;
 use super::forgiven::{Field, proofs};
 use super::open::{How, Open, Question};
 use super::verdict::Reason;
-use crate::diag::Result;
+use crate::diag::{Result, distance};
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::kernel::layout::Class;
@@ -74,8 +74,9 @@ impl Comparer<'_, '_, '_, '_> {
                 let table = o
                     .map(|r| self.orig.rows.tables[r.table as usize].table)
                     .or(p.map(|r| self.patched.rows.tables[r.table as usize].table));
-                let offset =
-                    o.map(|r| r.at() - spans.o_start).or(p.map(|r| r.at() - spans.p_start));
+                let at = |at: u64, start: u64| at.wrapping_sub(start) as i64;
+                let offset = o.map(|r| at(r.at(), spans.o_start));
+                let offset = offset.or(p.map(|r| at(r.at(), spans.p_start)));
                 let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
                 sink.note(|| Reason {
                     kind: table.map_or("", |t| t.section),
@@ -86,7 +87,6 @@ impl Comparer<'_, '_, '_, '_> {
                 return Ok(false);
             };
             let pair = self.pair((o.table, o.row), (p.table, p.row));
-            let (o_at, p_at) = (o.at() - spans.o_start, p.at() - spans.p_start);
             let placed = pair.o_table.table.section == pair.p_table.table.section
                 && same_place(o.at(), p.at());
             // That the code field points to the same place is why the rows are compared.
@@ -102,7 +102,13 @@ impl Comparer<'_, '_, '_, '_> {
                 continue;
             }
             same = false;
-            if sink.note(|| Reason { offset: Some(p_at), ..self.differing(&pair, (o_at, p_at)) }) {
+            let reason = || {
+                let (o_start, p_start) = self.starts(spans);
+                let shown = (o.at().wrapping_sub(o_start), p.at().wrapping_sub(p_start));
+                let offset = Some(p.at().wrapping_sub(spans.p_start) as i64);
+                Reason { offset, ..self.differing(&pair, (shown.0 as i64, shown.1 as i64)) }
+            };
+            if sink.note(reason) {
                 return Ok(false);
             }
         }
@@ -122,7 +128,7 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// What differs between two rows, at these places of what they describe: the field by its
     /// name, with its values.
-    fn differing(&self, pair: &Pair<'_>, (o_at, p_at): (u64, u64)) -> Reason {
+    fn differing(&self, pair: &Pair<'_>, (o_at, p_at): (i64, i64)) -> Reason {
         let table = pair.p_table.table;
         let reason = |before, after| Reason { kind: table.section, offset: None, before, after };
         if pair.o_table.table.section != table.section {
@@ -130,7 +136,7 @@ impl Comparer<'_, '_, '_, '_> {
             return reason(row(pair.o_table.table.section), row(table.section));
         }
         if o_at != p_at {
-            return reason(format!("for {o_at:+#x}"), format!("for {p_at:+#x}"));
+            return reason(format!("for {}", distance(o_at)), format!("for {}", distance(p_at)));
         }
         let found = self.first_difference(pair, Some(table.code), &mut Open::new(), |differ| {
             let at = match differ {

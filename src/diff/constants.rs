@@ -201,7 +201,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                 Some(next) => both = next,
                 None => {
                     let text = |what: &str| format!("{chain}: {what}");
-                    let offset = Some(p.offset - spans.p_start);
+                    let offset = Some((p.offset - spans.p_start) as i64);
                     let (before, after) = (text(&before), text(&after));
                     return Some(Reason { kind: "constant", offset, before, after });
                 }

@@ -39,7 +39,12 @@ impl Comparer<'_, '_, '_, '_> {
             let Some(index) = layout.entity_at(section, value) else { continue };
             let entity = layout.entity(section, index);
             if let Some(orig) = self.twin_entity(orig, &entity) {
+                let known = reasons.len();
                 self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)))?;
+                let lead = value.wrapping_sub(entity.start) as i64;
+                for offset in reasons.iter_mut().skip(known).filter_map(|r| r.offset.as_mut()) {
+                    *offset -= lead;
+                }
             }
         }
         reasons.sort_by_key(|r| rank(r.kind));
@@ -56,6 +61,14 @@ impl Comparer<'_, '_, '_, '_> {
         // Most functions have one reason, where a list has room for four at first.
         reasons.shrink_to_fit();
         Ok((reasons, questions))
+    }
+
+    /// Where what two spans are of begins: the symbols, behind what precedes them in their entities.
+    pub(super) fn starts(&self, spans: &Spans) -> (u64, u64) {
+        (
+            start(self.orig.layout, spans.o, spans.o_start),
+            start(self.patched.layout, spans.p, spans.p_start),
+        )
     }
 
     /// How the contents of two spans differ first: instructions where they can be read, with
@@ -86,7 +99,8 @@ impl Comparer<'_, '_, '_, '_> {
             kind = "type";
         }
         let at = start as u64;
-        let shown = |bytes: &[u8], named: &dyn Fn(u64) -> Option<String>| {
+        let (o_from, p_from) = self.starts(spans);
+        let shown = |bytes: &[u8], at: u64, named: &dyn Fn(u64) -> Option<String>| {
             instruction_text(arch, bytes.get(start..)?, at, named)
         };
         let orig = Refs::new(self.orig.layout, spans.o);
@@ -96,19 +110,22 @@ impl Comparer<'_, '_, '_, '_> {
         let of_patched = |field| {
             operand(self.patched.layout, &patched, (spans.p_start, spans.p_end), at + field)
         };
-        let (before, after) = (shown(a, &of_orig), shown(b, &of_patched));
+        let (before, after) = (
+            shown(a, (spans.o_start + at).wrapping_sub(o_from), &of_orig),
+            shown(b, (spans.p_start + at).wrapping_sub(p_from), &of_patched),
+        );
         if let (true, Some(before), Some(after)) = (text, before, after)
             && before != after
         {
-            return Reason { kind, offset: Some(at), before, after };
+            return Reason { kind, offset: Some(at as i64), before, after };
         }
         if let (true, Some(before), Some(after)) =
             (text, word(arch, a, start), word(arch, b, start))
             && before != after
         {
-            return Reason { kind, offset: Some(at), before, after };
+            return Reason { kind, offset: Some(at as i64), before, after };
         }
-        Reason { kind, offset: Some(first as u64), before: hex(a, first), after: hex(b, first) }
+        Reason { kind, offset: Some(first as i64), before: hex(a, first), after: hex(b, first) }
     }
 
     /// How what two references of one name lead to differs: the first bytes, or the first
@@ -272,6 +289,12 @@ pub fn describe_as<S: Side>(
         distance if distance < 0 => format!("{name}-{:#x}", distance.unsigned_abs()),
         distance => format!("{name}+{distance:#x}"),
     }
+}
+
+fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+    let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
+    let symbol = entity.filter(|entity| entity.start == at).and_then(|entity| entity.symbol);
+    symbol.map_or(at, |symbol| layout.object.symbol_value(symbol))
 }
 
 /// The most telling kinds first.

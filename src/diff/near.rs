@@ -65,7 +65,9 @@ impl Comparer<'_, '_, '_, '_> {
         Some(
             Reason {
                 kind: "code",
-                offset: p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start)),
+                offset: p
+                    .map(|p| (p.at - spans.p_start) as i64)
+                    .or(o.map(|o| (o.at - spans.o_start) as i64)),
                 before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
                 after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
             }

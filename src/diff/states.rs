@@ -160,7 +160,7 @@ impl Comparer<'_, '_, '_, '_> {
         } else if let Some(first) = first {
             reasons.push(Reason {
                 kind: "data",
-                offset: Some(first as u64),
+                offset: Some(first as i64),
                 before: hex(&before, first),
                 after: hex(&after, first),
             });

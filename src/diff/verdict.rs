@@ -53,8 +53,8 @@ pub struct Reason {
     /// `type` (of a function, as kCFI hashes it), or the name of a table section; what the
     /// optimiser did is `re-inlined`, `profile` or `promoted`.
     pub kind: &'static str,
-    /// Offset in the entity, from the start of the function or variable.
-    pub offset: Option<u64>,
+    /// Bytes from the start of the function or variable, negative for what lies before it.
+    pub offset: Option<i64>,
     /// How the original has it.
     pub before: String,
     /// How the patched object has it.

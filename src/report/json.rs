@@ -78,8 +78,8 @@ pub struct FunctionEntry {
 pub struct ReasonEntry {
     /// `re-inlined`, `code`, `data`, `size`, `string`, `constant`, `relocation`, or the name of a table.
     pub kind: String,
-    /// Bytes from the start of the function.
-    pub offset: Option<u64>,
+    /// Bytes from the start of the function, negative for what lies before it.
+    pub offset: Option<i64>,
     /// How the original has it.
     pub before: String,
     /// How the patched object has it.

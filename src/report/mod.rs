@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use self::explain::ways::{Known, ways_out};
-use crate::diag::{Code, Error};
+use crate::diag::{Code, Error, distance};
 use crate::diff::explained::NoiseFound;
 use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
 use crate::diff::relayout::PROFILE;
@@ -164,7 +164,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind)?;
         if let Some(offset) = self.offset {
-            write!(f, " at +{offset:#x}")?;
+            write!(f, " at {}", distance(offset))?;
         }
         write!(f, ": {} -> {}", self.before, self.after)
     }

@@ -10,6 +10,7 @@ use super::explain::blame::CauseKind;
 use super::explain::{Body, Frame, Hunk, Line, Mark, Part, Values};
 use super::json::{DataEntry, Document, FunctionEntry, Note, Object, ReasonEntry};
 use super::text::{of_field, of_row};
+use crate::diag::distance;
 
 mod html;
 mod summary;
@@ -113,7 +114,7 @@ fn of_note(note: &Note, class: &str, out: &mut String) {
 }
 
 fn reason_text(reason: &ReasonEntry) -> String {
-    let at = reason.offset.map(|at| format!(" at +{at:#x}")).unwrap_or_default();
+    let at = reason.offset.map(|at| format!(" at {}", distance(at))).unwrap_or_default();
     format!("{}{at}: {} → {}", reason.kind, reason.before, reason.after)
 }
 
