@@ -15,7 +15,7 @@ use super::wait::{Bar, Count};
 use crate::Among;
 use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};
-use crate::diff::boot::BootCode;
+use crate::diff::boot_code::BootCode;
 use crate::diff::identity::{Identity, Overrides, Unit, units};
 use crate::diff::inlining::{Bodies, Question};
 use crate::diff::overrides::{Contested, Globals};

@@ -14,7 +14,7 @@ use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
 use crate::diag::{Code, Error, Result};
-use crate::diff::boot::BootCode;
+use crate::diff::boot_code::BootCode;
 use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;

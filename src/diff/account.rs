@@ -5,12 +5,12 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use super::check::finding;
 use super::compare::{Comparer, Spans};
+use super::explain::finding;
 use super::ignore::Ignored;
 use super::open::Open;
 use super::reordered;
-use super::select::Selection;
+use super::selection::Selection;
 use super::strays;
 use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Finding, Place, Result};

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::compare::Comparer;
-use super::select::Selection;
+use super::selection::Selection;
 use crate::arch::displacement;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;

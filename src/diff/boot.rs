@@ -4,53 +4,19 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::check::finding;
+use super::boot_code::{BootCode, until};
 use super::compare::Comparer;
-use super::select::Selection;
+use super::explain::finding;
+use super::selection::Selection;
 use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::kernel::boot::{Lifetime, lifetime, runs_until};
+use crate::kernel::boot::{Lifetime, lifetime};
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
-
-/// What to do about changed code that only runs while the kernel boots. The optimiser changes
-/// such code along with other code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BootCode {
-    /// Warn when something else changed, too, or the object is linked from several; else refuse.
-    #[default]
-    AsLinked,
-    /// Warn and go on.
-    Warn,
-    /// Refuse it.
-    Refuse,
-}
-
-impl BootCode {
-    /// Whether it is only warned of in this object, whatever else changed.
-    pub(super) fn warns(self, comparer: &Comparer<'_, '_, '_, '_>) -> bool {
-        match self {
-            BootCode::AsLinked => comparer.patched.layout.is_linked(),
-            BootCode::Warn => true,
-            BootCode::Refuse => false,
-        }
-    }
-}
-
-/// Whether a function has run for the last time before a patch is applied.
-pub(super) fn is_boot_code(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> bool {
-    until(comparer, id).is_some()
-}
-
-fn until(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Lifetime> {
-    let object = comparer.patched.layout.object;
-    let section = object.section_of(id)?;
-    runs_until(object.section_name(section), comparer.in_module)
-}
 
 /// Fails when functions changed that only run while the kernel boots, or returns warnings
 /// about them, as `boot` says.

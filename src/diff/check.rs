@@ -6,11 +6,13 @@ use std::ops::Deref;
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::boot::{BootCode, is_boot_code};
+use super::boot_code::{BootCode, is_boot_code};
 use super::compare::Comparer;
+use super::explain::finding;
+use super::hooks::unhookable;
 use super::ignore::Ignored;
 use super::lift::{Blocked, main_of};
-use super::select::Selection;
+use super::selection::Selection;
 use super::status::{Status, Statuses};
 use super::toc::unused_changes;
 use super::verdict::{Verdict, Verdicts};
@@ -22,30 +24,6 @@ use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-
-/// Changed functions that ftrace cannot redirect, in symbol order. Code that only runs at boot is
-/// left to [`super::boot`].
-pub(super) fn unhookable(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    statuses: &Statuses,
-    boot: BootCode,
-) -> Vec<SymbolId<Patched>> {
-    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
-    let object = patched.object;
-    let boot_warns = comparer.policy.leaves_boot_code || boot.warns(comparer);
-    let carries = |parent: SymbolId<Patched>| {
-        statuses.symbols[parent] == Status::Changed || statuses.lifted.carries(patched, parent)
-    };
-    let is_unhookable = |&id: &SymbolId<Patched>| {
-        object.symbol_kind(id) == abi::STT_FUNC
-            && statuses.symbols[id] == Status::Changed
-            && !patched.is_prefix(id)
-            && !(boot_warns && is_boot_code(comparer, id))
-            && !patched.parent(id).is_some_and(carries)
-            && comparer.twins.orig_symbol(id).is_none_or(|twin| !orig.has_profiling(twin))
-    };
-    object.symbols().skip(1).filter(is_unhookable).collect()
-}
 
 /// Fails unless ftrace can redirect every changed function. `blocked` says of some why their
 /// callers cannot be patched instead.
@@ -244,19 +222,6 @@ pub fn check_sections(
     Err(Error::refused(Code::UnsupportedSectionChange, format!("{} unsupported section change(s)", details.len()))
         .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
-}
-
-/// A finding about a symbol, with its place.
-pub(super) fn finding(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SymbolId<Patched>,
-    text: String,
-) -> Finding {
-    let object = comparer.patched.layout.object;
-    let section = object.section_of(id).map_or("", |s| object.section_name(s));
-    Finding::in_section(section, text)
-        .at_symbol(comparer.output_name(id))
-        .at_offset(object.symbol_value(id))
 }
 
 /// Finds the changes in a shared section that the patch does not carry, or cannot.

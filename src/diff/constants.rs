@@ -8,14 +8,14 @@
 use std::collections::BTreeSet;
 
 use foldhash::fast::RandomState;
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
-use super::check::finding;
 use super::compare::{Comparer, Sink, Spans, hex};
 use super::explain::describe;
+use super::explain::finding;
 use super::locals::is_constant;
 use super::open::{How, Open, Question};
-use super::select::Selection;
+use super::selection::Selection;
 use super::twins::Twins;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::diag::{Code, Error, Finding, Result};
@@ -28,28 +28,8 @@ use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
-/// Constants that were taken for twins, and are none.
-#[derive(Clone, Debug, Default)]
-pub struct Replaced {
-    /// What each patched one was in the original.
-    was: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
-    gone: IndexSet<SymbolId<Orig>, RandomState>,
-}
-
 /// Longest chain of constants that refer to each other through data without names.
 const ROUNDS: usize = 16;
-
-impl Replaced {
-    /// What a patched constant was in the original.
-    pub fn was(&self, id: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
-        self.was.get(&id).copied()
-    }
-
-    /// Whether a constant of the original was replaced.
-    pub fn holds(&self, id: SymbolId<Orig>) -> bool {
-        self.gone.contains(&id)
-    }
-}
 
 /// Takes constants that differ apart in `twins`, as `compare` finds them. Returns what it found
 /// last.

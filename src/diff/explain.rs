@@ -5,7 +5,7 @@ use super::inlining::{PROMOTED, Question};
 use super::open::Open;
 use super::verdict::Reason;
 use crate::arch::{Arch, instruction_text};
-use crate::diag::Result;
+use crate::diag::{Finding, Result};
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;
@@ -295,6 +295,19 @@ fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) ->
     let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
     let symbol = entity.filter(|entity| entity.start == at).and_then(|entity| entity.symbol);
     symbol.map_or(at, |symbol| layout.object.symbol_value(symbol))
+}
+
+/// A finding about a symbol, with its place.
+pub(super) fn finding(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    text: String,
+) -> Finding {
+    let object = comparer.patched.layout.object;
+    let section = object.section_of(id).map_or("", |s| object.section_name(s));
+    Finding::in_section(section, text)
+        .at_symbol(comparer.output_name(id))
+        .at_offset(object.symbol_value(id))
 }
 
 /// The most telling kinds first.

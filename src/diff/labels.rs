@@ -7,7 +7,7 @@
 use super::compare::Comparer;
 use super::entry::marker_length;
 use super::open::{How, Open, Question};
-use super::select::Selection;
+use super::selection::Selection;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};

@@ -10,9 +10,9 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::boot::BootCode;
-use super::check::unhookable;
+use super::boot_code::BootCode;
 use super::compare::Comparer;
+use super::hooks::unhookable;
 use super::status::{Status, Statuses};
 use super::verdict::Reason;
 use crate::diag::Result;

@@ -1,6 +1,7 @@
 //! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries.
 
-use super::select::{Included, Selector, Unwind};
+use super::select::{Included, Selector};
+use super::selection::Unwind;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};

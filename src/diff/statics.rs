@@ -13,7 +13,7 @@ use super::files::Files;
 use super::local_uses::{Handles, User, counts, for_each_target, user_at};
 use super::locals::{self, Doubt, Keys, is_constant};
 use super::policy::Policy;
-use super::select::Selection;
+use super::selection::Selection;
 use super::twins::Twins;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use super::compare::Comparer;
 use super::ignore::Ignored;
-use super::select::Selection;
+use super::selection::Selection;
 use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;

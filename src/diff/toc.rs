@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use super::compare::Comparer;
-use super::select::Selection;
+use super::selection::Selection;
 use super::status::{Status, Statuses};
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};

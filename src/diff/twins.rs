@@ -3,8 +3,27 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::constants::Replaced;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
+
+/// Constants that were taken for twins, and are none.
+#[derive(Clone, Debug, Default)]
+pub struct Replaced {
+    /// What each patched one was in the original.
+    pub(super) was: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
+    pub(super) gone: IndexSet<SymbolId<Orig>, RandomState>,
+}
+
+impl Replaced {
+    /// What a patched constant was in the original.
+    pub fn was(&self, id: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+        self.was.get(&id).copied()
+    }
+
+    /// Whether a constant of the original was replaced.
+    pub fn holds(&self, id: SymbolId<Orig>) -> bool {
+        self.gone.contains(&id)
+    }
+}
 
 /// The one-to-one relation between symbols and between sections of the two objects.
 /// Index 0, the null entry, stands for "none" and is its own twin.

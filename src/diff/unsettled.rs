@@ -1,7 +1,7 @@
 //! Refuses a patch that depends on a guess about which symbol is which.
 
 use super::compare::Comparer;
-use super::select::Selection;
+use super::selection::Selection;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Id;

@@ -3,8 +3,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
-use super::check::finding;
 use super::compare::Comparer;
+use super::explain::finding;
 use super::verdict::{Verdict, Verdicts};
 use crate::diag::Finding;
 use crate::elf::abi;

@@ -13,7 +13,7 @@ use super::tables::{Draft, Late};
 use crate::arch::{Reach, RelocClass};
 use crate::diag::{Code, Error, Result, distance};
 use crate::diff::compare::Comparer;
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::diff::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, Sparse, SymbolId};

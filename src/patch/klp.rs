@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::entries::{Chunk, Entries, EntryId};
 use super::resolve::{Resolver, SHADOW};
 use crate::diag::{Code, Error, Result};
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Sparse, SymbolId};

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::Comparer;
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::diff::status::Statuses;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SymbolId};

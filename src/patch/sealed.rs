@@ -6,7 +6,7 @@ use indexmap::IndexSet;
 
 use crate::arch::RelocClass;
 use crate::diag::{Code, Error, Result};
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;

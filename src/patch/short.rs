@@ -5,7 +5,7 @@ use super::klp::Resolution;
 use super::resolve::Resolver;
 use crate::arch::Short;
 use crate::diag::{Code, Error, Finding, Result};
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::elf::ids::{Id, Patched, SectionId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Class;

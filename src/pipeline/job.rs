@@ -1,7 +1,7 @@
 //! What is asked of a run.
 
 use crate::diag::Result;
-use crate::diff::boot::BootCode;
+use crate::diff::boot_code::BootCode;
 use crate::diff::policy::Policy;
 use crate::kernel::image::KernelImage;
 use crate::kernel::parent::Parent;

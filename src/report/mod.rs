@@ -10,7 +10,7 @@ use crate::diag::{Code, Error, distance};
 use crate::diff::explained::NoiseFound;
 use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
 use crate::diff::relayout::PROFILE;
-use crate::diff::select::Effect;
+use crate::diff::selection::Effect;
 use crate::diff::verdict::Reason;
 use crate::kernel::kallsyms::is_promoted;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::is_called;
 use crate::diff::compare::Comparer;
-use crate::diff::select::Selection;
+use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, Patched, SectionId, SymbolId};
 use crate::kernel::layout::{Class, Layout};
