@@ -160,6 +160,18 @@ pub struct Compiler {
     pub text: String,
 }
 
+impl Compiler {
+    /// The command of a tool of LLVM that belongs to it: `ld.lld` may be `ld.lld-19`.
+    pub fn tool(&self, name: &str) -> String {
+        let llvm = self.arguments.iter().find_map(|a| a.strip_prefix("LLVM=")).unwrap_or_default();
+        match llvm {
+            "" | "1" => name.to_owned(),
+            folder if folder.ends_with('/') => format!("{folder}{name}"),
+            suffix => format!("{name}{suffix}"),
+        }
+    }
+}
+
 /// Finds the compiler that built a kernel of this configuration.
 pub fn compiler(config: &Config, choice: &Choice) -> Result<Compiler> {
     let Some((text, clang, version)) = config.compiler() else {
@@ -310,6 +322,18 @@ mod tests {
         assert_eq!(embedded(&image), Some(&b"\x1f\x8bdata"[..]));
         image.truncate(14);
         assert_eq!(embedded(&image), None);
+    }
+
+    #[test]
+    fn tools_are_named_as_the_compiler_is() {
+        let tool = |cc: &str| {
+            let arguments = arguments(true, cc);
+            Compiler { command: cc.to_owned(), arguments, text: String::new() }.tool("ld.lld")
+        };
+        assert_eq!(tool("clang"), "ld.lld");
+        assert_eq!(tool("clang-19"), "ld.lld-19");
+        assert_eq!(tool("/opt/llvm/bin/clang"), "/opt/llvm/bin/ld.lld");
+        assert_eq!(tool("/opt/llvm/bin/clang-19"), "ld.lld");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::config::{Compiler, Config};
+use super::objects::normal;
 use crate::diag::{Code, Error, Result};
 use crate::kernel::knowledge::tree::record_of;
 use crate::patch::module::kbuild::{end, failed, make_in};
@@ -21,6 +23,7 @@ const ARGUMENTS: usize = 64 << 10;
 pub struct Make {
     tree: PathBuf,
     fixed: Vec<String>,
+    archiver: String,
     /// Processes at once.
     pub jobs: usize,
 }
@@ -37,7 +40,23 @@ impl Make {
         let mut fixed = compiler.arguments.clone();
         fixed.extend(config.arch().map(|arch| format!("ARCH={arch}")));
         fixed.push(format!("KERNELRELEASE={release}"));
-        Make { tree: tree.to_owned(), fixed, jobs }
+        Make { tree: tree.to_owned(), fixed, archiver: compiler.tool("llvm-ar"), jobs }
+    }
+
+    /// The same with another linker.
+    pub fn with_linker(mut self, linker: &Path) -> Make {
+        self.fixed.push(format!("LD={}", linker.display()));
+        self
+    }
+
+    /// The objects of an archive of LLVM, with their paths below the tree.
+    pub fn members(&self, archive: &str) -> Result<Vec<String>> {
+        let mut command = Command::new(&self.archiver);
+        let ended = end(command.current_dir(&self.tree).args(["t", archive]))?;
+        match ended.status.success() {
+            true => Ok(String::from_utf8_lossy(&ended.stdout).lines().map(normal).collect()),
+            false => Err(failed(&format!("listing {archive} failed"), &ended.log())),
+        }
     }
 
     /// Runs make for these targets; fails with the last lines of what it printed.
@@ -175,14 +194,19 @@ impl Lists {
 
     /// What an object is linked into; `None` when this configuration does not build it.
     pub fn owner(&self, object: &str) -> Option<Owner> {
+        self.place(object).map(|place| place.0)
+    }
+
+    /// The same, with the object that all parts of a module are linked into.
+    pub fn place(&self, object: &str) -> Option<(Owner, Option<String>)> {
         let mut at = object;
         while let Some((folder, _)) = at.rsplit_once('/') {
             let name = object.get(folder.len() + 1..)?;
-            if let Some(owner) = self.owner_in(folder, name) {
+            if let Some((owner, whole)) = self.place_in(folder, name) {
                 return match self.visited(folder)? {
                     // Only the modules of a folder are built that is itself one of modules.
                     true if owner == Owner::Kernel => None,
-                    _ => Some(owner),
+                    _ => Some((owner, whole)),
                 };
             }
             at = folder;
@@ -190,7 +214,7 @@ impl Lists {
         None
     }
 
-    fn owner_in(&self, folder: &str, name: &str) -> Option<Owner> {
+    fn place_in(&self, folder: &str, name: &str) -> Option<(Owner, Option<String>)> {
         let stem =
             |o: &str| o.rsplit('/').next().unwrap_or(o).trim_end_matches(".o").replace('-', "_");
         let inside = |whole: &String| {
@@ -210,10 +234,11 @@ impl Lists {
         };
         let built = ["obj-y", "lib-y"].iter().flat_map(|l| self.list(folder, l));
         if built.into_iter().any(inside) {
-            return Some(Owner::Kernel);
+            return Some((Owner::Kernel, None));
         }
         let modules = ["obj-m", "lib-m"].iter().flat_map(|l| self.list(folder, l));
-        modules.into_iter().find(|m| inside(m)).map(|m| Owner::Module(stem(m)))
+        let module = modules.into_iter().find(|m| inside(m))?;
+        Some((Owner::Module(stem(module)), Some(format!("{folder}/{module}"))))
     }
 
     /// Whether the build comes to a folder, and then whether for modules only.
@@ -291,6 +316,8 @@ mod tests {
         ] {
             assert_eq!(lists.owner(object), owner, "{object}");
         }
+        let whole = lists.place("fs/xfs/lib/b.o").and_then(|place| place.1);
+        assert_eq!(whole.as_deref(), Some("fs/xfs/xfs-fs.o"));
         assert_eq!(folders_of("fs/xfs/lib/b.o"), [".", "fs/xfs/lib", "fs/xfs", "fs"]);
     }
 

@@ -10,6 +10,7 @@
 //! | run the kernel's build | `kbuild` |
 //! | which objects a file is compiled into | `objects`, `which` |
 //! | keep the numbers of lines | `lines` |
+//! | objects that only a link makes | `whole` |
 //! | are the objects those of the kernel that runs | `originals` |
 //!
 //! `steps` puts them together. Nothing here prints: what is worth telling goes to a callback.
@@ -26,3 +27,4 @@ pub mod scope;
 pub mod source;
 pub mod steps;
 mod which;
+mod whole;

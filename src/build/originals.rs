@@ -219,7 +219,7 @@ pub fn summary(objects: usize, total: &Counts) -> String {
 }
 
 /// The names that the code of these functions of a patched object refers to.
-pub fn referred(path: &Path, functions: &BTreeSet<&str>) -> Result<BTreeSet<String>> {
+pub fn referred(path: &Path, functions: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let file = Image::open_unpacked(path)?;
     let shown = path.display().to_string();
     let object = Object::<Patched>::parse(&shown, file.bytes())?;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::apply::Edits;
 use super::config::{self, Choice, Config};
 use super::find::{self, Found, Given};
@@ -11,7 +13,7 @@ use super::kbuild::{Make, Owner};
 use super::lines::keep;
 use super::scope::{self, Kind};
 use super::source::{Synced, Work};
-use super::{originals, patch};
+use super::{originals, patch, whole};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::files;
@@ -76,8 +78,10 @@ pub struct Ready {
     pub orig: PathBuf,
     /// Folder of those after it.
     pub patched: PathBuf,
-    /// The objects.
+    /// The objects that were compiled one by one.
     pub objects: Vec<Touched>,
+    /// The folders also hold all objects of the kernel, which its link made.
+    pub whole: bool,
     /// Tree to build the module with.
     pub kernel: PathBuf,
     /// What `uname -r` says.
@@ -129,7 +133,10 @@ pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
     ));
     config::check_version(version, &found.release)?;
     find::check_config(&found)?;
-    check_lto(&found)?;
+    let config = Config::parse(&found.config);
+    if config.has("LTO_CLANG") {
+        whole::check_source(&request.given.source, config.has("LTO_CLANG_THIN_DIST"))?;
+    }
     let mut session = Session::start(request, &found, edits, say)?;
     let result = session.run(&files);
     // Whatever happened, the copy is what the source is.
@@ -137,21 +144,8 @@ pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
     match result? {
         None => Ok(Outcome::Nothing),
         Some(_) if request.dry_run => Ok(Outcome::Planned),
-        Some(objects) => session.finish(objects).map(|ready| Outcome::Ready(Box::new(ready))),
+        Some(plan) => session.finish(plan).map(|ready| Outcome::Ready(Box::new(ready))),
     }
-}
-
-/// Fails for a kernel whose objects only its link makes.
-fn check_lto(found: &Found) -> Result<()> {
-    if !Config::parse(&found.config).has("LTO_CLANG") {
-        return Ok(());
-    }
-    Err(Error::refused(Code::Bitcode, "the kernel is built with LTO: single objects are bitcode")
-        .in_file(found.config_from.clone())
-        .advise(
-            "link the whole kernel without and with the patch, with KBUILD_LDFLAGS=--lto-obj-path=FOLDER/o, and \
-             give both folders to `klp-diff module`",
-        ))
 }
 
 fn read_patches(request: &Request, say: Say<'_>) -> Result<Edits> {
@@ -165,16 +159,35 @@ fn read_patches(request: &Request, say: Say<'_>) -> Result<Edits> {
     Ok(edits)
 }
 
+/// What is built.
+struct Plan {
+    /// Objects by themselves.
+    objects: Vec<Touched>,
+    /// All objects of the kernel, by its link.
+    whole: bool,
+}
+
+/// Whose objects are compared with what runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those that the patch changes.
+    ThePatch,
+    /// Those of all of the kernel, most of which do not matter.
+    Everything,
+}
+
 /// A run in a work folder.
 pub(super) struct Session<'r> {
     pub(super) request: &'r Request,
     found: &'r Found,
+    /// Only the link of the kernel makes its objects.
+    pub(super) lto: bool,
     pub(super) edits: Edits,
     pub(super) say: Say<'r>,
     pub(super) work: Work,
     pub(super) make: Make,
-    config: Config,
-    stamp: String,
+    pub(super) config: Config,
+    pub(super) stamp: String,
     /// Options that the source's own configuration has otherwise.
     suspects: Vec<String>,
     different: Vec<Different>,
@@ -208,11 +221,19 @@ impl<'r> Session<'r> {
                 seconds(started)
             ));
         }
-        let make = Make::new(&work.tree(), &given, &compiler, &found.release, request.jobs);
+        let mut make = Make::new(&work.tree(), &given, &compiler, &found.release, request.jobs);
+        let lto = given.has("LTO_CLANG");
+        if lto {
+            let file = Image::open_unpacked(&found.vmlinux)?;
+            let image = KernelImage::parse(&found.vmlinux.display().to_string(), file.bytes())?;
+            let linker = whole::linker(&work, &compiler, whole::has_stable_names(&image))?;
+            make = make.with_linker(&linker);
+        }
         let stamp = format!("{stamp:016x} {} {}\n{}", compiler.text, found.release, found.config);
         let mut session = Session {
             request,
             found,
+            lto,
             edits,
             say,
             work,
@@ -234,6 +255,7 @@ impl<'r> Session<'r> {
             (self.say)("preparing the source");
             self.work.set_note("prepared", "")?;
             self.work.fresh("orig")?;
+            self.work.set_note(whole::COMPLETE, "")?;
             self.work.set_note("includes", "")?;
             self.work.replace(CONFIG, Some(self.found.config.as_bytes()))?;
             self.make.prepare()?;
@@ -246,8 +268,8 @@ impl<'r> Session<'r> {
     }
 
     /// Finds out what to build and builds it; `None` when there is nothing.
-    fn run(&mut self, files: &[(String, Kind)]) -> Result<Option<Vec<Touched>>> {
-        let objects = self.objects(files)?;
+    fn run(&mut self, files: &[(String, Kind)]) -> Result<Option<Plan>> {
+        let mut objects = self.objects(files)?;
         if objects.is_empty() {
             return Ok(None);
         }
@@ -261,17 +283,33 @@ impl<'r> Session<'r> {
         if objects.len() > 30 {
             (self.say)(&format!("and {} more objects", objects.len() - 30));
         }
+        let whole = self.lto && objects.iter().any(|o| o.owner == Owner::Kernel);
+        objects.retain(|o| !(whole && o.owner == Owner::Kernel));
+        let plan = Plan { objects, whole };
         if self.request.dry_run {
-            return Ok(Some(objects));
+            return Ok(Some(plan));
         }
-        self.build_originals(&objects)?;
-        self.verify(&objects)?;
-        self.build_patched(&objects, files)?;
-        Ok(Some(objects))
+        if whole && self.link_originals()? {
+            // Early, and once: nobody shall wait for the second link to hear of another source.
+            self.verify(&self.all_of_link()?, whole::ORIGINALS, Whose::Everything)?;
+            self.different.clear();
+        }
+        self.build_originals(&plan.objects)?;
+        let mut verified = Vec::new();
+        if !plan.objects.is_empty() {
+            verified.push(self.verify(&plan.objects, "orig", Whose::ThePatch)?);
+        }
+        self.build_patched(&plan, files)?;
+        if whole {
+            let changed = self.changed_by_link()?;
+            verified.push(self.verify(&changed, whole::ORIGINALS, Whose::ThePatch)?);
+        }
+        self.verified = verified.join("; ");
+        Ok(Some(plan))
     }
 
     /// Arguments of make for objects.
-    fn flags(&self) -> Vec<String> {
+    pub(super) fn flags(&self) -> Vec<String> {
         let mut flags = vec![FLAGS.to_owned()];
         // Where the build runs objtool on the linked module, it must not have seen the objects:
         // those of modules of one file it looks at one by one.
@@ -316,56 +354,55 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    /// Compares the originals with what runs.
-    fn verify(&mut self, objects: &[Touched]) -> Result<()> {
+    /// Compares originals, which lie in this folder of the work folder, with what runs; gives the
+    /// result in words.
+    fn verify(&mut self, objects: &[Touched], folder: &str, whose: Whose) -> Result<String> {
         let started = Instant::now();
         let mut owners: BTreeMap<&Owner, Vec<&Touched>> = BTreeMap::new();
         for object in objects.iter().filter(|o| o.there[0]) {
             owners.entry(&object.owner).or_default().push(object);
         }
         let (mut counts, mut number) = (originals::Counts::default(), 0);
-        let mut wrong = Vec::new();
+        let (mut wrong, mut weak) = (Vec::new(), 0);
         for (owner, objects) in owners {
             let path = self.image(owner)?;
             let file = Image::open_unpacked(&path)?;
             let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
             let table = image.table()?;
             let images = [(image, table)];
-            for object in objects {
-                let original = self.work.root().join("orig").join(&object.path);
-                let found = originals::look_at(&original, &images)?;
+            let folder = self.work.root().join(folder);
+            let look = |o: &&Touched| originals::look_at(&folder.join(&o.path), &images);
+            let all = objects.par_iter().map(look).collect::<Result<Vec<_>>>()?;
+            for (object, found) in objects.into_iter().zip(all) {
                 counts.add(&found.counts);
                 number += 1;
-                let bad = found.counts.differ;
-                let mut different = |function: &str, text: &str, weak| {
-                    self.different.push(Different {
-                        path: object.path.clone(),
-                        function: function.to_owned(),
-                        text: format!("{}: {text}", object.path),
-                        weak,
-                    });
+                let of = |(function, text): &(String, String), weak| Different {
+                    path: object.path.clone(),
+                    function: function.clone(),
+                    text: format!("{}: {text}", object.path),
+                    weak,
                 };
-                found.differences.iter().for_each(|(f, text)| different(f, text, false));
-                found.overridden.iter().for_each(|(f, text)| different(f, text, true));
+                self.different.extend(found.differences.iter().map(|d| of(d, false)));
+                self.different.extend(found.overridden.iter().map(|d| of(d, true)));
+                weak += found.overridden.len() as u64;
                 if let Some(untold) = &found.untold {
                     wrong.push(format!("  {}: {untold}", object.path));
-                } else if bad * 2 > found.counts.functions {
-                    wrong.extend(
-                        found
-                            .differences
-                            .iter()
-                            .take(5)
-                            .map(|(_, text)| format!("  {}: {text}", object.path)),
-                    );
+                } else if found.counts.differ * 2 > found.counts.functions {
+                    let texts = found.differences.iter().take(5);
+                    wrong.extend(texts.map(|(_, text)| format!("  {}: {text}", object.path)));
                 }
             }
         }
-        counts.overridden = self.different.iter().filter(|d| d.weak).count() as u64;
-        self.verified = originals::summary(number, &counts);
-        (self.say)(&format!("verified: {} ({})", self.verified, seconds(started)));
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => Err(not_the_kernel(wrong, &self.suspects)),
+        counts.overridden = weak;
+        let verified = originals::summary(number, &counts);
+        (self.say)(&format!("verified: {verified} ({})", seconds(started)));
+        let is_other = match whose {
+            Whose::ThePatch => !wrong.is_empty(),
+            Whose::Everything => counts.differ * 2 > counts.functions,
+        };
+        match is_other {
+            true => Err(not_the_kernel(wrong, &self.suspects)),
+            false => Ok(verified),
         }
     }
 
@@ -411,20 +448,27 @@ impl<'r> Session<'r> {
         self.work.set_note(PATCHED, "")
     }
 
-    fn build_patched(&self, objects: &[Touched], sources: &[(String, Kind)]) -> Result<()> {
-        let started = Instant::now();
+    fn build_patched(&self, plan: &Plan, sources: &[(String, Kind)]) -> Result<()> {
         let headers = sources.iter().any(|(path, _)| path.ends_with(".h"));
         let before = headers.then(|| self.generated()).transpose()?;
         self.write_patched(|_| true)?;
         if let Some(before) = before {
             check_generated(&before, &self.generated()?)?;
         }
+        let folder = "run/patched";
+        self.work.fresh(folder)?;
+        if plan.whole {
+            self.link("with the patch", folder)?;
+        }
         let wanted: Vec<String> =
-            objects.iter().filter(|o| o.there[1]).map(|o| o.path.clone()).collect();
+            plan.objects.iter().filter(|o| o.there[1]).map(|o| o.path.clone()).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
         (self.say)(&format!("compiling {} object(s) with the patch", wanted.len()));
         self.make.make("compiling the patched source", &wanted, &self.flags())?;
-        let folder = self.work.fresh("run/patched")?;
-        self.keep(&wanted, &folder)?;
+        self.keep(&wanted, &self.work.root().join(folder))?;
         (self.say)(&format!("compiled {} ({})", wanted.len(), seconds(started)));
         Ok(())
     }
@@ -464,15 +508,18 @@ impl<'r> Session<'r> {
         Ok(all)
     }
 
-    fn finish(self, objects: Vec<Touched>) -> Result<Ready> {
+    fn finish(self, plan: Plan) -> Result<Ready> {
+        let Plan { objects, whole } = plan;
         let orig = self.work.fresh("run/orig")?;
         let kept = self.work.root().join("orig");
         for object in objects.iter().filter(|o| o.there[0]) {
-            let to = orig.join(&object.path);
-            if let Some(parent) = to.parent() {
-                std::fs::create_dir_all(parent).map_err(|e| files::unwritable(parent, &e))?;
+            whole::put(&kept.join(&object.path), &orig.join(&object.path))?;
+        }
+        if whole {
+            let kept = self.work.root().join(whole::ORIGINALS);
+            for path in whole::listed(&kept)? {
+                whole::put(&kept.join(&path), &orig.join(&path))?;
             }
-            std::fs::copy(kept.join(&object.path), &to).map_err(|e| files::unwritable(&to, &e))?;
         }
         let mut images = vec![("vmlinux".to_owned(), self.found.vmlinux.clone())];
         let owners: BTreeSet<&Owner> = objects.iter().map(|o| &o.owner).collect();
@@ -485,6 +532,7 @@ impl<'r> Session<'r> {
             orig,
             patched: self.work.root().join("run/patched"),
             objects,
+            whole,
             kernel: self.found.kernel.clone(),
             release: self.found.release.clone(),
             images,

@@ -8,6 +8,7 @@ use super::kbuild::{Lists, Owner, folders_of};
 use super::objects::{Includes, made_of, object_of, recorded};
 use super::scope::Kind;
 use super::steps::{Session, Touched, seconds};
+use super::whole::LINKED;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;
 use crate::kernel::knowledge::tree::record_of;
@@ -35,17 +36,13 @@ impl Session<'_> {
         let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
         let mut unowned = Vec::new();
         for (source, object) in compiled.iter().filter(|(s, _)| there(s, false)) {
-            match self.owner(&lists, object) {
-                Some(owner) => {
-                    let there = [true, there(source, true)];
-                    let why = format!(
-                        "the patch {} {source}",
-                        if there[1] { "changes" } else { "removes" }
-                    );
-                    touched.insert(
-                        object.clone(),
-                        Touched { path: object.clone(), owner, why, there },
-                    );
+            match self.place(&lists, object) {
+                Some((owner, path)) => {
+                    let stays = there(source, true);
+                    let why =
+                        format!("the patch {} {source}", if stays { "changes" } else { "removes" });
+                    let there = [true, stays || path != *object];
+                    touched.insert(path.clone(), Touched { path, owner, why, there });
                 }
                 None => unowned.push(source.clone()),
             }
@@ -60,16 +57,20 @@ impl Session<'_> {
         if !candidates.is_empty() {
             folders = candidates.iter().flat_map(|(_, o)| folders_of(o)).collect();
             let lists = self.lists(&folders)?;
-            let built: Vec<(String, Owner)> = candidates
-                .into_iter()
-                .filter_map(|(_, o)| Some((o.clone(), self.owner(&lists, &o)?)))
-                .collect();
-            for (object, owner, file) in self.really_include(built, &included)? {
+            let mut places: BTreeMap<String, (Owner, String)> = BTreeMap::new();
+            places.extend(
+                candidates.into_iter().filter_map(|(_, o)| Some((o.clone(), self.place(&lists, &o)?))),
+            );
+            if self.lto {
+                places.retain(|_, (_, path)| !touched.contains_key(path));
+                self.may_include(&mut places, &included, &mut touched);
+            }
+            let built = places.iter().map(|(object, (owner, _))| (object.clone(), owner.clone()));
+            for (object, owner, file) in self.really_include(built.collect(), &included)? {
                 let why = format!("it includes {file}");
-                touched.insert(
-                    object.clone(),
-                    Touched { path: object, owner, why, there: [true, true] },
-                );
+                let path = places.remove(&object).map_or(object, |place| place.1);
+                touched
+                    .insert(path.clone(), Touched { path, owner, why, there: [true, true] });
             }
         }
         for source in unowned {
@@ -79,6 +80,25 @@ impl Session<'_> {
         }
         self.added(&compiled, &mut touched)?;
         Ok(touched.into_values().collect())
+    }
+
+    /// Takes the objects of the kernel out, where its link makes all objects anew: make finds out which
+    /// include a file.
+    fn may_include(
+        &self,
+        places: &mut BTreeMap<String, (Owner, String)>,
+        files: &BTreeSet<String>,
+        touched: &mut BTreeMap<String, Touched>,
+    ) {
+        let before = places.len();
+        places.retain(|_, (owner, _)| *owner != Owner::Kernel);
+        let kernel = before - places.len();
+        if kernel > 0 {
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            let (path, owner) = (LINKED.to_owned(), Owner::Kernel);
+            let why = format!("{kernel} of its objects may include {}", files.join(", "));
+            touched.insert(path.clone(), Touched { path, owner, why, there: [true, true] });
+        }
     }
 
     /// Adds the objects of files that the patch adds, by the Makefiles with the patch.
@@ -101,13 +121,14 @@ impl Session<'_> {
         self.restore()?;
         let lists = lists?;
         for (source, object) in new {
-            match self.owner(&lists, &object) {
-                Some(owner) => {
+            match self.place(&lists, &object) {
+                Some((owner, path)) => {
                     let why = format!("the patch adds {source}");
-                    touched.insert(
-                        object.clone(),
-                        Touched { path: object, owner, why, there: [false, true] },
-                    );
+                    // A part of a module that is linked as a whole.
+                    let there = [path != object, true];
+                    touched
+                        .entry(path.clone())
+                        .or_insert_with(|| Touched { path, owner, why, there });
                 }
                 None => (self.say)(&format!("note: {source} is not built in this configuration")),
             }
@@ -120,19 +141,23 @@ impl Session<'_> {
         self.make.query(self.work.root(), &folders)
     }
 
-    /// What an object is linked into, by `--object` or else by the Makefiles.
-    fn owner(&self, lists: &Lists, object: &str) -> Option<Owner> {
+    /// What an object is linked into, by `--object` or else by the Makefiles, and what is built for
+    /// it: where the link makes objects, all of its module.
+    fn place(&self, lists: &Lists, object: &str) -> Option<(Owner, String)> {
         let lies = |place: &String| {
             object == place || object.starts_with(&format!("{}/", place.trim_end_matches('/')))
         };
         let objects = &self.request.objects;
         let with = objects.iter().find(|(_, place)| place.as_ref().is_some_and(lies));
         let given = with.or_else(|| objects.iter().find(|(_, place)| place.is_none()));
-        match given {
-            Some((name, _)) if name == "vmlinux" => Some(Owner::Kernel),
-            Some((name, _)) => Some(Owner::Module(name.clone())),
-            None => lists.owner(object),
-        }
+        let known = lists.place(object);
+        let whole = known.clone().and_then(|known| known.1).filter(|_| self.lto);
+        let owner = match given {
+            Some((name, _)) if name == "vmlinux" => Owner::Kernel,
+            Some((name, _)) => Owner::Module(name.clone()),
+            None => known?.0,
+        };
+        Some((owner, whole.unwrap_or_else(|| object.to_owned())))
     }
 
     fn includes(&self) -> Result<Includes> {

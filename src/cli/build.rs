@@ -1,6 +1,6 @@
 //! `klp-diff build`: from source patches to a livepatch module.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,18 +8,21 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum as _};
 
 use super::args::ReportArgs;
+use super::builds::{self, Builds, How};
 use super::output::{nothing_changed, write_reports};
-use super::pair::struct_sizes;
+use super::pair::{Against, struct_sizes};
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, module, parse, wrong_usage};
 use crate::build::config::Choice;
 use crate::build::find::Given;
 use crate::build::kbuild::Owner;
 use crate::build::originals::referred;
-use crate::build::steps::{self, Different, Outcome, Ready, Request, not_the_kernel};
+use crate::build::steps::{self, Different, Outcome, Ready, Request, Touched, not_the_kernel};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
+use crate::kernel::installed::VMLINUX;
+use crate::report::explain::Wanted;
 use crate::report::{Report, json};
 use crate::{Among, Input, Job, Policy};
 
@@ -322,24 +325,22 @@ fn check_different(args: &Args, ready: &Ready, say: &dyn Fn(&str)) -> Result<()>
             complain(&format!("note: --allow-different {name}: no such function differs"));
         }
     }
+    let mut by_object: BTreeMap<&str, Vec<&Different>> = BTreeMap::new();
+    for different in ready.different.iter().filter(|d| !allowed(d)) {
+        by_object.entry(&different.path).or_default().push(different);
+    }
+    let linked = match ready.whole && !by_object.is_empty() {
+        true => Some(Linked::compare(ready)?),
+        false => None,
+    };
     let mut wrong = Vec::new();
-    for object in &ready.objects {
-        let here: Vec<&Different> =
-            ready.different.iter().filter(|d| d.path == object.path && !allowed(d)).collect();
-        if here.is_empty() {
-            continue;
-        }
+    for (path, here) in by_object {
         // Of all that differs, only what the patch has to do with counts.
-        let patched = ready.patched.join(&object.path);
-        let mut report = Report::default();
-        if object.there[1] {
-            let files = [ready.orig.join(&object.path), patched.clone()];
-            compare(&files, &mut report)?;
-        }
-        let names: BTreeSet<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
-        let referred = match object.there[1] {
-            true => referred(&patched, &names)?,
-            false => BTreeSet::new(),
+        let known = ready.objects.iter().find(|o| o.path == path);
+        let (names, referred) = match (known, &linked) {
+            (Some(object), _) => involved(ready, object)?,
+            (None, Some(linked)) => linked.involved(path)?,
+            (None, None) => continue,
         };
         for different in here {
             let name = different.function.as_str();
@@ -356,6 +357,63 @@ fn check_different(args: &Args, ready: &Ready, say: &dyn Fn(&str)) -> Result<()>
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(not_the_kernel(wrong, &ready.suspects)),
+    }
+}
+
+/// Functions that a patch changes, and what these refer to.
+type Involved = (BTreeSet<String>, BTreeSet<String>);
+
+/// The same of an object that was compiled by itself.
+fn involved(ready: &Ready, object: &Touched) -> Result<Involved> {
+    let patched = ready.patched.join(&object.path);
+    if !object.there[1] {
+        return Ok(Involved::default());
+    }
+    let mut report = Report::default();
+    compare(&[ready.orig.join(&object.path), patched.clone()], &mut report)?;
+    let names: BTreeSet<String> = report.functions.into_iter().map(|f| f.name).collect();
+    let referred = referred(&patched, &names)?;
+    Ok((names, referred))
+}
+
+/// The objects of two links, paired.
+struct Linked {
+    builds: Builds,
+    outcomes: Vec<builds::Outcome>,
+}
+
+impl Linked {
+    fn compare(ready: &Ready) -> Result<Linked> {
+        let mut builds = Builds::default();
+        builds.add_folders(&ready.orig, &ready.patched)?;
+        let sizes = struct_sizes(&[]).map_err(|e| Error::broken(Code::BadEnvironment, e))?;
+        let wanted = Wanted::default();
+        let how = How {
+            strict: false,
+            no_lift: false,
+            explain_noise: false,
+            wanted: &wanted,
+            remade: false,
+        };
+        let against = |_: usize| Against { parent: None, sizes: &sizes, module: false };
+        // What is refused here is refused again when the module is made.
+        let outcomes = builds.compare_all(how, &against, None);
+        Ok(Linked { builds, outcomes })
+    }
+
+    /// What the patch has to do with in the unit of an original.
+    fn involved(&self, path: &str) -> Result<Involved> {
+        let mut found = Involved::default();
+        for (unit, outcome) in self.builds.units.iter().zip(&self.outcomes) {
+            if !unit.orig.iter().any(|&i| self.builds.orig[i].path == path) {
+                continue;
+            }
+            found.0.extend(outcome.report.functions.iter().map(|f| f.name.clone()));
+            for &i in &unit.patched {
+                found.1.extend(referred(self.builds.patched[i].image.path(), &found.0)?);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -399,6 +457,9 @@ fn module_arguments(
         if let Owner::Module(name) = &object.owner {
             option("--object", format!("{name}={}", object.path).into());
         }
+    }
+    if ready.whole {
+        option("--object", VMLINUX.into());
     }
     args.allow_sealed.iter().for_each(|value| option("--allow-sealed", value.into()));
     for (name, value) in [("--name", &args.name), ("--cc", &args.cc)] {
