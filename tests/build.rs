@@ -206,6 +206,7 @@ fn a_patch_becomes_a_module() {
         &[
             "object fs/pipe.o of vmlinux: the patch changes fs/pipe.c\n",
             "changed function: pipe_open\n",
+            "the lines of fs/pipe.c have the numbers that they had, as the compiler counts",
             "vmlinux, fs/pipe.o: replaces pipe_open\n",
             "verified against the running kernel's image: 1 objects, 2 functions: 2 as in the image; ",
             "load it: insmod lp.ko; take it back: echo 0 > /sys/kernel/livepatch/lp/enabled, then rmmod lp\n",
@@ -474,8 +475,180 @@ fn the_kernel_of_a_distribution() {
     );
 }
 
+/// Clang with its linker, by the suffix of their names.
+fn clang() -> Option<&'static str> {
+    let there = |tool: String| Command::new(tool).arg("--version").output().is_ok();
+    let all = |s: &&&str| ["clang", "ld.lld", "llvm-ar"].iter().all(|t| there(format!("{t}{s}")));
+    let found = ["", "-22", "-19", "-16"].iter().find(all).copied();
+    if found.is_none() || !cfg!(target_arch = "x86_64") {
+        suite::lacks("needs clang, ld.lld and llvm-ar for x86_64");
+        return None;
+    }
+    found
+}
+
+/// The lab with a kernel that is built with ThinLTO.
+fn lto_lab(suffix: &str) -> Lab {
+    let lab = Lab { folder: tempfile::tempdir().unwrap() };
+    for (path, contents) in SOURCE {
+        lab.write(&format!("source/{path}"), contents);
+    }
+    fs::copy(root().join("tests/source/Makefile.lto"), lab.path("source/Makefile")).unwrap();
+    lab.write(
+        "source/fs/Makefile",
+        "obj-y += pipe.o whole.o plain.o\nwhole-y := one.o\nwhole-y += two.o\nobj-m += demo-mod.o\n",
+    );
+    lab.write("source/fs/one.c", "int two(int x);\nint one(int x)\n{\n\treturn two(x) * 3;\n}\n");
+    lab.write("source/fs/plain.c", "int plain(int x)\n{\n\treturn x ^ 5;\n}\n");
+    let said = text(&succeed(Command::new(format!("clang{suffix}")).arg("--version")).stdout);
+    let said = said.lines().next().unwrap();
+    let version = said.split("version ").nth(1).unwrap();
+    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+    let numbers: Vec<u32> = version[..end].split('.').map(|n| n.parse().unwrap()).collect();
+    let number = numbers[0] * 10_000 + numbers[1] * 100 + numbers[2];
+    let config = format!(
+        "CONFIG_LIVEPATCH=y\nCONFIG_CC_IS_CLANG=y\nCONFIG_CLANG_VERSION={number}\n\
+         CONFIG_CC_VERSION_TEXT=\"{said}\"\nCONFIG_LTO_CLANG=y\nCONFIG_LTO_CLANG_THIN=y\n"
+    );
+    lab.write("config", &config);
+    make_tree(&lab.path("kdir"), &config);
+    succeed(Command::new("cp").arg("-r").args([lab.path("source"), lab.path("built")]));
+    fs::copy(lab.path("config"), lab.path("built/.config")).unwrap();
+    let llvm = format!("LLVM={}", if suffix.is_empty() { "1" } else { suffix });
+    let make = |target: &str| {
+        let mut command = Command::new("make");
+        succeed(command.arg("-C").arg(lab.path("built")).arg(&llvm).arg(target));
+    };
+    ["olddefconfig", "prepare", "vmlinux_o", "fs/demo-mod.o"].into_iter().for_each(make);
+    lab.write(
+        "built/banner.c",
+        &format!(
+            "const char linux_banner[] = \"Linux version {RELEASE} (x) #1\";\n\
+             void note(const char *text, int line)\n{{\n}}\n"
+        ),
+    );
+    let built = lab.path("built");
+    let mut compile = Command::new(format!("clang{suffix}"));
+    let flags = ["-O2", "-fno-pic", "-mcmodel=kernel", "-c", "banner.c", "-o", "banner.o"];
+    succeed(compile.current_dir(&built).args(flags));
+    fs::create_dir(lab.path("images")).unwrap();
+    succeed(
+        Command::new(format!("ld.lld{suffix}"))
+            .current_dir(&built)
+            .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+            .args(["-o", "../images/vmlinux", "vmlinux.o", "banner.o"]),
+    );
+    fs::copy(built.join("fs/demo-mod.o"), lab.path("images/demo-mod.ko")).unwrap();
+    fs::remove_dir_all(built).unwrap();
+    lab
+}
+
+fn a_kernel_of_thin_lto_is_linked_twice() {
+    let Some(suffix) = clang() else { return };
+    let lab = lto_lab(suffix);
+    let before = lab.source();
+    lab.patch("1.patch", &[("fs/two.c", "x + 2", "x + 7")]);
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    // What the edit does to the object that inlines the function is seen, too.
+    has(
+        &out,
+        &[
+            "building the whole kernel without the patch",
+            "3 objects of the link and 1 others",
+            "vmlinux, fs/one.o: replaces one\n",
+            "vmlinux, fs/two.o: replaces two\n",
+            "verified against the running kernel's image: 2 objects, 2 functions: 2 as in the image",
+        ],
+    );
+    assert!(lab.source() == before);
+    // The unpatched kernel is linked once; a module has a link of its own; what LTO leaves out is compared, too.
+    lab.patch("2.patch", &[("fs/demo-mod.c", "x - 1", "x - 7"), ("fs/plain.c", "x ^ 5", "x ^ 6")]);
+    let (status, out) = lab.build(&["2.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(!out.contains("building the whole kernel without"), "{out}");
+    has(
+        &out,
+        &["demo_mod, fs/demo-mod.o: replaces demo\n", "vmlinux, fs/plain.o: replaces plain\n"],
+    );
+    assert_eq!(fs::read_to_string(lab.path("work/linked.log")).unwrap().lines().count(), 3);
+    lab.patch("3.patch", &[("fs/demo-mod.c", "x - 1", "x - 8")]);
+    let (status, out) = lab.build(&["3.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(!out.contains("building the whole kernel"), "{out}");
+    // Another source is noticed before the second link.
+    let two = fs::read_to_string(lab.path("source/fs/two.c")).unwrap();
+    for (file, text) in [
+        ("fs/two.c", two.replace("x + 2", "x + 4")),
+        ("fs/plain.c", "int plain(int x)\n{\n\treturn x ^ 9;\n}\n".to_owned()),
+    ] {
+        lab.write(&format!("source/{file}"), &text);
+    }
+    lab.patch("1.patch", &[("fs/two.c", "x + 4", "x + 7")]);
+    let (status, out) = lab.build(&["1.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["'two' differs at", "[not-the-kernel]"]);
+    assert!(!out.contains("building the whole kernel with the patch"), "{out}");
+}
+
+fn a_module_with_a_source_of_its_own() {
+    if !can_build(&TOOLS) {
+        return;
+    }
+    let lab = Lab::new();
+    fs::rename(lab.path("source"), lab.path("kernel-source")).unwrap();
+    for (path, text) in [
+        ("Kbuild", "obj-m := own-mod.o\nown-mod-y := a.o tools/b.o\n"),
+        (
+            "a.c",
+            "int a(int x)\n{\n\treturn x + 1;\n}\n\nint line(void)\n{\n\treturn __LINE__;\n}\n",
+        ),
+        ("tools/b.c", "int b(int x)\n{\n\treturn x + 2;\n}\n"),
+    ] {
+        lab.write(&format!("source/{path}"), text);
+    }
+    succeed(Command::new("cp").arg("-r").args([lab.path("source"), lab.path("built")]));
+    let built = format!("M={}", lab.path("built").display());
+    succeed(Command::new("make").arg("-C").arg(lab.path("kdir")).args([&built, "modules"]));
+    fs::copy(lab.path("built/own-mod.ko"), lab.path("images/own-mod.ko")).unwrap();
+    let before = lab.source();
+    lab.patch("1.patch", &[("a.c", "{\n\treturn x + 1", "{\n\tx *= 2;\n\treturn x + 3")]);
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.current_dir(lab.folder.path()).args(["build", "--module-source=source"]);
+        command.args(["--kernel=kdir", "--images=images", "--config=config", "--work=own"]);
+        let output = command.args(["-o", "lp.ko"]).args(args).output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (status, out) = run(&["1.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(
+        &out,
+        &[
+            "object a.o of own_mod: it is another one with the patch\n",
+            "own_mod, a.o: replaces a\n",
+            "1 objects, 2 functions: 2 as in the image",
+        ],
+    );
+    assert!(!out.contains("changed function: line") && lab.source() == before, "{out}");
+    // In a folder whose name means something in the kernel's source only; nothing is built twice.
+    lab.patch("2.patch", &[("tools/b.c", "x + 2", "x + 7")]);
+    let (status, out) = run(&["2.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["own_mod, tools/b.o: replaces b\n"]);
+    assert!(!out.contains("building the modules without"), "{out}");
+    // A source that is not that of the module which runs.
+    lab.write("source/tools/b.c", "int b(int x)\n{\n\treturn x - 2;\n}\n");
+    lab.patch("2.patch", &[("tools/b.c", "x - 2", "x + 7")]);
+    let (status, out) = run(&["2.patch"]);
+    assert_eq!(status, Some(2), "{out}");
+    has(&out, &["'b' differs at", "[not-the-kernel]"]);
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        ("a_kernel_of_thin_lto_is_linked_twice", a_kernel_of_thin_lto_is_linked_twice),
+        ("a_module_with_a_source_of_its_own", a_module_with_a_source_of_its_own),
         ("a_patch_becomes_a_module", a_patch_becomes_a_module),
         (
             "several_patches_for_the_kernel_and_a_module",

@@ -1,4 +1,5 @@
-//! The kernel that runs and what belongs to it, where distributions put these.
+//! The kernel that is patched and what belongs to it: what the command line names, and else what is
+//! in a built tree or installed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::image::Image;
 use crate::kernel::image::KernelImage;
-use crate::kernel::installed::{Linkage, VMLINUX, linked_files};
+use crate::kernel::installed::{Installed, Linkage, VMLINUX, linked_files, release_of};
 use crate::kernel::knowledge::tree;
 use crate::patch::module::tree::KernelTree;
 
@@ -17,6 +18,8 @@ use crate::patch::module::tree::KernelTree;
 pub struct Given {
     /// `--kernel`
     pub kernel: Option<PathBuf>,
+    /// `--release`
+    pub release: Option<String>,
     /// `--image`, with the object that each is.
     pub image: Vec<(String, PathBuf)>,
     /// `--images`
@@ -46,34 +49,98 @@ pub struct Found {
 
 /// Finds all of it.
 pub fn find(given: &Given) -> Result<Found> {
-    let of_tree = given.kernel.as_deref().map(KernelTree::open).transpose()?;
-    let known = of_tree.as_ref().map(|tree| tree.release().to_owned()).or_else(running);
-    let vmlinux = vmlinux(given, known.as_deref())?;
+    let named = named_vmlinux(given)?;
+    let installed = installed(given, named.as_deref())?;
+    let vmlinux = match named {
+        Some(path) => path,
+        None => vmlinux(&installed)?,
+    };
     let file = Image::open_unpacked(&vmlinux)?;
     let image = KernelImage::parse(&vmlinux.display().to_string(), file.bytes())?;
-    let release = image.release().map(str::to_owned).or(known).ok_or_else(|| {
-        Error::broken(Code::NoImage, "the image does not say which kernel it is")
-            .in_file(vmlinux.display().to_string())
-            .advise("give the vmlinux that the kernel was linked to, with its symbols")
-    })?;
-    let kernel = kernel_tree(given, &release)?;
-    let (config, config_from) = configuration(given, &vmlinux, &release, &kernel, file.bytes())?;
+    let release = image.release().unwrap_or(&installed.release).to_owned();
+    let kernel = KernelTree::open(installed.tree()?)?.path().to_owned();
+    let (config, config_from) = configuration(given, &vmlinux, &installed, file.bytes())?;
     let mut modules: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for (object, path) in given.image.iter().filter(|(object, _)| object != "vmlinux") {
+    for (object, path) in given.image.iter().filter(|(object, _)| object != VMLINUX) {
         modules.entry(object.clone()).or_default().push(path.clone());
     }
-    let usual = ["/usr/lib/debug/lib/modules", "/lib/modules"].map(|f| Path::new(f).join(&release));
-    let folders = match given.images.is_empty() {
-        true => usual.into_iter().filter(|folder| folder.is_dir()).collect(),
-        false => given.images.clone(),
-    };
-    for folder in &folders {
-        let linked = linked_files(folder)?;
-        for Linkage { object, path } in linked.into_iter().filter(|file| file.object != VMLINUX) {
-            modules.entry(object).or_default().push(path);
-        }
+    let mut linked = Vec::new();
+    for folder in &given.images {
+        linked.extend(linked_files(folder)?);
+    }
+    if given.images.is_empty() {
+        linked = installed.modules;
+    }
+    for Linkage { object, path } in linked.into_iter().filter(|file| file.object != VMLINUX) {
+        modules.entry(object).or_default().push(path);
     }
     Ok(Found { release, kernel, vmlinux, config, config_from, modules })
+}
+
+/// The linked kernel that the command line names, or the folder that it is in.
+fn named_vmlinux(given: &Given) -> Result<Option<PathBuf>> {
+    if let Some((_, path)) = given.image.iter().find(|(object, _)| object == VMLINUX) {
+        return Ok(Some(path.clone()));
+    }
+    for folder in &given.images {
+        let kernels = linked_files(folder)?.into_iter().filter(|file| file.object == VMLINUX);
+        for kernel in kernels {
+            if has_code(&kernel.path)? {
+                return Ok(Some(kernel.path));
+            }
+        }
+    }
+    match given.images.is_empty() {
+        true => Ok(None),
+        false => Err(no_vmlinux().with_details(
+            given.images.iter().map(|f| format!("  there is none in {}", f.display())).collect(),
+        )),
+    }
+}
+
+/// What is at hand of the kernel: of the tree or the release that is named, of the image, of a source
+/// that was built in, or of the kernel that this program runs on.
+fn installed(given: &Given, vmlinux: Option<&Path>) -> Result<Installed> {
+    if let Some(kernel) = &given.kernel {
+        KernelTree::open(kernel)?;
+        return Installed::of_tree(kernel);
+    }
+    let is_built = ["include/config/auto.conf", "Module.symvers"]
+        .iter()
+        .all(|file| given.source.join(file).is_file());
+    let built = is_built.then(|| release_of(&given.source)).transpose()?;
+    let of_image = |path: &Path| -> Result<Option<String>> {
+        let file = Image::open_unpacked(path)?;
+        let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
+        Ok(image.release().map(str::to_owned))
+    };
+    let wanted = match &given.release {
+        Some(release) => Some(release.clone()),
+        None => vmlinux.map(of_image).transpose()?.flatten(),
+    };
+    match (wanted, built) {
+        (None, Some(_)) => Installed::of_tree(&given.source),
+        (Some(wanted), Some(built)) if wanted == built => Installed::of_tree(&given.source),
+        (Some(wanted), _) => Installed::of_release(&wanted),
+        (None, None) => Installed::of_release(&running()?),
+    }
+}
+
+/// The linked kernel that is at hand.
+fn vmlinux(installed: &Installed) -> Result<PathBuf> {
+    match &installed.vmlinux {
+        Some(path) if has_code(path)? => Ok(path.clone()),
+        Some(path) => Err(no_vmlinux()
+            .with_details(vec![format!("  {} has debug information alone", path.display())])),
+        None => Err(no_vmlinux().with_details(installed.no_symbols().details().to_vec())),
+    }
+}
+
+fn no_vmlinux() -> Error {
+    Error::broken(Code::NoImage, "the linked kernel that runs (vmlinux with symbols) is not at hand").advise(
+        "install the package with the kernel's debug information (on Debian linux-image-RELEASE-dbg), or give \
+         the file with --image FILE, or its folder with --images FOLDER",
+    )
 }
 
 impl Found {
@@ -100,115 +167,51 @@ impl Found {
 }
 
 /// The release of the kernel that this program runs on.
-fn running() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    Some(text.trim().to_owned())
+fn running() -> Result<String> {
+    let text = crate::host::files::read_text(Path::new("/proc/sys/kernel/osrelease"));
+    let text =
+        text.map_err(|e| e.advise("say which kernel is patched with --kernel or --release"))?;
+    Ok(text.trim().to_owned())
 }
 
-fn vmlinux(given: &Given, release: Option<&str>) -> Result<PathBuf> {
-    if let Some((_, path)) = given.image.iter().find(|(object, _)| object == "vmlinux") {
-        return Ok(path.clone());
-    }
-    let mut candidates = Vec::new();
-    for folder in &given.images {
-        let kernels = linked_files(folder)?.into_iter().filter(|file| file.object == VMLINUX);
-        candidates.extend(kernels.map(|file| file.path));
-    }
-    if given.images.is_empty() {
-        candidates.extend(given.kernel.iter().map(|k| k.join("vmlinux")));
-        candidates.push(given.source.join("vmlinux"));
-        if let Some(release) = release {
-            candidates.extend([
-                format!("/usr/lib/debug/boot/vmlinux-{release}").into(),
-                format!("/usr/lib/debug/lib/modules/{release}/vmlinux").into(),
-                PathBuf::from(format!("/usr/lib/debug/boot/vmlinux-{release}.debug")),
-                format!("/lib/modules/{release}/build/vmlinux").into(),
-                format!("/boot/vmlinux-{release}").into(),
-            ]);
-        }
-    }
-    let mut fitting = Vec::new();
-    for path in candidates.into_iter().filter(|p| p.is_file()) {
-        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if has_code(&path)? && !fitting.iter().any(|(known, _)| *known == real) {
-            fitting.push((real, path));
-        }
-    }
-    // Hard links and copies are the same kernel: the one of the release counts.
-    if let [(_, first), others @ ..] = &fitting[..] {
-        let wanted = |path: &Path| -> Result<bool> {
-            let Some(release) = release.filter(|_| given.kernel.is_some()) else { return Ok(true) };
-            let file = Image::open_unpacked(path)?;
-            let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
-            Ok(image.release().is_none_or(|of| of == release))
-        };
-        let mut all = vec![first];
-        all.extend(others.iter().map(|(_, path)| path));
-        for path in all {
-            if wanted(path)? {
-                return Ok(path.clone());
-            }
-        }
-    }
-    Err(Error::broken(Code::NoImage, "the linked kernel that runs (vmlinux with symbols) is not at hand").advise(
-        "install the package with the kernel's debug information (on Debian linux-image-RELEASE-dbg), or give \
-         the file with --image FILE, or its folder with --images FOLDER",
-    ))
-}
-
-fn kernel_tree(given: &Given, release: &str) -> Result<PathBuf> {
-    if let Some(kernel) = &given.kernel {
-        return Ok(kernel.clone());
-    }
-    let usual = PathBuf::from(format!("/lib/modules/{release}/build"));
-    let built = given.source.join("Module.symvers");
-    let candidates = [usual.clone(), given.source.clone()];
-    let fits = |p: &&PathBuf| {
-        p.join("include/config/auto.conf").is_file() && (**p == usual || built.is_file())
-    };
-    candidates.iter().find(fits).cloned().ok_or_else(|| {
-        Error::broken(Code::KernelTree, format!("there is no tree to build modules for {release} with"))
-            .in_file(usual.display().to_string())
-            .advise(
-                "install the kernel's headers (on Debian linux-headers-RELEASE), or give the folder that the \
-                 kernel was built in with --kernel",
-            )
-    })
-}
-
+/// The configuration: the one that is named, beside the image, in the tree or installed, or the one in
+/// the kernel. That one must say the same wherever it is.
 fn configuration(
     given: &Given,
     vmlinux: &Path,
-    release: &str,
-    kernel: &Path,
+    installed: &Installed,
     image: &[u8],
 ) -> Result<(String, String)> {
-    if let Some(path) = &given.config {
-        return Ok((config::read(path)?, path.display().to_string()));
-    }
     let beside = vmlinux.parent().unwrap_or(Path::new("."));
-    let usual = [
-        beside.join(format!("config-{release}")),
-        beside.join(tree::CONFIG),
-        PathBuf::from(format!("/boot/config-{release}")),
-    ];
-    if let Some(path) = usual.iter().find(|p| p.is_file()) {
-        return Ok((config::read(path)?, path.display().to_string()));
+    let beside = [beside.join(format!("config-{}", installed.release)), beside.join(tree::CONFIG)];
+    let beside = beside.into_iter().find(|p| p.is_file());
+    let file = given.config.clone().or(beside).or(installed.config.clone());
+    let inside = config::embedded(image).map(unpacked).transpose()?;
+    match (file, inside) {
+        (Some(path), inside) => {
+            let (text, from) = (config::read(&path)?, path.display().to_string());
+            if let Some(inside) = inside {
+                same_config((&text, &from), &inside, "the kernel itself")?;
+            }
+            Ok((text, from))
+        }
+        (None, Some(inside)) => Ok((inside, "the kernel itself".to_owned())),
+        (None, None) => Err(Error::broken(
+            Code::NoConfig,
+            format!("the configuration of {} is not at hand", installed.release),
+        )
+        .advise(
+            "give it with --config FILE: /boot/config-RELEASE of that machine, or the .config of the build",
+        )),
     }
-    if let Some(packed) = config::embedded(image) {
-        let fail =
-            |e: std::io::Error| crate::host::files::unwritable(Path::new("(temporary file)"), &e);
-        let file = tempfile::NamedTempFile::new().map_err(fail)?;
-        std::fs::write(file.path(), packed).map_err(fail)?;
-        return Ok((config::read(file.path())?, "the kernel itself".to_owned()));
-    }
-    let others =
-        [kernel.join(tree::CONFIG), PathBuf::from(format!("/lib/modules/{release}/config"))];
-    if let Some(path) = others.iter().find(|p| p.is_file()) {
-        return Ok((config::read(path)?, path.display().to_string()));
-    }
-    Err(Error::broken(Code::NoConfig, format!("the configuration of {release} is not at hand"))
-        .advise("give it with --config FILE: /boot/config-RELEASE of that machine, or the .config of the build"))
+}
+
+fn unpacked(packed: &[u8]) -> Result<String> {
+    let fail =
+        |e: std::io::Error| crate::host::files::unwritable(Path::new("(temporary file)"), &e);
+    let file = tempfile::NamedTempFile::new().map_err(fail)?;
+    std::fs::write(file.path(), packed).map_err(fail)?;
+    config::read(file.path())
 }
 
 /// Whether a linked file holds its code, and not only what debuggers want.
@@ -229,8 +232,12 @@ fn has_code(path: &Path) -> Result<bool> {
 pub fn check_config(found: &Found) -> Result<()> {
     let path = found.kernel.join("include/config/auto.conf");
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-    let differences =
-        config::Config::parse(&found.config).differences(&config::Config::parse(&text));
+    same_config((&found.config, &found.config_from), &text, &found.kernel.display().to_string())
+}
+
+/// Fails when two configurations differ. The first is with its file.
+fn same_config((ours, from): (&str, &str), theirs: &str, of: &str) -> Result<()> {
+    let differences = config::Config::parse(ours).differences(&config::Config::parse(theirs));
     if differences.is_empty() {
         return Ok(());
     }
@@ -240,12 +247,9 @@ pub fn check_config(found: &Found) -> Result<()> {
     if count > shown.len() {
         shown.push(format!("  and {} more", count - shown.len()));
     }
-    let what = format!(
-        "the configuration is another one than that of {}: {count} option(s) differ",
-        found.kernel.display()
-    );
-    Err(Error::refused(Code::ConfigDiffers, what)
-        .in_file(found.config_from.clone())
-        .with_details(shown)
-        .advise("give the configuration of the kernel that runs with --config, and its tree with --kernel"))
+    let what =
+        format!("the configuration is another one than that of {of}: {count} option(s) differ");
+    Err(Error::refused(Code::ConfigDiffers, what).in_file(from).with_details(shown).advise(
+        "give the configuration of the kernel that runs with --config, and its tree with --kernel",
+    ))
 }

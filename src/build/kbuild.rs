@@ -43,6 +43,22 @@ impl Make {
         Make { tree: tree.to_owned(), fixed, archiver: compiler.tool("llvm-ar"), jobs }
     }
 
+    /// For modules whose source is at `source`, with the tree that modules of the kernel are built
+    /// with.
+    pub fn outside(
+        tree: &Path,
+        source: &Path,
+        config: &Config,
+        compiler: &Compiler,
+        jobs: usize,
+    ) -> Make {
+        let mut make = Make::new(tree, config, compiler, "", jobs);
+        // What that tree is a tree of is its own matter.
+        make.fixed.retain(|argument| !argument.starts_with("KERNELRELEASE="));
+        make.fixed.push(format!("M={}", source.display()));
+        make
+    }
+
     /// The same with another linker.
     pub fn with_linker(mut self, linker: &Path) -> Make {
         self.fixed.push(format!("LD={}", linker.display()));

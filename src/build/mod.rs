@@ -9,8 +9,9 @@
 //! | configure it, choose the compiler | `config` |
 //! | run the kernel's build | `kbuild` |
 //! | which objects a file is compiled into | `objects`, `which` |
-//! | keep the numbers of lines | `lines` |
+//! | keep the numbers of lines, and see that they were kept | `lines`, `numbers` |
 //! | objects that only a link makes | `whole` |
+//! | modules with a source of their own | `outside` |
 //! | are the objects those of the kernel that runs | `originals` |
 //!
 //! `steps` puts them together. Nothing here prints: what is worth telling goes to a callback.
@@ -20,8 +21,10 @@ pub mod config;
 pub mod find;
 pub mod kbuild;
 pub mod lines;
+pub mod numbers;
 pub mod objects;
 pub mod originals;
+mod outside;
 pub mod patch;
 pub mod scope;
 pub mod source;

@@ -35,12 +35,17 @@ const OTHER_PROGRAMS: [(&str, &str); 6] = [
     ("/realmode/", "the code of real mode is data of the kernel"),
 ];
 
-/// Sorts the files that patches touch; refuses what cannot be patched.
-pub fn check(edits: &Edits) -> Result<Vec<(String, Kind)>> {
+/// Sorts the files that patches touch; refuses what cannot be patched. `outside`: they are not in the
+/// kernel's source, whose folders have meanings.
+pub fn check(edits: &Edits, outside: bool) -> Result<Vec<(String, Kind)>> {
     let mut refused = Vec::new();
     let mut sorted = Vec::new();
     for (path, edited) in edits.changed() {
-        match kind(path, edited) {
+        let kind = match outside {
+            true => kind_outside(path, edited),
+            false => kind(path, edited),
+        };
+        match kind {
             Ok(kind) => sorted.push((path.to_owned(), kind)),
             Err(why) => refused.push(format!("  {path}: {why}")),
         }
@@ -52,6 +57,22 @@ pub fn check(edits: &Edits) -> Result<Vec<(String, Kind)>> {
                 .with_details(refused)
                 .advise("leave these files out, and find a way to the same effect in functions"))
         }
+    }
+}
+
+/// What a file is to modules with a source of their own.
+fn kind_outside(path: &str, edited: &Edited) -> std::result::Result<Kind, String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    if name == "Makefile" || name == "Kbuild" || name.starts_with("Makefile.") {
+        return makefile_lines(edited).map(|()| Kind::Makefile);
+    }
+    match ending {
+        "c" | "h" | "S" | "inc" => Ok(Kind::Source),
+        "rs" => Err("code in Rust cannot be patched".to_owned()),
+        "md" | "rst" | "txt" | "conf" | "spec" => Ok(Kind::Other),
+        _ if tree::FOR_PEOPLE.contains(&name) => Ok(Kind::Other),
+        _ => Err("it is not known what is built from such a file".to_owned()),
     }
 }
 
@@ -115,6 +136,10 @@ fn makefile(path: &str, edited: &Edited) -> std::result::Result<(), String> {
     {
         return Err("it holds the flags of all objects".to_owned());
     }
+    makefile_lines(edited)
+}
+
+fn makefile_lines(edited: &Edited) -> std::result::Result<(), String> {
     let logical = |text: &Option<Text>| -> Vec<String> {
         let text = text.as_ref().map(Text::bytes).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).replace("\\\n", " ");
@@ -177,7 +202,8 @@ pub fn entries(edited: &Edited) -> [Vec<String>; 2] {
 pub fn check_entries(edits: &Edits) -> Result<()> {
     let mut odd = Vec::new();
     for (path, edited) in edits.changed() {
-        let Some((folder, name)) = path.rsplit_once('/') else { continue };
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         if name != "Makefile" && name != "Kbuild" {
             continue;
         }
@@ -186,7 +212,7 @@ pub fn check_entries(edits: &Edits) -> Result<()> {
             for object in objects {
                 let stem = object.strip_suffix(".o").unwrap_or(&object);
                 let touched = ["c", "S"].iter().any(|ending| {
-                    let file = edits.files.get(&format!("{folder}/{stem}.{ending}"));
+                    let file = edits.files.get(&format!("{folder}{stem}.{ending}"));
                     file.is_some_and(|e| match come {
                         true => e.before.is_none() && e.after.is_some(),
                         false => e.before.is_some() && e.after.is_none(),
@@ -251,6 +277,17 @@ mod tests {
             let refused = kind_of(path).expect_err(path);
             assert!(refused.contains(why), "{path}: {refused}");
         }
+    }
+
+    #[test]
+    fn folders_of_other_sources_mean_nothing() {
+        let of = |path: &str| kind_outside(path, &edited("obj-m += a.o\n", "obj-m += a.o b.o\n"));
+        for path in ["tools/a.c", "boot/x.h", "a.c"] {
+            assert_eq!(of(path), Ok(Kind::Source), "{path}");
+        }
+        assert_eq!(of("Makefile"), Ok(Kind::Makefile));
+        assert_eq!(of("README.md"), Ok(Kind::Other));
+        assert!(of("configure").is_err() && of("x.rs").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::kbuild::{Make, Owner};
 use super::lines::keep;
 use super::scope::{self, Kind};
 use super::source::{Synced, Work};
-use super::{originals, patch, whole};
+use super::{originals, outside, patch, whole};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::files;
@@ -27,6 +27,8 @@ pub struct Request {
     pub patches: Vec<PathBuf>,
     /// Where everything is.
     pub given: Given,
+    /// The source is that of modules outside of the kernel's, with their own Kbuild.
+    pub outside: bool,
     /// `--object`: name of a module, and the path that it is for.
     pub objects: Vec<(String, Option<String>)>,
     /// The work folder.
@@ -117,13 +119,16 @@ const FLAGS: &str = "KCFLAGS=-ffunction-sections -fdata-sections";
 /// Runs all steps.
 pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
     let edits = read_patches(request, say)?;
-    let files = scope::check(&edits)?;
+    let files = scope::check(&edits, request.outside)?;
     scope::check_entries(&edits)?;
     if files.iter().all(|(_, kind)| *kind == Kind::Other) {
         say("the patch touches nothing that the kernel is made of");
         return Ok(Outcome::Nothing);
     }
-    let version = config::source_version(&request.given.source)?;
+    let version = match request.outside {
+        true => None,
+        false => Some(config::source_version(&request.given.source)?),
+    };
     let found = find::find(&request.given)?;
     say(&format!(
         "kernel {}: {}, modules are built with {}",
@@ -131,10 +136,10 @@ pub fn run(request: &Request, say: Say<'_>) -> Result<Outcome> {
         found.vmlinux.display(),
         found.kernel.display()
     ));
-    config::check_version(version, &found.release)?;
+    version.map_or(Ok(()), |version| config::check_version(version, &found.release))?;
     find::check_config(&found)?;
     let config = Config::parse(&found.config);
-    if config.has("LTO_CLANG") {
+    if config.has("LTO_CLANG") && !request.outside {
         whole::check_source(&request.given.source, config.has("LTO_CLANG_THIN_DIST"))?;
     }
     let mut session = Session::start(request, &found, edits, say)?;
@@ -160,16 +165,16 @@ fn read_patches(request: &Request, say: Say<'_>) -> Result<Edits> {
 }
 
 /// What is built.
-struct Plan {
+pub(super) struct Plan {
     /// Objects by themselves.
-    objects: Vec<Touched>,
+    pub(super) objects: Vec<Touched>,
     /// All objects of the kernel, by its link.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 /// Whose objects are compared with what runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub(super) enum Whose {
     /// Those that the patch changes.
     ThePatch,
     /// Those of all of the kernel, most of which do not matter.
@@ -191,7 +196,7 @@ pub(super) struct Session<'r> {
     /// Options that the source's own configuration has otherwise.
     suspects: Vec<String>,
     different: Vec<Different>,
-    verified: String,
+    pub(super) verified: String,
 }
 
 /// Note with the files that are not what the source is.
@@ -221,9 +226,13 @@ impl<'r> Session<'r> {
                 seconds(started)
             ));
         }
-        let mut make = Make::new(&work.tree(), &given, &compiler, &found.release, request.jobs);
+        let (tree, jobs) = (work.tree(), request.jobs);
+        let mut make = match request.outside {
+            true => Make::outside(&found.kernel, &tree, &given, &compiler, jobs),
+            false => Make::new(&tree, &given, &compiler, &found.release, jobs),
+        };
         let lto = given.has("LTO_CLANG");
-        if lto {
+        if lto && !request.outside {
             let file = Image::open_unpacked(&found.vmlinux)?;
             let image = KernelImage::parse(&found.vmlinux.display().to_string(), file.bytes())?;
             let linker = whole::linker(&work, &compiler, whole::has_stable_names(&image))?;
@@ -250,6 +259,13 @@ impl<'r> Session<'r> {
 
     fn prepare(&mut self) -> Result<()> {
         let started = Instant::now();
+        if self.request.outside {
+            if self.work.note("prepared") != self.stamp {
+                self.work.set_note(outside::PARTS, "")?;
+                self.work.set_note("prepared", &self.stamp.clone())?;
+            }
+            return Ok(());
+        }
         let config = self.work.tree().join(CONFIG);
         if self.work.note("prepared") != self.stamp {
             (self.say)("preparing the source");
@@ -269,6 +285,9 @@ impl<'r> Session<'r> {
 
     /// Finds out what to build and builds it; `None` when there is nothing.
     fn run(&mut self, files: &[(String, Kind)]) -> Result<Option<Plan>> {
+        if self.request.outside {
+            return self.run_outside();
+        }
         let mut objects = self.objects(files)?;
         if objects.is_empty() {
             return Ok(None);
@@ -283,6 +302,7 @@ impl<'r> Session<'r> {
         if objects.len() > 30 {
             (self.say)(&format!("and {} more objects", objects.len() - 30));
         }
+        let texts = self.texts(&objects);
         let whole = self.lto && objects.iter().any(|o| o.owner == Owner::Kernel);
         objects.retain(|o| !(whole && o.owner == Owner::Kernel));
         let plan = Plan { objects, whole };
@@ -294,12 +314,13 @@ impl<'r> Session<'r> {
             self.verify(&self.all_of_link()?, whole::ORIGINALS, Whose::Everything)?;
             self.different.clear();
         }
-        self.build_originals(&plan.objects)?;
+        self.build_originals(&plan.objects, &texts)?;
         let mut verified = Vec::new();
         if !plan.objects.is_empty() {
             verified.push(self.verify(&plan.objects, "orig", Whose::ThePatch)?);
         }
-        self.build_patched(&plan, files)?;
+        self.build_patched(&plan, files, &texts)?;
+        self.check_lines(&texts)?;
         if whole {
             let changed = self.changed_by_link()?;
             verified.push(self.verify(&changed, whole::ORIGINALS, Whose::ThePatch)?);
@@ -321,26 +342,26 @@ impl<'r> Session<'r> {
         flags
     }
 
-    fn build_originals(&self, objects: &[Touched]) -> Result<()> {
+    fn build_originals(&self, objects: &[Touched], texts: &[String]) -> Result<()> {
         let started = Instant::now();
         let kept = self.work.root().join("orig");
-        let wanted: Vec<String> = objects
-            .iter()
-            .filter(|o| o.there[0] && !kept.join(&o.path).is_file())
-            .map(|o| o.path.clone())
-            .collect();
+        let missing = |path: &&String| !kept.join(path).is_file();
+        let there = objects.iter().filter(|o| o.there[0]).map(|o| &o.path);
+        let mut wanted: Vec<String> = there.filter(missing).cloned().collect();
+        let objects = wanted.len();
+        wanted.extend(texts.iter().filter(missing).cloned());
         if wanted.is_empty() {
             return Ok(());
         }
-        (self.say)(&format!("compiling {} object(s) without the patch", wanted.len()));
+        (self.say)(&format!("compiling {objects} object(s) without the patch"));
         self.make.make("compiling the unpatched source", &wanted, &self.flags())?;
         self.keep(&wanted, &kept)?;
-        (self.say)(&format!("compiled {} ({})", wanted.len(), seconds(started)));
+        (self.say)(&format!("compiled {objects} ({})", seconds(started)));
         Ok(())
     }
 
     /// Copies objects out of the tree.
-    fn keep(&self, objects: &[String], folder: &Path) -> Result<()> {
+    pub(super) fn keep(&self, objects: &[String], folder: &Path) -> Result<()> {
         for object in objects {
             let to = folder.join(object);
             if let Some(parent) = to.parent() {
@@ -356,7 +377,12 @@ impl<'r> Session<'r> {
 
     /// Compares originals, which lie in this folder of the work folder, with what runs; gives the
     /// result in words.
-    fn verify(&mut self, objects: &[Touched], folder: &str, whose: Whose) -> Result<String> {
+    pub(super) fn verify(
+        &mut self,
+        objects: &[Touched],
+        folder: &str,
+        whose: Whose,
+    ) -> Result<String> {
         let started = Instant::now();
         let mut owners: BTreeMap<&Owner, Vec<&Touched>> = BTreeMap::new();
         for object in objects.iter().filter(|o| o.there[0]) {
@@ -448,7 +474,12 @@ impl<'r> Session<'r> {
         self.work.set_note(PATCHED, "")
     }
 
-    fn build_patched(&self, plan: &Plan, sources: &[(String, Kind)]) -> Result<()> {
+    fn build_patched(
+        &self,
+        plan: &Plan,
+        sources: &[(String, Kind)],
+        texts: &[String],
+    ) -> Result<()> {
         let headers = sources.iter().any(|(path, _)| path.ends_with(".h"));
         let before = headers.then(|| self.generated()).transpose()?;
         self.write_patched(|_| true)?;
@@ -460,16 +491,17 @@ impl<'r> Session<'r> {
         if plan.whole {
             self.link("with the patch", folder)?;
         }
-        let wanted: Vec<String> =
-            plan.objects.iter().filter(|o| o.there[1]).map(|o| o.path.clone()).collect();
+        let there = plan.objects.iter().filter(|o| o.there[1]);
+        let objects: Vec<String> = there.map(|o| o.path.clone()).collect();
+        let wanted = [&objects, texts].concat();
         if wanted.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        (self.say)(&format!("compiling {} object(s) with the patch", wanted.len()));
+        (self.say)(&format!("compiling {} object(s) with the patch", objects.len()));
         self.make.make("compiling the patched source", &wanted, &self.flags())?;
-        self.keep(&wanted, &self.work.root().join(folder))?;
-        (self.say)(&format!("compiled {} ({})", wanted.len(), seconds(started)));
+        self.keep(&objects, &self.work.root().join(folder))?;
+        (self.say)(&format!("compiled {} ({})", objects.len(), seconds(started)));
         Ok(())
     }
 

@@ -59,7 +59,9 @@ impl Session<'_> {
             let lists = self.lists(&folders)?;
             let mut places: BTreeMap<String, (Owner, String)> = BTreeMap::new();
             places.extend(
-                candidates.into_iter().filter_map(|(_, o)| Some((o.clone(), self.place(&lists, &o)?))),
+                candidates
+                    .into_iter()
+                    .filter_map(|(_, o)| Some((o.clone(), self.place(&lists, &o)?))),
             );
             if self.lto {
                 places.retain(|_, (_, path)| !touched.contains_key(path));
@@ -69,8 +71,7 @@ impl Session<'_> {
             for (object, owner, file) in self.really_include(built.collect(), &included)? {
                 let why = format!("it includes {file}");
                 let path = places.remove(&object).map_or(object, |place| place.1);
-                touched
-                    .insert(path.clone(), Touched { path, owner, why, there: [true, true] });
+                touched.insert(path.clone(), Touched { path, owner, why, there: [true, true] });
             }
         }
         for source in unowned {
@@ -126,9 +127,12 @@ impl Session<'_> {
                     let why = format!("the patch adds {source}");
                     // A part of a module that is linked as a whole.
                     let there = [path != object, true];
-                    touched
-                        .entry(path.clone())
-                        .or_insert_with(|| Touched { path, owner, why, there });
+                    touched.entry(path.clone()).or_insert_with(|| Touched {
+                        path,
+                        owner,
+                        why,
+                        there,
+                    });
                 }
                 None => (self.say)(&format!("note: {source} is not built in this configuration")),
             }
@@ -224,7 +228,7 @@ impl Session<'_> {
 }
 
 /// The text that an object is compiled from, as Kbuild names it.
-fn preprocessed(tree: &Path, object: &str) -> String {
+pub(super) fn preprocessed(tree: &Path, object: &str) -> String {
     let stem = object.strip_suffix(".o").unwrap_or(object);
     match tree.join(format!("{stem}.c")).exists() {
         true => format!("{stem}.i"),

@@ -46,7 +46,8 @@ pub(super) fn check_source(source: &Path, distributed: bool) -> Result<()> {
     let advice = "link the whole kernel without and with the patch, keep the native objects, and give both \
                   folders to `klp-diff module`";
     if distributed {
-        let what = "the kernel is built with distributed ThinLTO, whose objects Kbuild makes itself";
+        let what =
+            "the kernel is built with distributed ThinLTO, whose objects Kbuild makes itself";
         return Err(Error::refused(Code::Bitcode, what).advise(advice));
     }
     let makefile = files::read_text(&source.join("Makefile"))?;
@@ -72,7 +73,9 @@ pub(super) fn linker(work: &Work, compiler: &Compiler, stable_names: bool) -> Re
     let real = compiler.tool("ld.lld");
     let kept = work.root().join(KEPT).join("o");
     let names = match stable_names {
-        true => format!("case \" $* \" in *{STABLE_NAMES}*) ;; *) set -- \"$@\" -mllvm {STABLE_NAMES} ;; esac\n  "),
+        true => format!(
+            "case \" $* \" in *{STABLE_NAMES}*) ;; *) set -- \"$@\" -mllvm {STABLE_NAMES} ;; esac\n  "
+        ),
         false => String::new(),
     };
     let text = format!(
@@ -110,7 +113,9 @@ impl Session<'_> {
     /// Links the whole kernel as the tree is, and puts its native objects into a folder.
     pub(super) fn link(&self, what: &str, folder: &str) -> Result<()> {
         let started = Instant::now();
-        (self.say)(&format!("building the whole kernel {what}, up to the link that makes its objects"));
+        (self.say)(&format!(
+            "building the whole kernel {what}, up to the link that makes its objects"
+        ));
         self.work.fresh(KEPT)?;
         let tree = self.work.tree();
         // Without it, a build that was ended after the link would not do it again.
@@ -146,7 +151,8 @@ impl Session<'_> {
         let patched = listed(&after)?.par_iter().map(read).collect::<Result<Vec<_>>>()?;
         let patched: std::collections::BTreeSet<Vec<u8>> = patched.into_iter().collect();
         let paths = listed(&before)?;
-        let differs = paths.par_iter().map(|p| Ok(!patched.contains(&files::read(&before.join(p))?)));
+        let differs =
+            paths.par_iter().map(|p| Ok(!patched.contains(&files::read(&before.join(p))?)));
         let differs = differs.collect::<Result<Vec<bool>>>()?;
         let changed = paths.into_iter().zip(differs).filter(|(_, differs)| *differs);
         Ok(changed.map(|(path, _)| of_kernel(path)).collect())
@@ -189,9 +195,7 @@ pub(super) fn put(from: &Path, to: &Path) -> Result<()> {
     }
     match std::fs::hard_link(from, to) {
         Ok(()) => Ok(()),
-        Err(_) => {
-            std::fs::copy(from, to).map(|_| ()).map_err(|e| files::unwritable(to, &e))
-        }
+        Err(_) => std::fs::copy(from, to).map(|_| ()).map_err(|e| files::unwritable(to, &e)),
     }
 }
 
@@ -271,10 +275,14 @@ fn collect(tree: &Path, members: &Members, kept: &Path, to: &Path) -> Result<Cou
     }
     counted.bitcode = bitcode.len();
     let made = numbered(kept)?;
+    // The first is of all that is not ThinLTO, in one.
+    let whole = made.iter().filter(|(number, _)| *number == 0);
+    whole.clone().try_for_each(|(_, from)| put(from, &to.join("lto/0.o")))?;
+    let made: Vec<&(u32, PathBuf)> = made.iter().skip(whole.count()).collect();
     counted.kept = made.len();
     let sources = made.par_iter().map(|(_, path)| source_of(path)).collect::<Result<Vec<_>>>()?;
     let names = names(&sources, &bitcode, &perhaps);
-    for ((number, from), name) in made.iter().zip(names) {
+    for ((number, from), name) in made.into_iter().zip(names) {
         let name = name.unwrap_or_else(|| format!("lto/{number}.o"));
         put(from, &to.join(name))?;
     }

@@ -51,8 +51,13 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 
     /// Source of the kernel that runs, configured or not
-    #[arg(long, value_name = "FOLDER")]
-    source: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "module_source")]
+    source: Option<PathBuf>,
+
+    /// Source of modules outside of the kernel's, with their own Kbuild or Makefile, in place of that of
+    /// the kernel: the patch is for it, and the modules that run are images
+    #[arg(long, value_name = "FOLDER", conflicts_with = "source")]
+    module_source: Option<PathBuf>,
 
     /// Its configuration [default: beside the image, /boot/config-RELEASE, or that in the image]
     #[arg(long, value_name = "FILE")]
@@ -61,6 +66,11 @@ pub(super) struct Args {
     /// Prepared tree to build modules with [default: /lib/modules/RELEASE/build, or a source that was built in]
     #[arg(short, long, value_name = "FOLDER")]
     kernel: Option<PathBuf>,
+
+    /// Release of an installed kernel, such as `uname -r` says [default: that of the image, of a source
+    /// that was built in, or of this machine]
+    #[arg(long, value_name = "RELEASE", conflicts_with = "kernel")]
+    release: Option<String>,
 
     /// Linked kernel (vmlinux) that runs, or a module OBJ of it, also compressed or of a debug package;
     /// may be repeated [default: where distributions put them]
@@ -203,9 +213,10 @@ fn request(args: &Args) -> std::result::Result<Request, String> {
         Ok(version) => format!("-{}", version),
         Err(_) => suffix.clone(),
     });
+    let source = args.module_source.clone().or(args.source.clone()).unwrap_or_default();
     let work = match &args.work {
         Some(work) => work.clone(),
-        None => usual_work(&args.source)?,
+        None => usual_work(&source)?,
     };
     args.report.check()?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
@@ -213,11 +224,13 @@ fn request(args: &Args) -> std::result::Result<Request, String> {
         patches: args.patches.clone(),
         given: Given {
             kernel: args.kernel.clone(),
+            release: args.release.clone(),
             image,
             images: args.images.clone(),
             config: args.config.clone(),
-            source: args.source.clone(),
+            source,
         },
+        outside: args.module_source.is_some(),
         objects: objects.collect::<std::result::Result<_, _>>()?,
         work,
         choice: Choice { cc: args.cc.clone(), llvm },
