@@ -13,6 +13,7 @@ use super::whole::listed;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;
 use crate::kernel::installed::module_name;
+use crate::kernel::knowledge::tree::MODULE_PARTS;
 
 /// Note with the parts of the modules without the patch.
 pub(super) const PARTS: &str = "parts";
@@ -72,8 +73,8 @@ impl Session<'_> {
     fn parts(&self) -> Result<BTreeMap<String, String>> {
         let tree = self.work.tree();
         let mut parts = BTreeMap::new();
-        for list in listed(&tree)?.into_iter().filter(|path| path.ends_with(".mod")) {
-            let stem = list.strip_suffix(".mod").unwrap_or(&list);
+        for list in listed(&tree)?.into_iter().filter(|path| path.ends_with(MODULE_PARTS)) {
+            let stem = list.strip_suffix(MODULE_PARTS).unwrap_or(&list);
             let module = module_name(stem.rsplit('/').next().unwrap_or(stem));
             let text = files::read_text(&tree.join(&list))?;
             let prefix = format!("{}/", tree.display());

@@ -24,6 +24,7 @@ use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::host::files;
 use crate::kernel::image::KernelImage;
+use crate::kernel::kallsyms::PROMOTED;
 use crate::kernel::knowledge::tree::record_of;
 
 /// What the link of all objects makes.
@@ -64,7 +65,7 @@ pub(super) fn check_source(source: &Path, distributed: bool) -> Result<()> {
 
 /// Whether functions of the image that became global have the name of their source file.
 pub(super) fn has_stable_names(image: &KernelImage<'_>) -> bool {
-    let suffixes = image.elf.symbols().iter().filter_map(|s| s.name.rsplit_once(".llvm."));
+    let suffixes = image.elf.symbols().iter().filter_map(|s| s.name.rsplit_once(PROMOTED));
     suffixes.into_iter().any(|(_, end)| !end.is_empty() && !end.bytes().all(|b| b.is_ascii_digit()))
 }
 

@@ -4,8 +4,11 @@
 pub const CONFIG: &str = ".config";
 /// git's own folder.
 pub const GIT: &str = ".git";
+/// Ending of Kbuild's list of the parts of a module.
+pub const MODULE_PARTS: &str = ".mod";
 /// Endings of what Kbuild makes.
-pub const BUILT: [&str; 9] = [".o", ".a", ".ko", ".cmd", ".mod", ".mod.c", ".order", ".d", ".dwo"];
+pub const BUILT: [&str; 9] =
+    [".o", ".a", ".ko", ".cmd", MODULE_PARTS, ".mod.c", ".order", ".d", ".dwo"];
 /// Names of what Kbuild makes.
 pub const BUILT_NAMES: [&str; 7] = [
     CONFIG,
