@@ -204,6 +204,34 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Where its findings are; where it is, when it has none.
+    pub fn places(&self) -> Vec<Place> {
+        match self.0.places.is_empty() {
+            true => vec![self.0.place.clone()],
+            false => self.0.places.clone(),
+        }
+    }
+
+    /// Adds more to what is said at each of [`Error::places`].
+    pub fn with_more(mut self, more: Vec<Option<String>>) -> Self {
+        let inner = &mut *self.0;
+        if inner.places.is_empty() {
+            if let Some(more) = more.into_iter().next().flatten() {
+                let said = inner.advice.take();
+                inner.advice = Some(said.map_or(more.clone(), |said| format!("{said}; {more}")));
+            }
+            return self;
+        }
+        for (text, more) in inner.details.iter_mut().zip(more) {
+            if let Some(more) = more {
+                *text += &format!("; {more}");
+            }
+        }
+        self
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { message, place, advice, .. } = &*self.0;

@@ -5,6 +5,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use super::boot_code::BootCode;
 use super::compare::{Comparer, Spans};
 use super::explain::finding;
 use super::ignore::Ignored;
@@ -28,7 +29,7 @@ pub fn check(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    ignored: &Ignored,
+    (ignored, boot): (&Ignored, BootCode),
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     if comparer.policy.refuses_unsafe {
@@ -40,7 +41,7 @@ pub fn check(
     orphans(comparer, &mut details)?;
     let layout = comparer.patched.layout;
     let object = layout.object;
-    strays::find(comparer, verdicts, selection, ignored, &mut details, warnings)?;
+    strays::find(comparer, verdicts, selection, (ignored, boot), &mut details, warnings)?;
     let is_suspect = |&s: &SectionId<Patched>| {
         comparer.twins.orig_section(s).is_some()
             && needs_reference(layout, s)

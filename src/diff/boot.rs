@@ -18,29 +18,61 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
-/// Fails when functions changed that only run while the kernel boots, or returns warnings
-/// about them, as `boot` says.
+/// Whether what only matters while the kernel boots is only warned of, beside what the patch
+/// carries.
+pub(super) fn passes(
+    boot: BootCode,
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+) -> bool {
+    let beside = boot == BootCode::AsLinked && !selection.effect.is_empty();
+    (beside || boot.warns(comparer)) && comparer.policy.leaves_boot_code
+}
+
+/// A warning about what only matters while the kernel boots.
+pub(super) fn warning(found: Finding) -> Error {
+    Error::warning(Code::BootOnly, found).advise(ADVICE)
+}
+
+/// Fails when functions and data changed that only matter while the kernel boots, or returns
+/// warnings about them, as `boot` says. `read` are constants that stay, and that only such code
+/// reads.
 pub fn check_boot_only(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
+    read: &[SymbolId<Patched>],
     boot: BootCode,
 ) -> Result<Vec<Error>> {
+    let object = comparer.patched.layout.object;
+    let is_function = |&&id: &&SymbolId<Patched>| object.symbol_kind(id) == abi::STT_FUNC;
     let line = |&id: &SymbolId<Patched>| {
         let name = comparer.output_name(id);
-        let past = until(comparer, id).unwrap_or(Lifetime::Boot).past();
-        finding(comparer, id, format!("function {name} changed, but {past}"))
+        let until = until(comparer, id).unwrap_or(Lifetime::Boot);
+        let text = match is_function(&&id) {
+            true => format!("function {name} changed, but {}", until.past()),
+            false => format!("data {name} changed, {}", until.fate()),
+        };
+        finding(comparer, id, text)
     };
-    let lines: Vec<Finding> = selection.boot_only.iter().map(line).collect();
-    let beside = boot == BootCode::AsLinked && !selection.effect.is_empty();
-    if lines.is_empty() || beside || boot.warns(comparer) {
-        let warn = |line| Error::warning(Code::BootOnly, line).advise(ADVICE);
-        return Ok(lines.into_iter().map(warn).collect());
+    let of_constant = |&id: &SymbolId<Patched>| {
+        let name = comparer.output_name(id);
+        let text =
+            format!("constant {name} changed, and only code that has run and is gone reads it");
+        finding(comparer, id, text)
+    };
+    let lines = selection.boot_only.iter().map(line).chain(read.iter().map(of_constant));
+    let lines: Vec<Finding> = lines.collect();
+    if lines.is_empty() || passes(boot, comparer, selection) {
+        return Ok(lines.into_iter().map(warning).collect());
     }
-    let when = match comparer.in_module {
-        true => "only run when the module is loaded",
-        false => "only run while the kernel boots",
+    let functions = selection.boot_only.iter().filter(is_function).count() == lines.len();
+    let text = match (functions, comparer.in_module) {
+        (true, true) => "changed function(s) only run when the module is loaded",
+        (true, false) => "changed function(s) only run while the kernel boots",
+        (false, true) => "change(s) only matter when the module is loaded",
+        (false, false) => "change(s) only matter while the kernel boots",
     };
-    Err(Error::refused(Code::BootOnly, format!("{} changed function(s) {when}", lines.len()))
+    Err(Error::refused(Code::BootOnly, format!("{} {text}", lines.len()))
         .with_findings(lines)
         .advise(ADVICE))
 }

@@ -5,7 +5,7 @@
 //! the patch carries the new one. Pointers to it in data that the kernel has stay as they are;
 //! a patch with such a pointer is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
@@ -22,6 +22,7 @@ use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
+use crate::kernel::boot::runs_until;
 use crate::kernel::classes::is_plain;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Entity, Layout};
@@ -370,6 +371,7 @@ fn part(
 
 /// A reference to a constant that was replaced.
 struct Reader {
+    section: SectionId<Patched>,
     constant: SymbolId<Patched>,
     /// The data that holds it, and where in it; `None` for code.
     holder: Option<(SymbolId<Patched>, u64)>,
@@ -403,7 +405,7 @@ fn readers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<Vec<Reader>> {
             let user = layout.entity_at(base, reloc.offset).map(|i| layout.entity(base, i));
             let user = user.filter(|_| layout.class(base) != Class::Text);
             let holder = user.and_then(|u| Some((u.symbol?, reloc.offset - u.start)));
-            found.push(Reader { constant, holder });
+            found.push(Reader { section: base, constant, holder });
         }
     }
     Ok(found)
@@ -428,15 +430,22 @@ pub fn check_pointers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
     .advise("the kernel goes on with the constant that it has: change the code that follows the pointer, or set the pointer from a callback"))
 }
 
-/// Fails when only code that is not in the patch reads a constant that was replaced.
-pub fn check_readers(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+/// Fails when only code that is not in the patch reads a constant that was replaced. Returns
+/// those that nothing but code which has run reads.
+pub fn check_readers(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+) -> Result<Vec<SymbolId<Patched>>> {
     let object = comparer.patched.layout.object;
-    let mut unread: Vec<_> = readers(comparer)?.into_iter().map(|r| r.constant).collect();
-    unread.retain(|&id| !selection.symbols[id]);
-    unread.sort_unstable();
-    unread.dedup();
+    let mut unread: BTreeMap<SymbolId<Patched>, bool> = BTreeMap::new();
+    for reader in readers(comparer)?.iter().filter(|r| !selection.symbols[r.constant]) {
+        let gone = runs_until(object.section_name(reader.section), comparer.in_module).is_some();
+        *unread.entry(reader.constant).or_insert(true) &= gone;
+    }
+    let past = |gone: bool| unread.iter().filter(move |u| *u.1 == gone).map(|u| *u.0).collect();
+    let (past, unread): (Vec<_>, Vec<_>) = (past(true), past(false));
     if unread.is_empty() {
-        return Ok(());
+        return Ok(past);
     }
     let text = |&id: &SymbolId<Patched>| {
         let name = comparer.output_name(id);

@@ -2,10 +2,10 @@
 //! that it says little about the kernel that is built with the profile.
 
 use super::compare::Comparer;
-use super::verdict::Verdicts;
+use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
-use crate::elf::ids::{Patched, SymbolId};
+use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
@@ -13,11 +13,17 @@ use crate::kernel::refs::Refs;
 /// Fails when something differs in an object that counts its own execution. Of an object of
 /// many files that may be some of them: there, code that differs must count.
 pub fn check_instrumented(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<()> {
-    if verdicts.differing().next().is_none() {
-        return Ok(());
-    }
     let layout = comparer.patched.layout;
     let object = layout.object;
+    // What is only new is looked at where something refers to it.
+    let differs = |(section, whole): (SectionId<Patched>, Verdict)| {
+        let verdicts = (0..layout.entity_count(section)).map(|i| verdicts.entity(section, i));
+        let mut verdicts = verdicts.chain((layout.entity_count(section) == 0).then_some(whole));
+        verdicts.any(|v| !v.is_same() && !v.has(Verdict::NEW))
+    };
+    if !verdicts.differing().any(differs) {
+        return Ok(());
+    }
     let found = match layout.is_linked() {
         true => counting(comparer, verdicts)?,
         false => {

@@ -333,6 +333,14 @@ impl Selector<'_, '_, '_, '_> {
                         self.selection.symbols[prefix] = true;
                     }
                 }
+                // What is freed when the kernel has booted is of no use to what stays.
+                abi::STT_OBJECT
+                    if self.statuses.symbols[id] == Status::Changed
+                        && self.comparer.policy.leaves_boot_code
+                        && self.is_boot_only(id) =>
+                {
+                    self.selection.boot_only.push(id);
+                }
                 _ => {}
             }
         }
@@ -356,7 +364,7 @@ impl Selector<'_, '_, '_, '_> {
         }
     }
 
-    /// Whether a function is thrown away when the kernel has booted.
+    /// Whether a function or variable is thrown away when the kernel has booted.
     fn is_boot_only(&self, id: SymbolId<Patched>) -> bool {
         let section = self.layout.object.section_of(id);
         let name = section.map_or("", |s| self.layout.object.section_name(s));

@@ -21,6 +21,7 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object};
+use crate::kernel::constructors::only_registers;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
@@ -101,6 +102,13 @@ impl Comparer<'_, '_, '_, '_> {
         }
     }
 
+    /// Whether a place is in code that only tells a sanitizer of variables.
+    fn is_registration(&self, section: SectionId<Patched>, at: u64) -> bool {
+        let layout = self.patched.layout;
+        let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
+        entity.and_then(|e| e.symbol).is_some_and(|user| only_registers(layout, user))
+    }
+
     /// The variables without twins whose content differs from their counterparts', by variable
     /// and place.
     pub(super) fn changed_states(&self) -> Result<Vec<StateChange>> {
@@ -112,6 +120,9 @@ impl Comparer<'_, '_, '_, '_> {
                 break;
             }
             for Use { orig, variable, user, at } in uses {
+                if self.is_registration(user, at) {
+                    continue;
+                }
                 let pair = (orig, variable);
                 let reason = match reasons.get(&pair) {
                     Some(known) => known.clone(),

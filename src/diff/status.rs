@@ -13,7 +13,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
-use crate::kernel::boot::runs_until;
+use crate::kernel::boot::{lifetime, runs_until};
 use crate::kernel::kallsyms::is_promoted;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
@@ -163,8 +163,15 @@ impl Statuses {
                 || is_shared && class != Class::Strings && !is_merged)
             && (orig.section_align(twin) == patched.section_align(id)
                 || patched.is_text(id)
-                || is_shared && is_aligned_for_new(comparer, twin, id));
+                || is_shared && is_aligned_for_new(comparer, twin, id)
+                || self.split
+                    && class == Class::Data
+                    && patched.section_align(id) < orig.section_align(twin))
+            || self.split && is_past_in(layout, id, comparer.in_module);
         if !is_debug && !same_header {
+            if self.split {
+                size_settled(comparer, id)?;
+            }
             let (o, p) = (orig.section(twin), patched.section(id));
             return Err(Error::refused(
                 Code::SectionHeaderDiffers,
@@ -274,8 +281,10 @@ impl Statuses {
             self.check_move(comparer, ignored, id, (o, p))?;
             return Ok(Status::Changed);
         }
+        let past = self.split && is_past_in(patched, p, comparer.in_module);
         if kind == abi::STT_OBJECT
             && sizes.0 != sizes.1
+            && !past
             && !(comparer.is_stamp(id) && entity_status(comparer, verdicts, id, p) == Status::Same)
         {
             return Err(size_mismatch(name(), sizes));
@@ -393,6 +402,11 @@ impl Statuses {
     }
 }
 
+/// Whether what is in a section is freed before a patch is applied.
+fn is_past_in(layout: &Layout<'_, '_, Patched>, id: SectionId<Patched>, module: bool) -> bool {
+    lifetime(layout.object.section_name(id), module).is_some()
+}
+
 /// Whether a function or variable is a name of what its twin is a name of: an alias may stand
 /// for something else, although what it stood for, and stands for now, did not change.
 fn is_where_it_was(
@@ -443,14 +457,27 @@ fn changed_sections(
 ) -> Error {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let name = patched.symbol_name(id);
-    Error::refused(Code::SymbolChangedSections, format!("symbol changed sections: {name}"))
-        .in_section(patched.section_name(p))
-        .at_symbol(name)
-        .advise(format!(
+    let sizes = comparer.twins.orig_symbol(id).map(|twin| orig.symbol_size(twin));
+    let sizes = sizes.map(|before| (before, patched.symbol_size(id)));
+    let is_data = patched.symbol_kind(id) == abi::STT_OBJECT;
+    let advice = match sizes.filter(|(before, after)| is_data && before != after) {
+        Some((before, after)) => format!(
+            "it was moved from {} to {} and has another type, of {after} bytes instead of {before}: \
+             what the running kernel keeps of it has the old one. Leave such a variable as it is, \
+             or, where only code that runs at boot uses it, leave the file out of the patch",
+            orig.section_name(o),
+            patched.section_name(p)
+        ),
+        None => format!(
             "it moved from {} to {}, which means something to the kernel: keep it where it was",
             orig.section_name(o),
             patched.section_name(p)
-        ))
+        ),
+    };
+    Error::refused(Code::SymbolChangedSections, format!("symbol changed sections: {name}"))
+        .in_section(patched.section_name(p))
+        .at_symbol(name)
+        .advise(advice)
 }
 
 /// Whether the alignment of a section of several things says nothing about those that the
@@ -550,10 +577,29 @@ fn absolute_changed(name: &str, (before, after): (u64, u64)) -> Error {
     .advise("the running kernel's code has the old value built in")
 }
 
+/// Fails when the variable that a section is about has another size: that says more than what
+/// follows from it for the section.
+fn size_settled(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> Result<()> {
+    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+    let Some(owner) = comparer.patched.layout.owner(id) else { return Ok(()) };
+    let Some(twin) = comparer.twins.orig_symbol(owner) else { return Ok(()) };
+    let sizes = (orig.symbol_size(twin), patched.symbol_size(owner));
+    match patched.symbol_kind(owner) == abi::STT_OBJECT && sizes.0 != sizes.1 {
+        true => {
+            Err(size_mismatch(comparer.output_name(owner), sizes)
+                .in_section(patched.section_name(id)))
+        }
+        false => Ok(()),
+    }
+}
+
 fn size_mismatch(name: &str, (before, after): (u64, u64)) -> Error {
     Error::refused(Code::ObjectSizeMismatch, format!("object size mismatch: {name}"))
         .at_symbol(name)
-        .advise(format!("it has {after} bytes, but {before} in the original: existing data cannot grow; use a shadow variable"))
+        .advise(match after > before {
+            true => format!("it has {after} bytes, but {before} in the original: existing data cannot grow; use a shadow variable"),
+            false => format!("it has {after} bytes, but {before} in the original: existing data stays as large as it is; keep what was taken out, and leave it unused"),
+        })
 }
 
 /// Compiler-made labels, which nothing but code next to them refers to.

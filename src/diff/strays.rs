@@ -8,6 +8,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use super::boot::{passes, warning};
+use super::boot_code::BootCode;
 use super::compare::Comparer;
 use super::ignore::Ignored;
 use super::selection::Selection;
@@ -15,6 +17,7 @@ use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Finding, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
+use crate::kernel::boot::lifetime;
 use crate::kernel::classes::is_plain;
 use crate::kernel::constructors;
 use crate::kernel::knowledge::sections;
@@ -32,11 +35,12 @@ pub(super) fn find(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
     selection: &Selection,
-    ignored: &Ignored,
+    (ignored, boot): (&Ignored, BootCode),
     details: &mut Vec<Finding>,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let mut exports = Vec::new();
+    let known = details.len();
     left_out(comparer, ignored, warnings);
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let new = || {
@@ -66,6 +70,15 @@ pub(super) fn find(
     }
     for (section, index) in gone? {
         note(orig, orig.entity(section, index), "went away", &mut exports, details);
+    }
+    // What only the kernel reads while it boots has been read.
+    if passes(boot, comparer, selection) {
+        let is_past = |found: &mut Finding| {
+            let section = found.place.section.as_deref().unwrap_or("");
+            lifetime(section, comparer.in_module).is_some()
+        };
+        let past: Vec<Finding> = details.extract_if(known.., is_past).collect();
+        warnings.extend(past.into_iter().map(warning));
     }
     if selection.effect.is_empty() {
         details.extend(exports);

@@ -5,6 +5,7 @@ use super::job::Job;
 use super::pair::Paired;
 use crate::diag::{Error, Result};
 use crate::diff::anchors::check_anchors;
+use crate::diff::boot::{check_boot_only, check_lifetimes};
 use crate::diff::compare::Comparer;
 use crate::diff::constants;
 use crate::diff::instrumented::check_instrumented;
@@ -17,13 +18,14 @@ use crate::diff::statics::check_doubts;
 use crate::diff::status::Statuses;
 use crate::diff::unsettled::check_unsettled;
 use crate::diff::verdict::Verdicts;
-use crate::diff::{account, attributes, boot, check, endless};
+use crate::diff::{account, attributes, check, endless};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::elsewhere::users_elsewhere;
 use crate::patch::live::fixed;
 use crate::patch::resolve::Resolver;
 use crate::report::explain::Wanted;
 use crate::report::explain::graph::{Graph, graph};
+use crate::report::explain::refusal::complete;
 use crate::report::told::{Differs, functions, reasons};
 use crate::report::{Function, Report};
 
@@ -66,6 +68,20 @@ struct Judge<'j, 'l, 'o, 'd> {
 /// Decides what the patch carries. What the image shows not to be redirected is carried for
 /// its callers, where that can be.
 pub fn judge<'l, 'o, 'd>(
+    job: &Job<'_>,
+    comparer: &Comparer<'_, 'l, 'o, 'd>,
+    verdicts: &Verdicts,
+    paired: &Paired<'l, 'o, 'd>,
+    wanted: &Wanted,
+) -> (Told, Result<Judged>) {
+    let (told, judged) = decide(job, comparer, verdicts, paired, wanted);
+    match judged {
+        Err(error) if job.policy.tells_more => (told, Err(complete(comparer, error))),
+        judged => (told, judged),
+    }
+}
+
+fn decide<'l, 'o, 'd>(
     job: &Job<'_>,
     comparer: &Comparer<'_, 'l, 'o, 'd>,
     verdicts: &Verdicts,
@@ -193,27 +209,31 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
     fn check(&self, judged: &Judged, notes: &mut Notes) -> Result<()> {
         let Judge { job, comparer, verdicts, paired, .. } = *self;
         let Judged { statuses, selection } = judged;
-        let ignored = &paired.ignored;
+        let (ignored, boot) = (&paired.ignored, job.among.boot);
         if job.policy.refuses_unsafe {
             check_unsettled(comparer, selection)?;
         }
         check_labels(comparer, selection)?;
         check_anchors(comparer, selection)?;
-        constants::check_readers(comparer, selection)?;
+        let read = constants::check_readers(comparer, selection)?;
         check_doubts(
             (comparer.orig.layout, comparer.patched.layout),
             &paired.doubts.open,
             selection,
         )?;
-        notes.warnings.extend(boot::check_boot_only(comparer, selection, job.among.boot)?);
+        notes.warnings.extend(check_boot_only(comparer, selection, &read, boot)?);
         if job.policy.refuses_unsafe {
-            boot::check_lifetimes(comparer, selection)?;
+            check_lifetimes(comparer, selection)?;
         }
         let (sections, (accounts, states)) = rayon::join(
             || check::check_sections(comparer, verdicts, statuses, ignored, selection),
             || {
                 rayon::join(
-                    || warned(|w| account::check(comparer, verdicts, selection, ignored, w)),
+                    || {
+                        warned(|w| {
+                            account::check(comparer, verdicts, selection, (ignored, boot), w)
+                        })
+                    },
                     || warned(|w| account::check_states(comparer, selection, w)),
                 )
             },

@@ -8,10 +8,12 @@ use crate::diff::inlining::base;
 
 pub mod align;
 pub mod blame;
+pub mod declared;
 pub mod function;
 pub mod graph;
 pub mod klp;
 pub mod listing;
+pub mod refusal;
 pub mod source;
 pub mod values;
 pub mod ways;

@@ -20,7 +20,8 @@ use crate::kernel::layout::{Class, Layout};
 /// Addresses of sections are multiples of this.
 const ALIGN: u64 = 4096;
 
-type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
+/// What debug information is read from.
+pub(super) type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 
 /// The debug sections of one object with their references resolved, and where its code is put.
 pub struct Sections<S> {
@@ -51,7 +52,8 @@ impl<S: Side> Sections<S> {
         let mut found = Sections { endian, contents: BTreeMap::new(), bases };
         for id in object.sections() {
             let name = object.section_name(id);
-            if layout.class(id) != Class::Debug {
+            // Of unwinding nothing is asked, and its distances have no place here.
+            if layout.class(id) != Class::Debug || object.section_flags(id) & abi::SHF_ALLOC != 0 {
                 continue;
             }
             let contents = found.resolved(layout, id)?;
@@ -88,12 +90,18 @@ impl<S: Side> Sections<S> {
         Some(contents)
     }
 
-    fn dwarf(&self) -> Option<Dwarf<Slice<'_>>> {
+    /// The debug information.
+    pub(super) fn dwarf(&self) -> Option<Dwarf<Slice<'_>>> {
         let load = |id: gimli::SectionId| -> Result<Slice<'_>, gimli::Error> {
             let contents = self.contents.get(id.name()).map_or(&[][..], Vec::as_slice);
             Ok(EndianSlice::new(contents, self.endian))
         };
         Dwarf::load(load).ok()
+    }
+
+    /// The address that stands for a byte of a section.
+    pub(super) fn address(&self, section: SectionId<S>, at: u64) -> u64 {
+        self.bases[section].wrapping_add(at)
     }
 
     /// What can be asked.
@@ -144,7 +152,7 @@ fn in_unit(
 }
 
 /// The path of a file of a unit's line table, as its folders are written there.
-fn path(
+pub(super) fn path(
     dwarf: &Dwarf<Slice<'_>>,
     unit: &gimli::Unit<Slice<'_>>,
     index: u64,
@@ -174,7 +182,7 @@ pub struct Source<'s, S> {
 impl<S: Side> Source<'_, S> {
     /// The place of the code at a byte of a section: the innermost inlined function first.
     pub fn frames(&self, section: SectionId<S>, at: u64) -> Vec<Frame> {
-        let address = self.sections.bases[section].wrapping_add(at);
+        let address = self.sections.address(section, at);
         let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else {
             return Vec::new();
         };
