@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 [ $# -gt 0 ] || set -- gcc
-mkdir -p seeds/{object,pair,text,module}
+mkdir -p seeds/{object,pair,text,module,corpus}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 flags="-O2 -w -c -fno-pie -fcf-protection=none -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -mfentry -pg"
@@ -27,5 +27,31 @@ PY
       "$work/patched.o" >/dev/null 2>&1 && mv "$work/out.o" "seeds/module/$name"
   done
 done
+# The first byte of a corpus file says what the rest is: targets/corpus.rs.
+for source in ../corpus/cases/*.c; do
+  { printf '\002'; cat "$source"; } > "seeds/corpus/$(basename "$source")"
+done
+{ printf '\000'; cat <<'TOML'; } > seeds/corpus/case.toml
+what = "why it is there"
+orig = "orig.o"
+patched = "patched.o"
+symtab-of-orig = true
+object = "vmlinux"
+module = "corpus"
+drop-in = true
+[expected]
+exit = 0
+changed = ["f"]
+new = ["g"]
+says = "text"
+[env]
+BUG_STRUCT_SIZE = "12"
+TOML
+printf '\001%s' '[{"arch": "x86_64", "case": "a", "exit": 0, "functions": 1, "env": {"ALT_STRUCT_SIZE": "14"}}]' \
+  > seeds/corpus/index.json
+printf '\003%s' '{"compilers":{"gcc-12":"gcc 12.2.0"},"notes":["a note"],"failures":[],"cases":["a"]}' \
+  > seeds/corpus/build.json
+printf '\004%s' '{"format":1,"tool":"klp-diff 0.1.0","shard":{"index":1,"count":1},"total":0,"cases":[],"notes":[]}' \
+  > seeds/corpus/results.json
 printf '0x12345678\tkfree\tvmlinux\tEXPORT_SYMBOL\t\n' > seeds/text/symvers
 echo "$(find seeds -type f | wc -l) seeds in fuzz/seeds"
