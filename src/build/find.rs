@@ -183,8 +183,9 @@ fn configuration(
     image: &[u8],
 ) -> Result<(String, String)> {
     let beside = vmlinux.parent().unwrap_or(Path::new("."));
-    let beside = [beside.join(format!("config-{}", installed.release)), beside.join(tree::CONFIG)];
-    let beside = beside.into_iter().find(|p| p.is_file());
+    let name = format!("config-{}", installed.release);
+    let places = [beside.join(&name), beside.join(tree::CONFIG), Path::new("/boot").join(&name)];
+    let beside = places.into_iter().find(|p| p.is_file());
     let file = given.config.clone().or(beside).or(installed.config.clone());
     let inside = config::embedded(image).map(unpacked).transpose()?;
     match (file, inside) {
