@@ -107,6 +107,7 @@ fn check_total<S: Side>(object: &Object<'_, S>) -> Result<()> {
 }
 
 /// The place in the model of each section; `None` for those the writer makes.
+#[expect(clippy::arithmetic_side_effects, reason = "counted up to the number of sections")]
 fn places<S: Side>(
     object: &Object<'_, S>,
     droppable: &dyn Fn(&str) -> bool,

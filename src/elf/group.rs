@@ -12,6 +12,10 @@ pub struct Group {
 }
 
 /// Reads a section group; `None` when it does not even hold its flags.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the index of a word times its size lies within the section"
+)]
 pub fn group<S: Side>(object: &Object<'_, S>, id: SectionId<S>) -> Option<Group> {
     const GRP_COMDAT: u32 = 1;
     let data = object.contents(id);

@@ -159,6 +159,7 @@ pub struct Marks<I> {
 
 impl<I: Id> Marks<I> {
     /// The ids below `ids` that `holds` is true of, asked in parallel.
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     pub fn from_fn(ids: usize, holds: impl Fn(I) -> bool + Sync + Send) -> Self {
         let word = |word: usize| {
             let bits = 64 * word..ids.min(64 * (word + 1));
@@ -191,6 +192,7 @@ impl<I: Id> Marks<I> {
     }
 
     /// The ids of the set, ascending.
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     pub fn iter(&self) -> impl Iterator<Item = I> + '_ {
         (0..64 * self.words.len()).map(I::new).filter(|&id| self.has(id))
     }
@@ -208,6 +210,7 @@ struct Present<I> {
 
 impl<I: Id> Present<I> {
     #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     fn new(keys: usize, present: impl Iterator<Item = I>) -> Self {
         let mut words = vec![(0u64, 0u32); keys.div_ceil(64)];
         for key in present {
@@ -224,6 +227,7 @@ impl<I: Id> Present<I> {
     /// The place of `key` among the keys that are present.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "keys are below the number the table was made for")]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     fn place(&self, key: I) -> Option<usize> {
         let (bits, before) = self.words[key.index() / 64];
         let below = (1u64 << (key.index() % 64)) - 1;
@@ -295,6 +299,7 @@ impl<I: Id, T: Copy> Csr<I, T> {
         clippy::indexing_slicing,
         reason = "keys are below the number the table was made for, and so are the sums of their counts"
     )]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     pub fn build<It>(keys: usize, pairs: impl Fn() -> It) -> Self
     where
         It: Iterator<Item = (I, T)>,
@@ -331,6 +336,7 @@ impl<I: Id, T: Copy> Csr<I, T> {
         clippy::indexing_slicing,
         reason = "keys are below the number the table was made for, and so are the sums of their counts"
     )]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts of rows, which are in memory")]
     pub fn get(&self, key: I) -> &[T] {
         match self.present.place(key) {
             Some(i) => &self.items[self.starts[i] as usize..self.starts[i + 1] as usize],

@@ -60,6 +60,7 @@ fn integer(bytes: &[u8], big_endian: bool) -> u64 {
 
 /// What a compressed section holds, or why that cannot be told; `integer` reads numbers of the
 /// file's byte order.
+#[expect(clippy::arithmetic_side_effects, reason = "checked to be far below the largest number")]
 fn unpacked(data: &[u8], integer: impl Fn(&[u8]) -> u64) -> std::result::Result<Vec<u8>, String> {
     let header = data.split_first_chunk::<HEADER>();
     let (header, packed) = header.ok_or("the compressed section is cut short")?;

@@ -130,6 +130,10 @@ fn section<'d>(
 }
 
 /// All symbols of a file that has `sections`.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the section begins at or before the address; indexes times four lie within what is in memory"
+)]
 fn symbols<'d>(
     elf: &ElfBytes<'d, AnyEndian>,
     sections: &[LinkedSection<'d>],
@@ -306,6 +310,10 @@ impl<'d> Linked<'d> {
     }
 
     /// The loaded section that holds address `addr` of a linked kernel.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the section begins at or before the address; indexes times four lie within what is in memory"
+    )]
     pub fn section_at(&self, addr: u64) -> Option<&LinkedSection<'d>> {
         if self.relocatable {
             return None;

@@ -18,6 +18,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// The bytes at `offset` of a section up to the first element of
     /// [`Object::string_element`] bytes that is zero; elements are counted from the start of
     /// the section. `None` when the offset is outside or no such element follows.
+    #[expect(clippy::arithmetic_side_effects, reason = "places within the section")]
     pub fn string_at(&self, section: SectionId<S>, offset: i64) -> Option<&'d [u8]> {
         let start = usize::try_from(offset).ok()?;
         let data = self.contents(section).get(start..)?;

@@ -2,6 +2,7 @@
 //! relocatable ELF files. Knows nothing about the kernel.
 
 #![deny(clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod abi;
 pub mod copy;

@@ -581,6 +581,7 @@ impl<'d, S: Side> Object<'d, S> {
     /// The section behind `id`, when it is its ordinary relocation table: so all compilers and
     /// linkers order them.
     #[inline]
+    #[expect(clippy::arithmetic_side_effects, reason = "there are fewer sections than numbers")]
     fn next_table(&self, id: SectionId<S>) -> Option<SectionId<S>> {
         let next = self.shdrs.get(id.index() + 1)?;
         let e = self.endian;

@@ -24,6 +24,7 @@ impl OutSymbolIndex {
     }
 
     /// The index.
+    #[expect(clippy::arithmetic_side_effects, reason = "counts from one")]
     pub fn index(self) -> usize {
         self.0.get() as usize - 1
     }
@@ -48,6 +49,7 @@ pub struct OutObject {
 
 impl OutObject {
     /// Adds a symbol behind all others.
+    #[expect(clippy::arithmetic_side_effects, reason = "counts from one")]
     pub fn add_symbol(&mut self, symbol: OutSymbol) -> OutSymbolIndex {
         self.symbols.push(symbol);
         OutSymbolIndex::new(self.symbols.len() - 1)

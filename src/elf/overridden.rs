@@ -22,6 +22,7 @@ type Winner = (Strength, usize, usize);
 /// common symbols that do undefined ones. Ordinary definitions of one name are left for the
 /// linker to complain of. Of weak ones the first counts.
 #[expect(clippy::indexing_slicing, reason = "places come from a walk over the same objects")]
+#[expect(clippy::arithmetic_side_effects, reason = "counts of symbols, which are in memory")]
 pub(super) fn set_aside(objects: &mut [(String, OutObject)]) {
     let mut winners: IndexMap<&str, Winner, RandomState> = IndexMap::default();
     let mut losers: Vec<Winner> = Vec::new();

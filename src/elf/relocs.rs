@@ -71,6 +71,7 @@ impl<'o, S: Side> Relocs<'o, S> {
 
     /// Index of the first entry at or behind `offset`.
     #[inline]
+    #[expect(clippy::arithmetic_side_effects, reason = "places among entries that are in memory")]
     pub fn lower_bound(&self, offset: u64) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -81,6 +82,7 @@ impl<'o, S: Side> Relocs<'o, S> {
     }
 
     /// Byte behind the start of the last entry with `start <= offset < end`; 0 without one.
+    #[expect(clippy::arithmetic_side_effects, reason = "places among entries that are in memory")]
     pub fn end(&self, start: u64, end: u64) -> u64 {
         let last = self.lower_bound(end).checked_sub(1).map(|i| self.get(i).offset);
         last.filter(|&l| l >= start).map_or(0, |l| l + 1)

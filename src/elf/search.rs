@@ -5,6 +5,7 @@ use memchr::memchr;
 /// Where `byte` is first. Names are short: looking through them eight bytes at a time, in
 /// place, takes half of what a call of a general search takes.
 #[inline]
+#[expect(clippy::arithmetic_side_effects, reason = "places within the bytes")]
 pub fn position(byte: u8, bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;

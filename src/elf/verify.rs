@@ -54,6 +54,7 @@ fn in_parallel(
 const OVERHEAD: u64 = 64;
 
 /// Cuts a list into tasks, by how much work each thing is.
+#[expect(clippy::arithmetic_side_effects, reason = "counts and places of what is in memory")]
 fn tasks(work: impl Iterator<Item = u64>) -> Vec<Range<usize>> {
     const ENOUGH: u64 = 256 * 1024;
     let mut tasks = Vec::new();
@@ -180,6 +181,7 @@ impl<'b> Written<'b> {
         clippy::indexing_slicing,
         reason = "roles and places were made for the headers and the model that are compared"
     )]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts and places of what is in memory")]
     fn sections(&self, model: &dyn Model, tasks: &[Range<usize>]) -> Result<Vec<Role>> {
         let object = model.object();
         let mut roles = Vec::with_capacity(self.shdrs.len());
@@ -228,6 +230,7 @@ impl<'b> Written<'b> {
         clippy::indexing_slicing,
         reason = "roles and places were made for the headers and the model that are compared"
     )]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts and places of what is in memory")]
     fn check_section(
         &self,
         model: &dyn Model,
@@ -355,6 +358,7 @@ impl<'b> Written<'b> {
         clippy::indexing_slicing,
         reason = "roles and places were made for the headers and the model that are compared"
     )]
+    #[expect(clippy::arithmetic_side_effects, reason = "counts and places of what is in memory")]
     fn check_symbols(&self, object: &OutObject, roles: &[Role]) -> Result<Vec<Option<usize>>> {
         let header = self.shdr(self.symtab)?;
         let (symbols, names) = self
@@ -434,6 +438,7 @@ impl<'b> Written<'b> {
         })
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "counts and places of what is in memory")]
     fn check_table_entries(
         &self,
         shdr: &SectionHeader,

@@ -49,6 +49,10 @@ pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
     clippy::indexing_slicing,
     reason = "the plan has a place for all that the model has, which was checked"
 )]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of what is in memory, and numbers that were checked to be small"
+)]
 pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()> {
     check(model)?;
     let object = model.object();
@@ -218,6 +222,10 @@ impl Plan {
         clippy::indexing_slicing,
         reason = "the plan has a place for all that the model has, which was checked"
     )]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes of what is in memory, and numbers that were checked to be small"
+    )]
     fn new(object: &OutObject) -> Result<Plan> {
         let endian = if object.big_endian { Endianness::Big } else { Endianness::Little };
         let mut section_index = Vec::with_capacity(object.sections.len());
@@ -276,6 +284,10 @@ impl Plan {
 
 /// Place of each symbol's group in the symbol table: the FILE block, and the place there. What
 /// precedes the only FILE symbol is of that file; of several, it is of none.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of what is in memory, and numbers that were checked to be small"
+)]
 fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
     let is_file = |s: &&OutSymbol| s.bind == abi::STB_LOCAL && s.kind == abi::STT_FILE;
     let several = symbols.iter().filter(is_file).count() > 1;
@@ -296,6 +308,10 @@ fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
 #[expect(
     clippy::indexing_slicing,
     reason = "the plan has a place for all that the model has, which was checked"
+)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of what is in memory, and numbers that were checked to be small"
 )]
 fn symbol_tables<F: Write + Seek>(
     object: &OutObject,
@@ -427,11 +443,19 @@ impl<F: Write + Seek> Writer<'_, F> {
         clippy::indexing_slicing,
         reason = "the next multiple is less than the longest gap away"
     )]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes of what is in memory, and numbers that were checked to be small"
+    )]
     fn align(&mut self, align: u64) -> Result<()> {
         let next = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
         self.append(&GAP[..(next - self.size) as usize])
     }
 
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes of what is in memory, and numbers that were checked to be small"
+    )]
     fn append(&mut self, data: &[u8]) -> Result<()> {
         self.size += data.len() as u64;
         self.file.write_all(data).map_err(failed)
@@ -439,6 +463,10 @@ impl<F: Write + Seek> Writer<'_, F> {
 
     /// Adds `.shstrtab`, the section header table and the file header.
     #[expect(clippy::indexing_slicing, reason = "the null section comes first")]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "sizes of what is in memory, and numbers that were checked to be small"
+    )]
     fn finish(mut self, object: &OutObject) -> Result<()> {
         let e = self.endian;
         let own = ".shstrtab";
