@@ -9,7 +9,9 @@ mod common;
 
 use std::path::Path;
 
-use common::{compile, outcome, patch};
+use common::{compile, outcome, output, patch};
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
 
 /// Without sections for functions.
 const COMMON: &str = "-O2 -c -w -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -118,8 +120,64 @@ fn what_reaches_near_code_only_is_refused() {
     assert_eq!(place.offset, Some(7));
 }
 
+/// What a function of powerpc64 reads in front of itself where the TOC may be far away.
+const LARGE: &str = "powerpc64le-linux-gnu-gcc -mabi=elfv2 -mcmodel=large -mprofile-kernel -pg -fno-toplevel-reorder";
+fn the_distance_of_the_toc_comes_with_its_function() {
+    const SOURCE: &str = "
+        extern int sink(int);
+        extern int state;
+        #ifdef PATCHED
+        #define MORE 2
+        #else
+        #define MORE 1
+        #endif
+        int first(int x) { return sink(x) + state; }
+        int user(int x) { return sink(x) * 3 + state + MORE; }
+        int last(int x) { return sink(x) - state; }";
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some([orig, patched]) = both(LARGE, folder.path(), SOURCE) else { return };
+    let (bytes, report) = output(LARGE, &folder.path().join("ORIG"), [&orig, &patched], false);
+    let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["user"]);
+    let object = Object::<Patched>::parse("out.o", &bytes).expect("well-formed");
+    let user = object.symbols().find(|&id| object.symbol_name(id) == "user").expect("is there");
+    let section = object.section_of(user).expect("is defined");
+    let at = object.symbol_value(user);
+    let before = object.relocs(section).within(at - 8, at);
+    let before: Vec<_> = before.map(|r| (r.offset, object.symbol_name(r.symbol))).collect();
+    assert_eq!(before, [(at - 8, ".TOC.")]);
+    let others = object.relocs(section).iter().filter(|r| object.symbol_name(r.symbol) == ".TOC.");
+    assert_eq!(others.count(), 1);
+}
+fn functions_with_a_distance_of_the_toc_may_change_places() {
+    const SOURCE: &str = "
+        extern int sink(int);
+        extern int state;
+        #define USER int user(int x) { return sink(x) * 3 + state; }
+        #define OTHER int other(int x) { sink(x + 1); return sink(x) - state; }
+        #ifdef PATCHED
+        OTHER USER
+        #else
+        USER OTHER
+        #endif
+        int last(int x) { return sink(x) + 9; }";
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some([orig, patched]) = both(LARGE, folder.path(), SOURCE) else { return };
+    let (_, report) = outcome(&folder.path().join("ORIG"), [&orig, &patched], false);
+    let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        (
+            "the_distance_of_the_toc_comes_with_its_function",
+            the_distance_of_the_toc_comes_with_its_function,
+        ),
+        (
+            "functions_with_a_distance_of_the_toc_may_change_places",
+            functions_with_a_distance_of_the_toc_may_change_places,
+        ),
         ("a_call_leads_to_the_kernel_s_function", a_call_leads_to_the_kernel_s_function),
         (
             "what_only_has_another_distance_is_unchanged",

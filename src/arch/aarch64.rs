@@ -60,6 +60,7 @@ pub(super) static ARCH: Arch = Arch {
     checks_type: |_| None,
     site_lead: CALL_OPS,
     hash_word: HASH as u64,
+    toc_distance: None,
     padding,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

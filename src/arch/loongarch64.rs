@@ -53,6 +53,7 @@ pub(super) static ARCH: Arch = Arch {
     checks_type: |_| None,
     site_lead: 0,
     hash_word: 0,
+    toc_distance: None,
     padding: |_| 0,
     has_profiling: |f, _| f.patchable_entry,
     ftrace_site,

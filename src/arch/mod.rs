@@ -268,6 +268,8 @@ pub struct Arch {
     pub site_lead: u64,
     /// Bytes of the hash of a function's type, where no symbol names what lies before it.
     pub hash_word: u64,
+    /// The relocation, and its bytes, that code reads directly before a function's symbol.
+    pub toc_distance: Option<(u32, u64)>,
     /// Bytes of padding that a bundled function may have before its symbol.
     pub padding: fn(&FunctionView<'_>) -> u64,
     /// Whether ftrace can hook the function.

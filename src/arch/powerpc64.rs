@@ -67,6 +67,7 @@ pub(super) static ARCH: Arch = Arch {
     checks_type: |_| None,
     site_lead: 0,
     hash_word: 0,
+    toc_distance: Some((e::R_PPC64_REL64.0, TOC_DISTANCE)),
     padding,
     has_profiling: |f, relocs| f.patchable_entry || mcount(f, relocs).is_some(),
     ftrace_site,

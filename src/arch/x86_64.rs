@@ -63,6 +63,7 @@ pub(super) static ARCH: Arch = Arch {
     checks_type,
     site_lead: 0,
     hash_word: 0,
+    toc_distance: None,
     padding: nop_padding,
     has_profiling,
     ftrace_site,

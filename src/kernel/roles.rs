@@ -101,10 +101,18 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
 
     /// Where a function begins that shares its section: with the NOPs before its symbol that
     /// its entry for ftrace names, and the hash of its type before these. The hash is what is
-    /// neither of another function nor filler.
+    /// neither of another function nor filler. On powerpc64 with the distance of its TOC.
     pub(super) fn head_of(&self, id: SymbolId<S>, section: SectionId<S>) -> u64 {
         let function = self.object.symbol(id);
         let (width, value) = (self.arch.hash_word, function.value);
+        if let Some((kind, width)) = self.arch.toc_distance
+            && function.kind == abi::STT_FUNC
+            && let Some(start) = value.checked_sub(width)
+        {
+            let mut there = self.object.relocs(section).within(start, value);
+            let is_distance = there.next().is_some_and(|r| r.offset == start && r.kind == kind);
+            return if is_distance && there.next().is_none() { start } else { value };
+        }
         if width == 0 || function.kind != abi::STT_FUNC || !self.object.is_text(section) {
             return value;
         }
