@@ -172,8 +172,31 @@ fn alternatives_are_those_of_the_machine() {
     assert!(status == 1 && text.contains(".altinstructions"), "{status} {text}");
 }
 
+fn replacements_that_no_row_reads_must_be_as_they_were() {
+    let with = |read: &str, unread: &str| {
+        let body = format!(
+            "771: nop\nnop\n772:\n.pushsection .altinstructions,\"a\"\n.long 771b-.\n.long 773f-.\n\
+             .long 5\n.byte 772b-771b\n.byte 774f-773f\n.popsection\n\
+             .pushsection .altinstr_replacement,\"ax\"\n773: {read}\n774: {unread}\n.popsection\n"
+        );
+        function("f", &body)
+    };
+    let (orig, other) = (with("nop", "inc %eax"), with("nop", "inc %ecx"));
+    let Some((status, text)) = x86(&orig, &orig, &[]) else { return };
+    assert_eq!(status, 3, "{text}");
+    let (status, text) = x86(&orig, &other, &[]).unwrap();
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("no row reads"), "{text}");
+    let (status, text) = x86(&orig, &with("clc", "inc %eax"), &[]).unwrap();
+    assert_eq!(status, 0, "{text}");
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        (
+            "replacements_that_no_row_reads_must_be_as_they_were",
+            replacements_that_no_row_reads_must_be_as_they_were,
+        ),
         ("sizes_are_found_in_the_rows", sizes_are_found_in_the_rows),
         ("layouts_that_no_kernel_had_are_errors", layouts_that_no_kernel_had_are_errors),
         ("handlers_are_no_code_that_faults", handlers_are_no_code_that_faults),

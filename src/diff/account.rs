@@ -13,6 +13,7 @@ use super::open::Open;
 use super::reordered;
 use super::selection::Selection;
 use super::strays;
+use super::unread;
 use super::verdict::{Verdict, Verdicts};
 use crate::diag::{Code, Error, Finding, Place, Result};
 use crate::elf::abi;
@@ -68,6 +69,7 @@ pub fn check(
         }
     }
     tables_without_rows(comparer, &mut details);
+    unread::replacements(comparer, &mut details)?;
     if comparer.policy.refuses_unsafe
         && type_ids(comparer.orig.layout) != type_ids(comparer.patched.layout)
     {

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use super::compare::Comparer;
+use super::counted::{Counting, Shared, reached, unit};
 use super::selection::Selection;
-use crate::arch::displacement;
+use super::verdict::Verdicts;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
-use crate::elf::object::Reloc;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -21,100 +21,148 @@ use crate::kernel::refs::Refs;
 
 /// Fails when the patch refers to, or carries a part of, data that code reaches by distances and
 /// that is laid out in another way than in the running kernel, or when a constant in such data
-/// changed.
-pub fn check_anchors(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+/// changed. Fails, too, where a function counts to something else than in the original.
+pub fn check_anchors(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+) -> Result<()> {
     let layout = comparer.patched.layout;
-    let object = layout.object;
-    // Of what was linked from several files, each has anchors of its own.
-    if layout.arch.names_globals || layout.is_linked() {
+    if layout.arch.names_globals {
         return Ok(());
     }
-    for section in anchored(layout)? {
-        let carried = |base: SectionId<Patched>, at: u64| selection.has(base, at);
-        let user = counting_user(layout, section, &carried)?;
-        let why = match comparer.moved_among(section) {
-            Some(name) if user.is_some() => format!("{name} is not where it is in the original"),
-            _ if user.is_some() && selection.sections[section] => {
-                "the patch carries a part of it".to_owned()
-            }
-            _ => match comparer.changed_constant(section) {
-                Some(name) if counting_user(layout, section, &|_, _| true)?.is_some() => {
-                    format!("{name} changed")
-                }
-                _ => continue,
-            },
-        };
-        let name = object.section_name(section);
-        let text = format!("code reaches variables of {name} by their distance, and {why}");
-        let error = Error::refused(Code::SectionAnchors, text)
-            .in_file(object.file())
-            .in_section(name)
-            .advise(
-                "compile both objects with -fno-section-anchors, or with -fdata-sections, so that \
-                 each variable is referred to by itself",
-            );
-        return Err(match user {
-            Some(user) => error.at_symbol(object.symbol_name(user)),
-            None => error,
-        });
+    let shared = Shared::new(layout);
+    if shared.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let anchored = anchored(layout, &shared)?;
+    // Of what was linked from several files, each has anchors of its own: only what functions
+    // really count to is looked at.
+    if !layout.is_linked() {
+        let meant =
+            |&id: &SectionId<Patched>| anchored.has(id, None) && !is_whole(comparer, selection, id);
+        for section in shared.sections().filter(meant) {
+            check_section(comparer, &shared, section, selection)?;
+        }
+    }
+    if anchored.parts.is_empty() && anchored.functions.is_empty() {
+        return Ok(());
+    }
+    check_counting(comparer, verdicts, selection, &shared, &anchored)
+}
+
+fn check_section(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    shared: &Shared<Patched>,
+    section: SectionId<Patched>,
+    selection: &Selection,
+) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let carried = |base: SectionId<Patched>, at: u64| selection.has(base, at);
+    let user = counting_user(layout, shared, section, &carried)?;
+    let why = match comparer.moved_among(section) {
+        Some(name) if user.is_some() => format!("{name} is not where it is in the original"),
+        _ if user.is_some() && selection.sections[section] => {
+            "the patch carries a part of it".to_owned()
+        }
+        _ => match comparer.changed_constant(section) {
+            Some(name) if counting_user(layout, shared, section, &|_, _| true)?.is_some() => {
+                format!("{name} changed")
+            }
+            _ => return Ok(()),
+        },
+    };
+    Err(refused(layout, section, user, &why))
+}
+
+fn refused(
+    layout: &Layout<'_, '_, Patched>,
+    section: SectionId<Patched>,
+    user: Option<SymbolId<Patched>>,
+    why: &str,
+) -> Error {
+    let object = layout.object;
+    let name = object.section_name(section);
+    let text = format!("code reaches variables of {name} by their distance, and {why}");
+    let error =
+        Error::refused(Code::SectionAnchors, text).in_file(object.file()).in_section(name).advise(
+            "compile both objects with -fno-section-anchors, or with -fdata-sections, so that \
+             each variable is referred to by itself",
+        );
+    match user {
+        Some(user) => error.at_symbol(object.symbol_name(user)),
+        None => error,
+    }
+}
+
+/// Where variables are reached by distances, or may be.
+#[derive(Debug, Default)]
+struct Anchored {
+    /// Sections, with the file whose part of it is meant in linked objects.
+    parts: BTreeSet<(SectionId<Patched>, Option<usize>)>,
+    /// Functions of which it is known: section and number of the entity.
+    functions: BTreeSet<(SectionId<Patched>, usize)>,
+}
+
+impl Anchored {
+    fn has(&self, section: SectionId<Patched>, file: Option<usize>) -> bool {
+        self.parts.contains(&(section, file))
+    }
 }
 
 /// Sections of several variables that code reaches by distances, or may. One of them, which no
 /// other file can name, has no reference: it would not be there if no code reached it otherwise.
 /// Or code refers to one that other files can name, but by the section, as nobody writes it. Or
 /// it refers to the first of them, from which gcc counts, and adds a number that leads to another.
-fn anchored(layout: &Layout<'_, '_, Patched>) -> Result<Vec<SectionId<Patched>>> {
+fn anchored(layout: &Layout<'_, '_, Patched>, shared: &Shared<Patched>) -> Result<Anchored> {
     let object = layout.object;
-    let shared = |id: &SectionId<Patched>| {
-        layout.class(*id) == Class::Data
-            && layout.is_ordinary(*id)
-            && object.section_flags(*id) & abi::SHF_ALLOC != 0
-            && variables(layout, *id).nth(1).is_some()
-    };
-    let candidates: Vec<SectionId<Patched>> = object.sections().filter(shared).collect();
-    if candidates.is_empty() {
-        return Ok(candidates);
-    }
+    let mut found = Anchored::default();
     let mut hit: BTreeSet<SymbolId<Patched>> = BTreeSet::new();
     let mut by_code: BTreeSet<SectionId<Patched>> = BTreeSet::new();
     let by_clang = is_by_clang(layout);
-    let mut by_section: BTreeSet<SectionId<Patched>> = BTreeSet::new();
     for &base in object.relocated() {
         if matches!(layout.class(base), Class::Debug | Class::Noise(_)) {
             continue;
         }
-        let refs = Refs::new(layout, base);
+        let is_code = layout.class(base) == Class::Text;
+        let (refs, mut counting) = (Refs::new(layout, base), Counting::new(layout, base));
         for reloc in object.relocs(base).iter() {
-            let Some((section, at)) = refs.place(&reloc)? else { continue };
-            if !candidates.contains(&section) {
+            let Some((section, at, symbol)) = reached(layout, &refs, &reloc)? else { continue };
+            if !shared.has(section) {
                 continue;
             }
-            let meant: Vec<_> = covering(layout, section, at).collect();
-            if layout.class(base) == Class::Text {
-                by_code.insert(section);
-                let unnamed = object.symbol_bind(reloc.symbol) == abi::STB_LOCAL
-                    && !meant.contains(&reloc.symbol);
-                let global = !meant.is_empty() && !meant.iter().any(|&id| layout.is_local(id));
-                let first = || {
-                    !by_clang
-                        && variables(layout, section).all(|id| at <= object.symbol_value(id))
-                        && meant.iter().any(|&id| counts_beyond(layout, base, &reloc, (id, at)))
-                };
-                if unnamed && (global || first()) {
-                    by_section.insert(section);
-                }
+            let meant = shared.covering(section, at);
+            hit.extend(meant.iter().copied());
+            if !is_code {
+                continue;
             }
-            hit.extend(meant);
+            by_code.insert(section);
+            let unnamed = object.symbol_bind(symbol) == abi::STB_LOCAL && !meant.contains(&symbol);
+            if !unnamed {
+                continue;
+            }
+            let global = !meant.is_empty() && !meant.iter().any(|&id| layout.is_local(id));
+            if global && !layout.is_linked() {
+                found.parts.insert((section, None));
+            } else if global && let Some(index) = layout.entity_at(base, reloc.offset) {
+                found.functions.insert((base, index));
+            }
+            let first = |&&id: &&SymbolId<Patched>| {
+                !by_clang
+                    && shared.is_first(layout, section, id, at)
+                    && counting.leads(shared, (section, id), (reloc.offset, at)).next().is_some()
+            };
+            if let Some(&id) = meant.iter().find(first) {
+                found.parts.insert((section, unit(layout, id)));
+            }
         }
     }
-    let missed = |id: &SectionId<Patched>| {
-        variables(layout, *id).any(|v| layout.is_local(v) && !hit.contains(&v))
-    };
-    let anchored =
-        |id: &SectionId<Patched>| by_section.contains(id) || by_code.contains(id) && missed(id);
-    Ok(candidates.into_iter().filter(anchored).collect())
+    for section in shared.sections().filter(|id| by_code.contains(id)) {
+        let missed = |id: &SymbolId<Patched>| layout.is_local(*id) && !hit.contains(id);
+        let units = shared.variables(section).filter(missed).map(|id| unit(layout, id));
+        found.parts.extend(units.map(|unit| (section, unit)));
+    }
+    Ok(found)
 }
 
 /// Whether an object says that LLVM compiled it and nothing else. Where that takes variables
@@ -128,38 +176,113 @@ fn is_by_clang(layout: &Layout<'_, '_, Patched>) -> bool {
     makers.peek().is_some() && makers.all(is_clang)
 }
 
-/// Whether the function that has a reference to byte `from` of a section, in a variable, adds a
-/// number somewhere that leads from there to something else of the section.
-fn counts_beyond(
+/// A function, of those wanted, that refers to a variable of a section and may count from there
+/// to another one.
+fn counting_user(
     layout: &Layout<'_, '_, Patched>,
-    base: SectionId<Patched>,
-    reloc: &Reloc<Patched>,
-    (variable, from): (SymbolId<Patched>, u64),
-) -> bool {
+    shared: &Shared<Patched>,
+    section: SectionId<Patched>,
+    wanted: &dyn Fn(SectionId<Patched>, u64) -> bool,
+) -> Result<Option<SymbolId<Patched>>> {
     let object = layout.object;
-    let size = object.section_of(variable).map_or(0, |home| object.section_size(home));
-    let start = object.symbol_value(variable);
-    let end = start.saturating_add(object.symbol_size(variable));
-    let Some(index) = layout.entity_at(base, reloc.offset) else { return true };
-    let entity = layout.entity(base, index);
-    let code = object.contents(base);
-    let code = code.get(..entity.end as usize).unwrap_or(code);
-    let named = entity.symbol.map_or(entity.start, |id| object.symbol_value(id));
-    let mut at = named.max(entity.start);
-    while at < code.len() as u64 {
-        let rest = code.get(at as usize..).unwrap_or(&[]);
-        let Some(length) = (layout.arch.instruction_len)(rest).filter(|&length| length > 0) else {
-            return true;
-        };
-        let bare = object.relocs(base).within(at, at + length as u64).next().is_none();
-        let added = displacement(layout.arch, code, at).filter(|_| bare);
-        let to = added.and_then(|n| from.checked_add_signed(n));
-        if to.is_some_and(|to| to < size && !(start..end).contains(&to)) {
-            return true;
+    for &base in object.relocated() {
+        if layout.class(base) != Class::Text {
+            continue;
         }
-        at += length as u64;
+        let (refs, mut counting) = (Refs::new(layout, base), Counting::new(layout, base));
+        for reloc in object.relocs(base).iter().filter(|r| wanted(base, r.offset)) {
+            let Some((_, at, _)) =
+                reached(layout, &refs, &reloc)?.filter(|found| found.0 == section)
+            else {
+                continue;
+            };
+            let meant = shared.covering(section, at);
+            let mut counts = |&id: &SymbolId<Patched>| {
+                counting.leads(shared, (section, id), (reloc.offset, at)).next().is_some()
+            };
+            if meant.is_empty() || meant.iter().any(&mut counts) {
+                let user = layout.entity_at(base, reloc.offset);
+                return Ok(user.and_then(|i| layout.entity(base, i).symbol));
+            }
+        }
     }
-    false
+    Ok(None)
+}
+
+/// Fails where a function counts, from a variable that it refers to, to another one that lies
+/// elsewhere in the original, that differs, or that the patch has a copy of.
+fn check_counting(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    shared: &Shared<Patched>,
+    anchored: &Anchored,
+) -> Result<()> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let before = Shared::new(comparer.orig.layout);
+    for &base in object.relocated() {
+        if layout.class(base) != Class::Text {
+            continue;
+        }
+        let (refs, mut counting) = (Refs::new(layout, base), Counting::new(layout, base));
+        for reloc in object.relocs(base).iter() {
+            let Some((section, at, _)) = reached(layout, &refs, &reloc)? else { continue };
+            if !shared.has(section) || is_whole(comparer, selection, section) {
+                continue;
+            }
+            let index = layout.entity_at(base, reloc.offset);
+            for from in shared.covering(section, at) {
+                let known = index.is_some_and(|i| anchored.functions.contains(&(base, i)));
+                if !known && !anchored.has(section, unit(layout, from)) {
+                    continue;
+                }
+                for (to, meant) in counting.leads(shared, (section, from), (reloc.offset, at)) {
+                    let carried = selection.has(base, reloc.offset)
+                        && [at, to].iter().any(|&at| selection.has(section, at));
+                    let name = || object.symbol_name(meant);
+                    let why = match () {
+                        () if !comparer.keeps_distance(
+                            &before,
+                            (section, from),
+                            at,
+                            (to, meant),
+                        ) =>
+                        {
+                            format!("{} is not where it is in the original", name())
+                        }
+                        () if carried => "the patch carries a part of it".to_owned(),
+                        () if is_changed_constant(layout, verdicts, section, to) => {
+                            format!("{} changed", name())
+                        }
+                        () => continue,
+                    };
+                    let user = index.and_then(|i| layout.entity(base, i).symbol);
+                    return Err(refused(layout, section, user, &why));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the patch has a copy of all of a section, so that distances in it are kept.
+fn is_whole(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+    section: SectionId<Patched>,
+) -> bool {
+    comparer.policy.whole_sections && selection.sections[section]
+}
+
+fn is_changed_constant(
+    layout: &Layout<'_, '_, Patched>,
+    verdicts: &Verdicts,
+    section: SectionId<Patched>,
+    at: u64,
+) -> bool {
+    layout.object.section_flags(section) & abi::SHF_WRITE == 0
+        && layout.entity_at(section, at).is_some_and(|i| !verdicts.entity(section, i).is_same())
 }
 
 /// The variables of a section.
@@ -175,47 +298,41 @@ fn variables<'l, S: Side>(
         .filter(|&id| object.symbol_kind(id) == abi::STT_OBJECT && object.symbol_size(id) > 0)
 }
 
-/// A function, of those wanted, that refers to a variable of a section and may count from there
-/// to another one.
-fn counting_user(
-    layout: &Layout<'_, '_, Patched>,
-    section: SectionId<Patched>,
-    wanted: &dyn Fn(SectionId<Patched>, u64) -> bool,
-) -> Result<Option<SymbolId<Patched>>> {
-    let object = layout.object;
-    for &base in object.relocated() {
-        if layout.class(base) != Class::Text {
-            continue;
-        }
-        let refs = Refs::new(layout, base);
-        for reloc in object.relocs(base).iter().filter(|r| wanted(base, r.offset)) {
-            let Some((_, at)) = refs.place(&reloc)?.filter(|&(home, _)| home == section) else {
-                continue;
-            };
-            let mut meant = covering(layout, section, at).peekable();
-            let known = meant.peek().is_some();
-            if !known || meant.any(|id| counts_beyond(layout, base, &reloc, (id, at))) {
-                let user = layout.entity_at(base, reloc.offset);
-                return Ok(user.and_then(|i| layout.entity(base, i).symbol));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// The variables of a section that hold a byte.
-fn covering<'l>(
-    layout: &'l Layout<'_, '_, Patched>,
-    section: SectionId<Patched>,
-    at: u64,
-) -> impl Iterator<Item = SymbolId<Patched>> + 'l {
-    variables(layout, section).filter(move |&id| {
-        let start = layout.object.symbol_value(id);
-        start <= at && at - start < layout.object.symbol_size(id)
-    })
-}
-
 impl Comparer<'_, '_, '_, '_> {
+    /// Whether what lies at byte `to` of a section, in variable `meant`, is as far from byte
+    /// `at`, in variable `from`, as the original has it. Of what macros define once per use, one
+    /// is as good as the other.
+    fn keeps_distance(
+        &self,
+        before: &Shared<Orig>,
+        (section, from): (SectionId<Patched>, SymbolId<Patched>),
+        at: u64,
+        (to, meant): (u64, SymbolId<Patched>),
+    ) -> bool {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let Some(home) = self.twins.orig_section(section) else { return false };
+        let is_there = |id: SymbolId<Patched>, inside: u64, at: u64| {
+            let inside = inside.wrapping_sub(patched.symbol_value(id));
+            before.covering(home, at).into_iter().any(|o| {
+                let same = match self.twins.orig_symbol(id) {
+                    Some(twin) => o == twin,
+                    None => {
+                        self.twins.patched_symbol(o).is_none()
+                            && names::same(orig.symbol_name(o), patched.symbol_name(id))
+                    }
+                };
+                same && at - orig.symbol_value(o) == inside
+            })
+        };
+        let o_at = match self.twins.orig_symbol(from) {
+            Some(twin) => {
+                orig.symbol_value(twin).wrapping_add(at.wrapping_sub(patched.symbol_value(from)))
+            }
+            None => at,
+        };
+        is_there(from, at, o_at) && is_there(meant, to, o_at.wrapping_add(to.wrapping_sub(at)))
+    }
+
     /// The first variable of a section that is not at the place, or not of the size, that the
     /// original has for it; also one that is new or gone.
     fn moved_among(&self, section: SectionId<Patched>) -> Option<&str> {

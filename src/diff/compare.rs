@@ -428,9 +428,16 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         let mut o_relocs = o_all.within(spans.o_start, spans.o_end);
         let mut p_relocs = p_all.within(spans.p_start, spans.p_end);
-        let mut same = true;
+        let (mut same, mut by_content) = (true, false);
         loop {
             let (o, p) = match (o_relocs.next(), p_relocs.next()) {
+                (None, None) if same && by_content => {
+                    let torn = self.torn_apart(spans);
+                    if let Some((o, p)) = &torn {
+                        sink.note(|| self.other_reference(&o_refs, o, &p_refs, p, spans));
+                    }
+                    return Ok(torn.is_none());
+                }
                 (None, None) => return Ok(same),
                 (Some(o), Some(p)) => (o, p),
                 (o, p) => {
@@ -450,6 +457,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             let placed = aligned && self.same_kind(&o, &p);
             if placed && self.same_reference(&o_refs, &o, &p_refs, &p, open)? {
                 self.forgive_reference(&o_refs, &o, &p_refs, &p);
+                by_content |= o.addend != p.addend || !self.twins.are_twins(o.symbol, p.symbol);
                 continue;
             }
             same = false;

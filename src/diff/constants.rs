@@ -102,8 +102,11 @@ impl Comparer<'_, '_, '_, '_> {
         let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
             return Ok(true);
         };
+        // Constants with pointers are written while the kernel is relocated, and never again.
+        let unwritten = patched.section_flags(p_section) & abi::SHF_WRITE == 0
+            || holds_constants(self.patched.layout, p_section);
         let constant = b.kind == abi::STT_OBJECT
-            && patched.section_flags(p_section) & abi::SHF_WRITE == 0
+            && unwritten
             && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
         if !constant || self.twins.are_twins(o, p) {
             return Ok(true);

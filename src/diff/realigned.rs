@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 
 use super::compare::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
+use super::halves::Halves;
 use super::open::Open;
 use crate::arch::{Does, Flow, step};
 use crate::diag::Result;
@@ -425,6 +426,7 @@ impl Comparer<'_, '_, '_, '_> {
         let o = self.orig.layout.object.relocs(spans.o).within(spans.o_start, spans.o_end);
         let p = self.patched.layout.object.relocs(spans.p).within(spans.p_start, spans.p_end);
         let (mut o_relocs, mut p_relocs) = (o, p);
+        let mut halves = Halves::default();
         loop {
             let (o, p) = match (o_relocs.next(), p_relocs.next()) {
                 (None, None) => return Ok(true),
@@ -434,6 +436,7 @@ impl Comparer<'_, '_, '_, '_> {
             if !found.meets(o.offset, p.offset)
                 || !self.same_kind(&o, &p)
                 || !self.same_reference(&o_refs, &o, &p_refs, &p, open)?
+                || !halves.agree(self.patched.layout.arch, &o, &p)
             {
                 return Ok(false);
             }

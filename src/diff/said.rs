@@ -136,7 +136,10 @@ impl Said<'_, '_, '_, '_, '_> {
         let known: IndexSet<u64, RandomState> = found.iter().map(|entry| entry.offset).collect();
         let mut more = Vec::new();
         for p in patched.symbols().skip(1) {
-            let idle = |proof: Proof| proof == proofs::UNUSED || proof == proofs::FILE_SYMBOL;
+            // What refers to a section's symbol was compared by what is there.
+            let idle = |proof: Proof| {
+                [proofs::UNUSED, proofs::FILE_SYMBOL, proofs::SECTION_SYMBOL].contains(&proof)
+            };
             self.fields(SymbolId::new(p.index()), p, idle, &mut more);
         }
         found.extend(more.into_iter().filter(|entry| !known.contains(&entry.offset)));
@@ -238,7 +241,8 @@ impl Said<'_, '_, '_, '_, '_> {
             return Some(proofs::UNUSED);
         }
         if a.kind == abi::STT_SECTION {
-            let own = matches!(field, Field::Other | Field::Size | Field::Name)
+            // What refers to it was compared by what is there.
+            let own = matches!(field, Field::Other | Field::Size | Field::Name | Field::Home)
                 || field == Field::Type
                     && local
                     && (is_plain(b.kind) || b.kind == abi::STT_GNU_IFUNC);

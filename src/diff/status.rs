@@ -249,9 +249,11 @@ impl Statuses {
             }
             return if convention { Ok(Status::Same) } else { Err(info_mismatch(name())) };
         };
-        let is_behind = |value, size| value > size;
-        if is_behind(after.symbol_value(id), after.section_size(p))
-            && !is_behind(before.symbol_value(twin), before.section_size(o))
+        let is_behind = |value: u64, size, end| value.saturating_add(size) > end;
+        // Thread-local variables are reached by their place alone.
+        let own = |size: u64| if kind == abi::STT_TLS { size } else { 0 };
+        if is_behind(after.symbol_value(id), own(sizes.1), after.section_size(p))
+            && !is_behind(before.symbol_value(twin), own(sizes.0), before.section_size(o))
         {
             return Err(info_mismatch(name()));
         }

@@ -214,7 +214,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
             check_unsettled(comparer, selection)?;
         }
         check_labels(comparer, selection)?;
-        check_anchors(comparer, selection)?;
+        check_anchors(comparer, verdicts, selection)?;
         let read = constants::check_readers(comparer, selection)?;
         check_doubts(
             (comparer.orig.layout, comparer.patched.layout),

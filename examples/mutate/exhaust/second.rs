@@ -105,6 +105,19 @@ impl Model<'_> {
         name.contains("Lubsan_data") && (8..16).contains(&(at - start))
     }
 
+    /// Whether two sections are the same but for line and column in what UBSAN prints.
+    fn holds_the_same(&self, one: Home, other: Home) -> bool {
+        let (Home::Section(a), Home::Section(b)) = (one, other) else { return false };
+        let (x, y) = (&self.file.sections[a], &self.file.sections[b]);
+        let relocs = |section: &Section| -> Vec<(u64, u32, usize, i64)> {
+            section.relocs.iter().map(|r| (r.offset, r.kind, r.symbol, r.addend)).collect()
+        };
+        let same = |(at, (p, q)): (usize, (&u8, &u8))| p == q || self.is_location(a, at as u64);
+        x.data.len() == y.data.len()
+            && relocs(x) == relocs(y)
+            && x.data.iter().zip(&y.data).enumerate().all(same)
+    }
+
     /// Whether nothing but `.printk_index` refers to a symbol's bytes, directly or through
     /// what only the index refers to.
     fn is_only_indexed(&self, section: usize, symbol: usize) -> bool {
@@ -446,6 +459,9 @@ impl Model<'_> {
                 SymbolEdit::Type(
                     abi::STT_NOTYPE | abi::STT_OBJECT | abi::STT_FUNC | abi::STT_GNU_IFUNC,
                 ) if local => Same("still a local symbol of the same place"),
+                SymbolEdit::Home(to) if local && self.holds_the_same(symbol.home, to) => {
+                    Same("a section with the same content")
+                }
                 _ => Differs("no section's symbol looks so"),
             };
         }
@@ -460,6 +476,13 @@ impl Model<'_> {
                     && (partner.bind == abi::STB_LOCAL || section(partner))
                 {
                     return Same("names of local symbols: no other file sees them");
+                }
+                let idle = |index: usize| {
+                    let symbol = &self.file.symbols[index];
+                    symbol.bind == abi::STB_LOCAL || symbol.home == Home::Undefined && !used(index)
+                };
+                if idle(index) && idle(other) {
+                    return Same("an undefined symbol that nothing uses");
                 }
                 Differs("a name that other files see")
             }
