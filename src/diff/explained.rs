@@ -66,6 +66,11 @@ pub(super) const RUNTIME: (&str, &str) =
     ("runtime-constants", "lists places in code; checked for the functions of the patch");
 const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
 
+/// The rules for sections that are never compared as such, but for those by name.
+#[cfg(test)]
+pub(super) const SECTIONS: [(&str, &str); 6] =
+    [FOLLOWS_CODE, DEBUG, UNWIND, BY_REFERENCE, RUNTIME, NOT_LOADED];
+
 /// What differs and was judged noise: sections that are never compared as such, then what the
 /// comparison of everything else forgave, by place.
 pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<Vec<NoiseFound>> {

@@ -194,3 +194,33 @@ fn shown(data: &[u8], at: u64, width: u64) -> String {
     let end = at.saturating_add(width).min(data.len() as u64);
     hex(data.get(at as usize..end as usize).unwrap_or_default(), 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::proofs;
+    use crate::diff::explained;
+    use crate::kernel::noise;
+
+    const PAGE: &str = include_str!("../../docs/meaning.md");
+
+    #[test]
+    fn the_page_says_of_each_rule_what_it_proves() {
+        let (_, table) =
+            PAGE.split_once("| rule | what it proves of the field |").expect("a table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let named = rows.filter_map(|row| row.split('|').nth(1));
+        let documented: BTreeSet<&str> =
+            named.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        let fields = proofs::ALL.iter().map(|proof| proof.name);
+        let sections: BTreeSet<&str> = explained::SECTIONS.iter().map(|rule| rule.0).collect();
+        let of_rules: BTreeSet<&str> = fields.chain(sections).collect();
+        let missing: Vec<_> = of_rules.difference(&documented).collect();
+        assert!(missing.is_empty(), "docs/meaning.md does not have {missing:?}");
+        let by_name: BTreeSet<&str> = noise::names().collect();
+        let unknown: Vec<_> =
+            documented.iter().filter(|n| !of_rules.contains(*n) && !by_name.contains(*n)).collect();
+        assert!(unknown.is_empty(), "docs/meaning.md has rules that there are not: {unknown:?}");
+    }
+}

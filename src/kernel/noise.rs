@@ -138,6 +138,12 @@ pub(super) fn patterns() -> impl Iterator<Item = &'static str> {
     })
 }
 
+/// The names of the rules.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.rule.name)
+}
+
 /// The rule by which `section` does not count, if any.
 pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
     ROWS.iter()
