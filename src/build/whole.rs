@@ -8,7 +8,7 @@
 //! The linker is called through a script of ours in the work folder, by the same name for all that is
 //! built: what the Makefiles give it stays as it is, and Kconfig sees no other linker.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -263,7 +263,7 @@ fn collect(tree: &Path, members: &Members, kept: &Path, to: &Path) -> Result<Cou
         if abi::is_elf(file.bytes()) {
             counted.native += 1;
             // Not as a link: the next compilation may write through it.
-            let target = to.join(path);
+            let target = below(to, path);
             if let Some(parent) = target.parent() {
                 std::fs::create_dir_all(parent).map_err(|e| files::unwritable(parent, &e))?;
             }
@@ -285,9 +285,15 @@ fn collect(tree: &Path, members: &Members, kept: &Path, to: &Path) -> Result<Cou
     let names = names(&sources, &bitcode, &perhaps);
     for ((number, from), name) in made.into_iter().zip(names) {
         let name = name.unwrap_or_else(|| format!("lto/{number}.o"));
-        put(from, &to.join(name))?;
+        put(from, &below(to, &name))?;
     }
     Ok(counted)
+}
+
+/// The place of a file below a folder, wherever it lies itself.
+fn below(folder: &Path, path: &str) -> PathBuf {
+    let plain = Path::new(path).components().filter(|c| matches!(c, Component::Normal(_)));
+    plain.fold(folder.to_owned(), |place, part| place.join(part))
 }
 
 /// The files that the linker kept, by their numbers. The first one, which has none, is of what is not ThinLTO,
@@ -368,6 +374,13 @@ mod tests {
         assert_eq!(shown(found), ["", ""]);
         let found = names(&sources(&["core.c"]), &bitcode, &perhaps);
         assert_eq!(shown(found), [""]);
+    }
+
+    #[test]
+    fn nothing_is_written_beside_the_folder() {
+        for path in ["fs/a.o", "/fs/a.o", "../fs/./a.o"] {
+            assert_eq!(below(Path::new("/to"), path), Path::new("/to/fs/a.o"));
+        }
     }
 
     #[test]
