@@ -98,6 +98,7 @@ impl Question {
                 let known: IndexSet<&str> = self.calling.iter().map(|n| base(n)).collect();
                 let own: Vec<_> = body.iter().filter(|n| !known.contains(base(n))).collect();
                 !own.is_empty() && own.iter().all(|n| self.inlined.contains(*n))
+                    || of(calling).is_some_and(|now| self.calls_inner(&body, &now))
             }
             None => {
                 let body = of(calling)?;
@@ -107,6 +108,19 @@ impl Question {
             }
         };
         proof.then(|| reason(&self.callee, self.after))
+    }
+}
+
+impl Question {
+    /// Whether the function calls what the callee calls in the build that calls the callee, and
+    /// what is inlined in the callee itself in the other one, as profiles have it: its own body
+    /// there says nothing of what it was where it went.
+    fn calls_inner(&self, inlining: &Names, calling: &Names) -> bool {
+        let bases = |names: &Names| names.iter().map(|n| base(n).to_owned()).collect::<Names>();
+        let (body, known) = (bases(inlining), bases(&self.calling));
+        let inner = bases(calling).into_iter().filter(|n| !body.contains(n) && !known.contains(n));
+        let found = bases(&self.inlined);
+        inner.into_iter().any(|n| found.contains(&n))
     }
 }
 
@@ -285,4 +299,32 @@ fn constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> IndexSet<u
 /// Whether two names are those of one thing whose promotion came, went, or has another hash.
 pub(super) fn is_promotion(a: &str, b: &str) -> bool {
     a != b && (is_promoted(a) || is_promoted(b)) && names::same(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(all: &[&str]) -> Names {
+        all.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_profile_inlined_in_the_callee_is_found_where_the_callee_went() {
+        let question = Question {
+            callee: "set_timer".to_owned(),
+            after: false,
+            calling: names(&["jiffies", "set_timer"]),
+            inlined: names(&["jiffies", "set_timer_at.llvm.1"]),
+        };
+        let one = |body: &[&str]| Bodies::from_iter([("set_timer".to_owned(), Some(names(body)))]);
+        let now = one(&["jiffies", "set_timer_at.llvm.2", "_printk"]);
+        let before = one(&["jiffies", "lock", "unlock"]);
+        assert!(question.answer(&before, &now).is_some());
+        // What the callee never called tells nothing.
+        assert!(question.answer(&before, &one(&["jiffies", "_printk"])).is_none());
+        // Nor does what it calls in both.
+        let both = one(&["jiffies", "lock", "set_timer_at.llvm.1"]);
+        assert!(question.answer(&both, &now).is_none());
+    }
 }
