@@ -10,6 +10,8 @@
 #[path = "common/suite.rs"]
 mod suite;
 
+#[path = "boot/asleep.rs"]
+mod asleep;
 #[path = "boot/broken.rs"]
 mod broken;
 #[path = "boot/lab.rs"]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             let lab = Arc::new(lab);
             lto(&lab, &mut trials);
             sealed::trials(&lab, &mut trials);
+            asleep::trials(&lab, &mut trials);
         }
         Err(reason) => trials.push(skipped("kernel-lto", reason)),
     }

@@ -423,6 +423,84 @@ const VERSIONS: [[u32; 2]; 12] = [
     [7, 5],
 ];
 
+/// Links the kernel with what it says of itself.
+fn kernel_says(lab: &Lab, says: &str) {
+    lab.object("orig-kernel/k", &format!("{says}\nint of_the_kernel;"));
+    succeed(
+        Command::new("ld")
+            .args(["-e", "0", "-Ttext=0xffffffff81000000", "--unresolved-symbols=ignore-all"])
+            .args(["-o".as_ref(), lab.path("vmlinux").as_os_str()])
+            .args([lab.path("orig/a.o"), lab.path("orig/b.o"), lab.path("orig-kernel/k.o")]),
+    );
+}
+
+fn tree_image_and_exports_are_of_one_kernel() {
+    if !can_build(&TOOLS) {
+        return;
+    }
+    let lab = Lab::new();
+    let banner = |release: &str| {
+        format!("const char linux_banner[] = \"Linux version {release} (lab) #1 SMP\";")
+    };
+    let right = banner("6.12.0-stub");
+    let ends_as = |says: &str, wanted: Option<i32>, texts: &[&str]| {
+        kernel_says(&lab, says);
+        let (status, out, err) =
+            lab.run(&["--image=vmlinux", "-o=lp.ko", "orig/a.o", "patched/a.o"]);
+        assert_eq!(status, wanted, "{says}: {out}{err}");
+        for text in ["vmlinux:"].iter().filter(|_| wanted != Some(0)).chain(texts) {
+            assert!(err.contains(text), "{says}: no '{text}' in {err}");
+        }
+        assert_eq!(fs::remove_file(lab.path("lp.ko")).is_ok(), wanted == Some(0), "{says}");
+    };
+    ends_as(&right, Some(0), &[]);
+    ends_as(&banner("6.12.0-other"), Some(1), &["is of 6.12.0-other", "/kdir is of 6.12.0-stub"]);
+
+    let magic = |flags: &str| format!("{right} const char vermagic[] = \"6.12.0-stub {flags}\";");
+    ends_as(&magic("SMP "), Some(0), &[]);
+    let texts = ["'6.12.0-stub SMP preempt'", "/kdir have '6.12.0-stub SMP'"];
+    ends_as(&magic("SMP preempt "), Some(1), &texts);
+
+    let config = |text: &str| {
+        lab.write("config", text);
+        let packed = succeed(Command::new("gzip").args(["-nc"]).arg(lab.path("config"))).stdout;
+        fs::write(lab.path("config.gz"), packed).unwrap();
+        let file = lab.path("config.gz").display().to_string();
+        format!(
+            "{right} asm(\".section .rodata\\n.ascii \\\"IKCFG_ST\\\"\\n.incbin \\\"{file}\\\"\\n.ascii \\\"IKCFG_ED\\\"\\n.text\");"
+        )
+    };
+    ends_as(&config("CONFIG_LIVEPATCH=y\n# CONFIG_SMP is not set\n"), Some(0), &[]);
+    let texts = ["another configuration than the kernel tree", "CONFIG_SMP: y here, not set there"];
+    ends_as(&config("CONFIG_LIVEPATCH=y\nCONFIG_SMP=y\n"), Some(1), &texts);
+
+    let version = format!("{right} asm(\".globl __crc_kfree\\n.set __crc_kfree, 0x1234\");");
+    ends_as(&version, Some(0), &[]);
+    let auto = lab.path("kdir/include/config/auto.conf");
+    fs::write(auto, "CONFIG_LIVEPATCH=y\nCONFIG_MODVERSIONS=y\n").unwrap();
+    let texts = ["kdir/Module.symvers", "kfree: 0x00001234 here, 0x00000000 there"];
+    ends_as(&version, Some(1), &texts);
+}
+
+fn exports_that_are_given_are_what_the_module_is_built_with() {
+    if !can_build(&TOOLS) {
+        return;
+    }
+    let lab = Lab::new();
+    let given = format!("{SYMVERS}0x00000000\tonly_here\tvmlinux\tEXPORT_SYMBOL\t\n");
+    lab.write("given", &given);
+    let seen = |kept: &str| {
+        let (status, out, err) = lab.all(&["--keep", kept, "--symvers=given"]);
+        assert_eq!(status, Some(0), "{out}{err}");
+        fs::read_to_string(lab.path(kept).join("exports")).unwrap()
+    };
+    assert_eq!(seen("with"), given);
+    assert_eq!(fs::read_to_string(lab.path("kdir/Module.symvers")).unwrap(), SYMVERS);
+    fs::remove_file(lab.path("kdir/Module.symvers")).unwrap();
+    assert_eq!(seen("without"), given);
+    assert!(!lab.path("kdir/Module.symvers").exists());
+}
+
 /// Compilers that are there.
 fn compilers() -> impl Iterator<Item = &'static str> {
     let all = ["gcc", "clang-14", "clang-16", "clang-19"];
@@ -535,6 +613,11 @@ fn main() -> std::process::ExitCode {
             objects_that_objtool_has_seen_are_refused_where_it_runs_again,
         ),
         ("pointers_to_sealed_functions_are_refused", pointers_to_sealed_functions_are_refused),
+        ("tree_image_and_exports_are_of_one_kernel", tree_image_and_exports_are_of_one_kernel),
+        (
+            "exports_that_are_given_are_what_the_module_is_built_with",
+            exports_that_are_given_are_what_the_module_is_built_with,
+        ),
         ("the_glue_fits_every_kernel", the_glue_fits_every_kernel),
         ("installed_kernels_build_modules", installed_kernels_build_modules),
     ])

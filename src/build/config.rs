@@ -1,6 +1,7 @@
 //! The configuration of the kernel that runs, and the compiler that built it.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +40,9 @@ const ABOUT_TOOLS: [&str; 19] = [
     "RUST_IS_AVAILABLE",
     "GCC_ASM_FLAG_OUTPUT_BROKEN",
 ];
+
+/// Bytes that a configuration has at most.
+const LONGEST: u64 = 16 << 20;
 
 impl Config {
     /// Reads `.config` or `auto.conf`.
@@ -138,6 +142,14 @@ pub fn embedded(image: &[u8]) -> Option<&[u8]> {
     let start = memchr::memmem::find(image, b"IKCFG_ST\x1f\x8b")?.checked_add(8)?;
     let rest = image.get(start..)?;
     rest.get(..memchr::memmem::find(rest, b"IKCFG_ED")?)
+}
+
+/// The same as text; `None` also where it cannot be unpacked.
+pub fn embedded_text(image: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let unpacked = flate2::read::GzDecoder::new(embedded(image)?);
+    unpacked.take(LONGEST).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Tools of the user's choice.

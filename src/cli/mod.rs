@@ -17,6 +17,7 @@ mod module;
 mod output;
 mod owners;
 mod pair;
+mod same_kernel;
 mod show;
 mod targets;
 mod tree;

@@ -12,6 +12,7 @@ use super::candidates::{Candidates, Given};
 use super::output::{nothing_changed, summary, write_reports};
 use super::owners::Rules;
 use super::pair::{Against, Shared, check_allowed, struct_sizes};
+use super::same_kernel::{Magic, check_image};
 use super::show::Show;
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
@@ -21,9 +22,10 @@ use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::OutObject;
-use crate::elf::publish::publish;
+use crate::elf::publish::publish_proved;
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
+use crate::kernel::dead_ends::DeadEnds;
 use crate::kernel::image::KernelImage;
 use crate::kernel::installed::{Installed, VMLINUX};
 use crate::kernel::objtool;
@@ -32,8 +34,9 @@ use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, check_path, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
-use crate::patch::module::{added, check::check};
+use crate::patch::module::{added, check::check, check::vermagic};
 use crate::patch::resolve::Peers;
+use crate::prove::prove_linked;
 use crate::report::{Report, json};
 use crate::{Input, ParentFiles};
 
@@ -270,7 +273,7 @@ impl<'a> Request<'a> {
         files::check_outputs(outputs.chain([("-o", self.args.output.as_path())]), inputs)?;
         let symvers = Image::open_unpacked(symvers)?;
         let parts = self.parts(&found, &symvers, &tree, objects)?;
-        if parts.is_empty() {
+        if parts.outputs.is_empty() {
             if self.args.report.expect_change {
                 return Err(nothing_changed());
             }
@@ -281,16 +284,21 @@ impl<'a> Request<'a> {
             cc: self.args.cc.clone(),
             ld: self.args.ld.clone(),
             replace: self.args.replace,
+            symvers: Some(symvers.text().into_owned()),
         };
-        let module = self.build(&tree, &parts, &tools)?;
-        let checked = check(&module, &parts, &tree, &exports(&symvers.text()))?;
+        let module = self.build(&tree, &parts.prepared, &tools)?;
+        let magic = vermagic(&module);
+        parts.magics.iter().try_for_each(|ours| ours.check(magic, &tree))?;
+        let checked = check(&module, &parts.prepared, &tree, &exports(&symvers.text()))?;
         for note in &checked.notes {
             complain(&format!("note: {note}"));
         }
         if !checked.needs.is_empty() {
             self.say(&format!("needs modules: {}", checked.needs.join(", ")));
         }
-        publish(&self.args.output, &module)?;
+        publish_proved(&self.args.output, &module, &|bytes| {
+            prove_linked(bytes, &parts.outputs, tree.objtool_makes_sites())
+        })?;
         self.say(&format!(
             "wrote {} for {}: {} function(s) replaced, {} livepatch relocation(s)",
             self.args.output.display(),
@@ -336,7 +344,7 @@ impl<'a> Request<'a> {
         symvers: &Image,
         tree: &KernelTree,
         objects: &mut Vec<json::Object>,
-    ) -> Result<Vec<OutObject>> {
+    ) -> Result<Parts> {
         let builds = self.builds()?;
         self.check_objects(&builds)?;
         let subjects = builds.subjects();
@@ -349,15 +357,19 @@ impl<'a> Request<'a> {
             elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
         });
         let images = images.collect::<Result<Vec<_>>>()?;
-        images.iter().flatten().try_for_each(|image| check_release(image, tree))?;
+        let symvers_name = symvers.path().display().to_string();
+        let symvers_text = symvers.text();
+        let known = exports(&symvers_text);
+        for (parent, image) in parents.iter().zip(&images) {
+            let Some(image) = image else { continue };
+            check_image(image, parent.file.bytes(), tree, (&symvers_name, &known))?;
+        }
         let mut sizes = self.sizes.clone();
         for (_, image) in parents.iter().zip(&images).filter(|(p, _)| p.object == "vmlinux") {
             if let Some(image) = image {
                 sizes = sizes.with_image(image.struct_sizes()?);
             }
         }
-        let symvers_name = symvers.path().display().to_string();
-        let symvers_text = symvers.text();
         let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
         let kernel = kernel.and_then(|(_, image)| image.as_ref());
         check_allowed(&self.args.allow_sealed, images.iter().flatten())?;
@@ -414,12 +426,23 @@ impl<'a> Request<'a> {
         let made = order.iter().map(|&unit| &outcomes[unit]);
         let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
         check_needs(made.clone(), true)?;
-        let options =
-            Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+        let named = parents.iter().zip(&images);
+        let named = named.filter_map(|(p, image)| Some((p.object.as_str(), image.as_ref()?)));
+        let ends = DeadEnds::new(named.collect());
+        let dead_end = |object: &str, name: &str| ends.has(object, name);
+        let options = Prepare {
+            drop_sites: tree.objtool_makes_sites(),
+            by_section: tree.objtool_is_late(),
+            dead_end: tree.objtool_is_late().then_some(&dead_end),
+        };
         let prepared = |(outcome, output): (&Outcome, &OutObject)| {
             prepare(output.clone(), options).map_err(|e| e.in_file(outcome.patched.clone()))
         };
-        made.map(prepared).collect()
+        Ok(Parts {
+            prepared: made.clone().map(prepared).collect::<Result<_>>()?,
+            outputs: made.map(|(_, output)| output.clone()).collect(),
+            magics: images.iter().flatten().filter_map(Magic::of).collect(),
+        })
     }
 
     /// Reads the objects, and finds out what to compare with what.
@@ -533,13 +556,14 @@ impl<'a> Request<'a> {
 /// Stands for an object that is not there, as in patches.
 const NOTHING: &str = "/dev/null";
 
-/// Fails for an image of another kernel than the tree is of.
-fn check_release(image: &KernelImage<'_>, tree: &KernelTree) -> Result<()> {
-    let Some(release) = image.release().filter(|&r| r != tree.release()) else { return Ok(()) };
-    let text = format!("the image is of {release}, but the kernel tree is of {}", tree.release());
-    Err(Error::broken(Code::OtherRelease, text)
-        .in_file(image.elf.file())
-        .advise("give --kernel, --image and --symvers of one build"))
+/// What a module is made of.
+struct Parts {
+    /// Objects for the kernel's build, for each that changed.
+    prepared: Vec<OutObject>,
+    /// The same as they came out of the comparison.
+    outputs: Vec<OutObject>,
+    /// What the images say of the kernel that they are of.
+    magics: Vec<Magic>,
 }
 
 /// Fails on an object that objtool has seen, when the kernel's build runs objtool on the

@@ -168,6 +168,17 @@ impl<'d> KernelImage<'d> {
         self.version_text()?.split_ascii_whitespace().next()
     }
 
+    /// What the kernel compares with what modules say of themselves, and a module says of itself.
+    pub fn vermagic(&self) -> Option<&'d str> {
+        if self.elf.is_relocatable() {
+            return self.version_text();
+        }
+        let release = self.release()?;
+        let named = self.elf.symbols().iter().filter(|s| s.name == "vermagic" && s.section != 0);
+        let mut texts = named.filter_map(|s| self.string(s.section, s.value));
+        texts.find(|text| text.split(' ').next() == Some(release))
+    }
+
     /// Adds another image of the same kernel, which is `object`.
     ///
     /// Fails when the two are of different machines or releases.

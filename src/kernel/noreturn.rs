@@ -24,6 +24,9 @@ const NAMES: [&str; 15] = [
     "usercopy_abort",
 ];
 
+/// Two that every objtool knows by name, whatever else it knows.
+pub const KNOWN_ENDS: [&str; 2] = ["panic", "do_exit"];
+
 /// Whether a function of that name never returns.
 pub fn never_returns(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok()

@@ -317,8 +317,15 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     /// What only livepatch can find, of a symbol that is not in the patch.
     fn lives_elsewhere(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         let layout = self.comparer.patched.layout;
-        // Another object of the same patch supplies what the parent does not have.
-        let Some(found) = self.lookup(id)? else { return Ok(None) };
+        let Some(found) = self.lookup(id)? else {
+            // Another object of the same patch supplies what the parent does not have. What this
+            // one defines, and the patch does not carry, nobody does.
+            let names = matches!(layout.object.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT);
+            return match layout.object.section_of(id) {
+                Some(_) if names => Err(self.not_found(self.name(id))),
+                _ => Ok(None),
+            };
+        };
         let elsewhere = if self.original_bind(id) == abi::STB_LOCAL {
             self.check_local(id, &found)?;
             true

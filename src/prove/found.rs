@@ -162,7 +162,12 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
             return Ok(());
         }
         // What is unknown another object of the patch may have.
-        let Some(found) = self.lookup(id)? else { return Ok(()) };
+        let Some(found) = self.lookup(id)? else {
+            return match object.section_of(id) {
+                Some(_) => at("nothing defines this symbol"),
+                None => Ok(()),
+            };
+        };
         if !found.exported {
             return at("the loader cannot find what the kernel does not export");
         }

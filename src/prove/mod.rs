@@ -17,6 +17,7 @@ mod freed;
 mod headers;
 mod klp;
 mod klp_build;
+mod linked;
 mod own;
 mod places;
 mod rows;
@@ -25,6 +26,7 @@ mod walk;
 mod written;
 
 pub use klp::prove_klp;
+pub use linked::prove_linked;
 
 use crate::diag::{Code, Error, Result};
 use crate::elf::ids::{Patched, SectionId};

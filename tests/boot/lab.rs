@@ -319,11 +319,14 @@ impl Lab {
 
     /// Builds the module of target.c: as it runs, and for the comparison.
     pub fn target(&self) -> Fallible<Target> {
-        let target = self.target.get_or_init(|| self.build_target().map_err(|e| e.to_string()));
+        let target = self
+            .target
+            .get_or_init(|| self.build_target("target.c", "klp_target").map_err(|e| e.to_string()));
         Ok(target.clone()?)
     }
 
-    fn build_target(&self) -> Fallible<Target> {
+    /// Builds a module of a source beside this one.
+    pub fn build_target(&self, source: &str, name: &str) -> Fallible<Target> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let include = root.join("kpatch-compat/include");
         let base = self.fresh()?;
@@ -334,29 +337,30 @@ impl Lab {
         ] {
             let folder = base.join(variant);
             fs::create_dir(&folder)?;
-            fs::copy(root.join("tests/boot/target.c"), folder.join("klp_target_main.c"))?;
+            let main = folder.join(format!("{name}_main.c"));
+            fs::copy(root.join("tests/boot").join(source), main)?;
             let include = include.display();
             fs::write(
                 folder.join("Kbuild"),
                 // The objects to compare are those that the link reads, as code.
                 format!(
-                    "obj-m := klp_target.o\nklp_target-y := klp_target_main.o\n\
+                    "obj-m := {name}.o\n{name}-y := {name}_main.o\n\
                      ccflags-y += -I{include} {flags}\n\
-                     CFLAGS_REMOVE_klp_target_main.o := $(CC_FLAGS_LTO)\n"
+                     CFLAGS_REMOVE_{name}_main.o := $(CC_FLAGS_LTO)\n"
                 ),
             )?;
             self.kbuild(&folder, "modules")?;
         }
-        let running = base.join("running/klp_target.ko");
+        let running = base.join(format!("running/{name}.ko"));
         let symbols = Command::new("readelf").args(["-s", "--wide"]).arg(&running).output()?;
-        let symtab = base.join("klp_target.symtab");
+        let symtab = base.join(format!("{name}.symtab"));
         fs::write(&symtab, symbols.stdout)?;
         let shown = |path: &str| base.join(path).display().to_string();
         Ok(Target {
             running,
             symtab: symtab.display().to_string(),
-            orig: shown("orig/klp_target_main.o"),
-            patched: shown("patched/klp_target_main.o"),
+            orig: shown(&format!("orig/{name}_main.o")),
+            patched: shown(&format!("patched/{name}_main.o")),
         })
     }
 

@@ -32,6 +32,8 @@ pub const LEFT_OUT: [&str; 2] = ["_ftrace_events", "__syscalls_metadata"];
 /// static_call_tramp_key`).
 pub const PAIRS: [&str; 1] = [".static_call_tramp_key"];
 
+/// Static keys (include/linux/jump_label.h).
+pub const JUMP_TABLE: &str = "__jump_table";
 /// The table of WARN and BUG (include/asm-generic/bug.h).
 pub const BUG_TABLE: &str = "__bug_table";
 /// Alternatives (arch/*/include/asm/alternative.h).
@@ -68,6 +70,10 @@ pub const DYNAMIC_DEBUG: &str = "__dyndbg";
 pub const TRACEPOINTS: &str = "__tracepoints";
 /// Checksums of what a module imports (CONFIG_MODVERSIONS).
 pub const VERSIONS: &str = "__versions";
+/// How sections of code are called, up to a function's name.
+pub const CODE: [&str; 5] = [".text", ".noinstr.text", ".init.text", ".exit.text", ".altinstr"];
+/// The same for names of any length: checksums, and names.
+pub const LONG_VERSIONS: [&str; 2] = ["__version_ext_crcs", "__version_ext_names"];
 /// The compiler's version.
 pub const COMMENT: &str = ".comment";
 

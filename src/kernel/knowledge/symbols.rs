@@ -19,6 +19,8 @@ pub const X86_INDIRECT_THUNK: &str = "__x86_indirect_thunk_";
 pub const X86_RETURN_THUNK: &str = "__x86_return_thunk";
 /// Type checks before functions (kCFI, FineIBT).
 pub const CFI: &str = "__cfi_";
+/// What a module has of itself (include/linux/export.h).
+pub const THIS_MODULE: &str = "__this_module";
 /// ftrace's entry on x86.
 pub const FENTRY: &str = "__fentry__";
 

@@ -13,6 +13,7 @@ use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::kernel::knowledge::{livepatch, sections, symbols};
 use crate::kernel::tables::{REPLACEMENTS, TABLES};
+use crate::kernel::versions;
 
 /// Rows of `.kpatch.funcs`.
 const FUNCS: &str = livepatch::FUNCS;
@@ -172,7 +173,7 @@ impl<'m> Checker<'m> {
     /// What the module says about itself.
     fn information(&mut self) {
         let release = self.tree.release();
-        match self.info.iter().find_map(|i| i.strip_prefix("vermagic=")) {
+        match vermagic(self.module) {
             Some(magic) if magic.split(' ').next() == Some(release) => {}
             Some(magic) => {
                 self.problem(format!("vermagic is '{magic}', but the kernel is {release}"));
@@ -394,6 +395,11 @@ impl Places {
     }
 }
 
+/// What a module says it was built for.
+pub fn vermagic(module: &OutObject) -> Option<&str> {
+    modinfo(module).into_iter().find_map(|i| i.strip_prefix("vermagic="))
+}
+
 fn modinfo(module: &OutObject) -> Vec<&str> {
     let sections = module.sections.iter().filter(|s| s.name == sections::MODINFO);
     sections
@@ -402,19 +408,14 @@ fn modinfo(module: &OutObject) -> Vec<&str> {
         .collect()
 }
 
-/// `__versions`: rows of 64 bytes, a CRC in a long and a name.
+/// The versions of what the module uses.
 fn versions(module: &OutObject) -> IndexMap<String, u32, RandomState> {
-    let mut all = IndexMap::default();
-    for section in module.sections.iter().filter(|s| s.name == sections::VERSIONS) {
-        for row in section.data.chunks_exact(64) {
-            let (Some(crc), Some(name)) = (row.first_chunk::<8>(), row.get(8..)) else { continue };
-            let crc =
-                if module.big_endian { u64::from_be_bytes(*crc) } else { u64::from_le_bytes(*crc) };
-            let name = name.split(|&b| b == 0).next().unwrap_or(&[]);
-            all.insert(String::from_utf8_lossy(name).into_owned(), crc as u32);
-        }
-    }
-    all
+    let data = |name: &str| {
+        module.sections.iter().find(|s| s.name == name).map_or(&[][..], |section| &section.data)
+    };
+    let [crcs, names] = sections::LONG_VERSIONS;
+    let all = [data(sections::VERSIONS), data(crcs), data(names)];
+    versions::used_in(all, !module.big_endian).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
 use crate::host::child::{self, Ended, Limits, Trouble};
+use crate::host::cleanup::TempFolder;
+use crate::kernel::knowledge::sections;
 
 const GLUE: &str = include_str!("glue.c");
 const SCRIPT: &str = include_str!("glue.lds");
@@ -24,6 +26,8 @@ pub struct Tools {
     pub ld: Option<String>,
     /// The module replaces all older livepatches.
     pub replace: bool,
+    /// What the kernel exports; otherwise what the tree says.
+    pub symvers: Option<String>,
 }
 
 /// What the kernel's build said.
@@ -94,7 +98,8 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
         "give --keep, or TMPDIR, a path of letters, digits and any of . _ - + @ , ~",
     )?;
     check_path(tree.path(), "move the kernel tree, or give it another name")?;
-    let mut command = make_in(tree.path());
+    let shadow = shadow(tree, tools)?;
+    let mut command = make_in(shadow.as_ref().map_or(tree.path(), TempFolder::path));
     command.arg(format!("M={}", folder.display()));
     // Undefined symbols are those of the running kernel; what else is missing is found later.
     // What objtool says is judged here.
@@ -126,17 +131,47 @@ pub fn build(tree: &KernelTree, folder: &Path, name: &str, tools: &Tools) -> Res
         let text = "objtool did not understand functions of the module";
         return Err(Error::refused(Code::ObjtoolWarning, text).with_details(about_code).advise(
             "their tables may be wrong, and tasks that sleep there may block later livepatches: \
-             leave these functions out, or report it with the objects",
+             give the kernel and its modules with --image, whose code tells what never returns; \
+             else leave these functions out, or report it with the objects",
         ));
     }
     Ok(Built { path, warnings })
+}
+
+/// A folder that stands for the tree where that has other exports than it should: the build
+/// reads those of the folder that it runs in, and no argument makes it read others.
+fn shadow(tree: &KernelTree, tools: &Tools) -> Result<Option<TempFolder>> {
+    const EXPORTS: &str = "Module.symvers";
+    let Some(wanted) = &tools.symvers else { return Ok(None) };
+    let own = std::fs::read(tree.path().join(EXPORTS));
+    if own.is_ok_and(|own| own == wanted.as_bytes()) {
+        return Ok(None);
+    }
+    let fail = |e: std::io::Error| {
+        Error::broken(Code::Unwritable, format!("cannot stand in for the kernel tree: {e}"))
+            .in_file(tree.path().display().to_string())
+    };
+    let usual = std::env::temp_dir();
+    let place = if check_path(&usual, "").is_ok() { usual } else { PathBuf::from("/tmp") };
+    let folder = TempFolder::new("klp-diff-", Some(&place)).map_err(fail)?;
+    for entry in std::fs::read_dir(tree.path()).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if entry.file_name() != EXPORTS {
+            std::os::unix::fs::symlink(entry.path(), folder.path().join(entry.file_name()))
+                .map_err(fail)?;
+        }
+    }
+    std::fs::write(folder.path().join(EXPORTS), wanted).map_err(fail)?;
+    Ok(Some(folder))
 }
 
 /// Whether a warning is objtool's about code, which it names by function and offset.
 fn is_about_code(line: &str) -> bool {
     let Some((_, what)) = line.split_once("objtool: ") else { return false };
     let name = what.split(['+', '(', ':', ' ']).next().unwrap_or("");
-    !name.is_empty() && !name.starts_with('.')
+    // Code without a function at that place is named by its section.
+    let code = sections::CODE.iter().any(|prefix| name.starts_with(prefix));
+    !name.is_empty() && (!name.starts_with('.') || code)
 }
 
 /// Whether a warning of the build is about how livepatches are made.
@@ -300,6 +335,7 @@ mod tests {
         for (about_code, line) in [
             (true, "lp.o: warning: objtool: show+0x39: unreachable instruction"),
             (true, "lp.o: warning: objtool: show() falls through to next function f()"),
+            (true, "lp.o: warning: objtool: .text.show: unexpected end of section"),
             (false, "lp.o: warning: objtool: .data.ops+0x8: data relocation to !ENDBR: f+0x0"),
             (false, "WARNING: modpost: missing MODULE_DESCRIPTION() in lp.o"),
         ] {

@@ -3,8 +3,11 @@
 //! kpatch's tables (`patch::tables`) stay in the object through the link; they say which
 //! ordinary relocations are to become livepatch relocations afterwards.
 
+use std::fmt;
+
 use indexmap::IndexSet;
 
+use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{
@@ -12,19 +15,33 @@ use crate::elf::out::{
 };
 use crate::kernel::knowledge::{livepatch, sections, symbols};
 use crate::kernel::macros;
+use crate::kernel::noreturn::{KNOWN_ENDS, never_returns};
 use crate::patch::convert::{
     Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
 };
 
 /// What the link input must be like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prepare {
+#[derive(Clone, Copy, Default)]
+pub struct Prepare<'n> {
     /// Leave out `__mcount_loc`: objtool makes it from the linked module, but only if there
     /// is none yet.
     pub drop_sites: bool,
     /// Refer to places inside functions by section, as compilers do: objtool takes a jump to
     /// a function's symbol for a call of the function, whatever the addend.
     pub by_section: bool,
+    /// Whether a function of an object, both by name, stays in the kernel and never returns:
+    /// objtool, which does not see its code, is told.
+    pub dead_end: Option<&'n dyn Fn(&str, &str) -> bool>,
+}
+
+impl fmt::Debug for Prepare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Prepare { drop_sites, by_section, .. } = self;
+        f.debug_struct("Prepare")
+            .field("drop_sites", drop_sites)
+            .field("by_section", by_section)
+            .finish_non_exhaustive()
+    }
 }
 
 /// ftrace's list of functions it can hook.
@@ -35,7 +52,7 @@ const NONE: u32 = 0;
 
 /// An output of [`crate::run`] in the form in which the kernel's build links it: its livepatch
 /// relocations are ordinary ones against undefined symbols again.
-pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
+pub fn prepare(mut object: OutObject, options: Prepare<'_>) -> Result<OutObject> {
     let tables = Tables::read(&object)?;
     let defined: IndexSet<String, foldhash::fast::RandomState> = object
         .symbols
@@ -51,7 +68,11 @@ pub fn prepare(mut object: OutObject, options: Prepare) -> Result<OutObject> {
     }
     let mut touched: IndexSet<OutSectionIndex, foldhash::fast::RandomState> = IndexSet::default();
     for row in tables.relocations {
-        let name = link_name(&row.symbol, |name| defined.contains(name));
+        let name = match is_call(&object, &row) {
+            true => end_name(&row.symbol, options, |name| defined.contains(name)),
+            false => None,
+        };
+        let name = name.unwrap_or_else(|| link_name(&row.symbol, |name| defined.contains(name)));
         let symbol = *symbols
             .entry(name)
             .or_insert_with_key(|name| object.add_symbol(OutSymbol::undefined(name)));
@@ -142,6 +163,24 @@ fn link_name(symbol: &Ksym, defined: impl Fn(&str) -> bool) -> String {
     if keeps { name.clone() } else { format!("{}{object}.{name},{position}", livepatch::STAND_IN) }
 }
 
+/// Whether a relocation is the target of a call or a jump.
+fn is_call(object: &OutObject, row: &Krela) -> bool {
+    let Some(section) = object.sections.get(row.section) else { return false };
+    let branch = Arch::from_machine(object.machine).ok().and_then(|arch| arch.is_branch);
+    section.flags & abi::SHF_EXECINSTR != 0
+        && branch.is_some_and(|is_branch| is_branch(&section.data, row.offset, row.kind))
+}
+
+/// What a function that never returns is called while the module is linked: objtool must know
+/// that, and of code that it does not see it does by name alone.
+fn end_name(symbol: &Ksym, options: Prepare<'_>, defined: impl Fn(&str) -> bool) -> Option<String> {
+    let Ksym { object, name, .. } = symbol;
+    let known = object == "vmlinux" && never_returns(name);
+    let dead_end = options.dead_end.filter(|_| !known)?;
+    let free = KNOWN_ENDS.into_iter().find(|name| !defined(name))?;
+    dead_end(object, name).then(|| free.to_owned())
+}
+
 /// The module as the kernel's build made it, with its livepatch relocations in the form that
 /// the kernel applies when the object they belong to is patched.
 ///
@@ -217,6 +256,7 @@ pub fn finish(mut object: OutObject) -> Result<OutObject> {
 fn is_same(row: &Krela, entry: &OutReloc, symbol: &OutSymbol) -> bool {
     let Ksym { object, name, position, .. } = &row.symbol;
     let named = symbol.name == *name
+        || KNOWN_ENDS.contains(&symbol.name.as_str()) && symbol.home == OutHome::Undefined
         || symbol
             .name
             .strip_prefix(livepatch::STAND_IN)
@@ -350,6 +390,40 @@ mod tests {
     }
 
     #[test]
+    fn objtool_is_told_what_never_returns() {
+        let ends = |object: &str, name: &str| (object, name) == ("vmlinux", "stops");
+        let options = Prepare { dead_end: Some(&ends), ..Prepare::default() };
+        let output = |name| {
+            let mut object = output(name, abi::STT_FUNC);
+            object.sections[TEXT].data[0x10] = 0xe8;
+            object.sections[TEXT].flags |= abi::SHF_EXECINSTR;
+            object
+        };
+        let linked = prepare(output("stops"), options).expect("plain");
+        assert_eq!(target(&linked).0.name, KNOWN_ENDS[0]);
+        let module = finish(linked).expect("module");
+        let klp = module.sections[1].relocs.last().expect("a table");
+        let symbol = klp.entries[0].symbol.and_then(|s| module.symbol(s)).expect("a symbol");
+        assert_eq!(symbol.name, ".klp.sym.vmlinux.stops,2");
+        assert!(module.symbols.iter().all(|s| s.home != OutHome::Undefined));
+
+        let named =
+            |object, options| target(&prepare(object, options).expect("plain")).0.name.clone();
+        // Who goes on is no dead end, and an address is no call.
+        assert_eq!(named(output("goes_on"), options), "goes_on");
+        let mut address = output("stops");
+        address.sections[TEXT].data[0x10] = 0;
+        assert_eq!(named(address, options), "stops");
+        // The patch has a function of the name.
+        let mut taken = output("stops");
+        taken.symbols.push(OutSymbol {
+            home: OutHome::Section(TEXT),
+            ..OutSymbol::undefined(KNOWN_ENDS[0])
+        });
+        assert_eq!(named(taken, options), KNOWN_ENDS[1]);
+    }
+
+    #[test]
     fn a_relocation_that_the_link_lost_or_changed_is_an_error() {
         let linked = prepare(output("g", abi::STT_FUNC), Prepare::default()).expect("plain");
         let broken = |change: &dyn Fn(&mut OutObject)| {
@@ -379,7 +453,7 @@ mod tests {
 
     #[test]
     fn objtool_makes_the_sites_itself_and_wants_section_references() {
-        let options = Prepare { drop_sites: true, by_section: true };
+        let options = Prepare { drop_sites: true, by_section: true, dead_end: None };
         let mut object = output("g", abi::STT_FUNC);
         let function = object.add_symbol(OutSymbol {
             kind: abi::STT_FUNC,

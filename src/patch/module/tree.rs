@@ -9,6 +9,9 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::kernel::installed::release_of;
 
+/// Where a prepared tree has the options that are set.
+const CONFIGURATION: &str = "include/config/auto.conf";
+
 /// A kernel tree that can build modules: the `build` link in /lib/modules/RELEASE, or the
 /// folder that the kernel was built in.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl KernelTree {
             Ok(image.text().into_owned())
         };
         let release = release_of(&path)?;
-        let text = read("include/config/auto.conf")?;
+        let text = read(CONFIGURATION)?;
         let options = text.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
             Some((name.to_owned(), value.trim_matches('"').to_owned()))
@@ -52,6 +55,11 @@ impl KernelTree {
             .advise("it needs CONFIG_LIVEPATCH=y"));
         }
         Ok(tree)
+    }
+
+    /// Its configuration: the text of auto.conf.
+    pub fn configuration(&self) -> Result<String> {
+        Ok(Image::open(&self.path.join(CONFIGURATION))?.text().into_owned())
     }
 
     /// Absolute path.
