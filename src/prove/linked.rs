@@ -29,6 +29,9 @@ type Map<K, V> = IndexMap<K, V, RandomState>;
 /// A place in the module.
 type Place = (u32, u64);
 
+/// A reference from part to part: what it leads to in the part, and in the module.
+type Across = ((usize, u32, i64), (u32, i64));
+
 /// What objtool writes over a jump or a call of two or five bytes.
 const FILLER: [&[u8]; 2] = [&[0x66, 0x90], &[0x0f, 0x1f, 0x44, 0, 0]];
 
@@ -83,7 +86,7 @@ struct Linked<'w, 'b> {
     used: IndexSet<Place, RandomState>,
     follows: Vec<(usize, Follow)>,
     /// References from part to part: what they lead to in the part, and in the module.
-    across: Vec<((usize, u32, i64), (u32, i64))>,
+    across: Vec<Across>,
     /// Where the kernel rewrites calls and jumps.
     sites: IndexSet<Place, RandomState>,
 }
@@ -429,7 +432,7 @@ impl<'w, 'b> Linked<'w, 'b> {
 /// What a comparison leaves to be looked at.
 struct Compared {
     follows: Vec<Follow>,
-    across: Vec<((usize, u32, i64), (u32, i64))>,
+    across: Vec<Across>,
 }
 
 impl<'b> Linked<'_, 'b> {

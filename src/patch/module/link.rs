@@ -20,6 +20,9 @@ use crate::patch::convert::{
     Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
 };
 
+/// Tells of an object's function, both by name, whether it never returns.
+pub type DeadEnd<'n> = &'n dyn Fn(&str, &str) -> bool;
+
 /// What the link input must be like.
 #[derive(Clone, Copy, Default)]
 pub struct Prepare<'n> {
@@ -31,7 +34,7 @@ pub struct Prepare<'n> {
     pub by_section: bool,
     /// Whether a function of an object, both by name, stays in the kernel and never returns:
     /// objtool, which does not see its code, is told.
-    pub dead_end: Option<&'n dyn Fn(&str, &str) -> bool>,
+    pub dead_end: Option<DeadEnd<'n>>,
 }
 
 impl fmt::Debug for Prepare<'_> {
