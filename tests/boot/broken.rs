@@ -99,8 +99,11 @@ fn noticed(lab: &Lab, breakage: &Breakage) -> Fallible<std::result::Result<(), S
         How::SymbolPosition(position) => set(&mut output, ".kpatch.symbols", 8, position)?,
     }
     let tree = KernelTree::open(&lab.folder.join("kdir"))?;
-    let options =
-        Prepare { drop_sites: tree.objtool_makes_sites(), by_section: tree.objtool_is_late() };
+    let options = Prepare {
+        drop_sites: tree.objtool_makes_sites(),
+        by_section: tree.objtool_is_late(),
+        dead_end: None,
+    };
     let rows: Vec<u64> = UNMISSED.iter().map(|&(t, row, _)| size_of(&output, t) / row).collect();
     let prepared = match prepare(output, options) {
         Ok(prepared) => prepared,
