@@ -4,7 +4,7 @@
 //! [`run`] is the whole pipeline: bytes -> model -> correlate -> compare -> select ->
 //! resolve -> build -> prove; `elf::publish` writes the result. Each phase borrows what is
 //! before it and returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` <
-//! `kernel` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `cli`; a test keeps the
+//! `kernel` < `running` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `cli`; a test keeps the
 //! direction.
 //!
 //! Which functions changed between two builds of an object:
@@ -48,9 +48,10 @@ pub mod patch;
 pub mod pipeline;
 pub mod prove;
 pub mod report;
+pub mod running;
 
 use diag::{Class, Result};
-use diff::explained::noise;
+use diff::explain::ignored::noise;
 pub use diff::policy::Policy;
 use elf::out::OutObject;
 use elf::publish::Proof;

@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
-use klp_diff::kernel::image::KernelImage;
-use klp_diff::kernel::image_match::{Outcome, match_image};
-use klp_diff::kernel::kallsyms::Matching;
 use klp_diff::kernel::layout::Layout;
+use klp_diff::running::image::KernelImage;
+use klp_diff::running::image_match::{Outcome, match_image};
+use klp_diff::running::kallsyms::Matching;
 use linked::{Outcomes, compile, have, link, matched, run_tool};
 
 /// `ld -r`: a module of these objects.

@@ -18,12 +18,12 @@ use std::process::{Command, Stdio};
 use klp_diff::diag::{Code, Error};
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
-use klp_diff::kernel::image::KernelImage;
-use klp_diff::kernel::image_match::{Outcome, match_image};
-use klp_diff::kernel::kallsyms;
 use klp_diff::kernel::layout::Layout;
-use klp_diff::kernel::symtab::{Order, ParentTable};
 use klp_diff::kernel::tables::StructSizes;
+use klp_diff::running::image::KernelImage;
+use klp_diff::running::image_match::{Outcome, match_image};
+use klp_diff::running::kallsyms;
+use klp_diff::running::symtab::{Order, ParentTable};
 use linked::{compile, diff, first_function, have, link, matched, run_tool};
 
 /// One of fifty files that only differ in the name of their entry point. The aliases name

@@ -1,8 +1,8 @@
 //! House rules that the compiler does not check, over all sources of the workspace:
 //!
-//! * imports follow the flow `diag < host < elf < arch < kernel < diff < patch < prove < report < pipeline <
-//!   build < cli`:
-//!   a module names only its own layer and lower ones;
+//! * imports follow the flow `diag < host < elf < arch < kernel < running < diff < patch < prove < report <
+//!   pipeline < build < cli`: a module names only its own layer and lower ones, and in a layer with
+//!   rooms only its own room and lower ones;
 //! * nothing outside tests can panic on purpose;
 //! * names that mean something to the kernel are spelled in `kernel` and below only;
 //! * files and functions stay short enough to read.
@@ -13,10 +13,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Lowest first.
-const LAYERS: [&str; 12] = [
-    "diag", "host", "elf", "arch", "kernel", "diff", "patch", "prove", "report", "pipeline",
-    "build", "cli",
+const LAYERS: [&str; 13] = [
+    "diag", "host", "elf", "arch", "kernel", "running", "diff", "patch", "prove", "report",
+    "pipeline", "build", "cli",
 ];
+
+/// Rooms of a layer, lowest first. Files of the layer itself are below all of them.
+const ROOMS: [(&str, &[&str]); 1] = [("diff", &["pair", "compare", "select", "refuse", "explain"])];
 
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;
@@ -284,7 +287,11 @@ fn upward(file: &str, tokens: &[Token]) -> Vec<Finding> {
             };
             let Some(target) = target else { continue };
             match LAYERS.iter().position(|l| l == target) {
-                Some(rank) if rank <= own_rank => {}
+                Some(rank) if rank == own_rank => {
+                    let room = path.get(2).filter(|_| path[0] == "crate");
+                    found.extend(room.and_then(|room| higher_room(&module, room, line)));
+                }
+                Some(rank) if rank < own_rank => {}
                 Some(_) => found.push(finding(line, format!("{own} uses the higher {target}"))),
                 // The pipeline in lib.rs is above all layers but the command line.
                 None if own == "cli" => {}
@@ -293,6 +300,16 @@ fn upward(file: &str, tokens: &[Token]) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Whether a room of the same layer is above that of the module.
+fn higher_room(module: &[&str], room: &str, line: usize) -> Option<Finding> {
+    let (_, rooms) = ROOMS.iter().find(|(layer, _)| Some(layer) == module.first())?;
+    let rank = |name: &str| rooms.iter().position(|r| *r == name);
+    // Without a room is below all rooms; the layer's own file declares them.
+    let own = module.get(1)?;
+    let target = rank(room)?;
+    (rank(own) < Some(target)).then(|| finding(line, format!("{own} uses the higher room {room}")))
 }
 
 /// Calls that panic.
@@ -317,7 +334,7 @@ fn panics(tokens: &[Token]) -> Vec<Finding> {
 fn kernel_names(file: &str, tokens: &[Token]) -> Vec<Finding> {
     let rank = |layer: &str| LAYERS.iter().position(|l| *l == layer);
     let own = module_path(file).first().and_then(|layer| rank(layer));
-    if own <= rank("kernel") {
+    if own <= rank("running") {
         return Vec::new();
     }
     let is_name = |text: &str| {
@@ -495,6 +512,12 @@ fn upward_imports_are_found() {
     assert_eq!(found, ["src/elf/mod.rs:1: elf uses the higher arch"]);
     let found = scan(&[("diag/error.rs", "\nuse crate::elf::abi;")]);
     assert_eq!(found, ["src/diag/error.rs:2: diag uses the higher elf"]);
+    let found = scan(&[("diff/pair/a.rs", "use crate::diff::compare::rows;")]);
+    assert_eq!(found, ["src/diff/pair/a.rs:1: pair uses the higher room compare"]);
+    let found = scan(&[("diff/a.rs", "use crate::diff::pair::twins;")]);
+    assert_eq!(found, ["src/diff/a.rs:1: a uses the higher room pair"]);
+    let found = scan(&[("diff/select/a.rs", "use crate::diff::{pair::twins, select::b, c};")]);
+    assert_eq!(found, [""; 0]);
     let found = scan(&[("diff/a.rs", "use crate::Shortcut;")]);
     assert_eq!(found, ["src/diff/a.rs:1: Shortcut is not a layer"]);
     let found = scan(&[("util.rs", "")]);

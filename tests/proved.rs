@@ -12,7 +12,7 @@ mod common;
 use std::path::Path;
 
 use common::compile;
-use klp_diff::diff::explained::NoiseFound;
+use klp_diff::diff::explain::ignored::NoiseFound;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, run};

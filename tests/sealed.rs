@@ -12,8 +12,8 @@ use std::process::{Command, Output, Stdio};
 
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
-use klp_diff::kernel::image::KernelImage;
-use klp_diff::kernel::landing::{Closed, Landings};
+use klp_diff::running::image::KernelImage;
+use klp_diff::running::indirect_targets::{Closed, Landings};
 
 const FLAGS: [&str; 11] = [
     "-O2",

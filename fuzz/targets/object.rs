@@ -5,7 +5,7 @@ use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::OutObject;
 use klp_diff::elf::write::write;
-use klp_diff::kernel::image::KernelImage;
+use klp_diff::running::image::KernelImage;
 use klp_diff::kernel::layout::Layout;
 use klp_diff::report::canon::canonical;
 use klp_diff_fuzz::mutate_object;

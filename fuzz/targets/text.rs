@@ -1,8 +1,8 @@
 //! Reads the texts that describe a kernel: symbol tables, exports, sizes.
 #![no_main]
 
-use klp_diff::kernel::symtab::ParentTable;
-use klp_diff::kernel::symvers::Symvers;
+use klp_diff::running::symtab::ParentTable;
+use klp_diff::running::symvers::Symvers;
 use klp_diff::kernel::tables::StructSizes;
 use libfuzzer_sys::fuzz_target;
 

@@ -307,8 +307,8 @@ fn exchange(text: &mut Text, hunk: &Hunk, place: usize, (head, tail): (usize, us
 
 #[cfg(test)]
 mod tests {
-    use super::super::patch::parse;
     use super::*;
+    use crate::build::patch::parse;
 
     const OLD: &str = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
 

@@ -8,10 +8,10 @@ use super::config;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::image::Image;
-use crate::kernel::image::KernelImage;
-use crate::kernel::installed::{Installed, Linkage, VMLINUX, linked_files, release_of};
 use crate::kernel::knowledge::tree;
 use crate::patch::module::tree::KernelTree;
+use crate::running::image::KernelImage;
+use crate::running::installed::{Installed, Linkage, VMLINUX, linked_files, release_of};
 
 /// What the user gave.
 #[derive(Clone, Debug, Default)]

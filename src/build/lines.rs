@@ -194,8 +194,8 @@ fn directive(line: &[u8]) -> Option<Directive> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::apply::Text;
     use super::*;
+    use crate::build::apply::Text;
 
     /// A file whose lines that begin with `+` are new, and those with `-` are gone.
     fn kept(diff: &str) -> (String, Vec<(usize, usize)>) {

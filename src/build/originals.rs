@@ -10,11 +10,11 @@ use crate::elf::abi::STB_GLOBAL;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::image::Image;
 use crate::elf::object::Object;
-use crate::kernel::image::KernelImage;
-use crate::kernel::image_match::{ImageMatch, Outcome, match_image};
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Layout;
-use crate::kernel::symtab::ParentTable;
+use crate::running::image::KernelImage;
+use crate::running::image_match::{ImageMatch, Outcome, match_image};
+use crate::running::symtab::ParentTable;
 
 /// What was counted over all objects.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,8 +12,8 @@ use super::steps::{Plan, Session, Touched, Whose, seconds};
 use super::whole::listed;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;
-use crate::kernel::installed::module_name;
 use crate::kernel::knowledge::tree::MODULE_PARTS;
+use crate::running::installed::module_name;
 
 /// Note with the parts of the modules without the patch.
 pub(super) const PARTS: &str = "parts";

@@ -17,8 +17,8 @@ use super::{originals, outside, patch, whole};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::files;
-use crate::kernel::image::KernelImage;
 use crate::kernel::knowledge::tree::CONFIG;
+use crate::running::image::KernelImage;
 
 /// What to build.
 #[derive(Clone, Debug, Default)]

@@ -23,9 +23,9 @@ use crate::elf::ids::Orig;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::host::files;
-use crate::kernel::image::KernelImage;
-use crate::kernel::kallsyms::PROMOTED;
 use crate::kernel::knowledge::tree::record_of;
+use crate::running::image::KernelImage;
+use crate::running::kallsyms::PROMOTED;
 
 /// What the link of all objects makes.
 pub(super) const LINKED: &str = "vmlinux.o";

@@ -21,9 +21,9 @@ use crate::build::steps::{self, Different, Outcome, Ready, Request, Touched, not
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
-use crate::kernel::installed::VMLINUX;
 use crate::report::explain::Wanted;
 use crate::report::{Report, json};
+use crate::running::installed::VMLINUX;
 use crate::{Among, Input, Job, Policy};
 
 /// Builds a livepatch module from source patches.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::owners::{Rules, Subject, certain, find, named};
 use crate::diag::Result;
 use crate::elf::image::Image;
-use crate::kernel::installed::{Installed, Linkage, VMLINUX, linked_files};
+use crate::running::installed::{Installed, Linkage, VMLINUX, linked_files};
 
 /// What the command line names.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Result};
-use crate::diff::inlining::{Bodies, base, bodies};
+use crate::diff::compare::inlining::{Bodies, base, bodies};
 use crate::elf::abi;
 use crate::elf::ids::Side;
 use crate::elf::image::Image;

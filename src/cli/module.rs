@@ -25,11 +25,7 @@ use crate::elf::out::OutObject;
 use crate::elf::publish::publish_proved;
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
-use crate::kernel::dead_ends::DeadEnds;
-use crate::kernel::image::KernelImage;
-use crate::kernel::installed::{Installed, VMLINUX};
 use crate::kernel::objtool;
-use crate::kernel::parent::Parent;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, check_path, write_sources};
 use crate::patch::module::link::{Prepare, finish, prepare};
@@ -38,6 +34,10 @@ use crate::patch::module::{added, check::check, check::vermagic};
 use crate::patch::resolve::Peers;
 use crate::prove::prove_linked;
 use crate::report::{Report, json};
+use crate::running::dead_ends::DeadEnds;
+use crate::running::image::KernelImage;
+use crate::running::installed::{Installed, VMLINUX};
+use crate::running::parent::Parent;
 use crate::{Input, ParentFiles};
 
 /// Builds a livepatch module from objects before and after a source patch.

@@ -13,9 +13,9 @@ use crate::elf::ids::{Orig, Patched};
 use crate::elf::image::Image;
 use crate::elf::linked::Linked;
 use crate::elf::object::Object;
-use crate::kernel::image::KernelImage;
-use crate::kernel::installed::{Linkage, VMLINUX, module_name};
-use crate::kernel::owner::{Defined, Fit, Wanted, same_code};
+use crate::running::image::KernelImage;
+use crate::running::installed::{Linkage, VMLINUX, module_name};
+use crate::running::owner::{Defined, Fit, Wanted, same_code};
 
 /// `--object NAME` and `--object NAME=PATH`.
 #[derive(Clone, Debug, Default)]

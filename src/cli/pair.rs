@@ -14,7 +14,7 @@ use super::verify_orig::ImageArg;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
 use crate::diag::{Code, Error, Result};
-use crate::diff::boot_code::BootCode;
+use crate::diff::select::boot_code::BootCode;
 use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
@@ -22,16 +22,16 @@ use crate::elf::object::Object;
 use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish_proved;
 use crate::host::{files, use_threads};
-use crate::kernel::image::KernelImage;
-use crate::kernel::installed::VMLINUX;
 use crate::kernel::names;
-use crate::kernel::symtab::as_text;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
 use crate::report::Report;
 use crate::report::json;
+use crate::running::image::KernelImage;
+use crate::running::installed::VMLINUX;
+use crate::running::symtab::as_text;
 use crate::{Among, Input, Job, ParentFiles, Policy};
 
 /// Compares one pair. The error is a mistake on the command line.

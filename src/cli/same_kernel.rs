@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 
 use crate::build::config::{Config, embedded_text};
 use crate::diag::{Code, Error, Result};
-use crate::kernel::image::KernelImage;
-use crate::kernel::versions;
 use crate::patch::module::tree::{Export, KernelTree};
+use crate::running::image::KernelImage;
+use crate::running::versions;
 
 /// Differences that are shown.
 const SHOWN: usize = 10;

@@ -10,7 +10,7 @@ use super::Args;
 use super::owners::{Owners, Rules, Subject, find};
 use super::verify_orig::ImageArg;
 use crate::diag::{Code, Error, Result};
-use crate::kernel::installed::{Linkage, VMLINUX, linked_files};
+use crate::running::installed::{Linkage, VMLINUX, linked_files};
 
 /// What is patched, and the file that describes it.
 pub(super) struct Target {

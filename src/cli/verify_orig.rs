@@ -14,7 +14,7 @@ use crate::build::originals::{Counts, Finding, look_at, summary};
 use crate::diag::{Code, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
-use crate::kernel::image::KernelImage;
+use crate::running::image::KernelImage;
 
 /// Compares original objects with the linked kernel that runs.
 ///

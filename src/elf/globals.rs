@@ -64,9 +64,9 @@ pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::out::{OutHome, OutObject, OutSection, OutSymbol};
-    use super::super::write::write;
     use super::*;
+    use crate::elf::out::{OutHome, OutObject, OutSection, OutSymbol};
+    use crate::elf::write::write;
 
     #[test]
     fn only_what_others_can_use_is_listed() {

@@ -209,8 +209,8 @@ fn inconsistent() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::out::OutReloc;
     use super::*;
+    use crate::elf::out::OutReloc;
 
     fn section(name: &str, flags: u64, data: &[u8], relocs: Vec<OutReloc>) -> OutSection {
         OutSection {

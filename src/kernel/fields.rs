@@ -15,7 +15,7 @@ fn mask(kind: &RelocType) -> Option<u32> {
 
 /// Makes of `ours`, the field in an object, what the link makes of it when its value is that
 /// of `theirs`: everything but the address stays.
-pub(super) fn fill(kind: &RelocType, ours: &mut [u8], theirs: &[u8]) {
+pub(crate) fn fill(kind: &RelocType, ours: &mut [u8], theirs: &[u8]) {
     let pair = ours.first_chunk::<4>().zip(theirs.first_chunk::<4>());
     let (Some(mask), Some((&here, &there)), 4) = (mask(kind), pair, ours.len()) else {
         ours.copy_from_slice(theirs);
@@ -27,7 +27,7 @@ pub(super) fn fill(kind: &RelocType, ours: &mut [u8], theirs: &[u8]) {
 
 /// The address that the field of a call or jump at `place` leads to, before the addend is
 /// taken off; `None` for other fields.
-pub(super) fn branch(kind: &RelocType, field: &[u8], place: u64) -> Option<u64> {
+pub(crate) fn branch(kind: &RelocType, field: &[u8], place: u64) -> Option<u64> {
     let field = *field.first_chunk::<4>()?;
     let distance = match kind.name {
         "R_AARCH64_CALL26" | "R_AARCH64_JUMP26" => signed(u32::from_le_bytes(field), 26) * 4,

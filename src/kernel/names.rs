@@ -3,7 +3,7 @@
 //! Two builds of the same source give one thing different names when a counter, a line
 //! number or a module hash is part of the name. [`same`] says whether two names can mean
 //! the same thing; it never says that they do: several things may share a normal form, and
-//! `diff::correlate` settles that by evidence.
+//! `diff::pair::correlate` settles that by evidence.
 //!
 //! Checklist for a new habit: a rule in `pieces` with its reason, a line in the tests
 //! here, and a pair of objects that shows it.
@@ -76,7 +76,7 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
 /// The first place of `needle` in `name`: where its byte `rare` is rare, this is many times
 /// faster than `str::find`.
 #[inline]
-pub(super) fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
+pub(crate) fn find(name: &str, needle: &str, rare: usize) -> Option<usize> {
     let bytes = name.as_bytes();
     memchr_iter(*needle.as_bytes().get(rare)?, bytes)
         .filter_map(|at| at.checked_sub(rare))

@@ -7,10 +7,10 @@ use crate::diag::Result;
 use crate::elf::abi::{EM_X86_64, SHF_ALLOC, STT_FUNC};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::elf::linked::{Linked, LinkedSection};
-use crate::kernel::image::KernelImage;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
 use crate::patch::resolve::Resolver;
+use crate::running::image::KernelImage;
 
 /// How far from a function's start a reference of a module's table may seem to lead: fields of
 /// instructions count from their ends, and functions have several entries.

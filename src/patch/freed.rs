@@ -4,10 +4,10 @@
 use super::klp::Resolution;
 use super::resolve::Resolver;
 use crate::diag::Result;
-use crate::diff::boot::{Dangling, refuse_dangling};
+use crate::diff::refuse::boot::{Dangling, refuse_dangling};
 use crate::elf::abi;
 use crate::kernel::boot::{FREED, Lifetime, PER_CPU};
-use crate::kernel::parent::Parent;
+use crate::running::parent::Parent;
 
 /// Fails when livepatch would resolve a reference that is new to code or data that is gone.
 pub fn check_freed(resolver: &Resolver<'_, '_, '_, '_>, resolution: &Resolution<'_>) -> Result<()> {

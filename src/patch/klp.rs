@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use super::entries::{Chunk, Entries, EntryId};
 use super::resolve::{Resolver, SHADOW};
 use crate::diag::{Code, Error, Result};
+use crate::diff::select::status::Status;
 use crate::diff::selection::Selection;
-use crate::diff::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Sparse, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Class;
-use crate::kernel::parent::Found;
 use crate::kernel::refs::{Effective, Refs};
+use crate::running::parent::Found;
 
 /// A reference that livepatch resolves.
 #[derive(Clone, Copy, Debug)]

@@ -5,15 +5,15 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Finding, Place, Result, distance};
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::kernel::image::KernelImage;
-use crate::kernel::image_match::{Checked, ImageMatch, Outcome};
-use crate::kernel::parent::{Found, Parent};
-use crate::kernel::symtab::{BlockId, Order};
 use crate::patch::resolve::Replaced;
+use crate::running::image::KernelImage;
+use crate::running::image_match::{Checked, ImageMatch, Outcome};
+use crate::running::parent::{Found, Parent};
+use crate::running::symtab::{BlockId, Order};
 
 /// The original object in the light of the image.
 pub struct Live<'a> {
@@ -278,4 +278,4 @@ fn names_at<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> Vec<&'d str
 }
 
 /// The block of each symbol of the original object.
-pub type Blocks = crate::kernel::blocks::Blocks<Orig>;
+pub type Blocks = crate::running::blocks::Blocks<Orig>;

@@ -5,18 +5,18 @@ use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Result};
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::select::status::Statuses;
 use crate::diff::selection::Selection;
-use crate::diff::status::Statuses;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SymbolId};
 use crate::elf::object::Home;
-use crate::kernel::kallsyms;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::parent::{Found, Parent};
 use crate::patch::entries::Entries;
 use crate::patch::klp::Resolution;
 use crate::patch::live::{Blocks, Live};
+use crate::running::kallsyms;
+use crate::running::parent::{Found, Parent};
 
 /// How a symbol's position among its namesakes is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

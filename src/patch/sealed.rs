@@ -1,5 +1,5 @@
 //! Refuses pointers that the running kernel would fault on: to functions that indirect
-//! branches may not land on (`kernel::landing`).
+//! branches may not land on (`running::indirect_targets`).
 
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
@@ -10,15 +10,15 @@ use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::kernel::image::KernelImage;
-use crate::kernel::landing::{Closed, Landings, is_never_called};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::kernel::symtab::ParentTable;
 use crate::patch::entries::Entries;
 use crate::patch::klp::Resolution;
 use crate::patch::resolve::Resolver;
+use crate::running::image::KernelImage;
+use crate::running::indirect_targets::{Closed, Landings, is_never_called};
+use crate::running::symtab::ParentTable;
 
 /// What to check pointers against.
 #[derive(Clone, Copy, Debug, Default)]

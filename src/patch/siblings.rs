@@ -3,8 +3,8 @@
 use object::{Endianness, U32};
 
 use crate::diag::{Code, Error, Finding, Result};
-use crate::diff::compare::Comparer;
-use crate::diff::status::{Status, Statuses};
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::select::status::{Status, Statuses};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::object::Reloc;

@@ -5,7 +5,7 @@ use super::job::Job;
 use super::judge::Judged;
 use super::pair::Paired;
 use crate::diag::Result;
-use crate::diff::check;
+use crate::diff::refuse::check;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::build::Builder;
 use crate::patch::freed::check_freed;

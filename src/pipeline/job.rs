@@ -1,15 +1,15 @@
 //! What is asked of a run.
 
 use crate::diag::Result;
-use crate::diff::boot_code::BootCode;
 use crate::diff::policy::Policy;
-use crate::kernel::image::KernelImage;
-use crate::kernel::parent::Parent;
-use crate::kernel::symtab::ParentTable;
-use crate::kernel::symvers::Symvers;
+use crate::diff::select::boot_code::BootCode;
 use crate::kernel::tables::StructSizes;
 use crate::patch::resolve::Peers;
 use crate::patch::sealed::Pointers;
+use crate::running::image::KernelImage;
+use crate::running::parent::Parent;
+use crate::running::symtab::ParentTable;
+use crate::running::symvers::Symvers;
 
 /// A file's name, for messages, and its contents.
 #[derive(Clone, Copy, Debug)]

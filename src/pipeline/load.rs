@@ -2,13 +2,13 @@
 
 use super::job::Job;
 use crate::diag::{Error, Result};
-use crate::diff::status::check_headers;
+use crate::diff::select::status::check_headers;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::Object;
 use crate::kernel::bytecode::check_compiled;
 use crate::kernel::layout::Layout;
 use crate::kernel::objtool::check_same;
-use crate::kernel::parent::Parent;
+use crate::running::parent::Parent;
 
 /// What was read.
 pub struct Loaded<'d> {

@@ -5,19 +5,19 @@ use super::Notes;
 use super::job::{Job, ParentFiles};
 use super::load::Layouts;
 use crate::diag::{Code, Error, Result};
-use crate::diff::compare::Half;
-use crate::diff::correlate::{correlate, correlate_rows};
-use crate::diff::ignore::Ignored;
-use crate::diff::statics::{Doubts, borrow_names, correlate_statics};
-use crate::diff::twins::Twins;
+use crate::diff::compare::comparer::Half;
+use crate::diff::pair::correlate::{correlate, correlate_rows};
+use crate::diff::pair::statics::{Doubts, borrow_names, correlate_statics};
+use crate::diff::pair::twins::Twins;
+use crate::diff::select::ignore::Ignored;
 use crate::elf::ids::{Orig, Patched};
-use crate::kernel::blocks::match_blocks;
 use crate::kernel::fit::settle;
-use crate::kernel::image_match::match_image;
 use crate::kernel::layout::Layout;
-use crate::kernel::parent::Parent;
 use crate::patch::live::{Blocks, Live};
 use crate::patch::resolve::{Sympos, Target};
+use crate::running::blocks::match_blocks;
+use crate::running::image_match::match_image;
+use crate::running::parent::Parent;
 
 /// Both objects, side by side.
 pub struct Paired<'l, 'o, 'd> {

@@ -4,15 +4,15 @@ use super::differs;
 use super::walk::Walk;
 use super::written::{Asked, Home, Reference, Symbol};
 use crate::diag::Result;
-use crate::diff::status::Status;
+use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::kernel::kallsyms::Matching;
 use crate::kernel::layout::Class;
-use crate::kernel::parent::Found;
 use crate::kernel::refs::Ref;
-use crate::kernel::symtab::Order;
 use crate::patch::resolve::SHADOW;
+use crate::running::kallsyms::Matching;
+use crate::running::parent::Found;
+use crate::running::symtab::Order;
 
 impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// What the parent has for a symbol; looked up once.

@@ -8,8 +8,8 @@ use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::kernel::boot::{FREED, PER_CPU, lifetime};
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
-use crate::kernel::parent::Found;
 use crate::kernel::refs::Refs;
+use crate::running::parent::Found;
 
 impl Walk<'_, '_, '_, '_, '_, '_> {
     /// Checks that a reference that livepatch resolves does not lead to what is gone, unless the

@@ -7,13 +7,13 @@ use super::walk::Walk;
 use super::written::{Section, To};
 use crate::arch::SiteTable;
 use crate::diag::{Error, Result};
-use crate::diff::status::Status;
+use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::knowledge::{klp_build, livepatch, sections};
 use crate::kernel::macros;
-use crate::kernel::parent::Found;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
+use crate::running::parent::Found;
 
 /// What livepatch resolves, in kpatch's flavour.
 pub(super) const RESOLVED: [&str; 2] = [livepatch::RELOCATIONS, livepatch::SYMBOLS];

@@ -7,7 +7,7 @@ use super::differs;
 use super::walk::{Item, Walk};
 use super::written::{Home, Symbol};
 use crate::diag::Result;
-use crate::diff::status::Status;
+use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::kernel::layout::Class;

@@ -9,15 +9,15 @@ use super::places::Places;
 use super::written::{Home, Reference, To, Written};
 use super::{Prover, differs, own};
 use crate::diag::{Error, Result};
-use crate::diff::status::Status;
+use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home as InputHome, Reloc};
 use crate::kernel::layout::Class;
 use crate::kernel::near::{leaving, relocation};
-use crate::kernel::parent::Found;
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::TABLES;
+use crate::running::parent::Found;
 
 /// Bytes of the patched object, and where they should be in the output.
 #[derive(Clone, Copy, Debug)]

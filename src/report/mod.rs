@@ -7,12 +7,12 @@ use indexmap::IndexMap;
 
 use self::explain::ways::{Known, ways_out};
 use crate::diag::{Code, Error, distance};
-use crate::diff::explained::NoiseFound;
-use crate::diff::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
-use crate::diff::relayout::PROFILE;
+use crate::diff::compare::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
+use crate::diff::compare::relayout::PROFILE;
+use crate::diff::explain::ignored::NoiseFound;
 use crate::diff::selection::Effect;
 use crate::diff::verdict::Reason;
-use crate::kernel::kallsyms::is_promoted;
+use crate::running::kallsyms::is_promoted;
 
 pub mod canon;
 pub mod explain;

@@ -7,13 +7,13 @@ use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::publish::publish;
-use klp_diff::kernel::symtab::as_text;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::patch::module::check::check;
 use klp_diff::patch::module::kbuild::{Tools, build, write_sources};
 use klp_diff::patch::module::link::{Prepare, finish, prepare};
 use klp_diff::patch::module::tree::{KernelTree, exports};
 use klp_diff::report::Report;
+use klp_diff::running::symtab::as_text;
 use klp_diff::{Input, Job, ParentFiles};
 
 use crate::Boot;

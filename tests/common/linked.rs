@@ -10,12 +10,12 @@ use klp_diff::diag::Result;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::OutObject;
-use klp_diff::kernel::image::KernelImage;
-use klp_diff::kernel::image_match::{ImageMatch, Outcome, match_image};
 use klp_diff::kernel::layout::Layout;
-use klp_diff::kernel::symtab::ParentTable;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
+use klp_diff::running::image::KernelImage;
+use klp_diff::running::image_match::{ImageMatch, Outcome, match_image};
+use klp_diff::running::symtab::ParentTable;
 use klp_diff::{Input, Job, ParentFiles};
 
 pub const FLAGS: [&str; 12] = [

@@ -5,8 +5,8 @@
 //! neither of which holds an argument. Arguments: "Procedure Call Standard for the Arm 64-bit
 //! Architecture" (AAPCS64).
 
-use super::super::effect::registers;
 use super::super::{Arguments, Does, Effect, Immediate, Place, word_at};
+use crate::arch::effect::registers;
 
 /// X0 to X7; X19 to X28 are preserved.
 pub(super) const ARGUMENTS: Arguments =

@@ -4,8 +4,8 @@
 //! which the target may be either field, both count as read and written. Arguments: ELF V2 ABI,
 //! "Parameter Passing in Registers".
 
-use super::super::effect::registers;
 use super::super::{Arguments, Does, Effect, Immediate, Place, word_at};
+use crate::arch::effect::registers;
 
 /// r3 to r10; r14 to r31 are preserved.
 pub(super) const ARGUMENTS: Arguments =

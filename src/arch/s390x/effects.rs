@@ -5,9 +5,9 @@
 //! too. Register 0 as a base or index means none; that it is said to be read does no harm.
 //! Arguments: s390x supplement, "Parameter Passing".
 
-use super::super::effect::registers;
 use super::super::{Arguments, Does, Effect, Immediate, Place, Stack};
 use super::instruction_len;
+use crate::arch::effect::registers;
 
 /// r2 to r6; r6 to r13 are preserved. Arguments on the stack are behind the register save area.
 pub(super) const ARGUMENTS: Arguments =

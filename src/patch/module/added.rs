@@ -14,8 +14,8 @@ use crate::elf::object::{Home, Object};
 use crate::elf::out::{OutObject, OutSymbol};
 use crate::elf::write::write;
 use crate::kernel::knowledge::{sections, symbols};
-use crate::kernel::symtab::ParentTable;
 use crate::kernel::tables::TABLES;
+use crate::running::symtab::ParentTable;
 
 /// The bytes of an object for the same machine as `like`, with nothing in it.
 pub fn nothing(like: &Object<'_, Patched>) -> Result<Vec<u8>> {

@@ -13,7 +13,7 @@ use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::kernel::knowledge::{livepatch, sections, symbols};
 use crate::kernel::tables::{REPLACEMENTS, TABLES};
-use crate::kernel::versions;
+use crate::running::versions;
 
 /// Rows of `.kpatch.funcs`.
 const FUNCS: &str = livepatch::FUNCS;
@@ -420,9 +420,9 @@ fn versions(module: &OutObject) -> IndexMap<String, u32, RandomState> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::exports;
     use super::*;
     use crate::elf::out::{OutRelocs, OutSymbolIndex};
+    use crate::patch::module::tree::exports;
 
     /// A tree with some options.
     fn tree(options: &str) -> (tempfile::TempDir, KernelTree) {

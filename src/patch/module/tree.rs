@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
-use crate::kernel::installed::release_of;
+use crate::running::installed::release_of;
 
 /// Where a prepared tree has the options that are set.
 const CONFIGURATION: &str = "include/config/auto.conf";

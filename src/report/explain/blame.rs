@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::source::{Sections, Source};
 use super::{Body, Frame, Hunk, Mark, Pair, Part};
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side};
 use crate::report::{Function, FunctionStatus};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::align::matches;
 use super::listing::{LABEL, Listed, Listing};
 use super::{Body, Field, Hunk, Line, Mark, Pair, Part, RowFact};
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::Layout;
 use crate::kernel::rows::Rows;

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::is_called;
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, Patched, SectionId, SymbolId};

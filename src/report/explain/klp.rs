@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::klp::Resolution;
 

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::diff::inlining::base;
+use crate::diff::compare::inlining::base;
 
 pub mod align;
 pub mod blame;

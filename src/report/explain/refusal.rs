@@ -5,7 +5,7 @@ use super::source::Sections;
 use super::values::values;
 use super::{Field, Values};
 use crate::diag::{Code, Error, Place};
-use crate::diff::compare::Comparer;
+use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::kernel::layout::Layout;

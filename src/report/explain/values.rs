@@ -1,8 +1,8 @@
 //! How variables and constants differ: by what they hold, not by bytes.
 
 use super::{Field, Values};
-use crate::diff::compare::Comparer;
-use crate::diff::explain::describe;
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::reasons::describe;
 use crate::elf::ids::{Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;

@@ -1,8 +1,8 @@
 //! Two listings side by side.
 
-use super::super::explain::{Hunk, Line, Mark};
 use super::style::{Paint, Style};
 use crate::diag::printable;
+use crate::report::explain::{Hunk, Line, Mark};
 
 /// What stands before the text of a line: its place and its label.
 const LEAD: usize = 12;
@@ -13,7 +13,7 @@ const WIDE: usize = 76;
 
 /// Writes a hunk: the original on the left, the patched object on the right.
 pub(super) fn write(hunk: &Hunk, style: &Style, text: &mut String) {
-    let first = |side: fn(&super::super::explain::Pair) -> Option<&Line>| {
+    let first = |side: fn(&crate::report::explain::Pair) -> Option<&Line>| {
         hunk.lines.iter().find_map(side).map_or("none".to_owned(), |l| format!("+{:#x}", l.at))
     };
     let head =

@@ -1,10 +1,10 @@
 //! Why something is in the output, in words.
 
-use super::super::Report;
-use super::super::explain::graph::{Because, Graph, Kind, Node};
-use super::super::explain::is_called;
 use super::style::{Paint, Style};
 use crate::diag::printable;
+use crate::report::Report;
+use crate::report::explain::graph::{Because, Graph, Kind, Node};
+use crate::report::explain::is_called;
 
 /// Why what is called `asked` is in the output, or is not; `None` where nothing is known of it.
 pub fn why(report: &Report, asked: &str, style: &Style) -> Option<String> {

@@ -1,0 +1,170 @@
+//! Compares what instructions refer to at a distance that the assembler knew.
+//!
+//! Such a distance changes when a function between the two grows, and may stay the same when
+//! another function takes the place of the one that was meant.
+
+use super::comparer::{Comparer, Spans};
+use super::questions::{Open, Question};
+use crate::arch::Reach;
+use crate::diag::distance;
+use crate::diff::pair::twins::Twins;
+use crate::diff::verdict::Reason;
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::near::{Near, leaving, meant};
+
+/// The sections of code in which things are not where their twins are.
+pub fn shifted(
+    orig: &Layout<'_, '_, Orig>,
+    patched: &Layout<'_, '_, Patched>,
+    twins: &Twins,
+) -> Marks<SectionId<Patched>> {
+    Marks::from_fn(patched.object.section_count(), |p| {
+        if patched.class(p) != Class::Text {
+            return false;
+        }
+        let (o, count) = (twins.orig_section(p), patched.entity_count(p));
+        let Some(o) = o.filter(|&o| orig.entity_count(o) == count) else {
+            return true;
+        };
+        (0..count).any(|i| {
+            let (a, b) = (orig.entity(o, i), patched.entity(p, i));
+            let alike = match (a.symbol, b.symbol) {
+                (Some(a), Some(b)) => twins.are_twins(a, b),
+                // Code without a name may change behind the back of what leads there.
+                (None, None) => orig.is_filler(&a) && patched.is_filler(&b),
+                _ => false,
+            };
+            a.start != b.start || !alike
+        })
+    })
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether the same distances may mean something else, and others the same.
+    pub(in crate::diff) fn is_shifted(&self, spans: &Spans) -> bool {
+        self.shifted.has(spans.p) || self.twins.orig_section(spans.p) != Some(spans.o)
+    }
+
+    /// The first difference between what two stretches of code lead to without relocations.
+    /// Where something is no code nothing is known of distances: the bytes tell.
+    pub(super) fn leads_elsewhere(&self, spans: &Spans, open: &mut Open) -> Option<Reason> {
+        if !self.is_shifted(spans) {
+            return None;
+        }
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o_leaving = leaving(orig, spans.o, spans.o_start, spans.o_end).ok()?;
+        let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
+        let mut alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
+            let (&Some(o), &Some(p)) = (o, p) else { return false };
+            o.at - spans.o_start == p.at - spans.p_start && self.lead_alike(spans, o, p, open)
+        };
+        let count = o_leaving.len().max(p_leaving.len());
+        let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
+        let (o, p) = pairs.find(|pair| !alike(pair))?;
+        Some(
+            Reason {
+                kind: "code",
+                offset: p
+                    .map(|p| (p.at - spans.p_start) as i64)
+                    .or(o.map(|o| (o.at - spans.o_start) as i64)),
+                before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
+                after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
+            }
+            .distinct(),
+        )
+    }
+
+    /// Whether two instructions lead out of two stretches of code to the same thing.
+    pub(super) fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near, open: &mut Open) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
+            (Some((s, before)), Some((t, after))) => {
+                let (from, to) = ((spans.o, o.reach.target), (spans.p, p.reach.target));
+                let same = match self.realigned_at(from, to) {
+                    Some(realigned) => realigned.meets(from.1, to.1),
+                    None => before == after,
+                };
+                same && self.have_one_place(s, t)
+            }
+            (None, None) => self.lead_to_nameless(spans, (o.reach.target, p.reach.target), open),
+            _ => false,
+        }
+    }
+
+    /// Whether two places that have no name are in the same place of the same code.
+    fn lead_to_nameless(&self, spans: &Spans, (o_at, p_at): (u64, u64), open: &mut Open) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o = orig.entity_at(spans.o, o_at).map(|index| orig.entity(spans.o, index));
+        let p = patched.entity_at(spans.p, p_at).map(|index| patched.entity(spans.p, index));
+        let (Some(o), Some(p)) = (o, p) else { return false };
+        let within = (o.start..o.end).contains(&o_at) && (p.start..p.end).contains(&p_at);
+        let named = o.symbol.is_some() || p.symbol.is_some();
+        let own = (o.start..o.end).contains(&spans.o_start);
+        within
+            && !named
+            && !own
+            && o_at - o.start == p_at - p.start
+            && self.ask(Question::entities(&o, &p), open).is_ok_and(|same| same)
+    }
+
+    /// Whether a patched symbol is what the original has in the place of another: the symbol
+    /// itself, or an alias.
+    fn have_one_place(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        let object = self.orig.layout.object;
+        let twin = self.twins.orig_symbol(p);
+        twin.is_some_and(|twin| {
+            object.section_of(twin) == object.section_of(o)
+                && object.symbol_value(twin) == object.symbol_value(o)
+        })
+    }
+
+    /// Whether two instructions at byte `at` of two stretches of code differ only in the
+    /// distance to something outside: where that leads is [`Comparer::leads_elsewhere`]'s to
+    /// say. Inside, the same distance leads to the same instruction, and another one does not.
+    pub(super) fn only_distance_differs(&self, spans: &Spans, at: u64) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let o = instruction(orig, spans.o, spans.o_start + at);
+        let p = instruction(patched, spans.p, spans.p_start + at);
+        let (Some((o, before)), Some((p, after))) = (o, p) else { return false };
+        o == p
+            && !(spans.o_start..spans.o_end).contains(&before)
+            && !(spans.p_start..spans.p_end).contains(&after)
+    }
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Where the instruction at byte `at` of a stretch of patched code leads, in words.
+    pub(super) fn distance_evidence(&self, spans: &Spans, at: u64) -> String {
+        let layout = self.patched.layout;
+        let at = spans.p_start + at;
+        let reach = (layout.arch.reach)(layout.object.contents(spans.p), at).and_then(|r| r.1);
+        reach.map_or_else(String::new, |reach| text(layout, spans.p, &Near { at, reach }))
+    }
+}
+
+/// Where an instruction leads, for people.
+fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
+    match meant(layout, section, near) {
+        Some((symbol, 0)) => format!("leads to {}", layout.object.symbol_name(symbol)),
+        Some((symbol, by)) => {
+            format!("leads to {}{}", layout.object.symbol_name(symbol), distance(by))
+        }
+        None => "leads to code without a name".to_owned(),
+    }
+}
+
+/// The bytes of an instruction that holds a distance, without it, and where it leads.
+fn instruction<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    at: u64,
+) -> Option<(Vec<u8>, u64)> {
+    let code = layout.object.contents(section);
+    let (len, reach) = (layout.arch.reach)(code, at)?;
+    let (reach, start) = (reach?, at as usize);
+    let mut bytes = code.get(start..start + len as usize)?.to_vec();
+    let field = reach.field.checked_sub(at)?;
+    Reach { field, ..reach }.clear(&mut bytes);
+    Some((bytes, reach.target))
+}

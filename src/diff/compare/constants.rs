@@ -1,0 +1,477 @@
+//! Constants with names: they have no state, so what differs is another constant.
+//!
+//! A constant that only its own object can name is part of what its readers mean. When it
+//! differs, it is no longer the twin of the one in the running kernel: its readers differ, and
+//! the patch carries the new one. Pointers to it in data that the kernel has stay as they are;
+//! a patch with such a pointer is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::comparer::{Comparer, Sink, Spans, hex};
+use super::questions::{How, Open, Question};
+use super::reasons::describe;
+use super::reasons::finding;
+use crate::diag::{Code, Error, Finding, Result};
+use crate::diff::pair::locals::is_constant;
+use crate::diff::pair::twins::Twins;
+use crate::diff::selection::Selection;
+use crate::diff::verdict::{Reason, Verdict, Verdicts};
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::{Home, Reloc};
+use crate::kernel::boot::runs_until;
+use crate::kernel::classes::is_plain;
+use crate::kernel::knowledge::sections;
+use crate::kernel::layout::{Class, Entity, Layout};
+use crate::kernel::names;
+use crate::kernel::refs::{Effective, Refs};
+
+/// Longest chain of constants that refer to each other through data without names.
+const ROUNDS: usize = 16;
+
+/// Takes constants that differ apart in `twins`, as `compare` finds them. Returns what it found
+/// last.
+pub fn take_apart<T>(
+    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    twins: &mut Twins,
+    compare: impl Fn(&Twins) -> Result<(T, Verdicts)>,
+) -> Result<(T, Verdicts)> {
+    let mut found = compare(twins)?;
+    let mut pointers = None;
+    for _ in 0..ROUNDS {
+        let differing = differing((orig, patched), twins, &found.1);
+        if differing.is_empty() {
+            break;
+        }
+        if pointers.is_none() {
+            pointers = Some((pointers_between(patched)?, Names::new(patched)));
+        }
+        let Some((pointers, names)) = &pointers else { break };
+        let (mut open, mut parted) = (differing, false);
+        while let Some(place) = open.pop() {
+            let entity = patched.entity(place.0, place.1);
+            if part((orig, patched), twins, &names.of(patched, &entity), &entity) {
+                parted = true;
+                open.extend(pointers.get(&place).into_iter().flatten());
+            }
+        }
+        // What other objects can name stays as it is.
+        if !parted {
+            break;
+        }
+        found = compare(twins)?;
+    }
+    Ok(found)
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// The verdict on a constant that was a variable with the same content: it is the kernel's,
+    /// which nothing but code that is no longer there wrote to. `None` when it is not equal.
+    pub(super) fn became_constant(
+        &self,
+        p: SectionId<Patched>,
+        index: usize,
+    ) -> Result<Option<Verdict>> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let entity = patched.entity(p, index);
+        let twin = entity.symbol.and_then(|s| self.twins.orig_symbol(s));
+        let Some(o) = twin.and_then(|twin| orig.object.section_of(twin)) else { return Ok(None) };
+        if !holds_constants(patched, p) || !names::holds_variables(orig.object.section_name(o)) {
+            return Ok(None);
+        }
+        let Some(before) = self.twin_entity(o, &entity) else { return Ok(None) };
+        let verdict = self.entities(&before, &entity, &mut Sink(None))?;
+        Ok(Some(verdict).filter(|v| v.is_same()))
+    }
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
+    /// the same content. Other symbols pass.
+    pub(super) fn same_constant(
+        &self,
+        o: SymbolId<Orig>,
+        p: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (a, b) = (orig.symbol(o), patched.symbol(p));
+        let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
+            return Ok(true);
+        };
+        // Constants with pointers are written while the kernel is relocated, and never again.
+        let unwritten = patched.section_flags(p_section) & abi::SHF_WRITE == 0
+            || holds_constants(self.patched.layout, p_section);
+        let constant = b.kind == abi::STT_OBJECT
+            && unwritten
+            && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
+        if !constant || self.twins.are_twins(o, p) {
+            return Ok(true);
+        }
+        if a.size != b.size {
+            return Ok(false);
+        }
+        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
+        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
+            return Ok(false);
+        }
+        if orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty() {
+            return Ok(true);
+        }
+        let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
+        self.ask(Question { o, p, how: How::Constant(a.size) }, open)
+    }
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether two constants of one name but for its number, which only their files can see,
+    /// have the same content: one is as good as the other.
+    pub(super) fn same_copy(
+        &self,
+        o: SymbolId<Orig>,
+        p: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let home = patched.object.section_of(p);
+        let alike = self.policy.proves_noise
+            && orig.is_local(o)
+            && patched.is_local(p)
+            && patched.object.symbol_kind(p) == abi::STT_OBJECT
+            && orig.object.symbol_kind(o) == abi::STT_OBJECT
+            && orig.object.section_of(o).is_some_and(|home| holds_constants(orig, home))
+            && home.is_some_and(|home| holds_constants(patched, home))
+            && names::same(orig.object.symbol_name(o), patched.object.symbol_name(p));
+        Ok(alike && self.same_constant(o, p, open)?)
+    }
+}
+
+fn symbol_bytes(data: &[u8], value: u64, size: u64) -> Option<&[u8]> {
+    data.get(value as usize..value.checked_add(size)? as usize)
+}
+
+/// How many constants a reason names, from the one that code reads to what differs in it.
+const LONGEST: usize = 8;
+
+/// Two constants of one name.
+type Both = (SymbolId<Orig>, SymbolId<Patched>);
+
+/// What differs first in them: where, how it was and how it is, and the constants that a
+/// pointer there leads to.
+type First = (Option<u64>, [String; 2], Option<Both>);
+
+impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+    /// Why code that reads a constant differs, when the constants of one name do: the chain of
+    /// them down to the size, bytes or target that differ.
+    pub(super) fn other_constant(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        spans: &Spans,
+    ) -> Option<Reason> {
+        let mut both = (o_refs.resolve(o).ok()?.symbol, p_refs.resolve(p).ok()?.symbol);
+        let mut chain = String::new();
+        for length in 1.. {
+            let (at, [before, after], next) = self.first_in_constants(both)?;
+            let at = at.map(|at| format!("{at:+#x}")).unwrap_or_default();
+            chain.push_str(self.output_name(both.1));
+            chain.push_str(&at);
+            match next.filter(|_| length < LONGEST) {
+                Some(next) => both = next,
+                None => {
+                    let text = |what: &str| format!("{chain}: {what}");
+                    let offset = Some((p.offset - spans.p_start) as i64);
+                    let (before, after) = (text(&before), text(&after));
+                    return Some(Reason { kind: "constant", offset, before, after });
+                }
+            }
+            chain.push_str(" -> ");
+        }
+        None
+    }
+
+    fn first_in_constants(&self, (a, b): Both) -> Option<First> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let (before, after) = (orig.object.symbol(a), patched.object.symbol(b));
+        let (o, p) = (orig.object.section_of(a)?, patched.object.section_of(b)?);
+        if self.twins.are_twins(a, b)
+            || !names::same(before.name, after.name)
+            || after.kind != abi::STT_OBJECT
+            || !is_constant(orig, a)
+        {
+            return None;
+        }
+        if before.size != after.size {
+            return Some((None, [before.size, after.size].map(|s| format!("{s} bytes")), None));
+        }
+        let end = |value: u64| value.saturating_add(before.size);
+        let (o_end, p_end) = (end(before.value), end(after.value));
+        let x = orig.object.contents(o).get(before.value as usize..o_end as usize)?;
+        let y = patched.object.contents(p).get(after.value as usize..p_end as usize)?;
+        if let Some(first) = x.iter().zip(y).position(|(x, y)| x != y) {
+            return Some((Some(first as u64), [hex(x, first), hex(y, first)], None));
+        }
+        let (o_refs, p_refs) = (Refs::new(orig, o), Refs::new(patched, p));
+        let o_relocs = orig.object.relocs(o).within(before.value, o_end);
+        let p_relocs = patched.object.relocs(p).within(after.value, p_end);
+        let differs = |(o, p): &(Reloc<Orig>, Reloc<Patched>)| {
+            o.offset - before.value != p.offset - after.value
+                || !self.same_kind(o, p)
+                || !self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()).unwrap_or(false)
+        };
+        let (o, p) = o_relocs.zip(p_relocs).find(differs)?;
+        let texts = [describe(orig, &o_refs, &o), describe(patched, &p_refs, &p)];
+        let next = (o_refs.resolve(&o).ok()?.symbol, p_refs.resolve(&p).ok()?.symbol);
+        let leads = self.twins.replaced.was(next.1) == Some(next.0);
+        Some((Some(p.offset - after.value), texts, Some(next).filter(|_| leads)))
+    }
+}
+
+/// A section and the position of an entity in it.
+type Place = (SectionId<Patched>, usize);
+
+/// Whether a section holds constants that compilers made of variables, and nothing else.
+fn holds_constants<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+    let object = layout.object;
+    let name = object.section_name(section);
+    layout.class(section) == Class::Data
+        && object.section_flags(section) & abi::SHF_ALLOC != 0
+        && (name.starts_with(sections::RODATA) || name.starts_with(sections::RELRO))
+        && is_plain(name)
+}
+
+/// Constants whose twins differ.
+fn differing(
+    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    twins: &Twins,
+    verdicts: &Verdicts,
+) -> Vec<Place> {
+    let mut found = Vec::new();
+    for section in patched.object.sections().filter(|&s| holds_constants(patched, s)) {
+        for index in 0..patched.entity_count(section) {
+            let Some(symbol) = patched.entity(section, index).symbol else { continue };
+            let Some(twin) = twins.orig_symbol(symbol) else { continue };
+            let sizes = (orig.object.symbol_size(twin), patched.object.symbol_size(symbol));
+            if (sizes.0 != sizes.1 || !verdicts.entity(section, index).is_same())
+                && is_constant(orig, twin)
+            {
+                found.push((section, index));
+            }
+        }
+    }
+    found
+}
+
+/// Which constants refer to which.
+fn pointers_between(
+    patched: &Layout<'_, '_, Patched>,
+) -> Result<IndexMap<Place, BTreeSet<Place>, RandomState>> {
+    let object = patched.object;
+    let mut found: IndexMap<Place, BTreeSet<Place>, RandomState> = IndexMap::default();
+    for &base in object.relocated() {
+        if !holds_constants(patched, base) {
+            continue;
+        }
+        let refs = Refs::new(patched, base);
+        for reloc in object.relocs(base).iter() {
+            let Some(from) = patched.entity_at(base, reloc.offset) else { continue };
+            if let Some(to) = place_of(patched, &refs, &reloc)?
+                && holds_constants(patched, to.0)
+            {
+                found.entry(to).or_default().insert((base, from));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The entity that a relocation means.
+fn place_of(
+    patched: &Layout<'_, '_, Patched>,
+    refs: &Refs<'_, '_, '_, Patched>,
+    reloc: &Reloc<Patched>,
+) -> Result<Option<Place>> {
+    let object = patched.object;
+    let symbol = refs.resolve(reloc)?.symbol;
+    let Some(section) = object.section_of(symbol) else { return Ok(None) };
+    if object.symbol_kind(symbol) == abi::STT_SECTION {
+        let place = refs.place(reloc)?;
+        return Ok(place.and_then(|(s, at)| Some((s, patched.entity_at(s, at)?))));
+    }
+    Ok(patched.entity_at(section, object.symbol_value(symbol)).map(|index| (section, index)))
+}
+
+/// The names of places in sections of constants that several share: (section, place, name),
+/// ascending.
+struct Names(Vec<(SectionId<Patched>, u64, SymbolId<Patched>)>);
+
+impl Names {
+    fn new(patched: &Layout<'_, '_, Patched>) -> Self {
+        let object = patched.object;
+        let shared =
+            |&s: &SectionId<Patched>| patched.owner(s).is_none() && holds_constants(patched, s);
+        let place = |s, &id: &SymbolId<Patched>| (s, object.symbol_value(id), id);
+        let of = |s| object.members(s).iter().map(move |id| place(s, id));
+        let mut all: Vec<_> = object.sections().filter(shared).flat_map(of).collect();
+        all.sort_unstable();
+        Names(all)
+    }
+
+    /// All names of an entity that mean something to the kernel.
+    fn of(
+        &self,
+        patched: &Layout<'_, '_, Patched>,
+        entity: &Entity<Patched>,
+    ) -> Vec<SymbolId<Patched>> {
+        let object = patched.object;
+        let counts = |id: &SymbolId<Patched>| {
+            matches!(object.symbol_kind(*id), abi::STT_OBJECT | abi::STT_NOTYPE)
+                && !names::is_for_modpost(object.symbol_name(*id))
+        };
+        if patched.owner(entity.section).is_some() {
+            return object.members(entity.section).iter().copied().filter(counts).collect();
+        }
+        let at = |at: u64| self.0.partition_point(|n| (n.0, n.1) < (entity.section, at));
+        let within = self.0.get(at(entity.start)..at(entity.end)).unwrap_or(&[]);
+        within.iter().map(|n| n.2).filter(counts).collect()
+    }
+}
+
+/// Takes a constant and its other names apart, unless other objects can name it.
+fn part(
+    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    twins: &mut Twins,
+    names: &[SymbolId<Patched>],
+    entity: &Entity<Patched>,
+) -> bool {
+    let twin_of = |&id: &SymbolId<Patched>| Some((id, twins.orig_symbol(id)?));
+    let pairs: Vec<_> = names.iter().filter_map(twin_of).collect();
+    let is_local =
+        |&(_, o): &(SymbolId<Patched>, SymbolId<Orig>)| orig.is_local(o) && is_constant(orig, o);
+    if pairs.is_empty()
+        || !pairs.iter().all(is_local)
+        || names.iter().any(|&id| !patched.is_local(id))
+    {
+        return false;
+    }
+    for (id, o) in pairs {
+        twins.part_symbols(o, id);
+        twins.replaced.was.insert(id, o);
+        twins.replaced.gone.insert(o);
+    }
+    if patched.owner(entity.section).is_some()
+        && let Some(o) = twins.orig_section(entity.section)
+    {
+        twins.part_sections(o, entity.section);
+    }
+    true
+}
+
+/// A reference to a constant that was replaced.
+struct Reader {
+    section: SectionId<Patched>,
+    constant: SymbolId<Patched>,
+    /// The data that holds it, and where in it; `None` for code.
+    holder: Option<(SymbolId<Patched>, u64)>,
+}
+
+/// All references to constants that were replaced.
+fn readers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<Vec<Reader>> {
+    let replaced = &comparer.twins.replaced;
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let mut found = Vec::new();
+    if replaced.was.is_empty() {
+        return Ok(found);
+    }
+    for &base in object.relocated() {
+        if !matches!(layout.class(base), Class::Text | Class::Data | Class::Strings)
+            || object.section_name(base) == sections::TOC
+        {
+            continue;
+        }
+        let refs = Refs::new(layout, base);
+        for reloc in object.relocs(base).iter() {
+            let Effective::Reloc(holder, meant) = refs.effective(&reloc)? else { continue };
+            let constant = match holder == base {
+                true => refs.resolve(&meant)?.symbol,
+                false => Refs::new(layout, holder).resolve(&meant)?.symbol,
+            };
+            if replaced.was(constant).is_none() {
+                continue;
+            }
+            let user = layout.entity_at(base, reloc.offset).map(|i| layout.entity(base, i));
+            let user = user.filter(|_| layout.class(base) != Class::Text);
+            let holder = user.and_then(|u| Some((u.symbol?, reloc.offset - u.start)));
+            found.push(Reader { section: base, constant, holder });
+        }
+    }
+    Ok(found)
+}
+
+/// Fails when data of the running kernel points to a constant that was replaced.
+pub fn check_pointers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+    let is_live = |&(id, _): &(SymbolId<Patched>, u64)| comparer.twins.orig_symbol(id).is_some();
+    let readers = readers(comparer)?;
+    let live = readers.iter().filter_map(|r| Some((r.holder.filter(is_live)?, r.constant)));
+    let pointers: Vec<Finding> =
+        live.map(|((holder, at), constant)| pointer(comparer, holder, at, constant)).collect();
+    if pointers.is_empty() {
+        return Ok(());
+    }
+    let count = pointers.len();
+    Err(Error::refused(
+        Code::ConstantInLiveData,
+        format!("{count} pointer(s) in data of the running kernel lead to a constant that changed"),
+    )
+    .with_findings(pointers)
+    .advise("the kernel goes on with the constant that it has: change the code that follows the pointer, or set the pointer from a callback"))
+}
+
+/// Fails when only code that is not in the patch reads a constant that was replaced. Returns
+/// those that nothing but code which has run reads.
+pub fn check_readers(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    selection: &Selection,
+) -> Result<Vec<SymbolId<Patched>>> {
+    let object = comparer.patched.layout.object;
+    let mut unread: BTreeMap<SymbolId<Patched>, bool> = BTreeMap::new();
+    for reader in readers(comparer)?.iter().filter(|r| !selection.symbols[r.constant]) {
+        let gone = runs_until(object.section_name(reader.section), comparer.in_module).is_some();
+        *unread.entry(reader.constant).or_insert(true) &= gone;
+    }
+    let past = |gone: bool| unread.iter().filter(move |u| *u.1 == gone).map(|u| *u.0).collect();
+    let (past, unread): (Vec<_>, Vec<_>) = (past(true), past(false));
+    if unread.is_empty() {
+        return Ok(past);
+    }
+    let text = |&id: &SymbolId<Patched>| {
+        let name = comparer.output_name(id);
+        let section = object.section_of(id).map_or("", |s| object.section_name(s));
+        let text =
+            format!("{name} in section {section} changed, but no function of the patch uses it");
+        finding(comparer, id, text)
+    };
+    let details: Vec<Finding> = unread.iter().map(text).collect();
+    Err(Error::refused(
+        Code::UnexplainedChange,
+        format!("{} unexplained change(s)", details.len()),
+    )
+    .with_findings(details)
+    .advise("only code that is not part of the patch reads it, such as code that runs at boot: the kernel goes on with the constant that it has"))
+}
+
+fn pointer(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    holder: SymbolId<Patched>,
+    at: u64,
+    target: SymbolId<Patched>,
+) -> Finding {
+    let (name, constant) = (comparer.output_name(holder), comparer.output_name(target));
+    finding(comparer, holder, format!("{name}+{at:#x} points to {constant}, which changed"))
+}

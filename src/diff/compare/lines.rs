@@ -1,0 +1,167 @@
+//! Recognises functions in which only line numbers moved.
+
+use super::comparer::{Comparer, Spans};
+use super::questions::Open;
+use crate::arch::Arch;
+use crate::diag::Result;
+use crate::diff::forgiven::{Field, Forgiven, proofs};
+use crate::elf::ids::{SectionId, Side};
+use crate::kernel::follow::{LineArgument, line_arguments};
+use crate::kernel::layout::Layout;
+
+/// A number in the code that was proved to be a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedLine {
+    /// First byte that holds it, from the start of the stretch of code.
+    pub offset: u64,
+    /// Bytes that hold it.
+    pub width: u64,
+    /// The original line.
+    pub before: i64,
+    /// The patched line.
+    pub after: i64,
+    /// What it reaches, as `argument 2 (line) of __might_sleep`.
+    pub evidence: String,
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether all differences between two stretches of code of equal length, whose
+    /// relocations mean the same, are line numbers, or distances to the same things.
+    pub(super) fn only_lines_differ(
+        &self,
+        spans: &Spans,
+        a: &[u8],
+        b: &[u8],
+        open: &mut Open,
+    ) -> Result<bool> {
+        let Some(lines) = self.proved_lines(spans, a, b, open)? else { return Ok(false) };
+        for line in lines {
+            self.forgive(|| Forgiven {
+                proof: proofs::LINE,
+                section: spans.p,
+                offset: spans.p_start + line.offset,
+                width: line.width,
+                before: line.before.to_string(),
+                after: line.after.to_string(),
+                evidence: line.evidence.into(),
+            });
+        }
+        Ok(true)
+    }
+
+    /// The line numbers in which two stretches of code of equal length, whose relocations mean
+    /// the same, differ; `None` when something else differs but for distances to the same things,
+    /// or a number is not proved to be a line.
+    pub(super) fn proved_lines(
+        &self,
+        spans: &Spans,
+        a: &[u8],
+        b: &[u8],
+        open: &mut Open,
+    ) -> Result<Option<Vec<ProvedLine>>> {
+        let arch = self.patched.layout.arch;
+        let shifted = self.is_shifted(spans);
+        // Behind it there may be filler whose end was cut off.
+        let differing = a.iter().zip(b).rposition(|(x, y)| x != y).map_or(0, |last| last + 1);
+        let mut at = 0;
+        let mut loads = Vec::new();
+        while at < differing {
+            let (x, y) = (&a[at..], &b[at..]);
+            let (Some(length), Some(other)) =
+                ((arch.instruction_len)(x), (arch.instruction_len)(y))
+            else {
+                return Ok(None);
+            };
+            if length == 0 || length != other || length > x.len() {
+                return Ok(None);
+            }
+            let near = || shifted && self.only_distance_differs(spans, at as u64);
+            if x[..length] == y[..length] {
+                // Nothing to prove.
+            } else if near() {
+                let instruction = Field {
+                    o: (spans.o, spans.o_start + at as u64),
+                    p: (spans.p, spans.p_start + at as u64),
+                    width: length as u64,
+                };
+                self.forgive_bytes(proofs::DISTANCE, instruction, || {
+                    self.distance_evidence(spans, at as u64).into()
+                });
+            } else {
+                loads.push(at as u64);
+            }
+            at += length;
+        }
+        let lines = match loads.is_empty() {
+            true => Some(Vec::new()),
+            false => self.lines_of(spans, a, b, &loads)?,
+        };
+        Ok(lines.filter(|_| self.leads_elsewhere(spans, open).is_none()))
+    }
+
+    /// The line numbers that the differing instructions at `loads` load, when both sides load
+    /// them in the same way for the same argument.
+    fn lines_of(
+        &self,
+        spans: &Spans,
+        a: &[u8],
+        b: &[u8],
+        loads: &[u64],
+    ) -> Result<Option<Vec<ProvedLine>>> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let Some(before) = side(orig, spans.o, (spans.o_start, spans.o_end), loads)? else {
+            return Ok(None);
+        };
+        let Some(after) = side(patched, spans.p, (spans.p_start, spans.p_end), loads)? else {
+            return Ok(None);
+        };
+        let mut lines = Vec::new();
+        for ((o, p), &at) in before.iter().zip(&after).zip(loads) {
+            let alike = o.call - spans.o_start == p.call - spans.p_start
+                && (o.callee, o.argument, o.format) == (p.callee, p.argument, p.format)
+                && without(patched.arch, a, at, o) == without(patched.arch, b, at, p);
+            if !alike {
+                return Ok(None);
+            }
+            lines.push(ProvedLine {
+                offset: at + p.immediate.at,
+                width: p.immediate.width,
+                before: o.immediate.value,
+                after: p.immediate.value,
+                evidence: evidence(p),
+            });
+        }
+        Ok((lines.len() == loads.len()).then_some(lines))
+    }
+}
+
+/// What the constants are that one side loads, by the distances of the loads from its start.
+fn side<'d, S: Side>(
+    layout: &Layout<'_, 'd, S>,
+    section: SectionId<S>,
+    span: (u64, u64),
+    loads: &[u64],
+) -> Result<Option<Vec<LineArgument<'d>>>> {
+    let loads: Vec<u64> = loads.iter().map(|at| span.0 + at).collect();
+    line_arguments(layout, section, span, &loads)
+}
+
+/// The instruction that loads a line, without the line.
+fn without(arch: &Arch, code: &[u8], at: u64, line: &LineArgument<'_>) -> Option<Vec<u8>> {
+    let rest = code.get(at as usize..)?;
+    let mut instruction = rest.get(..(arch.instruction_len)(rest)?)?.to_vec();
+    line.immediate.clear(&mut instruction);
+    Some(instruction)
+}
+
+/// What a line reaches, for people.
+fn evidence(line: &LineArgument<'_>) -> String {
+    let (argument, callee) = (line.argument + 1, line.callee);
+    match line.format {
+        None => format!("argument {argument} (line) of {callee}"),
+        Some(format) => {
+            let format = String::from_utf8_lossy(format);
+            format!("argument {argument} (line) of {callee}, by its format {format:?}")
+        }
+    }
+}

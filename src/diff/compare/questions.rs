@@ -1,0 +1,283 @@
+//! Whether nameless things are equal: questions that depend on each other.
+//!
+//! A nameless thing is equal to another when its content is, and that refers to further
+//! nameless things, in chains as long as the input likes, shared by many, or in circles.
+//! Asking one question within another would need as much stack as a chain is long, and as much
+//! time as there are paths. So a comparison only notes what it would have to ask
+//! (`Open::collecting`), as if the answers were yes, and `Comparer::settle` finds these
+//! afterwards, each once.
+//!
+//! A question has several ways to a yes, each of which needs some other questions answered with
+//! yes. The answers are the greatest solution of these equations, which is unique: all are taken
+//! as yes; a no takes away the ways that need it, and who has no way left is a no. Circles in
+//! which nothing differs are equal. Every no is final, since nothing is ever equal because
+//! something else differs; every yes that is left has a way that only needs others.
+
+use std::sync::{PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::comparer::{Comparer, Sink, Spans};
+use crate::diag::Result;
+use crate::elf::ids::{Orig, Patched, SectionId, Side};
+use crate::kernel::layout::{Entity, Layout};
+
+/// What is asked about two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::diff) enum How {
+    /// Whether what a reference to them means is equal.
+    Nameless,
+    /// Whether constants of that size are.
+    Constant(u64),
+    /// Whether code of that length is, with its rows.
+    Code(u64),
+    /// Whether the rows of tables that begin there are.
+    Row,
+    /// Whether the functions or variables that begin there are.
+    Entities,
+}
+
+/// Whether two places of the two objects are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::diff) struct Question {
+    pub o: (SectionId<Orig>, i64),
+    pub p: (SectionId<Patched>, i64),
+    pub how: How,
+}
+
+impl Question {
+    /// Whether two functions or variables, or code between them, are equal.
+    pub fn entities(o: &Entity<Orig>, p: &Entity<Patched>) -> Self {
+        let (o, p) = ((o.section, o.start as i64), (p.section, p.start as i64));
+        Question { o, p, how: How::Entities }
+    }
+
+    /// The constants or the code meant; `None` when they are not in a section.
+    fn spans(&self, length: u64) -> Option<Spans> {
+        let (o_start, p_start) = (u64::try_from(self.o.1).ok()?, u64::try_from(self.p.1).ok()?);
+        let (o_end, p_end) = (o_start.saturating_add(length), p_start.saturating_add(length));
+        Some(Spans { o: self.o.0, o_start, o_end, p: self.p.0, p_start, p_end })
+    }
+}
+
+/// What a comparison leaves open.
+#[derive(Debug, Default)]
+pub(in crate::diff) struct Open(Option<Vec<Question>>);
+
+impl Open {
+    /// Every question is answered at once.
+    pub fn new() -> Self {
+        Open(None)
+    }
+
+    /// Questions are noted, and taken as answered with yes.
+    fn collecting() -> Self {
+        Open(Some(Vec::new()))
+    }
+
+    /// Whether questions are only noted.
+    pub fn is_collecting(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Answers to questions that depend on others. They are the same on any number of threads.
+#[derive(Debug, Default)]
+pub struct Answers(RwLock<IndexMap<Question, bool, RandomState>>);
+
+impl Answers {
+    fn get(&self, question: &Question) -> Option<bool> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(question).copied()
+    }
+}
+
+/// A question that is looked into, and how far that has come.
+struct Node {
+    question: Question,
+    /// The ways that were tried.
+    tried: usize,
+    /// Those who need it, each with the number of its way that does.
+    needed_by: Vec<(usize, usize)>,
+    /// Its last way has failed, or none was tried.
+    blocked: bool,
+    /// It has no way left.
+    refuted: bool,
+}
+
+impl Node {
+    fn new(question: Question) -> Self {
+        Node { question, tried: 0, needed_by: Vec::new(), blocked: true, refuted: false }
+    }
+}
+
+/// What trying one way gave.
+enum Way {
+    /// There is no such way.
+    None,
+    /// Something differs.
+    Differs,
+    /// Equal if these are.
+    Needs(Vec<Question>),
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// The answer to a question, or yes when it is left open.
+    pub(in crate::diff) fn ask(&self, question: Question, open: &mut Open) -> Result<bool> {
+        match &mut open.0 {
+            Some(asked) => {
+                asked.push(question);
+                Ok(true)
+            }
+            None => self.settle(question),
+        }
+    }
+
+    /// Tries one way to answer a question with yes.
+    fn way(&self, question: &Question, number: usize) -> Result<Way> {
+        let mut open = Open::collecting();
+        let (from, to) = (question.o, question.p);
+        let same = match (question.how, number) {
+            (How::Nameless, 0) => self.same_piece(from, to, &mut open)?,
+            (How::Nameless, 1) => self.same_labelled(from, to, &mut open)?,
+            (How::Nameless, 2) => self.same_literal(from, to),
+            (How::Constant(size), 0) => match question.spans(size) {
+                Some(spans) => self.relocs(&spans, &mut Sink(None), &mut open)?,
+                None => false,
+            },
+            (How::Code(length), 0) => match question.spans(length) {
+                Some(spans) => self.same_span(&spans, &mut open)?,
+                None => false,
+            },
+            (How::Row, 0) => self.row_at(from, to, &mut open)?,
+            (How::Entities, 0) => {
+                let (before, after) =
+                    (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));
+                match before.zip(after) {
+                    Some((o, p)) => {
+                        self.entities_within(&o, &p, &mut Sink(None), &mut open)?.is_same()
+                    }
+                    None => false,
+                }
+            }
+            _ => return Ok(Way::None),
+        };
+        Ok(if same { Way::Needs(open.0.unwrap_or_default()) } else { Way::Differs })
+    }
+
+    fn settle(&self, question: Question) -> Result<bool> {
+        // Most content refers to nothing that is nameless.
+        let mut ways = 0;
+        let needs = loop {
+            match self.way(&question, ways)? {
+                Way::None => return Ok(false),
+                Way::Differs => ways += 1,
+                Way::Needs(needs) if needs.is_empty() => return Ok(true),
+                Way::Needs(_) if let Some(known) = self.answers.get(&question) => {
+                    return Ok(known);
+                }
+                Way::Needs(needs) => break needs,
+            }
+        };
+        let root = Node { tried: ways + 1, blocked: false, ..Node::new(question) };
+        let mut search =
+            Search { nodes: Vec::new(), places: IndexMap::default(), pending: Vec::new() };
+        search.places.insert(question, 0);
+        search.nodes.push(root);
+        if !search.needs(0, &needs, &self.answers) {
+            search.block(0);
+        }
+        search.run(self)?;
+        let same = search.nodes.first().is_some_and(|root| !root.refuted);
+        let mut answers = self.answers.0.write().unwrap_or_else(PoisonError::into_inner);
+        answers.extend(search.nodes.iter().map(|node| (node.question, !node.refuted)));
+        Ok(same)
+    }
+}
+
+fn entity_at<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    (section, at): (SectionId<S>, i64),
+) -> Option<Entity<S>> {
+    let index = layout.entity_at(section, u64::try_from(at).ok()?)?;
+    Some(layout.entity(section, index))
+}
+
+/// All questions that one depends on.
+struct Search {
+    nodes: Vec<Node>,
+    /// Where each question is in `nodes`.
+    places: IndexMap<Question, usize, RandomState>,
+    /// Those that are blocked.
+    pending: Vec<usize>,
+}
+
+impl Search {
+    /// Notes that the way of `nodes[of]` tried last needs some questions answered with yes.
+    /// False when one of them is a no.
+    fn needs(&mut self, of: usize, needs: &[Question], answers: &Answers) -> bool {
+        let Some(way) = self.nodes.get(of).map(|node| node.tried) else { return false };
+        for &need in needs {
+            let place = match self.places.get(&need) {
+                Some(&place) => place,
+                None => match answers.get(&need) {
+                    Some(true) => continue,
+                    Some(false) => return false,
+                    None => {
+                        let place = self.nodes.len();
+                        self.places.insert(need, place);
+                        self.nodes.push(Node::new(need));
+                        self.pending.push(place);
+                        place
+                    }
+                },
+            };
+            match self.nodes.get_mut(place) {
+                Some(node) if !node.refuted => node.needed_by.push((of, way)),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Notes that the way of a node tried last leads to no yes.
+    fn block(&mut self, of: usize) {
+        if let Some(node) = self.nodes.get_mut(of)
+            && !node.blocked
+        {
+            node.blocked = true;
+            self.pending.push(of);
+        }
+    }
+
+    /// Takes ways away until nothing is left that needs what differs.
+    fn run(&mut self, comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+        while let Some(of) = self.pending.pop() {
+            while let Some(node) = self.nodes.get_mut(of) {
+                let found = comparer.way(&node.question, node.tried)?;
+                node.tried += 1;
+                match found {
+                    Way::Differs => {}
+                    Way::Needs(needs) => {
+                        if self.needs(of, &needs, &comparer.answers) {
+                            if let Some(node) = self.nodes.get_mut(of) {
+                                node.blocked = false;
+                            }
+                            break;
+                        }
+                    }
+                    Way::None => {
+                        node.refuted = true;
+                        for (by, way) in std::mem::take(&mut node.needed_by) {
+                            if self.nodes.get(by).is_some_and(|node| node.tried == way) {
+                                self.block(by);
+                            }
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,467 @@
+//! Recognises functions that differ only in what aligns their loops.
+//!
+//! A marker that came or went, or another place of the function in its section, moves all code
+//! behind it. What assemblers put in front of an aligned place then has another length, and
+//! distances to what is behind it follow. Both functions are read from front to back, in the
+//! order in which they are: every instruction must be that of the other side, and only what
+//! fills up to an aligned place may have another length. That gives which place of the one is
+//! which of the other; then distances, references and rows of tables are compared by that.
+//! What is not read ends it, and the functions differ.
+
+use std::borrow::Cow;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::comparer::{Comparer, Sink, Spans};
+use super::questions::Open;
+use crate::arch::{Does, Flow, step};
+use crate::diag::Result;
+use crate::diff::forgiven::{Field, proofs};
+use crate::diff::halves::Halves;
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, SectionId, Side};
+use crate::kernel::layout::{Entity, Layout};
+use crate::kernel::lines::jumps_anywhere;
+use crate::kernel::near::Near;
+use crate::kernel::refs::Refs;
+
+/// The widest alignment that anything in code asks for: that of a line of the cache.
+const WIDEST: u64 = 64;
+
+/// So many bytes of both functions that are instruction by instruction the same.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    o: u64,
+    p: u64,
+    length: u64,
+}
+
+/// Which places of two functions are the same, where filler has another length.
+#[derive(Debug)]
+pub(in crate::diff) struct Realigned {
+    spans: Spans,
+    /// Where both are entered, in front of a marker.
+    entry: (u64, u64),
+    /// Ascending; filler that differs, and jumps of another length, lie between them.
+    stretches: Vec<Stretch>,
+    /// Filler that differs: from where to where.
+    filler: Vec<((u64, u64), (u64, u64))>,
+    /// Jumps have other lengths.
+    relaxed: bool,
+}
+
+impl Realigned {
+    /// Whether two places are the same one.
+    pub fn meets(&self, o_at: u64, p_at: u64) -> bool {
+        if (o_at, p_at) == self.entry {
+            return true;
+        }
+        // Filler may be absent on one side: what ends a stretch begins the next one there.
+        let behind = self.stretches.partition_point(|s| s.p <= p_at);
+        let near = self.stretches.get(behind.saturating_sub(2)..behind).unwrap_or(&[]);
+        near.iter().any(|s| {
+            let at = p_at - s.p;
+            at <= s.length && o_at.checked_sub(s.o) == Some(at)
+        })
+    }
+}
+
+/// Functions that were read so far, by section and start of the patched one.
+#[derive(Debug, Default)]
+pub struct Realignments(RwLock<Known>);
+
+type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;
+
+impl Comparer<'_, '_, '_, '_> {
+    /// How the places of two functions correspond whose filler differs; `None` when it does
+    /// not, or when something else does.
+    pub(in crate::diff) fn realigned(
+        &self,
+        o: &Entity<Orig>,
+        p: &Entity<Patched>,
+    ) -> Option<Arc<Realigned>> {
+        let patched = self.patched.layout.object;
+        if !self.policy.proves_noise || !patched.is_text(p.section) {
+            return None;
+        }
+        let key = (p.section, p.start);
+        let known = self.realignments.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&key) {
+            return found.clone();
+        }
+        drop(known);
+        let found = self.read_both(o, p).map(Arc::new);
+        let mut known = self.realignments.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key, found.clone());
+        found
+    }
+
+    /// The same of the functions that two places are in, when these are twins.
+    pub(super) fn realigned_at(
+        &self,
+        from: (SectionId<Orig>, u64),
+        to: (SectionId<Patched>, u64),
+    ) -> Option<Arc<Realigned>> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        if !patched.object.is_text(to.0) || !orig.object.is_text(from.0) {
+            return None;
+        }
+        let o = orig.entity(from.0, orig.entity_at(from.0, from.1)?);
+        let p = patched.entity(to.0, patched.entity_at(to.0, to.1)?);
+        if !self.twins.are_twins(o.symbol?, p.symbol?) {
+            return None;
+        }
+        self.realigned(&o, &p)
+    }
+
+    fn read_both(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Realigned> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let entry = (orig.object.symbol_value(o.symbol?), patched.object.symbol_value(p.symbol?));
+        let mut spans = self.bodies(o, p).map_or_else(|| Spans::of(o, p), |bodies| bodies.spans);
+        if let Some((o_end, p_end)) = self.without_padding(&spans) {
+            (spans.o_end, spans.p_end) = (o_end, p_end);
+        }
+        if !self.code_differs(&spans) {
+            return None;
+        }
+        let first = Stretch { o: spans.o_start, p: spans.p_start, length: 0 };
+        let mut found =
+            Realigned { spans, entry, stretches: vec![first], filler: Vec::new(), relaxed: false };
+        let complete = self.read_on(&mut found)?;
+        (complete && (found.relaxed || !found.filler.is_empty())).then_some(found)
+    }
+
+    /// Reads both functions to their ends. `None` where they differ in more than filler.
+    fn read_on(&self, found: &mut Realigned) -> Option<bool> {
+        let spans = found.spans;
+        let (o_code, p_code) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
+        let (mut o, mut p) = (spans.o_start, spans.p_start);
+        while o < spans.o_end && p < spans.p_end {
+            let o_to = o_code.behind_filler(spans.o, o, spans.o_end)?;
+            let p_to = p_code.behind_filler(spans.p, p, spans.p_end)?;
+            let (before, after) = ((o, o_to), (p, p_to));
+            if o_code.bytes(spans.o, before)? != p_code.bytes(spans.p, after)? {
+                let within = o_to < spans.o_end && p_to < spans.p_end;
+                if !within || !self.aligns(&spans, before, after) {
+                    return None;
+                }
+                found.filler.push((before, after));
+                found.stretches.push(Stretch { o: o_to, p: p_to, length: 0 });
+            } else if let Some(last) = found.stretches.last_mut() {
+                last.length += o_to - o;
+            }
+            (o, p) = (o_to, p_to);
+            if o >= spans.o_end || p >= spans.p_end {
+                break;
+            }
+            let (a, b) = (o_code.at(spans.o, o)?, p_code.at(spans.p, p)?);
+            let alike = a.bytes == b.bytes;
+            let jumps = a.near.is_some() && b.near.is_some();
+            let same = alike || jumps && is_other_length(&a, &b);
+            if !same {
+                return None;
+            }
+            let (o_next, p_next) = (o + a.length, p + b.length);
+            found.relaxed |= !alike;
+            match found.stretches.last_mut() {
+                Some(last) if alike => last.length += a.length,
+                _ => found.stretches.push(Stretch { o: o_next, p: p_next, length: 0 }),
+            }
+            (o, p) = (o_next, p_next);
+        }
+        Some((o, p) == (spans.o_end, spans.p_end))
+    }
+
+    /// Whether the lengths of two fillers are those that an alignment gives: each ends at a
+    /// place that is aligned, is shorter than that, and begins elsewhere than the other.
+    fn aligns(&self, spans: &Spans, o: (u64, u64), p: (u64, u64)) -> bool {
+        let orig = self.orig.layout.object.section(spans.o).align;
+        let patched = self.patched.layout.object.section(spans.p).align;
+        let (Some(a), Some(b)) = (alignment(o, orig), alignment(p, patched)) else {
+            return false;
+        };
+        let widest = a.max(b);
+        o.0 % widest != p.0 % widest
+    }
+}
+
+/// What the place behind filler is aligned to; 1 where there is no filler. `None` when the
+/// filler is longer than that would need.
+fn alignment((from, to): (u64, u64), of_section: u64) -> Option<u64> {
+    if from == to {
+        return Some(1);
+    }
+    let alignment = WIDEST.min(of_section).min(1 << to.trailing_zeros().min(63));
+    (to - from < alignment).then_some(alignment)
+}
+
+/// Whether two instructions are the same jump, once in its short and once in its long form.
+fn is_other_length(a: &Instruction, b: &Instruction) -> bool {
+    match (a.flow, b.flow) {
+        (Some(Flow::Jump { .. }), Some(Flow::Jump { .. })) => a.length != b.length,
+        (Some(Flow::Branch { condition: x, .. }), Some(Flow::Branch { condition: y, .. })) => {
+            a.length != b.length && x == y
+        }
+        _ => false,
+    }
+}
+
+/// One instruction.
+struct Instruction {
+    length: u64,
+    /// Its bytes, but for a distance that no relocation tells.
+    bytes: Vec<u8>,
+    /// Where such a distance leads.
+    near: Option<Near>,
+    /// It jumps or branches there.
+    branches: bool,
+    /// It may go on anywhere.
+    anywhere: bool,
+    /// What it does, on machines where that is known.
+    flow: Option<Flow>,
+}
+
+/// The code of one side.
+struct Code<'l, 'o, 'd, S> {
+    layout: &'l Layout<'o, 'd, S>,
+}
+
+impl<'l, 'o, 'd, S: Side> Code<'l, 'o, 'd, S> {
+    fn new(layout: &'l Layout<'o, 'd, S>) -> Self {
+        Code { layout }
+    }
+
+    fn bytes(&self, section: SectionId<S>, (from, to): (u64, u64)) -> Option<&'d [u8]> {
+        self.layout.object.contents(section).get(from as usize..to as usize)
+    }
+
+    /// Where the filler ends that begins at byte `at`. Nothing refers to its inside, and no
+    /// relocation is in it. `None` where that is not known.
+    fn behind_filler(&self, section: SectionId<S>, at: u64, end: u64) -> Option<u64> {
+        let layout = self.layout;
+        let data = layout.object.contents(section).get(..end as usize)?;
+        let filler = layout.arch.filler;
+        let mut to = at;
+        while to < end {
+            let rest = data.get(to as usize..)?;
+            let known = step(layout.arch, data, to);
+            let length = match known {
+                Some(found) if found.flow == Flow::Filler => found.len,
+                Some(_) => break,
+                None if rest.starts_with(filler) => filler.len() as u64,
+                None => break,
+            };
+            if layout.object.relocs(section).within(to, to + length).next().is_some() {
+                break;
+            }
+            to += length;
+        }
+        let inside = to > at && layout.entered().ok()?.any(section, at + 1, to);
+        (!inside).then_some(to)
+    }
+
+    fn at(&self, section: SectionId<S>, at: u64) -> Option<Instruction> {
+        let layout = self.layout;
+        let data = layout.object.contents(section);
+        let (length, reach) = (layout.arch.reach)(data, at).filter(|&(length, _)| length > 0)?;
+        let mut bytes = self.bytes(section, (at, at.checked_add(length)?))?.to_vec();
+        let mut relocs = layout.object.relocs(section).within(at, at + length).peekable();
+        let near = reach.filter(|_| relocs.peek().is_none()).map(|reach| Near { at, reach });
+        let near = match near {
+            Some(near) => {
+                let mut reach = near.reach;
+                reach.field = reach.field.checked_sub(at)?;
+                reach.clear(&mut bytes);
+                Some(near)
+            }
+            None => None,
+        };
+        let flow = step(layout.arch, data, at).map(|found| found.flow);
+        let does = (layout.arch.effect)(data, at).map(|effect| effect.does);
+        let (branches, anywhere) = match flow {
+            Some(flow) => {
+                (matches!(flow, Flow::Jump { .. } | Flow::Branch { .. }), flow == Flow::Unknown)
+            }
+            None => (
+                matches!(does, Some(Does::Jump | Does::Branch)),
+                matches!(does, None | Some(Does::Anywhere)),
+            ),
+        };
+        let thunk = |name: &str| branches && jumps_anywhere(name);
+        let anywhere = anywhere || relocs.any(|r| thunk(layout.object.symbol_name(r.symbol)));
+        Some(Instruction { length, bytes, near, branches, anywhere, flow })
+    }
+
+    /// Whether everything of code that may jump anywhere is known by relocations: it takes no
+    /// address of its own, and reads no data that may hold distances between places of it.
+    fn tells_all(&self, section: SectionId<S>, (start, end): (u64, u64)) -> Result<bool> {
+        let layout = self.layout;
+        let object = layout.object;
+        let refs = Refs::new(layout, section);
+        for reloc in object.relocs(section).within(start, end) {
+            let Some((home, at)) = refs.place(&reloc)? else { continue };
+            let flags = object.section_flags(home);
+            let known = match () {
+                () if home == section && (start..end).contains(&at) => {
+                    layout.arch.is_branch.is_some_and(|is_branch| {
+                        is_branch(object.contents(section), reloc.offset, reloc.kind)
+                    })
+                }
+                () if flags & abi::SHF_EXECINSTR != 0 => true,
+                () if flags & abi::SHF_STRINGS != 0 => true,
+                () if object.section_kind(home) == abi::SHT_NOBITS => true,
+                () => object.relocs(home).within(at, at.saturating_add(1)).next().is_some(),
+            };
+            if !known {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Whether two functions are the same although filler in them differs.
+    pub(super) fn same_but_for_filler(
+        &self,
+        o: &Entity<Orig>,
+        p: &Entity<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let Some(found) = self.realigned(o, p) else { return Ok(false) };
+        Ok(self.same_names_inside(&found, o, p)
+            && self.same_distances(&found)?
+            && self.same_references(&found, open)?
+            && self.same_rows(&found, open)?
+            && self.note_filler(&found))
+    }
+
+    /// Whether all names inside of the two functions are at the same places of them.
+    fn same_names_inside(&self, found: &Realigned, o: &Entity<Orig>, p: &Entity<Patched>) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let inside = |value: u64, from: u64, to: u64| from < value && value < to;
+        let before = orig.object.members(o.section).iter().filter(|&&id| {
+            inside(orig.object.symbol_value(id), found.entry.0, o.end) && !orig.is_mapping(id)
+        });
+        let after = patched.object.members(p.section).iter().filter(|&&id| {
+            inside(patched.object.symbol_value(id), found.entry.1, p.end) && !patched.is_mapping(id)
+        });
+        let mut places = after.clone();
+        before.count() == after.count()
+            && places.all(|&id| {
+                self.twins.orig_symbol(id).is_some_and(|twin| {
+                    orig.object.section_of(twin) == Some(o.section)
+                        && found
+                            .meets(orig.object.symbol_value(twin), patched.object.symbol_value(id))
+                })
+            })
+    }
+
+    /// Whether what leads somewhere by a distance leads to the same on both sides.
+    fn same_distances(&self, found: &Realigned) -> Result<bool> {
+        let spans = &found.spans;
+        let (orig, patched) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
+        let (mut o, mut p) = (spans.o_start, spans.p_start);
+        let mut filler = found.filler.iter().peekable();
+        let mut anywhere = false;
+        while o < spans.o_end && p < spans.p_end {
+            if let Some((before, after)) = filler.next_if(|f| f.0.0 == o && f.1.0 == p) {
+                (o, p) = (before.1, after.1);
+                continue;
+            }
+            let (Some(a), Some(b)) = (orig.at(spans.o, o), patched.at(spans.p, p)) else {
+                return Ok(false);
+            };
+            anywhere |= a.anywhere || b.anywhere;
+            let same = match (&a.near, &b.near) {
+                (None, None) => true,
+                (Some(x), Some(y)) => self.lead_to_one_place(found, (&a, x), (&b, y)),
+                _ => false,
+            };
+            if !same {
+                return Ok(false);
+            }
+            (o, p) = (o + a.length, p + b.length);
+        }
+        Ok(!anywhere
+            || orig.tells_all(spans.o, (spans.o_start, spans.o_end))?
+                && patched.tells_all(spans.p, (spans.p_start, spans.p_end))?)
+    }
+
+    fn lead_to_one_place(
+        &self,
+        found: &Realigned,
+        (a, x): (&Instruction, &Near),
+        (b, y): (&Instruction, &Near),
+    ) -> bool {
+        let spans = &found.spans;
+        let (from, to) = (x.reach.target, y.reach.target);
+        let inside = (
+            (found.entry.0.min(spans.o_start)..spans.o_end).contains(&from),
+            (found.entry.1.min(spans.p_start)..spans.p_end).contains(&to),
+        );
+        let same = match inside {
+            // What takes an address may read what is there, or count from it.
+            (true, true) => {
+                found.meets(from, to) && (a.branches && b.branches || (from, to) == found.entry)
+            }
+            (false, false) => self.lead_alike(spans, x, y, &mut Open::new()),
+            _ => false,
+        };
+        if same && from.wrapping_sub(x.at) != to.wrapping_sub(y.at) {
+            let field = Field { o: (spans.o, x.at), p: (spans.p, y.at), width: b.length };
+            self.forgive_bytes(proofs::DISTANCE, field, || {
+                format!("leads to {to:#x}, the place of {from:#x} in the original").into()
+            });
+        }
+        same
+    }
+
+    fn same_references(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
+        let spans = &found.spans;
+        let o_refs = Refs::new(self.orig.layout, spans.o);
+        let p_refs = Refs::new(self.patched.layout, spans.p);
+        let o = self.orig.layout.object.relocs(spans.o).within(spans.o_start, spans.o_end);
+        let p = self.patched.layout.object.relocs(spans.p).within(spans.p_start, spans.p_end);
+        let (mut o_relocs, mut p_relocs) = (o, p);
+        let mut halves = Halves::default();
+        loop {
+            let (o, p) = match (o_relocs.next(), p_relocs.next()) {
+                (None, None) => return Ok(true),
+                (Some(o), Some(p)) => (o, p),
+                _ => return Ok(false),
+            };
+            if !found.meets(o.offset, p.offset)
+                || !self.same_kind(&o, &p)
+                || !self.same_reference(&o_refs, &o, &p_refs, &p, open)?
+                || !halves.agree(self.patched.layout.arch, &o, &p)
+            {
+                return Ok(false);
+            }
+            self.forgive_reference(&o_refs, &o, &p_refs, &p);
+        }
+    }
+
+    fn same_rows(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
+        let meets = |o: u64, p: u64| found.meets(o, p);
+        self.rows_where(&found.spans, &meets, &mut Sink(None), open)
+    }
+
+    fn note_filler(&self, found: &Realigned) -> bool {
+        for (before, after) in &found.filler {
+            let field = Field {
+                o: (found.spans.o, before.0),
+                p: (found.spans.p, after.0),
+                width: (after.1 - after.0).max(before.1 - before.0),
+            };
+            let evidence = || -> Cow<'static, str> {
+                let lengths = (before.1 - before.0, after.1 - after.0);
+                format!("{} and {} bytes up to an aligned place", lengths.0, lengths.1).into()
+            };
+            self.forgive_bytes(proofs::ALIGNMENT, field, evidence);
+        }
+        true
+    }
+}

@@ -1,0 +1,326 @@
+//! Why a function is in the patch: compares again, this time noting every difference.
+
+use super::comparer::{Comparer, Sink, Spans, hex};
+use super::inlining::{PROMOTED, Question};
+use super::questions::Open;
+use crate::arch::{Arch, instruction_text};
+use crate::diag::{Finding, Result};
+use crate::diff::verdict::Reason;
+use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::object::Reloc;
+use crate::kernel::layout::Layout;
+use crate::kernel::refs::Refs;
+
+/// A whole instruction of a machine whose instructions are not put in words here, as its manuals
+/// write it: a little-endian machine's as one number, others' as their bytes.
+fn word(arch: &Arch, code: &[u8], at: usize) -> Option<String> {
+    let rest = code.get(at..).filter(|_| arch.ends_instruction.is_none())?;
+    let bytes = rest.get(..(arch.instruction_len)(rest)?)?;
+    if let (false, &[a, b, c, d]) = (arch.big_endian, bytes) {
+        return Some(format!("{:08x}", u32::from_le_bytes([a, b, c, d])));
+    }
+    Some(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+impl Comparer<'_, '_, '_, '_> {
+    /// Every difference between a patched function or variable, with its split-off parts,
+    /// and its twin; and what other objects of the build must tell to know whether it was
+    /// re-inlined. Empty for what is new.
+    pub fn reasons(&self, id: SymbolId<Patched>) -> Result<(Vec<Reason>, Vec<Question>)> {
+        let mut reasons = Vec::new();
+        let mut family = vec![id];
+        let layout = self.patched.layout;
+        while let Some(member) = family.pop() {
+            family.extend(layout.children(member));
+            let Some(section) = layout.object.section_of(member) else { continue };
+            let Some(twin) = self.twins.orig_symbol(member) else { continue };
+            let Some(orig) = self.orig.layout.object.section_of(twin) else { continue };
+            let value = layout.object.symbol_value(member);
+            let Some(index) = layout.entity_at(section, value) else { continue };
+            let entity = layout.entity(section, index);
+            if let Some(orig) = self.twin_entity(orig, &entity) {
+                let known = reasons.len();
+                self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)))?;
+                let lead = value.wrapping_sub(entity.start) as i64;
+                for offset in reasons.iter_mut().skip(known).filter_map(|r| r.offset.as_mut()) {
+                    *offset -= lead;
+                }
+            }
+        }
+        reasons.sort_by_key(|r| rank(r.kind));
+        if reasons.is_empty() {
+            return Ok((reasons, Vec::new()));
+        }
+        // These explain the others.
+        if let Some(reason) = self.relayout(id)? {
+            reasons.insert(0, reason);
+            return Ok((reasons, Vec::new()));
+        }
+        let (inlined, questions) = self.inlining(id)?;
+        reasons.splice(0..0, inlined);
+        // Most functions have one reason, where a list has room for four at first.
+        reasons.shrink_to_fit();
+        Ok((reasons, questions))
+    }
+
+    /// Where what two spans are of begins: the symbols, behind what precedes them in their entities.
+    pub(in crate::diff) fn starts(&self, spans: &Spans) -> (u64, u64) {
+        (
+            start(self.orig.layout, spans.o, spans.o_start),
+            start(self.patched.layout, spans.p, spans.p_start),
+        )
+    }
+
+    /// How the contents of two spans differ first: instructions where they can be read, with
+    /// the names of their operands, else bytes.
+    pub(in crate::diff) fn difference(
+        &self,
+        spans: &Spans,
+        text: bool,
+        a: &[u8],
+        b: &[u8],
+        first: usize,
+    ) -> Reason {
+        let arch = self.patched.layout.arch;
+        let mut kind = if text { "code" } else { "data" };
+        let mut start = 0;
+        while text && start < first {
+            let rest = a.get(start..).unwrap_or(&[]);
+            let Some(length) = (arch.instruction_len)(rest).filter(|&l| l > 0) else {
+                break;
+            };
+            if start + length > first {
+                break;
+            }
+            start += length;
+        }
+        let checks = |bytes: &[u8]| bytes.get(start..).and_then(arch.checks_type).is_some();
+        if text && checks(a) && checks(b) {
+            kind = "type";
+        }
+        let at = start as u64;
+        let (o_from, p_from) = self.starts(spans);
+        let shown = |bytes: &[u8], at: u64, named: &dyn Fn(u64) -> Option<String>| {
+            instruction_text(arch, bytes.get(start..)?, at, named)
+        };
+        let orig = Refs::new(self.orig.layout, spans.o);
+        let patched = Refs::new(self.patched.layout, spans.p);
+        let of_orig =
+            |field| operand(self.orig.layout, &orig, (spans.o_start, spans.o_end), at + field);
+        let of_patched = |field| {
+            operand(self.patched.layout, &patched, (spans.p_start, spans.p_end), at + field)
+        };
+        let (before, after) = (
+            shown(a, (spans.o_start + at).wrapping_sub(o_from), &of_orig),
+            shown(b, (spans.p_start + at).wrapping_sub(p_from), &of_patched),
+        );
+        if let (true, Some(before), Some(after)) = (text, before, after)
+            && before != after
+        {
+            return Reason { kind, offset: Some(at as i64), before, after };
+        }
+        if let (true, Some(before), Some(after)) =
+            (text, word(arch, a, start), word(arch, b, start))
+            && before != after
+        {
+            return Reason { kind, offset: Some(at as i64), before, after };
+        }
+        Reason { kind, offset: Some(first as i64), before: hex(a, first), after: hex(b, first) }
+    }
+
+    /// How what two references of one name lead to differs: the first bytes, or the first
+    /// reference, that are not the same.
+    pub(super) fn contents_apart(
+        &self,
+        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+    ) -> Option<(String, String)> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let (o_place, p_place) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
+        self.places_apart(orig, o_place, patched, p_place, 0)
+    }
+
+    /// What a thing is in the original whose name there is another thing's.
+    pub(super) fn twin_in_words(
+        &self,
+        refs: &Refs<'_, '_, '_, Patched>,
+        reloc: &Reloc<Patched>,
+    ) -> Option<String> {
+        let symbol = refs.resolve(reloc).ok()?.symbol;
+        let name = self.patched.layout.object.symbol_name(symbol);
+        match self.twins.orig_symbol(symbol) {
+            None => Some("which the original does not have".to_owned()),
+            Some(twin) => {
+                let twin = self.orig.layout.object.symbol_name(twin);
+                (twin != name).then(|| format!("which is the original's {twin}"))
+            }
+        }
+    }
+
+    /// How two references differ that read the same; `None` when they mean the same.
+    pub fn references_apart(
+        &self,
+        (o_section, o): (SectionId<Orig>, &Reloc<Orig>),
+        (p_section, p): (SectionId<Patched>, &Reloc<Patched>),
+    ) -> Option<String> {
+        let o_refs = Refs::new(self.orig.layout, o_section);
+        let p_refs = Refs::new(self.patched.layout, p_section);
+        if !self.same_kind(o, p) {
+            let name = |kind| self.patched.layout.arch.reloc(kind).map_or("unknown", |t| t.name);
+            return Some(format!("{} -> {}", name(o.kind), name(p.kind)));
+        }
+        match self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()) {
+            Ok(true) => return None,
+            Ok(false) => {}
+            Err(error) => return Some(error.message().to_owned()),
+        }
+        let reason = self.other_row((&o_refs, o), (&p_refs, p));
+        let rows = reason.map(|r| format!("{}: {} -> {}", r.kind, r.before, r.after));
+        let content = || {
+            let (before, after) = self.contents_apart((&o_refs, o), (&p_refs, p))?;
+            Some(format!("{before} -> {after}"))
+        };
+        let twin = || self.twin_in_words(&p_refs, p);
+        Some(rows.or_else(content).or_else(twin).unwrap_or_else(|| "not the same one".to_owned()))
+    }
+
+    fn places_apart(
+        &self,
+        orig: &Layout<'_, '_, Orig>,
+        (o_section, o_at): (SectionId<Orig>, u64),
+        patched: &Layout<'_, '_, Patched>,
+        (p_section, p_at): (SectionId<Patched>, u64),
+        depth: usize,
+    ) -> Option<(String, String)> {
+        fn rest(data: &[u8], at: u64) -> &[u8] {
+            let rest = usize::try_from(at).ok().and_then(|at| data.get(at..)).unwrap_or(&[]);
+            rest.get(..COMPARED).unwrap_or(rest)
+        }
+        let a = rest(orig.object.contents(o_section), o_at);
+        let b = rest(patched.object.contents(p_section), p_at);
+        let (o_refs, p_refs) = (Refs::new(orig, o_section), Refs::new(patched, p_section));
+        let length = a.len().min(b.len()) as u64;
+        let mut o_relocs =
+            orig.object.relocs(o_section).within(o_at, o_at.saturating_add(length)).peekable();
+        let mut p_relocs =
+            patched.object.relocs(p_section).within(p_at, p_at.saturating_add(length)).peekable();
+        let first = a.iter().zip(b).position(|(x, y)| x != y);
+        let until = first.map_or(u64::MAX, |first| first as u64);
+        // References in order of place, up to the first byte that differs.
+        while let (Some(o), Some(p)) = (o_relocs.next(), p_relocs.next()) {
+            let at = o.offset.saturating_sub(o_at);
+            if at >= until || at != p.offset.saturating_sub(p_at) {
+                break;
+            }
+            let (before, after) = (describe(orig, &o_refs, &o), describe(patched, &p_refs, &p));
+            if before != after {
+                return Some((format!("{before} at +{at:#x}"), format!("{after} at +{at:#x}")));
+            }
+            let nameless = |id: SectionId<Patched>| patched.is_nameless(id);
+            let inner = (o_refs.place(&o).ok().flatten(), p_refs.place(&p).ok().flatten());
+            if let (Some(o), Some(p)) = inner
+                && depth < DEPTH
+                && nameless(p.0)
+                && let Some(apart) = self.places_apart(orig, o, patched, p, depth + 1)
+            {
+                return Some(apart);
+            }
+        }
+        let first = first?;
+        let shown = |bytes: &[u8]| format!("{} at +{first:#x}", hex(bytes, first));
+        Some((shown(a), shown(b)))
+    }
+}
+
+/// Most bytes behind a reference that are looked at for words.
+const COMPARED: usize = 4096;
+/// How many references in a row are followed for words.
+const DEPTH: usize = 4;
+
+/// What the relocation at a place of a function stands for, as an operand; `None` when there is
+/// none. A place in the function itself is told by its distance from the start.
+fn operand<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    (start, end): (u64, u64),
+    at: u64,
+) -> Option<String> {
+    let at = start.checked_add(at)?;
+    let reloc = layout.object.relocs(refs.base()).within(at, at.checked_add(1)?).next()?;
+    if let Ok(Some((section, place))) = refs.place(&reloc)
+        && section == refs.base()
+        && (start..end).contains(&place)
+    {
+        return Some(format!("+{:#x}", place - start));
+    }
+    (reloc.symbol.index() != 0).then(|| describe(layout, refs, &reloc))
+}
+
+/// A relocation in words: the string it refers to, or its target and the distance from there
+/// that is meant.
+pub fn describe<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> String {
+    describe_as(refs, reloc, &|id| layout.object.symbol_name(id).to_owned())
+}
+
+/// [`describe`] with names of somebody's own.
+pub fn describe_as<S: Side>(
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+    name_of: &dyn Fn(SymbolId<S>) -> String,
+) -> String {
+    if let (Ok(false), Ok(Some(string))) = (refs.leaves_string(reloc), refs.string(reloc)) {
+        return format!("{:?}", String::from_utf8_lossy(string));
+    }
+    if reloc.symbol.index() == 0 {
+        return "none".into();
+    }
+    let Ok(target) = refs.resolve(reloc) else {
+        return name_of(reloc.symbol);
+    };
+    let name = name_of(target.symbol);
+    // What PC-relative addressing adds is no distance from the symbol.
+    let bias = refs.target_offset(reloc).map_or(0, |meant| meant.wrapping_sub(reloc.addend));
+    match target.addend.wrapping_add(bias) {
+        0 => name,
+        distance if distance < 0 => format!("{name}-{:#x}", distance.unsigned_abs()),
+        distance => format!("{name}+{distance:#x}"),
+    }
+}
+
+fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+    let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
+    let symbol = entity.filter(|entity| entity.start == at).and_then(|entity| entity.symbol);
+    symbol.map_or(at, |symbol| layout.object.symbol_value(symbol))
+}
+
+/// A finding about a symbol, with its place.
+pub(in crate::diff) fn finding(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    id: SymbolId<Patched>,
+    text: String,
+) -> Finding {
+    let object = comparer.patched.layout.object;
+    let section = object.section_of(id).map_or("", |s| object.section_name(s));
+    Finding::in_section(section, text)
+        .at_symbol(comparer.output_name(id))
+        .at_offset(object.symbol_value(id))
+}
+
+/// The most telling kinds first.
+fn rank(kind: &str) -> u8 {
+    match kind {
+        "string" | "type" => 0,
+        "constant" => 1,
+        "code" | "data" => 2,
+        "relocation" => 4,
+        "size" => 5,
+        // It explains nothing but itself.
+        PROMOTED => 6,
+        // The name of a table.
+        _ => 3,
+    }
+}

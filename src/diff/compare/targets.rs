@@ -1,0 +1,179 @@
+//! Compares what references mean: named things by their twins, nameless ones by content.
+
+use super::comparer::Comparer;
+use super::questions::{How, Open, Question};
+use crate::diag::Result;
+use crate::elf::abi;
+use crate::elf::ids::{Orig, Patched, Side, SymbolId};
+use crate::elf::object::{Home, Reloc};
+use crate::kernel::layout::{Class, Layout};
+use crate::kernel::names;
+use crate::kernel::refs::{Effective, Refs};
+
+impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+    /// Whether two relocations of the same type at the same place mean the same.
+    pub(super) fn same_reference(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        match (o_refs.effective(o)?, p_refs.effective(p)?) {
+            (Effective::Constant(a), Effective::Constant(b)) => Ok(a == b),
+            (Effective::Reloc(o_base, o), Effective::Reloc(p_base, p)) => {
+                if o_base == o_refs.base() && p_base == p_refs.base() {
+                    return self.same_target(o_refs, &o, p_refs, &p, open);
+                }
+                // The one may be what it refers to, the other a slot that holds it; and the type of
+                // a slot's relocation says what the slot holds.
+                let both = o_base != o_refs.base() && p_base != p_refs.base();
+                if !both || !self.same_kind(&o, &p) {
+                    return Ok(false);
+                }
+                let o_refs = Refs::new(self.orig.layout, o_base);
+                let p_refs = Refs::new(self.patched.layout, p_base);
+                self.same_target(&o_refs, &o, &p_refs, &p, open)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn same_target(
+        &self,
+        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o: &Reloc<Orig>,
+        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p: &Reloc<Patched>,
+        open: &mut Open,
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        // A relocation without effect, such as the NOP form of an ftrace site, still counts
+        // by name: it says what the place is.
+        if o_refs.leaves_string(o)? || p_refs.leaves_string(p)? {
+            return self.same_among_strings((o_refs, o), (p_refs, p));
+        }
+        if let Some(b) = p_refs.string(p)? {
+            return Ok(o_refs.string(o)? == Some(b));
+        }
+        // The common case needs no look at the code: the same named thing, the same addend.
+        if o.addend == p.addend
+            && self.twins.are_twins(o.symbol, p.symbol)
+            && !self.leads_inside(p.symbol, p.addend)
+            && !self.is_in_table(p.symbol)
+        {
+            return Ok(true);
+        }
+        let a = o_refs.resolve(o)?;
+        let b = p_refs.resolve(p)?;
+        let (Home::Section(o_section), Home::Section(p_section)) =
+            (orig.object.home(a.symbol), patched.object.home(b.symbol))
+        else {
+            // What this object defines is not what another one does, whatever its name.
+            let moved = orig.object.section_of(a.symbol).is_some()
+                != patched.object.section_of(b.symbol).is_some();
+            let same = match moved {
+                true => self.twins.are_twins(a.symbol, b.symbol),
+                false => self.same_symbol(a.symbol, b.symbol),
+            };
+            return Ok(a.addend == b.addend && same);
+        };
+        if self.is_in_table(b.symbol)
+            && let Some(same) = self.same_row((o_refs, o), (p_refs, p), open)?
+        {
+            return Ok(same);
+        }
+        if self.twins.are_twins(a.symbol, b.symbol) && !is_section_symbol(patched, b.symbol) {
+            return Ok(self.same_place((o_refs, o, a), (p_refs, p, b))?
+                && self.same_inside((o_refs, o), (p_refs, p), b, open)?);
+        }
+        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
+            let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
+            let o_at = o_at.wrapping_add(orig.object.symbol_value(o.symbol) as i64);
+            let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
+            if is_section_symbol(patched, b.symbol)
+                || patched.is_label(b.symbol)
+                || names::is_clang_unnamed(patched.object.section_name(p_section))
+                || names::is_ubsan(patched.object.section_name(p_section))
+            {
+                let (from, to) = ((o_section, o_at), (p_section, p_at));
+                let question = Question { o: from, p: to, how: How::Nameless };
+                let same_read = || self.same_read((o_refs, o, from), (p_refs, p, to));
+                // What is left open has no other way to a yes.
+                return match open.is_collecting() {
+                    true => Ok(same_read()? || self.ask(question, open)?),
+                    false => Ok(self.ask(question, open)? || same_read()?),
+                };
+            }
+        }
+        if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {
+            let same_section = self.twins.patched_section(o_section) == Some(p_section)
+                || self.twins.orig_section(p_section).is_none()
+                    && names::same(
+                        orig.object.section_name(o_section),
+                        patched.object.section_name(p_section),
+                    );
+            let places = o_refs.place(o)?.zip(p_refs.place(p)?);
+            let realigned = places.and_then(|(from, to)| self.realigned_at(from, to));
+            return Ok(a.addend == b.addend && same_section && realigned.is_none());
+        }
+        let same = a.addend == b.addend
+            && self.same_symbol(a.symbol, b.symbol)
+            && self.same_label((o_section, a.symbol), (p_section, b.symbol))
+            && self.same_constant(a.symbol, b.symbol, open)?;
+        if same && !self.twins.are_twins(a.symbol, b.symbol) {
+            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
+        }
+        Ok(same || a.addend == b.addend && self.same_copy(a.symbol, b.symbol, open)?)
+    }
+
+    /// Whether two references that lead out of the strings they name are the same: nothing says
+    /// what is read, so that all strings of the section have to be.
+    fn same_among_strings(
+        &self,
+        (o_refs, o): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, 'o, 'd, Patched>, &Reloc<Patched>),
+    ) -> Result<bool> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let (Home::Section(a), Home::Section(b)) = (orig.home(o.symbol), patched.home(p.symbol))
+        else {
+            return Ok(false);
+        };
+        let from = o_refs.target_offset(o)?.wrapping_add_unsigned(orig.symbol_value(o.symbol));
+        let to = p_refs.target_offset(p)?.wrapping_add_unsigned(patched.symbol_value(p.symbol));
+        Ok(from == to && orig.contents(a) == patched.contents(b))
+    }
+
+    /// Whether two symbols are one: twins, or both of the kind that never has a twin.
+    pub(super) fn same_symbol(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        if self.twins.are_twins(o, p) {
+            return true;
+        }
+        self.twins.patched_symbol(o).is_none()
+            && self.twins.orig_symbol(p).is_none()
+            && !self.twins.doubted.contains(&p)
+            && names::same(
+                self.orig.layout.object.symbol_name(o),
+                self.patched.layout.object.symbol_name(p),
+            )
+            && self.have_alike_homes(o, p)
+    }
+
+    /// Whether two symbols are in sections of one kind: variables, constants, code or a table.
+    fn have_alike_homes(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        let (orig, patched) = (self.orig.layout, self.patched.layout);
+        let homes = (orig.object.section_of(o), patched.object.section_of(p));
+        let (Some(before), Some(after)) = homes else {
+            return homes.0.is_none() == homes.1.is_none();
+        };
+        let flags = |flags: u64| flags & (abi::SHF_WRITE | abi::SHF_ALLOC | abi::SHF_EXECINSTR);
+        let is_table = |class| matches!(class, Class::Table(_));
+        flags(orig.object.section_flags(before)) == flags(patched.object.section_flags(after))
+            && is_table(orig.class(before)) == is_table(patched.class(after))
+    }
+}
+
+fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+    layout.object.symbol_kind(id) == abi::STT_SECTION
+}

@@ -1,0 +1,5 @@
+//! Tells what was judged noise, and on what evidence.
+
+pub(super) mod counts;
+pub(super) mod fields;
+pub mod ignored;

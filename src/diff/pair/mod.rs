@@ -1,0 +1,13 @@
+//! Pairs the things of the two objects: who is whose twin.
+
+pub(super) mod closest;
+pub mod correlate;
+pub(super) mod files;
+pub mod identity;
+pub(super) mod local_uses;
+pub mod locals;
+pub(super) mod moves;
+pub(super) mod referrers;
+pub mod statics;
+pub(super) mod statics_drop_in;
+pub mod twins;

@@ -1,0 +1,44 @@
+//! Warns of changed functions that tasks never leave.
+
+use crate::diag::{Code, Error};
+use crate::diff::compare::comparer::Comparer;
+use crate::elf::ids::{Patched, SymbolId};
+use crate::kernel::endless::{Endless, find};
+
+/// A warning for each of the functions that are to be redirected and that tasks never leave.
+pub fn warnings(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    redirected: &[SymbolId<Patched>],
+) -> Vec<Error> {
+    let layout = comparer.patched.layout;
+    let mut warnings = Vec::new();
+    for &id in redirected {
+        let block = layout.file_of(id).checked_sub(1).filter(|_| layout.is_local(id));
+        let file = block.and_then(|block| layout.files().get(block));
+        let file = file.map(|&file| layout.object.symbol_name(file));
+        let name = layout.object.symbol_name(id);
+        let Some(&(function, kind, source)) = find(name, file) else { continue };
+        let (what, advice) = match kind {
+            Endless::Thread => (
+                format!(
+                    "kernel threads loop in {function} ({source}) and sleep there, so it is always on their stacks: livepatch waits for them for ever, and the transition to the patch does not end"
+                ),
+                "leave the change out, or change a function that it calls and that returns",
+            ),
+            Endless::Sleep => (
+                format!(
+                    "whoever sleeps does so in {function} ({source}), and kernel threads do for ever: livepatch waits for them, and the transition to the patch does not end"
+                ),
+                "leave the change out, or change the functions that call it",
+            ),
+            Endless::Idle => (
+                format!(
+                    "the idle task of each processor is in {function} ({source}) since it started and never returns: the code of the patch is not used"
+                ),
+                "leave the change out, or change a function that it calls and that returns",
+            ),
+        };
+        warnings.push(Error::refused(Code::NeverReturns, what).at_symbol(name).advise(advice));
+    }
+    warnings
+}

@@ -1,0 +1,13 @@
+//! Refuses what cannot be applied to a running kernel, or what nothing explains.
+
+pub mod account;
+pub mod anchors;
+pub mod attributes;
+pub mod boot;
+pub mod check;
+pub mod endless;
+pub mod overrides;
+pub mod toc;
+pub(super) mod unreferenced;
+pub mod unsettled;
+pub(super) mod whole;
