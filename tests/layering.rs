@@ -280,15 +280,16 @@ fn upward(file: &str, tokens: &[Token]) -> Vec<Finding> {
         paths(tokens, &mut i, &[], &mut all);
         for (path, line) in all {
             let supers = path.iter().take_while(|p| *p == "super").count();
-            let target = match path[0].as_str() {
-                "crate" => path.get(1),
-                _ if supers >= module.len() => path.get(supers),
-                _ => continue,
+            let base = &module[..module.len().saturating_sub(supers.max(1))];
+            let (base, rest) = match path[0].as_str() {
+                "crate" => (&[][..], &path[1..]),
+                _ => (base, &path[supers..]),
             };
-            let Some(target) = target else { continue };
-            match LAYERS.iter().position(|l| l == target) {
+            let mut absolute = base.iter().copied().chain(rest.iter().map(String::as_str));
+            let Some(target) = absolute.next() else { continue };
+            match LAYERS.iter().position(|l| *l == target) {
                 Some(rank) if rank == own_rank => {
-                    let room = path.get(2).filter(|_| path[0] == "crate");
+                    let room = absolute.next();
                     found.extend(room.and_then(|room| higher_room(&module, room, line)));
                 }
                 Some(rank) if rank < own_rank => {}
@@ -514,7 +515,7 @@ fn upward_imports_are_found() {
     assert_eq!(found, ["src/diag/error.rs:2: diag uses the higher elf"]);
     let found = scan(&[("diff/pair/a.rs", "use crate::diff::compare::rows;")]);
     assert_eq!(found, ["src/diff/pair/a.rs:1: pair uses the higher room compare"]);
-    let found = scan(&[("diff/a.rs", "use crate::diff::pair::twins;")]);
+    let found = scan(&[("diff/a.rs", "use super::pair::twins;")]);
     assert_eq!(found, ["src/diff/a.rs:1: a uses the higher room pair"]);
     let found = scan(&[("diff/select/a.rs", "use crate::diff::{pair::twins, select::b, c};")]);
     assert_eq!(found, [""; 0]);

@@ -2,16 +2,12 @@
 //! must carry, and checks that it can be applied.
 
 pub mod compare;
-mod counted;
 mod definition;
 pub mod explain;
-pub mod forgiven;
-mod halves;
 pub mod pair;
 pub mod policy;
 pub mod refuse;
 pub mod select;
 pub mod selection;
 pub mod spans;
-mod unread;
 pub mod verdict;

@@ -16,7 +16,7 @@ use super::reasons::describe;
 use super::states::States;
 use crate::arch::same_reloc;
 use crate::diag::{Result, distance};
-use crate::diff::forgiven::{Field, Forgiven, Ledger, proofs};
+use crate::diff::compare::forgiven::{Field, Forgiven, Ledger, proofs};
 use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
 use crate::diff::verdict::{Reason, Verdict, Verdicts};

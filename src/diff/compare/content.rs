@@ -3,7 +3,7 @@
 use super::comparer::{Comparer, Half, Sink, Spans};
 use super::questions::Open;
 use crate::diag::Result;
-use crate::diff::forgiven::{Field, proofs};
+use crate::diff::compare::forgiven::{Field, proofs};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;

@@ -4,7 +4,7 @@ use super::comparer::{Comparer, Spans};
 use super::questions::Open;
 use crate::arch::Arch;
 use crate::diag::Result;
-use crate::diff::forgiven::{Field, Forgiven, proofs};
+use crate::diff::compare::forgiven::{Field, Forgiven, proofs};
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::follow::{LineArgument, line_arguments};
 use crate::kernel::layout::Layout;

@@ -6,6 +6,8 @@ pub mod comparer;
 pub mod constants;
 pub(super) mod content;
 pub(super) mod entry;
+pub mod forgiven;
+pub(super) mod halves;
 pub mod inlining;
 pub mod instrumented;
 pub mod labels;

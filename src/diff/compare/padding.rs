@@ -3,7 +3,7 @@
 use super::comparer::{Comparer, Spans};
 use super::content::fixed;
 use super::labels::ends_file;
-use crate::diff::forgiven::{Field, proofs};
+use crate::diff::compare::forgiven::{Field, proofs};
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::Layout;
 use crate::kernel::padding::is_padding;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::fields;
 use crate::diag::Result;
 use crate::diff::compare::comparer::{Comparer, hex};
-use crate::diff::forgiven::Forgiven;
+use crate::diff::compare::forgiven::Forgiven;
 use crate::diff::refuse::account::is_runtime_constant;
 use crate::diff::verdict::Verdicts;
 use crate::elf::abi;

@@ -5,6 +5,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use super::unread;
 use super::unreferenced;
 use crate::diag::{Code, Error, Finding, Place, Result};
 use crate::diff::compare::comparer::{Comparer, Spans};
@@ -14,7 +15,6 @@ use crate::diff::compare::reordered;
 use crate::diff::select::boot_code::BootCode;
 use crate::diff::select::ignore::Ignored;
 use crate::diff::selection::Selection;
-use crate::diff::unread;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Side, SymbolId};

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use super::counted::{Counting, Shared, reached, unit};
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::counted::{Counting, Shared, reached, unit};
 use crate::diff::selection::Selection;
 use crate::diff::verdict::Verdicts;
 use crate::elf::abi;

@@ -6,7 +6,7 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::compare::comparer::{Comparer, Spans};
+use super::comparer::{Comparer, Spans};
 use crate::arch::Arch;
 use crate::elf::ids::{Orig, Patched, SymbolId};
 use crate::elf::object::Reloc;

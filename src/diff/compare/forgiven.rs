@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Mutex;
 
-use super::compare::comparer::{Comparer, hex};
+use super::comparer::{Comparer, hex};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId};
 use crate::elf::object::Reloc;
@@ -203,7 +203,7 @@ mod tests {
     use crate::diff::explain::ignored;
     use crate::kernel::noise;
 
-    const PAGE: &str = include_str!("../../docs/meaning.md");
+    const PAGE: &str = include_str!("../../../docs/meaning.md");
 
     #[test]
     fn the_page_says_of_each_rule_what_it_proves() {
