@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::inlining::{PROMOTED, is_promotion};
 use super::questions::{Answers, Open};
 use super::realigned::Realignments;
@@ -16,7 +17,6 @@ use super::reasons::describe;
 use super::states::States;
 use crate::arch::same_reloc;
 use crate::diag::{Result, distance};
-use crate::diff::compare::forgiven::{Field, Forgiven, Ledger, proofs};
 use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
 use crate::diff::verdict::{Reason, Verdict, Verdicts};

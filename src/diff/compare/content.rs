@@ -1,9 +1,9 @@
 //! Compares what has no name: constants, tables and instructions that only references find.
 
 use super::comparer::{Comparer, Half, Sink, Spans};
+use super::forgiven::{Field, proofs};
 use super::questions::Open;
 use crate::diag::Result;
-use crate::diff::compare::forgiven::{Field, proofs};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;

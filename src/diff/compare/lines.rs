@@ -1,10 +1,10 @@
 //! Recognises functions in which only line numbers moved.
 
 use super::comparer::{Comparer, Spans};
+use super::forgiven::{Field, Forgiven, proofs};
 use super::questions::Open;
 use crate::arch::Arch;
 use crate::diag::Result;
-use crate::diff::compare::forgiven::{Field, Forgiven, proofs};
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::follow::{LineArgument, line_arguments};
 use crate::kernel::layout::Layout;

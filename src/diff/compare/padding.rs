@@ -2,8 +2,8 @@
 
 use super::comparer::{Comparer, Spans};
 use super::content::fixed;
+use super::forgiven::{Field, proofs};
 use super::labels::ends_file;
-use crate::diff::compare::forgiven::{Field, proofs};
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::Layout;
 use crate::kernel::padding::is_padding;

@@ -15,11 +15,11 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::comparer::{Comparer, Sink, Spans};
+use super::forgiven::{Field, proofs};
 use super::halves::Halves;
 use super::questions::Open;
 use crate::arch::{Does, Flow, step};
 use crate::diag::Result;
-use crate::diff::compare::forgiven::{Field, proofs};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::kernel::layout::{Entity, Layout};

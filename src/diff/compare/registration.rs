@@ -1,7 +1,7 @@
 //! What only tells the runtime of a sanitizer about variables: see `kernel::constructors`.
 
 use super::comparer::Comparer;
-use crate::diff::compare::forgiven::{Field, Forgiven, Ledger, proofs};
+use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use crate::elf::ids::{Orig, Patched};
 use crate::kernel::constructors::only_registers;
 use crate::kernel::layout::Entity;

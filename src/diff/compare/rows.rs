@@ -2,10 +2,10 @@
 //! refers to.
 
 use super::comparer::{Comparer, Sink, Spans};
+use super::forgiven::{Field, proofs};
 use super::questions::{How, Open, Question};
 use super::reasons::describe;
 use crate::diag::{Result, distance};
-use crate::diff::compare::forgiven::{Field, proofs};
 use crate::diff::verdict::Reason;
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
