@@ -16,8 +16,9 @@ mod harness;
 
 use harness::{Outcome, Tally, run_all, subjects};
 
-/// Refusals of what a patch can express, in percent, that are still accepted.
-const REFUSED_PERCENT: usize = 2;
+/// Refusals of what a patch can express, in percent, that are still accepted: mostly rows of
+/// alternatives that a mutation leads to other replacements, so that no row reads the old ones.
+const REFUSED_PERCENT: usize = 3;
 
 fn check(subjects: &[subjects::Subject], count: usize, seed: u64) {
     let mut tally = Tally::default();

@@ -1,6 +1,7 @@
 //# what: two constants of one name, with pointers, exchange what they hold
 //# exit: 0
 //# changed: announce
+//# changed[powerpc64-clang]:
 //# exit[powerpc64-clang]: 2
 #include "kernel.h"
 

@@ -585,8 +585,13 @@ impl<'b> Linked<'_, 'b> {
         let same = asked.is_some_and(|(a, b)| {
             // What the kernel itself has is there when the module is loaded.
             let patched = if a.object == "vmlinux" { "vmlinux" } else { a.patched };
-            (patched, a.object, a.name, a.position, a.bind, a.kind)
-                == (b.patched, b.object, b.name, b.position, b.bind, b.kind)
+            // Of what several parts ask for, the link has one symbol: its type is that of who
+            // knows it, and it is weak when all of them are.
+            let kind = a.kind == b.kind || a.kind == abi::STT_NOTYPE;
+            let bind = a.bind == b.bind || (a.bind, b.bind) == (abi::STB_WEAK, abi::STB_GLOBAL);
+            kind && bind
+                && (patched, a.object, a.name, a.position)
+                    == (b.patched, b.object, b.name, b.position)
         });
         match same && ours.addend == theirs.addend {
             true => Ok(()),

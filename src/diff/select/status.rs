@@ -160,18 +160,19 @@ impl Statuses {
         let flags = (shown(orig.section_flags(twin)), shown(patched.section_flags(id)));
         // Compilers compress debug information where that makes it smaller.
         let is_debug = class == Class::Debug && (flags.0 | flags.1) & abi::SHF_ALLOC == 0;
-        let same_header = orig.section_kind(twin) == patched.section_kind(id)
-            && flags.0 == flags.1
-            && (orig.section_entsize(twin) == patched.section_entsize(id)
-                || is_table
-                || is_shared && class != Class::Strings && !is_merged)
-            && (orig.section_align(twin) == patched.section_align(id)
-                || patched.is_text(id)
-                || is_shared && is_aligned_for_new(comparer, twin, id)
-                || self.split
-                    && class == Class::Data
-                    && patched.section_align(id) < orig.section_align(twin))
-            || self.split && is_past_in(layout, id, comparer.in_module);
+        let same_kind = orig.section_kind(twin) == patched.section_kind(id) && flags.0 == flags.1;
+        // What is gone when the patch is applied is not in it.
+        let is_past = self.split && is_past_in(layout, id, comparer.in_module);
+        let same_entries = orig.section_entsize(twin) == patched.section_entsize(id)
+            || is_table
+            || is_shared && class != Class::Strings && !is_merged;
+        let same_alignment = orig.section_align(twin) == patched.section_align(id)
+            || patched.is_text(id)
+            || is_shared && is_aligned_for_new(comparer, twin, id)
+            || self.split
+                && class == Class::Data
+                && patched.section_align(id) < orig.section_align(twin);
+        let same_header = same_kind && (is_past || same_entries && same_alignment);
         if !is_debug && !same_header {
             if self.split {
                 size_settled(comparer, id)?;
