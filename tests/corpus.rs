@@ -150,7 +150,7 @@ fn load(path: &Path) -> Value {
 
 fn create_diff_object() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--bin", "create-diff-object"])
+        .args(["build", "-p", "kpatch-compat", "--bin", "create-diff-object"])
         .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] })
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -334,8 +334,7 @@ impl Tool {
     }
 }
 
-/// Builds `create-diff-object` in the profile of this test, with the features that it has in the
-/// workspace, and returns its path.
+/// Builds `create-diff-object` in the profile of this test and returns its path.
 fn build() -> Result<PathBuf, String> {
     let this = std::env::current_exe().map_err(|e| e.to_string())?;
     let profile = match this.ancestors().nth(2).and_then(Path::file_name) {
@@ -344,7 +343,7 @@ fn build() -> Result<PathBuf, String> {
     };
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--workspace", "--bin", "create-diff-object"])
+        .args(["build", "-p", "kpatch-compat", "--bin", "create-diff-object"])
         .args(["--profile", &profile, "--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()

@@ -14,7 +14,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::written::{Home, Reference, Symbol, To, Written};
+use super::written::{Asked, Home, Reference, Symbol, To, Written};
 use super::{differs, own};
 use crate::arch::{Arch, RelocClass};
 use crate::diag::{Error, Result};
@@ -587,7 +587,11 @@ impl<'b> Linked<'_, 'b> {
             let patched = if a.object == "vmlinux" { "vmlinux" } else { a.patched };
             // Of what several parts ask for, the link has one symbol: its type is that of who
             // knows it, and it is weak when all of them are.
-            let kind = a.kind == b.kind || a.kind == abi::STT_NOTYPE;
+            let mut all = self.parts.iter().flat_map(|part| &part.asked);
+            let known = |x: &Asked<'_>| {
+                (x.object, x.name, x.position, x.kind) == (b.object, b.name, b.position, b.kind)
+            };
+            let kind = a.kind == b.kind || a.kind == abi::STT_NOTYPE && all.any(known);
             let bind = a.bind == b.bind || (a.bind, b.bind) == (abi::STB_WEAK, abi::STB_GLOBAL);
             kind && bind
                 && (patched, a.object, a.name, a.position)

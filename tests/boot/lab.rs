@@ -277,8 +277,7 @@ impl Lab {
         succeed(command.args(self.make).args(["KBUILD_MODPOST_WARN=1", what]))
     }
 
-    /// The folder of the drop-in tools, built in the profile of this test and, as part of the
-    /// whole workspace, with the features that it has there: mostly they are built already.
+    /// The folder of the drop-in tools, built in the profile of this test.
     fn compat(&self) -> Fallible<&Path> {
         let built = self.compat.get_or_init(|| {
             let klp_diff = Path::new(env!("CARGO_BIN_EXE_klp-diff"));
@@ -289,7 +288,7 @@ impl Lab {
             };
             let mut command = Command::new(env!("CARGO"));
             command.current_dir(env!("CARGO_MANIFEST_DIR"));
-            command.args(["build", "--workspace", "--bins", "--profile", &profile]);
+            command.args(["build", "-p", "kpatch-compat", "--bins", "--profile", &profile]);
             succeed(&mut command).map_err(|e| e.to_string())?;
             Ok(folder.to_owned())
         });
