@@ -1,5 +1,7 @@
 //! `klp-diff module`: from pairs of objects to a livepatch module.
 
+mod parts;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,17 +9,14 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::args::ReportArgs;
-use super::builds::{Builds, How, Outcome, check_needs};
-use super::candidates::{Candidates, Given};
-use super::output::{nothing_changed, summary, write_reports};
+use super::builds::{Builds, Outcome};
+use super::output::{nothing_changed, write_reports};
 use super::owners::Rules;
-use super::pair::{Against, Shared, check_allowed, struct_sizes};
-use super::same_kernel::{Magic, check_image};
+use super::pair::struct_sizes;
 use super::show::Show;
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, parse, wrong_usage};
 use crate::diag::{Code, Error, Result};
-use crate::elf::abi;
 use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
@@ -28,17 +27,13 @@ use crate::host::{files, print, use_threads};
 use crate::kernel::objtool;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::kbuild::{Tools, build, check_path, write_sources};
-use crate::patch::module::link::{Prepare, finish, prepare};
+use crate::patch::module::link::finish;
 use crate::patch::module::tree::{KernelTree, exports};
 use crate::patch::module::{added, check::check, check::vermagic};
-use crate::patch::resolve::Peers;
 use crate::prove::prove_linked;
 use crate::report::{Report, json};
-use crate::running::dead_ends::DeadEnds;
-use crate::running::image::KernelImage;
 use crate::running::installed::{Installed, VMLINUX};
 use crate::running::parent::Parent;
-use crate::{Input, ParentFiles};
 
 /// Builds a livepatch module from objects before and after a source patch.
 ///
@@ -337,114 +332,6 @@ impl<'a> Request<'a> {
         Ok(found)
     }
 
-    /// Compares all objects as one patch; gives the link inputs of those that changed.
-    fn parts(
-        &self,
-        found: &Installed,
-        symvers: &Image,
-        tree: &KernelTree,
-        objects: &mut Vec<json::Object>,
-    ) -> Result<Parts> {
-        let builds = self.builds()?;
-        self.check_objects(&builds)?;
-        let subjects = builds.subjects();
-        let given = Given { files: &self.parents, folders: &self.args.images };
-        let candidates = Candidates::new(given, found)?;
-        let owners = candidates.owners(&self.rules, &subjects)?;
-        let parents = candidates.open(&owners)?;
-        let images = parents.iter().map(|p| {
-            let elf = p.may_be_image && abi::is_elf(p.file.bytes());
-            elf.then(|| KernelImage::parse(&p.shown, p.file.bytes())).transpose()
-        });
-        let images = images.collect::<Result<Vec<_>>>()?;
-        let symvers_name = symvers.path().display().to_string();
-        let symvers_text = symvers.text();
-        let known = exports(&symvers_text);
-        for (parent, image) in parents.iter().zip(&images) {
-            let Some(image) = image else { continue };
-            check_image(image, parent.file.bytes(), tree, (&symvers_name, &known))?;
-        }
-        let mut sizes = self.sizes.clone();
-        for (_, image) in parents.iter().zip(&images).filter(|(p, _)| p.object == "vmlinux") {
-            if let Some(image) = image {
-                sizes = sizes.with_image(image.struct_sizes()?);
-            }
-        }
-        let kernel = parents.iter().zip(&images).find(|(p, _)| p.object == "vmlinux");
-        let kernel = kernel.and_then(|(_, image)| image.as_ref());
-        check_allowed(&self.args.allow_sealed, images.iter().flatten())?;
-        let mut files = Vec::new();
-        for (parent, image) in parents.iter().zip(&images) {
-            let shared = Shared {
-                strict: self.args.strict,
-                allowed: &self.args.allow_sealed,
-                kernel: kernel.filter(|_| parent.object != "vmlinux"),
-                symvers: Input { name: &symvers_name, data: &symvers_text },
-            };
-            files.push(shared.files(
-                (&parent.object, &parent.shown),
-                &parent.file,
-                image.as_ref(),
-            )?);
-        }
-        let known = files.iter().map(ParentFiles::read).collect::<Result<Vec<_>>>()?;
-        let of_unit: Vec<ParentFiles<'_>> = owners
-            .iter()
-            .map(|owner| {
-                let at = parents.iter().position(|p| p.candidate == *owner).unwrap_or(0);
-                ParentFiles { known: known.get(at), ..files[at] }
-            })
-            .collect();
-        let against = |unit: usize| {
-            let module = of_unit[unit].name != VMLINUX;
-            Against { parent: Some(of_unit[unit]), sizes: &sizes, module }
-        };
-        // `--strict` is about the images here.
-        let (wanted, explain_noise) =
-            (self.args.report.wanted(), self.args.report.explains_noise());
-        let no_lift = self.args.no_lift;
-        let how = How { strict: false, no_lift, explain_noise, wanted: &wanted, remade: false };
-        let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
-        builds.connect(&mut outcomes, how, &against);
-        builds.ask(&mut outcomes)?;
-        for other in builds.not_compared() {
-            self.show.pair(None, &other.path, &other.report, None);
-        }
-        let mut order: Vec<usize> = (0..outcomes.len()).collect();
-        order.sort_by(|&a, &b| outcomes[a].path.cmp(&outcomes[b].path));
-        let told = |o: &Outcome| {
-            json::Object::new(&o.orig, &o.patched, &o.report, o.result.as_ref().err())
-        };
-        objects.extend(order.iter().map(|&unit| told(&outcomes[unit])));
-        for &unit in &order {
-            self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
-        }
-        self.show.finish(true).map_or(Ok(()), Err)?;
-        if self.show.lists() {
-            summary(outcomes.iter().map(|o| &o.report), true);
-        }
-        let made = order.iter().map(|&unit| &outcomes[unit]);
-        let made = made.filter_map(|o| Some((o, o.result.as_ref().ok()?.as_ref()?)));
-        check_needs(made.clone(), true)?;
-        let named = parents.iter().zip(&images);
-        let named = named.filter_map(|(p, image)| Some((p.object.as_str(), image.as_ref()?)));
-        let ends = DeadEnds::new(named.collect());
-        let dead_end = |object: &str, name: &str| ends.has(object, name);
-        let options = Prepare {
-            drop_sites: tree.objtool_makes_sites(),
-            by_section: tree.objtool_is_late(),
-            dead_end: tree.objtool_is_late().then_some(&dead_end),
-        };
-        let prepared = |(outcome, output): (&Outcome, &OutObject)| {
-            prepare(output.clone(), options).map_err(|e| e.in_file(outcome.patched.clone()))
-        };
-        Ok(Parts {
-            prepared: made.clone().map(prepared).collect::<Result<_>>()?,
-            outputs: made.map(|(_, output)| output.clone()).collect(),
-            magics: images.iter().flatten().filter_map(Magic::of).collect(),
-        })
-    }
-
     /// Reads the objects, and finds out what to compare with what.
     fn builds(&self) -> Result<Builds> {
         let mut builds = Builds::default();
@@ -555,16 +442,6 @@ impl<'a> Request<'a> {
 
 /// Stands for an object that is not there, as in patches.
 const NOTHING: &str = "/dev/null";
-
-/// What a module is made of.
-struct Parts {
-    /// Objects for the kernel's build, for each that changed.
-    prepared: Vec<OutObject>,
-    /// The same as they came out of the comparison.
-    outputs: Vec<OutObject>,
-    /// What the images say of the kernel that they are of.
-    magics: Vec<Magic>,
-}
 
 /// Fails on an object that objtool has seen, when the kernel's build runs objtool on the
 /// module: it would find its own tables, and not make those of the module.

@@ -15,6 +15,7 @@ use crate::diag::{Code, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
 use crate::running::image::KernelImage;
+use crate::running::symtab::ParentTable;
 
 /// Compares original objects with the linked kernel that runs.
 ///
@@ -99,21 +100,8 @@ pub(super) fn main(args: Vec<OsString>) -> Exit {
 fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
     let files: Vec<Image> =
         images.iter().map(|i| Image::open_unpacked(&i.path)).collect::<Result<_>>()?;
-    let mut loaded = Vec::new();
-    for (arg, file) in images.iter().zip(&files) {
-        let image = KernelImage::parse(&arg.path.display().to_string(), file.bytes())?;
-        let table = image.table()?;
-        if let Some(told) = &image.bolt {
-            println_text(&format!("{}: rewritten by BOLT: {told}", arg.path.display()));
-        }
-        if !image.elf.is_relocatable() {
-            for (first, second) in table.overlapping() {
-                let [first, second] = [first, second].map(|i| table.entries().name(i));
-                println_text(&format!("{}: '{first}' reaches into '{second}'", arg.path.display()));
-            }
-        }
-        loaded.push((image, table));
-    }
+    let loaded = images.iter().zip(&files).map(|(arg, file)| load(&arg.path, file));
+    let loaded: Vec<_> = loaded.collect::<Result<_>>()?;
     let originals = objects(&args.originals)?;
     let done = Count::default();
     let bar = Bar::count(originals.len() as u64, "objects", &done);
@@ -126,66 +114,102 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         })
         .collect();
     drop(bar);
-    let strong: IndexSet<&str, RandomState> =
-        findings.iter().flatten().flat_map(|f| f.strong.iter().map(String::as_str)).collect();
-    let mut total = Counts::default();
-    let (mut differences, mut untold) = (0u64, 0u64);
-    let mut text: Vec<String> = Vec::new();
+    let mut told = Told {
+        strong: findings.iter().flatten().flat_map(|f| &f.strong).map(String::as_str).collect(),
+        verbose: args.verbose,
+        total: Counts::default(),
+        differences: 0,
+        untold: 0,
+        text: Vec::new(),
+    };
     for (path, finding) in originals.iter().zip(&findings) {
-        let shown = path.display();
-        let finding = match finding {
-            Ok(finding) => finding,
-            Err(error) => {
-                untold += 1;
-                fail(error);
-                continue;
-            }
-        };
-        total.add(&finding.counts);
-        for (_, difference) in &finding.differences {
-            if differences == 0 {
-                text.push("Your original build is not the running kernel:".to_owned());
-            }
-            differences += 1;
-            text.push(format!("{shown}: {difference}"));
-        }
-        if let Some(why) = &finding.untold {
-            untold += 1;
-            text.push(format!("{shown}: {why}"));
-        }
-        for (name, difference) in &finding.overridden {
-            if strong.contains(name.as_str()) {
-                total.overridden += 1;
-                if args.verbose {
-                    text.push(format!("{shown}: '{name}' is weak and was overridden"));
-                }
-            } else if finding.rewritten_image {
-                // Then it is the only definition, or so far as is known.
-                total.rewritten += 1;
-            } else {
-                total.unclear += 1;
-                untold += 1;
-                text.push(format!(
-                    "{shown}: {difference}; was it overridden? Give the object that defines it, too"
-                ));
-            }
-        }
-        if args.verbose {
-            for note in &finding.notes {
-                text.push(format!("{shown}: {note}"));
-            }
-        }
+        told.add(path, finding);
     }
-    text.push(summary(originals.len(), &total));
-    print::out_lines(&text);
+    told.text.push(summary(originals.len(), &told.total));
+    print::out_lines(&told.text);
     for file in &files {
         file.check_unchanged()?;
     }
-    Ok(match (differences, untold) {
+    Ok(match (told.differences, told.untold) {
         (0, 0) => Exit::Changed,
         (0, _) => Exit::Broken,
         _ => Exit::Refused,
     })
+}
+
+/// Reads an image with its symbols; says what is peculiar about it.
+fn load<'a>(path: &Path, file: &'a Image) -> Result<(KernelImage<'a>, ParentTable<'a>)> {
+    let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
+    let table = image.table()?;
+    if let Some(told) = &image.bolt {
+        println_text(&format!("{}: rewritten by BOLT: {told}", path.display()));
+    }
+    if !image.elf.is_relocatable() {
+        for (first, second) in table.overlapping() {
+            let [first, second] = [first, second].map(|i| table.entries().name(i));
+            println_text(&format!("{}: '{first}' reaches into '{second}'", path.display()));
+        }
+    }
+    Ok((image, table))
+}
+
+/// What was found of all objects, summed up and in words.
+struct Told<'f> {
+    /// Functions that some object defines, and not weakly.
+    strong: IndexSet<&'f str, RandomState>,
+    verbose: bool,
+    total: Counts,
+    differences: u64,
+    /// What could not be told.
+    untold: u64,
+    text: Vec<String>,
+}
+
+impl Told<'_> {
+    /// Adds what was found of one object.
+    fn add(&mut self, path: &Path, finding: &Result<Finding>) {
+        let shown = path.display();
+        let finding = match finding {
+            Ok(finding) => finding,
+            Err(error) => {
+                self.untold += 1;
+                fail(error);
+                return;
+            }
+        };
+        self.total.add(&finding.counts);
+        for (_, difference) in &finding.differences {
+            if self.differences == 0 {
+                self.text.push("Your original build is not the running kernel:".to_owned());
+            }
+            self.differences += 1;
+            self.text.push(format!("{shown}: {difference}"));
+        }
+        if let Some(why) = &finding.untold {
+            self.untold += 1;
+            self.text.push(format!("{shown}: {why}"));
+        }
+        for (name, difference) in &finding.overridden {
+            if self.strong.contains(name.as_str()) {
+                self.total.overridden += 1;
+                if self.verbose {
+                    self.text.push(format!("{shown}: '{name}' is weak and was overridden"));
+                }
+            } else if finding.rewritten_image {
+                // Then it is the only definition, or so far as is known.
+                self.total.rewritten += 1;
+            } else {
+                self.total.unclear += 1;
+                self.untold += 1;
+                self.text.push(format!(
+                    "{shown}: {difference}; was it overridden? Give the object that defines it, too"
+                ));
+            }
+        }
+        if self.verbose {
+            self.text.extend(finding.notes.iter().map(|note| format!("{shown}: {note}")));
+        }
+    }
 }
 
 fn println_text(text: &str) {

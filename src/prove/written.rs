@@ -313,11 +313,42 @@ impl<'b> Written<'b> {
         if [relocations, symbols].iter().any(|&s| self.section(s).size != rows * ROW) {
             return Err(differs("the tables have not one row each").in_section(own::RESOLVED[0]));
         }
-        // For each pointer of a row what it refers to.
-        let mut dests = vec![(0, 0); rows as usize];
-        let [mut owners, mut meant, mut names, mut objects] =
-            [(); 4].map(|()| vec![None; rows as usize]);
-        let mut pointer_kind = None;
+        let pointers = self.read_pointers((relocations, symbols, strings), rows, tables)?;
+        self.pointer_kind = pointers.kind;
+        let mut found = Vec::with_capacity(rows as usize);
+        for row in 0..rows {
+            let asked = self.read_kpatch_row((relocations, symbols, strings), &pointers, row);
+            let bad = || {
+                let error = differs("a row is not complete").in_section(own::RESOLVED[0]);
+                error.at_offset(row * ROW)
+            };
+            found.push(asked.ok_or_else(bad)?);
+        }
+        for ((asked, kind, addend), &(section, offset)) in found.into_iter().zip(&pointers.dests) {
+            let to = To::Asked(self.asked.len() as u32);
+            self.asked.push(asked);
+            let entry = Rela { r_offset: offset, r_sym: 0, r_type: kind, r_addend: addend };
+            self.add(section, &entry, to);
+        }
+        Ok(())
+    }
+
+    /// What the pointers of kpatch's tables refer to.
+    fn read_pointers(
+        &self,
+        (relocations, symbols, strings): (u32, u32, Option<u32>),
+        rows: u64,
+        tables: Vec<(u32, RelaIterator<'b, AnyEndian>)>,
+    ) -> Result<Pointers> {
+        let none = || vec![None; rows as usize];
+        let mut pointers = Pointers {
+            dests: vec![(0, 0); rows as usize],
+            owners: none(),
+            meant: none(),
+            names: none(),
+            objects: none(),
+            kind: None,
+        };
         for (section, entries) in tables {
             for entry in entries {
                 let (row, field) = ((entry.r_offset / ROW) as usize, entry.r_offset % ROW);
@@ -329,64 +360,78 @@ impl<'b> Written<'b> {
                         .at_offset(entry.r_offset)
                 };
                 let (home, at) = place.ok_or_else(bad)?;
-                if *pointer_kind.get_or_insert(entry.r_type) != entry.r_type {
+                if *pointers.kind.get_or_insert(entry.r_type) != entry.r_type {
                     return Err(bad());
                 }
                 let in_strings = || Some(at).filter(|_| Some(home) == strings);
                 let (slot, value) = match (section == relocations, field) {
                     (true, 0) => {
+                        let dests = &mut pointers.dests;
                         let slot = dests.get_mut(row).filter(|d| d.0 == 0).ok_or_else(bad)?;
                         *slot = (home, at);
                         continue;
                     }
-                    (true, 24) => (owners.get_mut(row), in_strings()),
+                    (true, 24) => (pointers.owners.get_mut(row), in_strings()),
                     (true, 32) => {
                         let is_row = home == symbols && at.is_multiple_of(ROW);
-                        (meant.get_mut(row), Some(at / ROW).filter(|_| is_row))
+                        (pointers.meant.get_mut(row), Some(at / ROW).filter(|_| is_row))
                     }
-                    (false, 24) => (names.get_mut(row), in_strings()),
-                    (false, 32) => (objects.get_mut(row), in_strings()),
+                    (false, 24) => (pointers.names.get_mut(row), in_strings()),
+                    (false, 32) => (pointers.objects.get_mut(row), in_strings()),
                     _ => return Err(bad()),
                 };
                 let slot = slot.filter(|s| s.is_none()).ok_or_else(bad)?;
                 *slot = Some(value.ok_or_else(bad)?);
             }
         }
-        self.pointer_kind = pointer_kind;
-        let text = |at: Option<u64>| self.string(strings?, at?);
-        let mut found = Vec::with_capacity(rows as usize);
-        for row in 0..rows as usize {
-            let at = row as u64 * ROW;
-            let bad =
-                || differs("a row is not complete").in_section(own::RESOLVED[0]).at_offset(at);
-            let meant = meant[row].ok_or_else(bad)?;
-            let symbol = meant as usize;
-            let of = |list: &[Option<u64>]| text(list.get(symbol).copied().flatten());
-            let byte = |field| self.number::<1>(symbols, meant * ROW + field);
-            let bytes = byte(16).zip(byte(17)).ok_or_else(bad)?;
-            let kind = self.number::<4>(relocations, at + 8).ok_or_else(bad)?;
-            let external = self.number::<4>(relocations, at + 12).ok_or_else(bad)?;
-            let addend = self.number::<8>(relocations, at + 16).ok_or_else(bad)?;
-            let addr = self.number::<8>(symbols, meant * ROW).ok_or_else(bad)?;
-            let asked = Asked {
-                patched: text(owners[row]).ok_or_else(bad)?,
-                object: of(&objects).ok_or_else(bad)?,
-                name: of(&names).ok_or_else(bad)?,
-                position: self.number::<8>(symbols, meant * ROW + 8).ok_or_else(bad)?,
-                bind: bytes.0 as u8,
-                kind: bytes.1 as u8,
-                more: Some((addr, external != 0)),
-            };
-            found.push((asked, kind as u32, addend.cast_signed()));
-        }
-        for ((asked, kind, addend), &(section, offset)) in found.into_iter().zip(&dests) {
-            let to = To::Asked(self.asked.len() as u32);
-            self.asked.push(asked);
-            let entry = Rela { r_offset: offset, r_sym: 0, r_type: kind, r_addend: addend };
-            self.add(section, &entry, to);
-        }
-        Ok(())
+        Ok(pointers)
     }
+
+    /// What a row asks for, with the type and the addend of the relocation; `None` when something
+    /// of it is not there.
+    fn read_kpatch_row(
+        &self,
+        (relocations, symbols, strings): (u32, u32, Option<u32>),
+        pointers: &Pointers,
+        row: u64,
+    ) -> Option<(Asked<'b>, u32, i64)> {
+        let text = |list: &[Option<u64>], row: u64| {
+            let at = list.get(usize::try_from(row).ok()?).copied().flatten();
+            self.string(strings?, at?)
+        };
+        let at = row * ROW;
+        let meant = pointers.meant.get(usize::try_from(row).ok()?).copied().flatten()?;
+        let symbol = meant * ROW;
+        let kind = self.number::<4>(relocations, at + 8)?;
+        let external = self.number::<4>(relocations, at + 12)?;
+        let addend = self.number::<8>(relocations, at + 16)?;
+        let asked = Asked {
+            patched: text(&pointers.owners, row)?,
+            object: text(&pointers.objects, meant)?,
+            name: text(&pointers.names, meant)?,
+            position: self.number::<8>(symbols, symbol + 8)?,
+            bind: self.number::<1>(symbols, symbol + 16)? as u8,
+            kind: self.number::<1>(symbols, symbol + 17)? as u8,
+            more: Some((self.number::<8>(symbols, symbol)?, external != 0)),
+        };
+        Some((asked, kind as u32, addend.cast_signed()))
+    }
+}
+
+/// What the pointers of kpatch's tables refer to, by row.
+struct Pointers {
+    /// The place that a relocation applies to: section and offset.
+    dests: Vec<(u32, u64)>,
+    /// Of relocations: where the name of the patched object is among the strings.
+    owners: Vec<Option<u64>>,
+    /// Of relocations: the row of the symbol.
+    meant: Vec<Option<u64>>,
+    /// Of symbols: where the name is among the strings.
+    names: Vec<Option<u64>>,
+    /// Of symbols: where the name of the object that has it is.
+    objects: Vec<Option<u64>>,
+    /// The one relocation type of all of them.
+    kind: Option<u32>,
 }
 
 /// The object whose patching applies a table: `.klp.rela.OBJECT.SECTION`.

@@ -374,44 +374,8 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
                 self.pending.extend([(s, b.next()), (a.next(), t)]);
                 Ok(Onward::Nothing)
             }
-            (Flow::Jump { target: s }, Flow::Jump { target: t }) => {
-                let (s, t) = (self.orig.target(a, s)?, self.patched.target(b, t)?);
-                let same = match (s, t) {
-                    (Some(s), Some(t)) => {
-                        let held = (self.orig.holds(s), self.patched.holds(t));
-                        match held {
-                            (true, true) => {
-                                self.pending.push((s, t));
-                                a.bytes.len() == b.bytes.len()
-                            }
-                            (false, false) => self.leaves_alike(a, b, s, t)?,
-                            _ => false,
-                        }
-                    }
-                    _ => self.same(a, b)?,
-                };
-                // What a row describes may be rewritten, and go on behind it.
-                Ok(match (same, has_rows) {
-                    (false, _) => Onward::Different,
-                    (true, true) => Onward::Behind,
-                    (true, false) => Onward::Nothing,
-                })
-            }
-            (Flow::Call { target: s }, Flow::Call { target: t }) => {
-                if a.relocs.is_empty() && b.relocs.is_empty() {
-                    let (s, t) = ((a.at.0, s), (b.at.0, t));
-                    return Ok(behind(self.leaves_alike(a, b, s, t)?));
-                }
-                let returns = !a
-                    .relocs
-                    .iter()
-                    .any(|r| never_returns(self.orig.layout().object.symbol_name(r.symbol)));
-                Ok(match (self.same(a, b)?, returns) {
-                    (false, _) => Onward::Different,
-                    (true, true) => Onward::Behind,
-                    (true, false) => Onward::Nothing,
-                })
-            }
+            (Flow::Jump { target: s }, Flow::Jump { target: t }) => self.jumps(a, b, (s, t)),
+            (Flow::Call { target: s }, Flow::Call { target: t }) => self.calls(a, b, (s, t)),
             (Flow::Trap, Flow::Trap) => Ok(match self.same(a, b)? {
                 false => Onward::Different,
                 true if has_rows && !self.is_bug(a) => Onward::Behind,
@@ -423,6 +387,60 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
             (Flow::Next | Flow::Filler, Flow::Next | Flow::Filler) => Ok(behind(self.same(a, b)?)),
             _ => Ok(Onward::Different),
         }
+    }
+
+    /// What follows two jumps to `s` and `t`.
+    fn jumps(
+        &mut self,
+        a: &Instruction<'_, Orig>,
+        b: &Instruction<'_, Patched>,
+        (s, t): (u64, u64),
+    ) -> Result<Onward> {
+        let has_rows = self.orig.rows(a.at).next().is_some();
+        let (s, t) = (self.orig.target(a, s)?, self.patched.target(b, t)?);
+        let same = match (s, t) {
+            (Some(s), Some(t)) => {
+                let held = (self.orig.holds(s), self.patched.holds(t));
+                match held {
+                    (true, true) => {
+                        self.pending.push((s, t));
+                        a.bytes.len() == b.bytes.len()
+                    }
+                    (false, false) => self.leaves_alike(a, b, s, t)?,
+                    _ => false,
+                }
+            }
+            _ => self.same(a, b)?,
+        };
+        // What a row describes may be rewritten, and go on behind it.
+        Ok(match (same, has_rows) {
+            (false, _) => Onward::Different,
+            (true, true) => Onward::Behind,
+            (true, false) => Onward::Nothing,
+        })
+    }
+
+    /// What follows two calls of `s` and `t`.
+    fn calls(
+        &mut self,
+        a: &Instruction<'_, Orig>,
+        b: &Instruction<'_, Patched>,
+        (s, t): (u64, u64),
+    ) -> Result<Onward> {
+        if a.relocs.is_empty() && b.relocs.is_empty() {
+            let (s, t) = ((a.at.0, s), (b.at.0, t));
+            let same = self.leaves_alike(a, b, s, t)?;
+            return Ok(if same { Onward::Behind } else { Onward::Different });
+        }
+        let returns = !a
+            .relocs
+            .iter()
+            .any(|r| never_returns(self.orig.layout().object.symbol_name(r.symbol)));
+        Ok(match (self.same(a, b)?, returns) {
+            (false, _) => Onward::Different,
+            (true, true) => Onward::Behind,
+            (true, false) => Onward::Nothing,
+        })
     }
 
     /// Whether two branches to `s` and `t`, which are not both in the function, lead to the

@@ -4,7 +4,7 @@ use super::comparer::Comparer;
 use super::questions::{How, Open, Question};
 use crate::diag::Result;
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, Side, SymbolId};
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -88,24 +88,12 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             return Ok(self.same_place((o_refs, o, a), (p_refs, p, b))?
                 && self.same_inside((o_refs, o), (p_refs, p), b, open)?);
         }
-        if orig.is_nameless(o_section) && patched.is_nameless(p_section) {
-            let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
-            let o_at = o_at.wrapping_add(orig.object.symbol_value(o.symbol) as i64);
-            let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
-            if is_section_symbol(patched, b.symbol)
-                || patched.is_label(b.symbol)
-                || names::is_clang_unnamed(patched.object.section_name(p_section))
-                || names::is_ubsan(patched.object.section_name(p_section))
-            {
-                let (from, to) = ((o_section, o_at), (p_section, p_at));
-                let question = Question { o: from, p: to, how: How::Nameless };
-                let same_read = || self.same_read((o_refs, o, from), (p_refs, p, to));
-                // What is left open has no other way to a yes.
-                return match open.is_collecting() {
-                    true => Ok(same_read()? || self.ask(question, open)?),
-                    false => Ok(self.ask(question, open)? || same_read()?),
-                };
-            }
+        if orig.is_nameless(o_section)
+            && patched.is_nameless(p_section)
+            && let Some(same) =
+                self.same_nameless((o_refs, o, o_section), (p_refs, p, p_section, b.symbol), open)?
+        {
+            return Ok(same);
         }
         if is_section_symbol(orig, a.symbol) && is_section_symbol(patched, b.symbol) {
             let same_section = self.twins.patched_section(o_section) == Some(p_section)
@@ -126,6 +114,42 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
         }
         Ok(same || a.addend == b.addend && self.same_copy(a.symbol, b.symbol, open)?)
+    }
+
+    /// Whether what two references into nameless data lead to is the same; `None` where the one
+    /// of the patched object is to something with a name.
+    fn same_nameless(
+        &self,
+        (o_refs, o, o_section): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>, SectionId<Orig>),
+        (p_refs, p, p_section, target): (
+            &Refs<'_, 'o, 'd, Patched>,
+            &Reloc<Patched>,
+            SectionId<Patched>,
+            SymbolId<Patched>,
+        ),
+        open: &mut Open,
+    ) -> Result<Option<bool>> {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout);
+        let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
+        let o_at = o_at.wrapping_add(orig.symbol_value(o.symbol) as i64);
+        let p_at = p_at.wrapping_add(patched.object.symbol_value(p.symbol) as i64);
+        let section = patched.object.section_name(p_section);
+        if !is_section_symbol(patched, target)
+            && !patched.is_label(target)
+            && !names::is_clang_unnamed(section)
+            && !names::is_ubsan(section)
+        {
+            return Ok(None);
+        }
+        let (from, to) = ((o_section, o_at), (p_section, p_at));
+        let question = Question { o: from, p: to, how: How::Nameless };
+        let same_read = || self.same_read((o_refs, o, from), (p_refs, p, to));
+        // What is left open has no other way to a yes.
+        let same = match open.is_collecting() {
+            true => same_read()? || self.ask(question, open)?,
+            false => self.ask(question, open)? || same_read()?,
+        };
+        Ok(Some(same))
     }
 
     /// Whether two references that lead out of the strings they name are the same: nothing says

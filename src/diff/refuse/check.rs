@@ -150,63 +150,11 @@ pub fn check_sections(
         }
         if statuses.is_shared(layout, id) {
             check_shared(comparer, verdicts, ignored, selection, id, &mut details);
-            continue;
-        }
-        let name = object.section_name(id);
-        if boot.contains(&id) {
-            continue;
-        }
-        let included = selection.sections[id];
-        let rela = object.rela_section(id).map(|r| object.section_name(r));
-        let parts = [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])];
-        if layout.class(id) == Class::Group {
-            let binds = !comparer.policy.own_thunks
-                || comdat(layout, id).is_some_and(|members| {
-                    let kept = |m| !matches!(layout.class(m), Class::Noise(_));
-                    members.into_iter().any(|m| kept(m) && !is_own_thunk(layout, m))
-                });
-            if binds && statuses.sections[id] == Status::New {
-                details.push(Finding::in_section(
-                    name,
-                    "new/changed group sections are not supported",
-                ));
-            }
-            continue;
-        }
-        for (name, status) in parts {
-            let Some(name) = name else { continue };
-            if status == Status::Changed && !included {
-                details.push(Finding::in_section(
-                    name,
-                    format!("changed section {name} not selected for inclusion"),
-                ));
-            }
-            if status != Status::Same
-                && grouped.contains(&id)
-                && (!comparer.policy.own_thunks
-                    || status != Status::New
-                    || !is_own_thunk(layout, id))
-            {
-                let text = format!("changed section {name} is part of a section group");
-                details.push(match layout.owner(id) {
-                    Some(owner) => finding(comparer, owner, text),
-                    None => Finding::in_section(name, text),
-                });
-            }
-        }
-        if comparer.policy.whole_sections && included {
-            left_unpatched(comparer, verdicts, id, &mut details);
-        }
-        let data = sections::starts_with_any(name, &sections::STATE);
-        if included
-            && statuses.sections[id] != Status::New
-            && (data || holds_live_data(comparer, id))
-            && !sections::COPYABLE_DATA.contains(&name)
-        {
-            details.push(Finding::in_section(
-                name,
-                format!("data section {name} selected for inclusion"),
-            ));
+        } else if !boot.contains(&id) {
+            let in_group = || grouped.contains(&id);
+            let found =
+                check_whole(comparer, verdicts, statuses, selection.sections[id], id, in_group);
+            details.extend(found);
         }
     }
     for id in unused_changes(comparer, statuses, selection)? {
@@ -222,6 +170,64 @@ pub fn check_sections(
     Err(Error::refused(Code::UnsupportedSectionChange, format!("{} unsupported section change(s)", details.len()))
         .with_findings(details)
         .advise("data that exists in the running kernel cannot be replaced; change it from a callback, or use a shadow variable"))
+}
+
+/// Finds what the patch cannot have of a section that it carries whole, or not at all.
+/// `in_group`: whether the section is a member of a group.
+fn check_whole(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    statuses: &Statuses,
+    included: bool,
+    id: SectionId<Patched>,
+    in_group: impl Fn() -> bool,
+) -> Vec<Finding> {
+    let layout = comparer.patched.layout;
+    let object = layout.object;
+    let name = object.section_name(id);
+    let mut details = Vec::new();
+    if layout.class(id) == Class::Group {
+        let binds = !comparer.policy.own_thunks
+            || comdat(layout, id).is_some_and(|members| {
+                let kept = |m| !matches!(layout.class(m), Class::Noise(_));
+                members.into_iter().any(|m| kept(m) && !is_own_thunk(layout, m))
+            });
+        if binds && statuses.sections[id] == Status::New {
+            let text = "new/changed group sections are not supported";
+            details.push(Finding::in_section(name, text));
+        }
+        return details;
+    }
+    let rela = object.rela_section(id).map(|r| object.section_name(r));
+    for (name, status) in [(Some(name), statuses.sections[id]), (rela, statuses.relocs[id])] {
+        let Some(name) = name else { continue };
+        if status == Status::Changed && !included {
+            let text = format!("changed section {name} not selected for inclusion");
+            details.push(Finding::in_section(name, text));
+        }
+        let own_thunk =
+            || comparer.policy.own_thunks && status == Status::New && is_own_thunk(layout, id);
+        if status != Status::Same && in_group() && !own_thunk() {
+            let text = format!("changed section {name} is part of a section group");
+            details.push(match layout.owner(id) {
+                Some(owner) => finding(comparer, owner, text),
+                None => Finding::in_section(name, text),
+            });
+        }
+    }
+    if comparer.policy.whole_sections && included {
+        left_unpatched(comparer, verdicts, id, &mut details);
+    }
+    let data = sections::starts_with_any(name, &sections::STATE);
+    if included
+        && statuses.sections[id] != Status::New
+        && (data || holds_live_data(comparer, id))
+        && !sections::COPYABLE_DATA.contains(&name)
+    {
+        let text = format!("data section {name} selected for inclusion");
+        details.push(Finding::in_section(name, text));
+    }
+    details
 }
 
 /// Finds the changes in a shared section that the patch does not carry, or cannot.

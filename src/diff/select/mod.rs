@@ -9,3 +9,4 @@ pub mod parts;
 pub(super) mod rows;
 pub mod selector;
 pub mod status;
+mod symbol_status;
