@@ -46,31 +46,6 @@ impl std::ops::BitOrAssign for Verdict {
     }
 }
 
-/// One difference, for the people and programs that ask why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// What kind of difference: `code`, `data`, `size`, `relocation`, `string`, `constant`,
-    /// `type` (of a function, as kCFI hashes it), or the name of a table section; what the
-    /// optimiser did is `re-inlined`, `profile` or `promoted`.
-    pub kind: &'static str,
-    /// Bytes from the start of the function or variable, negative for what lies before it.
-    pub offset: Option<i64>,
-    /// How the original has it.
-    pub before: String,
-    /// How the patched object has it.
-    pub after: String,
-}
-
-impl Reason {
-    /// Says so when both sides read the same although they differ.
-    pub(super) fn distinct(mut self) -> Reason {
-        if self.before == self.after {
-            self.after += ", but not the same one";
-        }
-        self
-    }
-}
-
 /// The verdicts on all entities of the patched object.
 #[derive(Clone, Debug)]
 pub struct Verdicts {

@@ -8,6 +8,7 @@ use super::explain::klp::KlpFact;
 use super::explain::{Body, Values};
 use super::{FunctionStatus, Report};
 use crate::diag::{Class, Code, Error, Place, is_unprintable};
+use crate::diff::reason::Sides;
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -238,11 +239,9 @@ fn function(function: &super::Function) -> FunctionEntry {
         reasons: function
             .reasons
             .iter()
-            .map(|r| ReasonEntry {
-                kind: r.kind.to_owned(),
-                offset: r.offset,
-                before: r.before.clone(),
-                after: r.after.clone(),
+            .map(|r| {
+                let Sides { before, after } = r.sides();
+                ReasonEntry { kind: r.kind.name().to_owned(), offset: r.offset, before, after }
             })
             .collect(),
         included_because: function

@@ -1,17 +1,15 @@
 //! What a run found, for people and for programs.
 
-use std::fmt;
-
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use self::explain::ways::{Known, ways_out};
-use crate::diag::{Code, Error, distance};
-use crate::diff::compare::inlining::{Bodies, IS_INLINED, PROMOTED, Question, REINLINED};
-use crate::diff::compare::relayout::PROFILE;
+use crate::diag::{Code, Error};
+use crate::diff::compare::inlining::{Bodies, Question};
 use crate::diff::explain::ignored::NoiseFound;
+use crate::diff::reason::{Reason, ReasonKind};
 use crate::diff::selection::Effect;
-use crate::diff::verdict::Reason;
+pub use crate::diff::words::OPTIMISER;
 use crate::running::kallsyms::is_promoted;
 
 pub mod canon;
@@ -126,9 +124,9 @@ impl Report {
     /// Adds to `carriers` the functions that inline others since the patch.
     pub fn carriers(&self, carriers: &mut Carriers) {
         for function in &self.functions {
-            for reason in function.reasons.iter().filter(|r| r.kind == REINLINED) {
-                if let Some(callee) = reason.after.strip_suffix(IS_INLINED) {
-                    carriers.entry(callee.to_owned()).or_default().push(function.name.clone());
+            for reason in &function.reasons {
+                if let ReasonKind::Reinlined { callee, after: true } = &reason.kind {
+                    carriers.entry(callee.clone()).or_default().push(function.name.clone());
                 }
             }
         }
@@ -160,25 +158,12 @@ impl Report {
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind)?;
-        if let Some(offset) = self.offset {
-            write!(f, " at {}", distance(offset))?;
-        }
-        write!(f, ": {} -> {}", self.before, self.after)
-    }
-}
-
-/// Kinds of reasons that are the optimiser's.
-pub const OPTIMISER: [&str; 3] = [REINLINED, PROMOTED, PROFILE];
-
 impl Function {
     /// The kind of its first reason, when it is one of [`OPTIMISER`]: then it did not change
     /// because the patch says so.
     pub fn optimised(&self) -> Option<&'static str> {
-        let first = self.reasons.first()?;
-        OPTIMISER.into_iter().find(|kind| *kind == first.kind)
+        let kind = &self.reasons.first()?.kind;
+        kind.is_optimiser().then(|| kind.name())
     }
 
     /// Adds the reasons that functions of other objects prove.

@@ -10,7 +10,8 @@ use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::inlining::Question;
 use crate::diff::explain::ignored::{NoiseFound, noise_of};
-use crate::diff::verdict::{Reason, Verdicts};
+use crate::diff::reason::Reason;
+use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 

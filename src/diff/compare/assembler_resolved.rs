@@ -6,9 +6,8 @@
 use super::comparer::{Comparer, Spans};
 use super::questions::{Open, Question};
 use crate::arch::Reach;
-use crate::diag::distance;
 use crate::diff::pair::twins::Twins;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Leads, Reason, ReasonKind, Sides};
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::near::{Near, leaving, meant};
@@ -62,17 +61,11 @@ impl Comparer<'_, '_, '_, '_> {
         let count = o_leaving.len().max(p_leaving.len());
         let mut pairs = (0..count).map(|i| (o_leaving.get(i), p_leaving.get(i)));
         let (o, p) = pairs.find(|pair| !alike(pair))?;
-        Some(
-            Reason {
-                kind: "code",
-                offset: p
-                    .map(|p| (p.at - spans.p_start) as i64)
-                    .or(o.map(|o| (o.at - spans.o_start) as i64)),
-                before: o.map_or_else(String::new, |o| text(orig, spans.o, o)),
-                after: p.map_or_else(String::new, |p| text(patched, spans.p, p)),
-            }
-            .distinct(),
-        )
+        let at = p.map(|p| p.at - spans.p_start).or(o.map(|o| o.at - spans.o_start));
+        let before = o.map(|o| leads(orig, spans.o, o));
+        let after = p.map(|p| leads(patched, spans.p, p));
+        let kind = ReasonKind::Leads(Sides { before, after });
+        Some(Reason { kind, offset: at.map(|at| at as i64) })
     }
 
     /// Whether two instructions lead out of two stretches of code to the same thing.
@@ -139,19 +132,16 @@ impl Comparer<'_, '_, '_, '_> {
         let layout = self.patched.layout;
         let at = spans.p_start + at;
         let reach = (layout.arch.reach)(layout.object.contents(spans.p), at).and_then(|r| r.1);
-        reach.map_or_else(String::new, |reach| text(layout, spans.p, &Near { at, reach }))
+        reach.map_or_else(String::new, |reach| {
+            leads(layout, spans.p, &Near { at, reach }).to_string()
+        })
     }
 }
 
-/// Where an instruction leads, for people.
-fn text<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> String {
-    match meant(layout, section, near) {
-        Some((symbol, 0)) => format!("leads to {}", layout.object.symbol_name(symbol)),
-        Some((symbol, by)) => {
-            format!("leads to {}{}", layout.object.symbol_name(symbol), distance(by))
-        }
-        None => "leads to code without a name".to_owned(),
-    }
+/// Where an instruction leads.
+fn leads<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> Leads {
+    let place = meant(layout, section, near);
+    Leads(place.map(|(symbol, by)| (layout.object.symbol_name(symbol).to_owned(), by)))
 }
 
 /// The bytes of an instruction that holds a distance, without it, and where it leads.

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
-use super::inlining::{PROMOTED, is_promotion};
+use super::inlining::is_promotion;
 use super::questions::{Answers, Open};
 use super::realigned::Realignments;
-use super::reasons::describe;
+use super::reasons::meaning;
 use super::states::States;
 use crate::arch::same_reloc;
-use crate::diag::{Result, distance};
+use crate::diag::Result;
 use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
-use crate::diff::verdict::{Reason, Verdict, Verdicts};
+use crate::diff::reason::{Meant, Reason, ReasonKind, Reference, Sides, eight};
+use crate::diff::verdict::{Verdict, Verdicts};
+use crate::diff::words;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -83,7 +85,7 @@ impl Sink<'_> {
     pub fn note(&mut self, reason: impl FnOnce() -> Reason) -> bool {
         match &mut self.0 {
             Some(reasons) => {
-                reasons.push(reason().distinct());
+                reasons.push(reason());
                 false
             }
             None => true,
@@ -403,10 +405,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         }
         if o_size != p_size {
             sink.note(|| Reason {
-                kind: "size",
+                kind: ReasonKind::Size(Sides::new(o_size, p_size)),
                 offset: first.map(|f| f as i64),
-                before: format!("{o_size} bytes"),
-                after: format!("{p_size} bytes"),
             });
         }
         Ok(false)
@@ -444,11 +444,10 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
                     let at = |offset: u64, start: u64| offset.wrapping_sub(start) as i64;
                     let offset = o.map(|o| at(o.offset, spans.o_start));
                     let offset = offset.or(p.map(|p| at(p.offset, spans.p_start)));
-                    sink.note(|| Reason {
-                        kind: "relocation",
-                        offset,
-                        before: o.map_or("none".into(), |r| self.describe_orig(&o_refs, &r)),
-                        after: p.map_or("none".into(), |r| self.describe_patched(&p_refs, &r)),
+                    sink.note(|| {
+                        let before = o.map(|r| Reference::plain(self.meant_orig(&o_refs, &r)));
+                        let after = p.map(|r| Reference::plain(self.meant_patched(&p_refs, &r)));
+                        Reason { kind: ReasonKind::Relocation(Sides { before, after }), offset }
                     });
                     return Ok(false);
                 }
@@ -482,43 +481,37 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if placed && let Some(reason) = self.other_constant(o_refs, o, p_refs, p, spans) {
             return reason;
         }
-        if placed && let Some(reason) = self.other_row((o_refs, o), (p_refs, p)) {
-            return Reason { offset: Some((p.offset - spans.p_start) as i64), ..reason };
+        if placed && let Some(kind) = self.other_row((o_refs, o), (p_refs, p)) {
+            return Reason::at((p.offset - spans.p_start) as i64, kind);
         }
-        let (mut before, mut after) =
-            (self.describe_orig(o_refs, o), self.describe_patched(p_refs, p));
-        let strings = before.starts_with('"') && after.starts_with('"');
+        let mut before = Reference::plain(self.meant_orig(o_refs, o));
+        let mut after = Reference::plain(self.meant_patched(p_refs, p));
+        let strings = matches!((&before.meant, &after.meant), (Meant::String(_), Meant::String(_)));
         // Of content, the names of two equal sections say nothing.
-        let content = before == after;
-        let kind = match (strings && placed, content && placed) {
-            (true, _) => "string",
-            (_, true) => "constant",
-            _ if aligned && self.is_promoted(o_refs, o, p_refs, p) => PROMOTED,
-            _ => "relocation",
-        };
+        let content = before.meant == after.meant;
         if !aligned {
             let (o_start, p_start) = self.starts(spans);
-            before += &format!(" at {}", distance(o.offset.wrapping_sub(o_start) as i64));
-            after += &format!(" at {}", distance(p.offset.wrapping_sub(p_start) as i64));
-        } else if content && let Some((a, b)) = self.contents_apart((o_refs, o), (p_refs, p)) {
-            before += &format!(": {a}");
-            after += &format!(": {b}");
-        } else if content && let Some(twin) = self.twin_in_words(p_refs, p) {
-            after += &format!(", {twin}");
+            before.at = Some(o.offset.wrapping_sub(o_start) as i64);
+            after.at = Some(p.offset.wrapping_sub(p_start) as i64);
+        } else if content && let Some(apart) = self.contents_apart((o_refs, o), (p_refs, p)) {
+            (before.content, after.content) = (Some(apart.before), Some(apart.after));
+        } else if content {
+            after.twin = self.other_twin(p_refs, p);
         }
-        let typed = |kind: u32, text: String| {
-            if o.kind == p.kind {
-                return text;
+        if o.kind != p.kind {
+            let arch = self.patched.layout.arch;
+            let name = |kind| Some(arch.reloc(kind).map_or("unknown type", |t| t.name));
+            (before.relocation, after.relocation) = (name(o.kind), name(p.kind));
+        }
+        let kind = match (strings && placed, content && placed) {
+            (true, _) => ReasonKind::String(Sides::new(before, after)),
+            (_, true) => ReasonKind::Constant(Sides::new(before, after)),
+            _ if aligned && self.is_promoted(o_refs, o, p_refs, p) => {
+                ReasonKind::Promoted(Sides::new(before, after))
             }
-            let name = self.patched.layout.arch.reloc(kind).map_or("unknown type", |t| t.name);
-            format!("{text} ({name})")
+            _ => ReasonKind::Relocation(Sides::new(Some(before), Some(after))),
         };
-        Reason {
-            kind,
-            offset: Some((p.offset - spans.p_start) as i64),
-            before: typed(o.kind, before),
-            after: typed(p.kind, after),
-        }
+        Reason::at((p.offset - spans.p_start) as i64, kind)
     }
 
     /// Whether two relocations have the same type, or types that do the same, one of them for
@@ -553,25 +546,16 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && is_promotion(orig.symbol_name(a.symbol), patched.symbol_name(b.symbol))
     }
 
-    pub(super) fn describe_orig(
-        &self,
-        refs: &Refs<'_, 'o, 'd, Orig>,
-        reloc: &Reloc<Orig>,
-    ) -> String {
-        describe(self.orig.layout, refs, reloc)
+    fn meant_orig(&self, refs: &Refs<'_, 'o, 'd, Orig>, reloc: &Reloc<Orig>) -> Meant {
+        meaning(self.orig.layout, refs, reloc)
     }
 
-    pub(super) fn describe_patched(
-        &self,
-        refs: &Refs<'_, 'o, 'd, Patched>,
-        reloc: &Reloc<Patched>,
-    ) -> String {
-        describe(self.patched.layout, refs, reloc)
+    fn meant_patched(&self, refs: &Refs<'_, 'o, 'd, Patched>, reloc: &Reloc<Patched>) -> Meant {
+        meaning(self.patched.layout, refs, reloc)
     }
 }
 
 /// Up to eight bytes from `at`, as hex.
 pub(in crate::diff) fn hex(bytes: &[u8], at: usize) -> String {
-    let shown: Vec<String> = bytes.iter().skip(at).take(8).map(|b| format!("{b:02x}")).collect();
-    shown.join(" ")
+    words::hex(&eight(bytes, at))
 }

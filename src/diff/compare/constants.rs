@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::comparer::{Comparer, Sink, Spans, hex};
+use super::comparer::{Comparer, Sink, Spans};
 use super::questions::{How, Open, Question};
-use super::reasons::describe;
 use super::reasons::finding;
+use super::reasons::meaning;
 use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::pair::locals::is_constant;
 use crate::diff::pair::twins::Twins;
+use crate::diff::reason::{Content, Reason, ReasonKind, Sides, eight};
 use crate::diff::selection::Selection;
-use crate::diff::verdict::{Reason, Verdict, Verdicts};
+use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
@@ -161,7 +162,7 @@ type Both = (SymbolId<Orig>, SymbolId<Patched>);
 
 /// What differs first in them: where, how it was and how it is, and the constants that a
 /// pointer there leads to.
-type First = (Option<u64>, [String; 2], Option<Both>);
+type First = (Option<u64>, Sides<Content>, Option<Both>);
 
 impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
     /// Why code that reads a constant differs, when the constants of one name do: the chain of
@@ -175,24 +176,18 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         spans: &Spans,
     ) -> Option<Reason> {
         let mut both = (o_refs.resolve(o).ok()?.symbol, p_refs.resolve(p).ok()?.symbol);
-        let mut chain = String::new();
-        for length in 1.. {
-            let (at, [before, after], next) = self.first_in_constants(both)?;
-            let at = at.map(|at| format!("{at:+#x}")).unwrap_or_default();
-            chain.push_str(self.output_name(both.1));
-            chain.push_str(&at);
-            match next.filter(|_| length < LONGEST) {
+        let mut path = Vec::new();
+        loop {
+            let (at, sides, next) = self.first_in_constants(both)?;
+            path.push((self.output_name(both.1).to_owned(), at));
+            match next.filter(|_| path.len() < LONGEST) {
                 Some(next) => both = next,
                 None => {
-                    let text = |what: &str| format!("{chain}: {what}");
-                    let offset = Some((p.offset - spans.p_start) as i64);
-                    let (before, after) = (text(&before), text(&after));
-                    return Some(Reason { kind: "constant", offset, before, after });
+                    let kind = ReasonKind::Chain { path, sides };
+                    return Some(Reason::at((p.offset - spans.p_start) as i64, kind));
                 }
             }
-            chain.push_str(" -> ");
         }
-        None
     }
 
     fn first_in_constants(&self, (a, b): Both) -> Option<First> {
@@ -207,28 +202,33 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             return None;
         }
         if before.size != after.size {
-            return Some((None, [before.size, after.size].map(|s| format!("{s} bytes")), None));
+            let [before, after] = [before.size, after.size].map(Content::Size);
+            return Some((None, Sides { before, after }, None));
         }
         let end = |value: u64| value.saturating_add(before.size);
         let (o_end, p_end) = (end(before.value), end(after.value));
         let x = orig.object.contents(o).get(before.value as usize..o_end as usize)?;
         let y = patched.object.contents(p).get(after.value as usize..p_end as usize)?;
         if let Some(first) = x.iter().zip(y).position(|(x, y)| x != y) {
-            return Some((Some(first as u64), [hex(x, first), hex(y, first)], None));
+            let [before, after] = [x, y].map(|bytes| Content::Bytes(eight(bytes, first)));
+            return Some((Some(first as u64), Sides { before, after }, None));
         }
         let (o_refs, p_refs) = (Refs::new(orig, o), Refs::new(patched, p));
         let o_relocs = orig.object.relocs(o).within(before.value, o_end);
         let p_relocs = patched.object.relocs(p).within(after.value, p_end);
+        let start = after.value;
         let differs = |(o, p): &(Reloc<Orig>, Reloc<Patched>)| {
             o.offset - before.value != p.offset - after.value
                 || !self.same_kind(o, p)
                 || !self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()).unwrap_or(false)
         };
         let (o, p) = o_relocs.zip(p_relocs).find(differs)?;
-        let texts = [describe(orig, &o_refs, &o), describe(patched, &p_refs, &p)];
+        let meant = [meaning(orig, &o_refs, &o), meaning(patched, &p_refs, &p)];
+        let [before, after] = meant.map(Content::Reference);
         let next = (o_refs.resolve(&o).ok()?.symbol, p_refs.resolve(&p).ok()?.symbol);
         let leads = self.twins.replaced.was(next.1) == Some(next.0);
-        Some((Some(p.offset - after.value), texts, Some(next).filter(|_| leads)))
+        let at = p.offset - start;
+        Some((Some(at), Sides { before, after }, Some(next).filter(|_| leads)))
     }
 }
 

@@ -8,7 +8,7 @@
 use super::comparer::{Comparer, Spans};
 use crate::arch::RelocClass;
 use crate::diag::Result;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Reason, ReasonKind, Sides};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -46,12 +46,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
         if a.head == b.head && a.marker == b.marker {
             return None;
         }
-        let types = a.hash.zip(b.hash).filter(|(x, y)| x != y).map(|(x, y)| Reason {
-            kind: "type",
-            offset: None,
-            before: function_type(x),
-            after: function_type(y),
-        });
+        let types = a
+            .hash
+            .zip(b.hash)
+            .filter(|(x, y)| x != y)
+            .map(|(x, y)| Reason::of_all(ReasonKind::Type(Sides::new(x.to_vec(), y.to_vec()))));
         let spans = Spans {
             o: o.section,
             o_start: a.body,
@@ -160,9 +159,4 @@ pub(super) fn marker_length<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>
         Some(bytes) if bytes.starts_with(landing) => landing.len() as u64,
         _ => 0,
     }
-}
-
-fn function_type(hash: &[u8]) -> String {
-    let digits: String = hash.iter().rev().map(|b| format!("{b:02x}")).collect();
-    format!("function type {digits}")
 }

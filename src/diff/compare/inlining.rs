@@ -15,23 +15,13 @@ use indexmap::{IndexMap, IndexSet};
 use super::comparer::Comparer;
 use crate::arch;
 use crate::diag::Result;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Reason, ReasonKind};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, Side, SymbolId};
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::running::kallsyms::{self, is_promoted};
-
-/// Kind of the reasons found here.
-pub const REINLINED: &str = "re-inlined";
-
-/// What they say behind the name of a callee that is inlined.
-pub const IS_INLINED: &str = " is inlined";
-
-/// Kind of a reason that is found where relocations are compared: a reference leads to the
-/// same thing, which became visible to other objects, or was copied into this one.
-pub const PROMOTED: &str = "promoted";
 
 /// How often a function refers to each symbol.
 type Counts<S> = IndexMap<SymbolId<S>, usize, RandomState>;
@@ -218,9 +208,7 @@ fn went<A: Side, B: Side>(
 }
 
 fn reason(callee: &str, after: bool) -> Reason {
-    let (called, inlined) = (format!("calls {callee}"), format!("{callee}{IS_INLINED}"));
-    let (before, after) = if after { (called, inlined) } else { (inlined, called) };
-    Reason { kind: REINLINED, offset: None, before, after }
+    Reason::of_all(ReasonKind::Reinlined { callee: callee.to_owned(), after })
 }
 
 /// A name without promotion hash.

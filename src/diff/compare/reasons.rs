@@ -1,11 +1,12 @@
 //! Why a function is in the patch: compares again, this time noting every difference.
 
-use super::comparer::{Comparer, Sink, Spans, hex};
-use super::inlining::{PROMOTED, Question};
+use super::comparer::{Comparer, Sink, Spans};
+use super::inlining::Question;
 use super::questions::Open;
 use crate::arch::{Arch, instruction_text};
 use crate::diag::{Finding, Result};
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Content, Meant, OtherTwin, Reason, ReasonKind, Shown, Sides, eight};
+use crate::diff::words::placed;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;
@@ -47,7 +48,7 @@ impl Comparer<'_, '_, '_, '_> {
                 }
             }
         }
-        reasons.sort_by_key(|r| rank(r.kind));
+        reasons.sort_by_key(|r| r.kind.rank());
         if reasons.is_empty() {
             return Ok((reasons, Vec::new()));
         }
@@ -82,7 +83,7 @@ impl Comparer<'_, '_, '_, '_> {
         first: usize,
     ) -> Reason {
         let arch = self.patched.layout.arch;
-        let mut kind = if text { "code" } else { "data" };
+        let mut kind = if text { ReasonKind::Code } else { ReasonKind::Data };
         let mut start = 0;
         while text && start < first {
             let rest = a.get(start..).unwrap_or(&[]);
@@ -96,7 +97,7 @@ impl Comparer<'_, '_, '_, '_> {
         }
         let checks = |bytes: &[u8]| bytes.get(start..).and_then(arch.checks_type).is_some();
         if text && checks(a) && checks(b) {
-            kind = "type";
+            kind = ReasonKind::CheckedType;
         }
         let at = start as u64;
         let (o_from, p_from) = self.starts(spans);
@@ -117,15 +118,18 @@ impl Comparer<'_, '_, '_, '_> {
         if let (true, Some(before), Some(after)) = (text, before, after)
             && before != after
         {
-            return Reason { kind, offset: Some(at as i64), before, after };
+            let sides = Sides::new(Shown::Instruction(before), Shown::Instruction(after));
+            return Reason::at(at as i64, kind(sides));
         }
         if let (true, Some(before), Some(after)) =
             (text, word(arch, a, start), word(arch, b, start))
             && before != after
         {
-            return Reason { kind, offset: Some(at as i64), before, after };
+            let sides = Sides::new(Shown::Instruction(before), Shown::Instruction(after));
+            return Reason::at(at as i64, kind(sides));
         }
-        Reason { kind, offset: Some(first as i64), before: hex(a, first), after: hex(b, first) }
+        let sides = Sides::new(Shown::bytes(a, first), Shown::bytes(b, first));
+        Reason::at(first as i64, kind(sides))
     }
 
     /// How what two references of one name lead to differs: the first bytes, or the first
@@ -134,25 +138,25 @@ impl Comparer<'_, '_, '_, '_> {
         &self,
         (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
         (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
-    ) -> Option<(String, String)> {
+    ) -> Option<Sides<(Content, u64)>> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let (o_place, p_place) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
         self.places_apart(orig, o_place, patched, p_place, 0)
     }
 
     /// What a thing is in the original whose name there is another thing's.
-    pub(super) fn twin_in_words(
+    pub(super) fn other_twin(
         &self,
         refs: &Refs<'_, '_, '_, Patched>,
         reloc: &Reloc<Patched>,
-    ) -> Option<String> {
+    ) -> Option<OtherTwin> {
         let symbol = refs.resolve(reloc).ok()?.symbol;
         let name = self.patched.layout.object.symbol_name(symbol);
         match self.twins.orig_symbol(symbol) {
-            None => Some("which the original does not have".to_owned()),
+            None => Some(OtherTwin::None),
             Some(twin) => {
                 let twin = self.orig.layout.object.symbol_name(twin);
-                (twin != name).then(|| format!("which is the original's {twin}"))
+                (twin != name).then(|| OtherTwin::Called(twin.to_owned()))
             }
         }
     }
@@ -175,12 +179,15 @@ impl Comparer<'_, '_, '_, '_> {
             Err(error) => return Some(error.message().to_owned()),
         }
         let reason = self.other_row((&o_refs, o), (&p_refs, p));
-        let rows = reason.map(|r| format!("{}: {} -> {}", r.kind, r.before, r.after));
+        let rows = reason.map(|kind| {
+            let Sides { before, after } = kind.sides();
+            format!("{}: {before} -> {after}", kind.name())
+        });
         let content = || {
-            let (before, after) = self.contents_apart((&o_refs, o), (&p_refs, p))?;
-            Some(format!("{before} -> {after}"))
+            let apart = self.contents_apart((&o_refs, o), (&p_refs, p))?;
+            Some(format!("{} -> {}", placed(&apart.before), placed(&apart.after)))
         };
-        let twin = || self.twin_in_words(&p_refs, p);
+        let twin = || self.other_twin(&p_refs, p).map(|twin| twin.to_string());
         Some(rows.or_else(content).or_else(twin).unwrap_or_else(|| "not the same one".to_owned()))
     }
 
@@ -191,7 +198,7 @@ impl Comparer<'_, '_, '_, '_> {
         patched: &Layout<'_, '_, Patched>,
         (p_section, p_at): (SectionId<Patched>, u64),
         depth: usize,
-    ) -> Option<(String, String)> {
+    ) -> Option<Sides<(Content, u64)>> {
         fn rest(data: &[u8], at: u64) -> &[u8] {
             let rest = usize::try_from(at).ok().and_then(|at| data.get(at..)).unwrap_or(&[]);
             rest.get(..COMPARED).unwrap_or(rest)
@@ -212,9 +219,10 @@ impl Comparer<'_, '_, '_, '_> {
             if at >= until || at != p.offset.saturating_sub(p_at) {
                 break;
             }
-            let (before, after) = (describe(orig, &o_refs, &o), describe(patched, &p_refs, &p));
+            let (before, after) = (meaning(orig, &o_refs, &o), meaning(patched, &p_refs, &p));
             if before != after {
-                return Some((format!("{before} at +{at:#x}"), format!("{after} at +{at:#x}")));
+                let [before, after] = [before, after].map(|m| (Content::Reference(m), at));
+                return Some(Sides { before, after });
             }
             let nameless = |id: SectionId<Patched>| patched.is_nameless(id);
             let inner = (o_refs.place(&o).ok().flatten(), p_refs.place(&p).ok().flatten());
@@ -227,8 +235,8 @@ impl Comparer<'_, '_, '_, '_> {
             }
         }
         let first = first?;
-        let shown = |bytes: &[u8]| format!("{} at +{first:#x}", hex(bytes, first));
-        Some((shown(a), shown(b)))
+        let shown = |bytes: &[u8]| (Content::Bytes(eight(bytes, first)), first as u64);
+        Some(Sides::new(shown(a), shown(b)))
     }
 }
 
@@ -263,32 +271,37 @@ pub fn describe<S: Side>(
     refs: &Refs<'_, '_, '_, S>,
     reloc: &Reloc<S>,
 ) -> String {
-    describe_as(refs, reloc, &|id| layout.object.symbol_name(id).to_owned())
+    meaning(layout, refs, reloc).to_string()
 }
 
-/// [`describe`] with names of somebody's own.
-pub fn describe_as<S: Side>(
+/// What a relocation means: the string it refers to, or its target and the distance from there.
+pub fn meaning<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    refs: &Refs<'_, '_, '_, S>,
+    reloc: &Reloc<S>,
+) -> Meant {
+    meaning_as(refs, reloc, &|id| layout.object.symbol_name(id).to_owned())
+}
+
+/// [`meaning`] with names of somebody's own.
+pub fn meaning_as<S: Side>(
     refs: &Refs<'_, '_, '_, S>,
     reloc: &Reloc<S>,
     name_of: &dyn Fn(SymbolId<S>) -> String,
-) -> String {
+) -> Meant {
     if let (Ok(false), Ok(Some(string))) = (refs.leaves_string(reloc), refs.string(reloc)) {
-        return format!("{:?}", String::from_utf8_lossy(string));
+        return Meant::String(String::from_utf8_lossy(string).into_owned());
     }
     if reloc.symbol.index() == 0 {
-        return "none".into();
+        return Meant::Nothing;
     }
     let Ok(target) = refs.resolve(reloc) else {
-        return name_of(reloc.symbol);
+        return Meant::Place { name: name_of(reloc.symbol), distance: 0 };
     };
     let name = name_of(target.symbol);
     // What PC-relative addressing adds is no distance from the symbol.
     let bias = refs.target_offset(reloc).map_or(0, |meant| meant.wrapping_sub(reloc.addend));
-    match target.addend.wrapping_add(bias) {
-        0 => name,
-        distance if distance < 0 => format!("{name}-{:#x}", distance.unsigned_abs()),
-        distance => format!("{name}+{distance:#x}"),
-    }
+    Meant::Place { name, distance: target.addend.wrapping_add(bias) }
 }
 
 fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
@@ -308,19 +321,4 @@ pub(in crate::diff) fn finding(
     Finding::in_section(section, text)
         .at_symbol(comparer.output_name(id))
         .at_offset(object.symbol_value(id))
-}
-
-/// The most telling kinds first.
-fn rank(kind: &str) -> u8 {
-    match kind {
-        "string" | "type" => 0,
-        "constant" => 1,
-        "code" | "data" => 2,
-        "relocation" => 4,
-        "size" => 5,
-        // It explains nothing but itself.
-        PROMOTED => 6,
-        // The name of a table.
-        _ => 3,
-    }
 }

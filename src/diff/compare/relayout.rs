@@ -15,7 +15,7 @@ use super::comparer::{Comparer, Half};
 use super::questions::Open;
 use crate::arch::{Flow, Step, step};
 use crate::diag::Result;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Blocks, Reason, ReasonKind, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::knowledge::{sections, symbols};
@@ -23,9 +23,6 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::noreturn::never_returns;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::Row;
-
-/// Kind of the reason found here.
-pub const PROFILE: &str = "profile";
 
 /// A byte of a section.
 type Place<S> = (SectionId<S>, u64);
@@ -49,12 +46,8 @@ impl<'d> Comparer<'_, '_, '_, 'd> {
         let orig = Code::new(self.orig, twin);
         let patched = Code::new(self.patched, id);
         let (Some(orig), Some(patched)) = (orig, patched) else { return Ok(None) };
-        let reason = Reason {
-            kind: PROFILE,
-            offset: None,
-            before: orig.text(),
-            after: format!("the same instructions in another order, {}", patched.text()),
-        };
+        let blocks = Sides::new(orig.blocks(), patched.blocks());
+        let reason = Reason::of_all(ReasonKind::Profile(blocks));
         let mut walk = Walk {
             comparer: self,
             limit: (orig.size() + patched.size()) * MOST_PAIRS,
@@ -131,15 +124,12 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
         self.parts.iter().map(|p| p.2 - p.1).sum()
     }
 
-    /// Where it is, for people.
-    fn text(&self) -> String {
-        let mut names: Vec<&str> =
-            self.parts.iter().map(|p| self.layout().object.section_name(p.0)).collect();
-        names.dedup();
-        let more = names.len().saturating_sub(2);
-        names.truncate(2);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{} bytes in {}{more}", self.size(), names.join(" and "))
+    /// Where it is.
+    fn blocks(&self) -> Blocks {
+        let names = self.parts.iter().map(|p| self.layout().object.section_name(p.0).to_owned());
+        let mut sections: Vec<String> = names.collect();
+        sections.dedup();
+        Blocks { bytes: self.size(), sections }
     }
 
     /// The part that holds a place.

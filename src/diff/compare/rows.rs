@@ -4,9 +4,9 @@
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
 use super::questions::{How, Open, Question};
-use super::reasons::describe;
-use crate::diag::{Result, distance};
-use crate::diff::verdict::Reason;
+use super::reasons::{describe, meaning};
+use crate::diag::Result;
+use crate::diff::reason::{Reason, ReasonKind, RowChange, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Reloc};
 use crate::kernel::layout::Class;
@@ -82,13 +82,9 @@ impl Comparer<'_, '_, '_, '_> {
                 let at = |at: u64, start: u64| at.wrapping_sub(start) as i64;
                 let offset = o.map(|r| at(r.at(), spans.o_start));
                 let offset = offset.or(p.map(|r| at(r.at(), spans.p_start)));
-                let shown = |some: bool| if some { "a row" } else { "none" }.to_owned();
-                sink.note(|| Reason {
-                    kind: table.map_or("", |t| t.section),
-                    offset,
-                    before: shown(o.is_some()),
-                    after: shown(p.is_some()),
-                });
+                let table = table.map_or("", |t| t.section);
+                let change = RowChange::Alone { after: p.is_some() };
+                sink.note(|| Reason { kind: ReasonKind::Row { table, change }, offset });
                 return Ok(false);
             };
             let pair = self.pair((o.table, o.row), (p.table, p.row));
@@ -110,8 +106,8 @@ impl Comparer<'_, '_, '_, '_> {
             let reason = || {
                 let (o_start, p_start) = self.starts(spans);
                 let shown = (o.at().wrapping_sub(o_start), p.at().wrapping_sub(p_start));
-                let offset = Some(p.at().wrapping_sub(spans.p_start) as i64);
-                Reason { offset, ..self.differing(&pair, (shown.0 as i64, shown.1 as i64)) }
+                let kind = self.differing(&pair, (shown.0 as i64, shown.1 as i64));
+                Reason::at(p.at().wrapping_sub(spans.p_start) as i64, kind)
             };
             if sink.note(reason) {
                 return Ok(false);
@@ -133,54 +129,54 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// What differs between two rows, at these places of what they describe: the field by its
     /// name, with its values.
-    fn differing(&self, pair: &Pair<'_>, (o_at, p_at): (i64, i64)) -> Reason {
+    fn differing(&self, pair: &Pair<'_>, places: (i64, i64)) -> ReasonKind {
         let table = pair.p_table.table;
-        let reason = |before, after| Reason { kind: table.section, offset: None, before, after };
-        if pair.o_table.table.section != table.section {
-            let row = |table: &str| format!("a row of {table}");
-            return reason(row(pair.o_table.table.section), row(table.section));
-        }
-        if o_at != p_at {
-            return reason(format!("for {}", distance(o_at)), format!("for {}", distance(p_at)));
-        }
-        let found = self.first_difference(pair, Some(table.code), &mut Open::new(), |differ| {
+        let tables = (pair.o_table.table.section, table.section);
+        let change = if tables.0 != tables.1 {
+            RowChange::Tables(Sides::new(tables.0, tables.1))
+        } else if places.0 != places.1 {
+            RowChange::Places(Sides::new(places.0, places.1))
+        } else {
+            self.change(pair)
+        };
+        ReasonKind::Row { table: table.section, change }
+    }
+
+    /// What differs first between two rows of one table.
+    fn change(&self, pair: &Pair<'_>) -> RowChange {
+        let code = Some(pair.p_table.table.code);
+        let found = self.first_difference(pair, code, &mut Open::new(), |differ| {
             let at = match differ {
                 Differ::At(at) => at,
                 Differ::References(o, p) => p.map(|p| pair.p_at(p)).or(o.map(|o| pair.o_at(o))),
             };
             let field = at.and_then(|at| pair.p_table.field(at));
             let name = field.map_or("row", |f| f.name);
-            let (before, after) = match differ {
+            match differ {
                 Differ::References(o, p) => {
                     let o_refs = Refs::new(self.orig.layout, pair.spans.o);
                     let p_refs = Refs::new(self.patched.layout, pair.spans.p);
-                    let none = || "none".to_owned();
-                    let before = o.map_or_else(none, |o| describe(self.orig.layout, &o_refs, o));
-                    let after = p.map_or_else(none, |p| describe(self.patched.layout, &p_refs, p));
+                    let before = o.map(|o| meaning(self.orig.layout, &o_refs, o));
+                    let after = p.map(|p| meaning(self.patched.layout, &p_refs, p));
                     let content = || self.contents_apart((&o_refs, o?), (&p_refs, p?));
-                    match (before == after).then(content).flatten() {
-                        Some((x, y)) => (format!("{before}: {x}"), format!("{after}: {y}")),
-                        None if before == after => (before, format!("{after} with other content")),
-                        None => (before, after),
-                    }
+                    let content = (before == after).then(content).flatten();
+                    let meant = Sides { before, after };
+                    RowChange::Reference { field: name, meant, content }
                 }
                 Differ::At(_) => {
                     let (from, bytes) = field.map_or((at.unwrap_or(0), 1), |f| (f.at, f.bytes));
                     let (o, p) = (self.orig.layout.object, self.patched.layout.object);
                     let o_big = matches!(o.endian(), object::Endianness::Big);
                     let of = |data: &[u8], start: u64| number(data, start + from, bytes, o_big);
-                    (
-                        of(o.contents(pair.spans.o), pair.spans.o_start),
-                        of(p.contents(pair.spans.p), pair.spans.p_start),
-                    )
+                    let values = Sides {
+                        before: of(o.contents(pair.spans.o), pair.spans.o_start),
+                        after: of(p.contents(pair.spans.p), pair.spans.p_start),
+                    };
+                    RowChange::Number { field: name, values }
                 }
-            };
-            (format!("{name} {before}"), format!("{name} {after}"))
+            }
         });
-        match found {
-            Ok(Some((before, after))) => reason(before, after),
-            _ => reason("a row".to_owned(), "another row".to_owned()),
-        }
+        found.ok().flatten().unwrap_or(RowChange::Unknown)
     }
 
     /// The fields in which two rows, by table and number, differ, with how the original and the
@@ -202,8 +198,8 @@ impl Comparer<'_, '_, '_, '_> {
         let fields = fields.filter(|f| f.at != code && !pair.is_noise(f.at));
         let mut found: Vec<_> = fields.filter_map(|f| self.field_apart(&pair, f.at)).collect();
         if found.is_empty() {
-            let reason = self.differing(&pair, (0, 0)).distinct();
-            found.push(("row", reason.before, reason.after));
+            let sides = Reason::of_all(self.differing(&pair, (0, 0))).sides();
+            found.push(("row", sides.before, sides.after));
         }
         found
     }
@@ -218,7 +214,7 @@ impl Comparer<'_, '_, '_, '_> {
         let o = orig.object.relocs(row.o).within(o_place.0, o_place.1).next();
         let p = patched.object.relocs(row.p).within(p_place.0, p_place.1).next();
         let big = matches!(orig.object.endian(), object::Endianness::Big);
-        let number = |data, at| number(data, at, field.bytes, big);
+        let number = |data, at| format!("{:#x}", number(data, at, field.bytes, big));
         let before = match &o {
             Some(o) => describe(orig, &Refs::new(orig, row.o), o),
             None => number(orig.object.contents(row.o), o_place.0),
@@ -414,7 +410,7 @@ impl Comparer<'_, '_, '_, '_> {
         &self,
         (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
         (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
-    ) -> Option<Reason> {
+    ) -> Option<ReasonKind> {
         let (orig, patched) = (&self.orig.rows, &self.patched.rows);
         let (o, p) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
         let (o_table, p_table) = (orig.number_of(o.0)?, patched.number_of(p.0)?);
@@ -452,12 +448,11 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 /// A field as a number.
-fn number(data: &[u8], at: u64, bytes: u64, big_endian: bool) -> String {
+fn number(data: &[u8], at: u64, bytes: u64, big_endian: bool) -> u64 {
     let bytes = data.get(at as usize..at.saturating_add(bytes) as usize).unwrap_or(&[]);
     let fold = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
-    let value = match big_endian {
+    match big_endian {
         true => bytes.iter().take(8).fold(0, fold),
         false => bytes.iter().take(8).rev().fold(0, fold),
-    };
-    format!("{value:#x}")
+    }
 }

@@ -14,10 +14,10 @@ use bumpalo::Bump;
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::IndexMap;
 
-use super::comparer::{Comparer, Sink, Spans, hex};
+use super::comparer::{Comparer, Sink, Spans};
 use super::questions::Open;
 use crate::diag::Result;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Reason, ReasonKind, Shown, Sides};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object};
@@ -162,19 +162,10 @@ impl Comparer<'_, '_, '_, '_> {
         let first = before.iter().zip(after.iter()).position(|(x, y)| x != y);
         let mut reasons = Vec::new();
         if a.size != b.size {
-            reasons.push(Reason {
-                kind: "size",
-                offset: None,
-                before: format!("{} bytes", a.size),
-                after: format!("{} bytes", b.size),
-            });
+            reasons.push(Reason::of_all(ReasonKind::Size(Sides::new(a.size, b.size))));
         } else if let Some(first) = first {
-            reasons.push(Reason {
-                kind: "data",
-                offset: Some(first as i64),
-                before: hex(&before, first),
-                after: hex(&after, first),
-            });
+            let sides = Sides::new(Shown::bytes(&before, first), Shown::bytes(&after, first));
+            reasons.push(Reason::at(first as i64, ReasonKind::Data(sides)));
         } else {
             self.relocs(&spans, &mut Sink(Some(&mut reasons)), &mut Open::new())?;
         }

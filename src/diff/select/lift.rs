@@ -15,7 +15,7 @@ use super::hooks::unhookable;
 use super::status::{Status, Statuses};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::verdict::Reason;
+use crate::diff::reason::{Reason, ReasonKind};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -54,27 +54,15 @@ impl Lifted {
         comparer: &Comparer<'_, '_, '_, '_>,
         id: SymbolId<Patched>,
     ) -> Option<Reason> {
-        let name = |id| comparer.output_name(id);
-        let reason = |before, after| Reason { kind: CARRIED, offset: None, before, after };
+        let name = |id| comparer.output_name(id).to_owned();
         if let Some(callers) = self.carried.get(&id) {
-            let callers: Vec<&str> = callers.iter().map(|&c| name(c)).collect();
-            return Some(reason(
-                "livepatch cannot redirect it".to_owned(),
-                format!("carried for its callers: {}", callers.join(", ")),
-            ));
+            let callers = callers.iter().map(|&c| name(c)).collect();
+            return Some(Reason::of_all(ReasonKind::Carried { callers }));
         }
         let callee = name(*self.callers.get(&id)?);
-        Some(reason(
-            format!("calls {callee} of the kernel"),
-            format!(
-                "calls that of the patch, carried for its callers: livepatch cannot redirect {callee}"
-            ),
-        ))
+        Some(Reason::of_all(ReasonKind::CallsCarried { callee }))
     }
 }
-
-/// The kind of such a reason.
-pub const CARRIED: &str = "carried";
 
 /// Why callers cannot be patched instead, by function.
 pub type Blocked = IndexMap<SymbolId<Patched>, String, RandomState>;

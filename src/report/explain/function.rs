@@ -254,7 +254,7 @@ fn rows_of<S: Side>(rows: &Rows<S>, code: Code<S>, lines: &[(u64, usize)]) -> Ve
 }
 
 fn field((name, before, after): (&'static str, String, String)) -> Field {
-    Field { name: name.to_owned(), before: Some(before), after: Some(after) }
+    Field { name: name.to_owned(), at: None, before: Some(before), after: Some(after) }
 }
 
 /// (place of a line, its position among all), ascending.

@@ -1,7 +1,7 @@
 //! The instructions of one side in words, so that those of both can be compared.
 
 use crate::arch::{Reach, disassemble};
-use crate::diff::compare::reasons::describe_as;
+use crate::diff::compare::reasons::meaning_as;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -153,14 +153,14 @@ impl<'l, 'o, 'd, S: Side> Listing<'l, 'o, 'd, S> {
         let object = self.layout.object;
         let plain = |id: SymbolId<S>| object.symbol_name(id).to_owned();
         if own {
-            return describe_as(&self.refs, reloc, &plain);
+            return meaning_as(&self.refs, reloc, &plain).to_string();
         }
         let nameless = object.section_of(reloc.symbol).is_some_and(|s| self.layout.is_nameless(s));
         if nameless && !matches!(self.refs.string(reloc), Ok(Some(_))) {
             return NAMELESS.to_owned();
         }
         let name = |id| (self.name_of)(id).unwrap_or_else(|| plain(id));
-        describe_as(&self.refs, reloc, &name)
+        meaning_as(&self.refs, reloc, &name).to_string()
     }
 
     /// A constant of a pool, as a number.

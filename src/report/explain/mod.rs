@@ -161,6 +161,9 @@ pub struct RowFact {
 pub struct Field {
     /// What it is called.
     pub name: String,
+    /// Where it is in a variable.
+    #[serde(skip)]
+    pub at: Option<u64>,
     /// How the original has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,

@@ -128,7 +128,7 @@ fn listed(values: &Values, member: impl Fn(u64) -> Option<String>) -> String {
         }
     };
     let one = |field: &Field| {
-        let called = offset(field).and_then(&member).unwrap_or_default();
+        let called = field.at.and_then(&member).unwrap_or_default();
         let lead = if called.is_empty() { "" } else { " " };
         format!("{}{lead}{called} {} -> {}", field.name, shown(&field.before), shown(&field.after))
     };
@@ -138,9 +138,4 @@ fn listed(values: &Values, member: impl Fn(u64) -> Option<String>) -> String {
         0 => format!("differs: {}", told.join(", ")),
         _ => format!("differs: {} and {more} more", told.join(", ")),
     }
-}
-
-/// The place of a field in its variable.
-fn offset(field: &Field) -> Option<u64> {
-    u64::from_str_radix(field.name.strip_prefix("+0x")?, 16).ok()
 }

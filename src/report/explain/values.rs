@@ -130,7 +130,10 @@ fn at_place<S>(relocs: &[(u64, Reloc<S>)], place: u64) -> Option<&Reloc<S>> {
 
 fn add(found: &mut Values, at: u64, before: Option<String>, after: Option<String>) {
     match found.fields.len() < LISTED {
-        true => found.fields.push(Field { name: format!("+{at:#x}"), before, after }),
+        true => {
+            let name = format!("+{at:#x}");
+            found.fields.push(Field { name, at: Some(at), before, after });
+        }
         false => found.more += 1,
     }
 }

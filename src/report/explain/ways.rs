@@ -74,7 +74,7 @@ fn callback(known: &Known<'_>) -> String {
         value.as_ref().filter(|v| v.bytes().all(|b| b.is_ascii_alphanumeric())).cloned()
     };
     let whole = match fields {
-        [only] if only.name == "+0x0" => number(&only.before).zip(number(&only.after)),
+        [only] if only.at == Some(0) => number(&only.before).zip(number(&only.after)),
         _ => None,
     };
     let (mut set, mut reset) = (String::new(), String::new());
@@ -139,8 +139,9 @@ mod tests {
 
     #[test]
     fn a_variable_is_set_from_a_callback() {
-        let field = |name: &str, before: &str, after: &str| Field {
-            name: name.into(),
+        let field = |at: u64, before: &str, after: &str| Field {
+            name: format!("+{at:#x}"),
+            at: Some(at),
             before: Some(before.into()),
             after: Some(after.into()),
         };
@@ -149,13 +150,13 @@ mod tests {
             let finding = Finding::in_section(section, "changed section");
             Error::refused(Code::UnsupportedSectionChange, "1 change").with_findings(vec![finding])
         };
-        let one = values(vec![field("+0x0", "0xa", "0x14")]);
+        let one = values(vec![field(0, "0xa", "0x14")]);
         let known = [Known { name: "limit.1", values: Some(&one) }];
         let ways = ways_out(&error(".rela.data.limit"), &known, &[]);
         assert_eq!(ways.len(), 1);
         assert!(ways[0].contains("\tlimit_1 = 0x14;\n\treturn 0;"), "{}", ways[0]);
         assert!(ways[0].contains("\tlimit_1 = 0xa;\n}"), "{}", ways[0]);
-        let two = values(vec![field("+0x8", "kfree", "evil*/x"), field("+0x10", "\"a\"", "\"b\"")]);
+        let two = values(vec![field(8, "kfree", "evil*/x"), field(16, "\"a\"", "\"b\"")]);
         let known = [Known { name: "ops", values: Some(&two) }];
         let ways = ways_out(&error(".data.limit"), &known, &[]);
         assert!(ways[0].contains("/* ops +0x8: evil* /x */"), "{}", ways[0]);
