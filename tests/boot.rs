@@ -7,6 +7,8 @@
 //! each group is one ignored trial. `KLP_DIFF_BUNDLE` names another kernel, built by
 //! `tests/boot/bundle/make-bundle.sh`; docs/boot.md says more. Prepared kernel trees are kept in the target folder.
 
+#[path = "common/drop_in.rs"]
+mod drop_in;
 #[path = "common/suite.rs"]
 mod suite;
 

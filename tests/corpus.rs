@@ -2,6 +2,8 @@
 //! another tool, memory. The objects are compiled here; without a compiler for x86_64 each
 //! test says that it is skipped.
 
+#[path = "common/drop_in.rs"]
+mod drop_in;
 #[path = "common/suite.rs"]
 mod suite;
 
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use drop_in::drop_in;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -149,21 +152,9 @@ fn load(path: &Path) -> Value {
 }
 
 fn create_diff_object() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "-p", "kpatch-compat", "--bin", "create-diff-object"])
-        .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] })
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "create-diff-object does not build");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "create-diff-object")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo built it")
+    drop_in().expect("built").join("create-diff-object")
 }
+
 fn every_layout_is_found_and_runs() {
     let Some(objects) = objects() else { return };
     let root = good(objects);

@@ -7,6 +7,8 @@
 //! in `tests/golden-differences.txt`, as `NAME REASON` with the name of the trial; such a
 //! case must run to an end and must still differ.
 
+#[path = "common/drop_in.rs"]
+mod drop_in;
 #[path = "common/suite.rs"]
 mod suite;
 
@@ -18,6 +20,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use drop_in::drop_in;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::report::canon;
@@ -300,7 +303,10 @@ struct Unpacked {
 
 impl Tool {
     fn path(&self) -> Result<&Path, String> {
-        self.path.get_or_init(build).as_deref().map_err(Clone::clone)
+        self.path
+            .get_or_init(|| Ok(drop_in()?.join("create-diff-object")))
+            .as_deref()
+            .map_err(Clone::clone)
     }
 
     /// The argument, or the path of its unpacked copy when only `ARG.xz` exists.
@@ -332,29 +338,4 @@ impl Tool {
         files.insert(packed, file.clone());
         Ok(file)
     }
-}
-
-/// Builds `create-diff-object` in the profile of this test and returns its path.
-fn build() -> Result<PathBuf, String> {
-    let this = std::env::current_exe().map_err(|e| e.to_string())?;
-    let profile = match this.ancestors().nth(2).and_then(Path::file_name) {
-        Some(name) if name != "debug" => name.to_string_lossy().into_owned(),
-        _ => "dev".to_owned(),
-    };
-    let output = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "-p", "kpatch-compat", "--bin", "create-diff-object"])
-        .args(["--profile", &profile, "--message-format", "json-render-diagnostics"])
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| format!("cannot run cargo: {e}"))?;
-    if !output.status.success() {
-        return Err("create-diff-object does not build".to_owned());
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "create-diff-object")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo built no create-diff-object".to_owned())
 }

@@ -143,7 +143,11 @@ impl Program<'_> {
 
     fn apply(&self, found: Found, flags: &mut [bool]) -> Result<(), Stop> {
         match found {
-            Found::Flag(i) => flags[i] = true,
+            Found::Flag(i) => {
+                if let Some(flag) = flags.get_mut(i) {
+                    *flag = true;
+                }
+            }
             Found::Help => return Err(Stop { text: self.help(), status: 0 }),
             Found::Usage => return Err(Stop { text: self.usage(), status: 0 }),
         }

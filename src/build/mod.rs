@@ -16,6 +16,8 @@
 //!
 //! `steps` puts them together. Nothing here prints: what is worth telling goes to a callback.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod apply;
 pub mod config;
 pub mod find;

@@ -2,6 +2,8 @@
 //! it returned, and returns a value. What a phase finds beside it, to be told also when the
 //! phase fails, comes back in [`Notes`].
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod build;
 pub mod compare;
 mod job;

@@ -12,6 +12,8 @@
 //! (here), and alter it in `tests/proof.rs`, where each kind of thing is altered behind the
 //! builder's back.
 
+#![deny(clippy::indexing_slicing)]
+
 mod found;
 mod freed;
 mod headers;

@@ -33,8 +33,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
                 candidates.entry(name).or_default().push(id);
             }
         }
-        for index in 0..self.written.symbols.len() {
-            let symbol = self.written.symbols[index];
+        for (index, &symbol) in self.written.symbols.iter().enumerate() {
             if !is_defined(&symbol) {
                 continue;
             }
@@ -53,6 +52,10 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     }
 
     /// Takes a symbol of the output for one of the patched object.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`unmatched` and the table of symbols are of what was read"
+    )]
     fn is_symbol(&mut self, index: usize, id: SymbolId<Patched>) -> Result<()> {
         let symbol = self.written.symbols[index];
         let Home::Section(home) = symbol.home else { return Ok(()) };
@@ -83,6 +86,10 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
 
     /// Of several symbols that one of the output may be: that which is at its place, as far as it
     /// is known what that is; else the first that looks like it. Whether something is new.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`unmatched` and the table of symbols are of what was read"
+    )]
     pub(super) fn match_more_symbols(&mut self) -> Result<bool> {
         self.places.sort();
         let unmatched = std::mem::take(&mut self.unmatched);
@@ -144,8 +151,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     /// Compares the symbols of the output with those they are.
     pub(super) fn check_symbols(&mut self) -> Result<()> {
         let object = self.prover.layout().object;
-        for index in 1..self.written.symbols.len() {
-            let symbol = self.written.symbols[index];
+        for (index, &symbol) in self.written.symbols.iter().enumerate().skip(1) {
             let Some(&Some(id)) = self.symbols.get(index) else { continue };
             // Of thunks several objects of a patch may bring the same along.
             let policy = self.prover.resolver.comparer.policy;

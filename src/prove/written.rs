@@ -163,8 +163,8 @@ impl<'b> Written<'b> {
     /// The references of bytes `start..end` of a section.
     pub fn within(&self, section: u32, start: u64, end: u64) -> &[Reference] {
         let refs = self.refs(section);
-        let rest = &refs[refs.partition_point(|r| r.offset < start)..];
-        &rest[..rest.partition_point(|r| r.offset < end)]
+        let place = |offset| refs.partition_point(|r| r.offset < offset);
+        refs.get(place(start)..place(end)).unwrap_or_default()
     }
 
     /// A section; an empty one for a number that there is not.

@@ -253,7 +253,7 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         let strings = self.object.section(*self.by_name.get(section)?).data;
         let tail = strings.get(usize::try_from(offset).ok()?..)?;
         let len = tail.iter().position(|&b| b == 0)?;
-        std::str::from_utf8(&tail[..len]).ok()
+        std::str::from_utf8(tail.get(..len)?).ok()
     }
 
     fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, 'o, 'd, S>>> {

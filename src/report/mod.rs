@@ -1,5 +1,7 @@
 //! What a run found, for people and for programs.
 
+#![deny(clippy::indexing_slicing)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

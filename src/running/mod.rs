@@ -1,5 +1,7 @@
 //! What is known of the kernel that runs: images, symbol tables, where distributions put them.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod blocks;
 pub(crate) mod by_name;
 pub mod dead_ends;

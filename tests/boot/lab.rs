@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::Boot;
+use crate::drop_in::drop_in;
 
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -279,19 +280,7 @@ impl Lab {
 
     /// The folder of the drop-in tools, built in the profile of this test.
     fn compat(&self) -> Fallible<&Path> {
-        let built = self.compat.get_or_init(|| {
-            let klp_diff = Path::new(env!("CARGO_BIN_EXE_klp-diff"));
-            let folder = klp_diff.parent().ok_or("no folder")?;
-            let profile = match folder.file_name() {
-                Some(name) if name != "debug" => name.to_string_lossy().into_owned(),
-                _ => "dev".to_owned(),
-            };
-            let mut command = Command::new(env!("CARGO"));
-            command.current_dir(env!("CARGO_MANIFEST_DIR"));
-            command.args(["build", "-p", "kpatch-compat", "--bins", "--profile", &profile]);
-            succeed(&mut command).map_err(|e| e.to_string())?;
-            Ok(folder.to_owned())
-        });
+        let built = self.compat.get_or_init(drop_in);
         Ok(built.as_deref().map_err(Clone::clone)?)
     }
 
