@@ -1,5 +1,7 @@
 //! `klp-diff build`: from source patches to a livepatch module.
 
+#![expect(clippy::indexing_slicing, reason = "members have the numbers they were given")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

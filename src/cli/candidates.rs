@@ -85,7 +85,7 @@ impl Candidates {
         let given = candidates.iter().filter(|c| c.given).count();
         let texts = candidates.iter().any(|c| !c.may_be_image);
         let kernel = candidates.iter().position(|c| c.linkage.object == VMLINUX);
-        let only = (linked.len() == 1).then(|| linked[0].object.as_str());
+        let only = <&[Linkage; 1]>::try_from(&linked[..]).ok().map(|[one]| one.object.as_str());
         // Texts of symbols have no code, and one file leaves no choice.
         if texts || only.is_some() {
             let usual = only.unwrap_or(VMLINUX);

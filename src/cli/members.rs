@@ -82,8 +82,8 @@ impl Kind {
             return Kind::Archive;
         }
         let kind = match (bytes.get(5), bytes.get(16..18)) {
-            (Some(1), Some(kind)) => u16::from_le_bytes([kind[0], kind[1]]),
-            (Some(2), Some(kind)) => u16::from_be_bytes([kind[0], kind[1]]),
+            (Some(1), Some(&[low, high])) => u16::from_le_bytes([low, high]),
+            (Some(2), Some(&[high, low])) => u16::from_be_bytes([high, low]),
             _ => return Kind::Other,
         };
         match (abi::is_elf(bytes) && kind == abi::ET_REL, bytes.get(4)) {

@@ -4,6 +4,8 @@
 //! for a new verb: a module with `main(args) -> Exit`, a row in the table, a line in
 //! README.md.
 
+#![deny(clippy::indexing_slicing)]
+
 mod args;
 mod build;
 mod builds;

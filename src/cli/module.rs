@@ -1,5 +1,7 @@
 //! `klp-diff module`: from pairs of objects to a livepatch module.
 
+#![expect(clippy::indexing_slicing, reason = "members have the numbers they were given")]
+
 mod parts;
 
 use std::ffi::OsString;

@@ -25,7 +25,9 @@ pub(super) fn summary<'r>(reports: impl Iterator<Item = &'r Report>, single: boo
         match (function.status, kind) {
             (FunctionStatus::New, _) => new += 1,
             (FunctionStatus::Changed, None) => edited += 1,
-            (FunctionStatus::Changed, Some(kind)) => optimised[kind] += 1,
+            (FunctionStatus::Changed, Some(kind)) => {
+                optimised.get_mut(kind).into_iter().for_each(|count| *count += 1);
+            }
         }
     }
     let by_optimiser: usize = optimised.iter().sum();

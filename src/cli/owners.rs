@@ -1,6 +1,11 @@
 //! Which kernel object the objects of a patch belong to: what the command line says, or else what
 //! the linked files show.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "images and subjects have the numbers they were given"
+)]
+
 use std::path::{Component, Path, PathBuf};
 
 use foldhash::fast::RandomState;

@@ -1,6 +1,8 @@
 //! What is patched, as the command line of pairs and folders says: symbols as text, images by
 //! themselves, and folders of them.
 
+#![expect(clippy::indexing_slicing, reason = "images have the numbers they were given")]
+
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;

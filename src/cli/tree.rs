@@ -1,5 +1,7 @@
 //! `klp-diff ORIG_DIR PATCHED_DIR`: all objects of two builds.
 
+#![expect(clippy::indexing_slicing, reason = "units and images have the numbers they were given")]
+
 use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};

@@ -88,8 +88,9 @@ pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Res
     let mut names: Vec<&str> = found.broken.iter().map(|(name, _)| name.as_str()).collect();
     names.extend(found.cases.iter().map(|c| c.name.as_str()));
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(Error::broken(Code::Corpus, format!("two cases are called {}", pair[0]))
+    let mut following = names.iter().zip(names.iter().skip(1));
+    if let Some((name, _)) = following.find(|(name, next)| name == next) {
+        return Err(Error::broken(Code::Corpus, format!("two cases are called {name}"))
             .advise("give folders of different names, or the folder that holds them all"));
     }
     Ok(found)

@@ -12,7 +12,7 @@ pub(super) fn first_difference(
     let (side, line) = split(differences.first()?)?;
     let here = if side == '-' { (a, b) } else { (b, a) };
     let entry = Entry::new(line);
-    let twin = differences[1..].iter().filter_map(|d| split(d)).find(|&(other, line)| {
+    let twin = differences.iter().skip(1).filter_map(|d| split(d)).find(|&(other, line)| {
         let other_entry = Entry::new(line);
         other != side && (other_entry.kind, other_entry.key) == (entry.kind, entry.key)
     });

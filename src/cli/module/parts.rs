@@ -1,6 +1,8 @@
 //! What a livepatch module is made of: the objects of all pairs, compared as one patch with the
 //! kernel that runs.
 
+#![expect(clippy::indexing_slicing, reason = "units and outcomes have the numbers they were given")]
+
 use super::super::builds::{Builds, How, Outcome, check_needs};
 use super::super::candidates::{Candidates, Given, ParentFile};
 use super::super::output::summary;
