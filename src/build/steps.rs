@@ -353,10 +353,11 @@ impl<'r> Session<'r> {
         if wanted.is_empty() {
             return Ok(());
         }
-        (self.say)(&format!("compiling {objects} object(s) without the patch"));
+        let [doing, done] = worked_on(objects, wanted.len());
+        (self.say)(&format!("{doing} without the patch"));
         self.make.make("compiling the unpatched source", &wanted, &self.flags())?;
         self.keep(&wanted, &kept)?;
-        (self.say)(&format!("compiled {objects} ({})", seconds(started)));
+        (self.say)(&format!("{done} ({})", seconds(started)));
         Ok(())
     }
 
@@ -498,10 +499,11 @@ impl<'r> Session<'r> {
             return Ok(());
         }
         let started = Instant::now();
-        (self.say)(&format!("compiling {} object(s) with the patch", objects.len()));
+        let [doing, done] = worked_on(objects.len(), wanted.len());
+        (self.say)(&format!("{doing} with the patch"));
         self.make.make("compiling the patched source", &wanted, &self.flags())?;
         self.keep(&objects, &self.work.root().join(folder))?;
-        (self.say)(&format!("compiled {} ({})", objects.len(), seconds(started)));
+        (self.say)(&format!("{done} ({})", seconds(started)));
         Ok(())
     }
 
@@ -619,6 +621,15 @@ pub fn not_the_kernel(mut details: Vec<String>, suspects: &[String]) -> Error {
             "most often the source is of another release or lacks the distribution's patches, the configuration is \
              another one, or the compiler is another build; --allow-different FUNC takes a function as it is",
         )
+}
+
+/// What is done, and was done, in words: objects are compiled, or sources are only preprocessed, where
+/// the link of the kernel compiles.
+fn worked_on(objects: usize, all: usize) -> [String; 2] {
+    match objects {
+        0 => [format!("counting lines of {all} source(s)"), format!("counted {all}")],
+        _ => [format!("compiling {objects} object(s)"), format!("compiled {objects}")],
+    }
 }
 
 /// How long something took, in words.

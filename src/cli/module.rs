@@ -288,7 +288,7 @@ impl<'a> Request<'a> {
         parts.magics.iter().try_for_each(|ours| ours.check(magic, &tree))?;
         let checked = check(&module, &parts.prepared, &tree, &exports(&symvers.text()))?;
         for note in &checked.notes {
-            complain(&format!("note: {note}"));
+            self.remark(&format!("note: {note}"));
         }
         if !checked.needs.is_empty() {
             self.say(&format!("needs modules: {}", checked.needs.join(", ")));
@@ -315,6 +315,13 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Says something beside the result.
+    fn remark(&self, text: &str) {
+        if !self.args.report.explain.quiet {
+            complain(text);
+        }
+    }
+
     /// Finds what is at hand of the kernel, and says so; what the command line names goes before it.
     fn look(&self) -> Result<Installed> {
         let mut found = match (&self.args.kernel, &self.args.release) {
@@ -330,7 +337,7 @@ impl<'a> Request<'a> {
         let texts = !self.args.symtab.is_empty();
         found.vmlinux = found.vmlinux.filter(|_| !has_kernel && !texts);
         found.system_map = found.system_map.filter(|_| !has_kernel && self.parents.is_empty());
-        found.told().iter().for_each(|line| complain(&format!("found {line}")));
+        found.told().iter().for_each(|line| self.remark(&format!("found {line}")));
         Ok(found)
     }
 
@@ -342,7 +349,7 @@ impl<'a> Request<'a> {
             match (orig.is_dir(), patched.is_dir()) {
                 (true, true) => builds.add_folders(orig, patched)?,
                 (false, false) if patched.as_os_str() == NOTHING => {
-                    Self::gone(&orig.display().to_string());
+                    self.gone(&orig.display().to_string());
                 }
                 (false, false) => {
                     let orig = (orig.as_os_str() != NOTHING).then_some(orig.as_path());
@@ -358,8 +365,8 @@ impl<'a> Request<'a> {
         Ok(builds)
     }
 
-    fn gone(path: &str) {
-        complain(&format!("note: {path} is gone; its code stays in the kernel"));
+    fn gone(&self, path: &str) {
+        self.remark(&format!("note: {path} is gone; its code stays in the kernel"));
     }
 
     /// Prints what one comparison gave; fails when the module cannot have it.
@@ -373,7 +380,7 @@ impl<'a> Request<'a> {
     ) -> Result<()> {
         let unit = &builds.units[index];
         if unit.patched.is_empty() {
-            unit.orig.iter().for_each(|&i| Self::gone(&builds.orig[i].shown()));
+            unit.orig.iter().for_each(|&i| self.gone(&builds.orig[i].shown()));
             return Ok(());
         }
         if self.show.lists() {
@@ -432,7 +439,7 @@ impl<'a> Request<'a> {
         write_sources(&folder, &self.name, parts, tools)?;
         let built = build(tree, &folder, &self.name, tools)?;
         for warning in &built.warnings {
-            complain(warning);
+            self.remark(warning);
         }
         self.say(&format!("built in {:.1} s", started.elapsed().as_secs_f64()));
         let image = Image::open(&built.path)?;
