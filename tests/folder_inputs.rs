@@ -222,8 +222,49 @@ fn an_imported_name_that_several_functions_may_have_is_refused() {
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// As distributed ThinLTO leaves a tree: bitcode, what the linker decided of it, and native objects.
+fn native_objects_stand_for_bitcode() {
+    let Some(builds) = pair() else { return };
+    let bitcode = |path: &str, text: &str| {
+        fs::write(builds.path(path), [b"BC\xc0\xde", text.as_bytes()].concat()).unwrap();
+    };
+    for side in ["a", "b"] {
+        for name in ["one", "sub/two"] {
+            let at = |suffix: &str| format!("{side}/{name}{suffix}");
+            fs::rename(builds.path(&at(".o")), builds.path(&at(".thinlto-native.o"))).unwrap();
+            bitcode(&at(".o"), side);
+            bitcode(&at(".o.thinlto.bc"), side);
+        }
+        // What is no bitcode is linked as it is.
+        builds.compile(&format!("{side}/three.o"), "three.c", &ONE.replace("one", "three"));
+    }
+    let document = builds.json(&[], 0);
+    let objects = document["objects"].as_array().unwrap();
+    assert_eq!(objects.len(), 1, "{document}");
+    assert_eq!(
+        objects[0]["patched"].as_str().unwrap().rsplit('/').next(),
+        Some("one.thinlto-native.o")
+    );
+    assert_eq!(objects[0]["functions"][0]["name"], "one");
+    // The same object twice is one, and two that differ are two answers.
+    fs::copy(builds.path("b/three.o"), builds.path("b/three.thinlto-native.o")).unwrap();
+    assert_eq!(builds.json(&[], 0)["objects"].as_array().unwrap().len(), 1);
+    fs::copy(builds.path("b/one.thinlto-native.o"), builds.path("b/three.thinlto-native.o"))
+        .unwrap();
+    fails(&builds, 2, &["ambiguous-object", "b/three.o", "three.thinlto-native.o"]);
+    fs::remove_file(builds.path("b/three.thinlto-native.o")).unwrap();
+    // Bitcode that has no native object, in one folder or in both.
+    fs::rename(builds.path("a/one.thinlto-native.o"), builds.path("kept.o")).unwrap();
+    fails(&builds, 1, &["bitcode", "a/one.o", "the other folder has of it"]);
+    fs::remove_file(builds.path("b/one.thinlto-native.o")).unwrap();
+    fails(&builds, 1, &["bitcode", "b/one.o", "decided by the link"]);
+    fs::rename(builds.path("kept.o"), builds.path("b/one.thinlto-native.o")).unwrap();
+    fails(&builds, 1, &["bitcode", "a/one.o", "the other folder has of it"]);
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        ("native_objects_stand_for_bitcode", native_objects_stand_for_bitcode),
         ("links_are_followed_once", links_are_followed_once),
         ("what_cannot_be_read_is_named", what_cannot_be_read_is_named),
         ("empty_files_are_told", empty_files_are_told),

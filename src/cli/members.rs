@@ -14,6 +14,8 @@ use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::kernel::layout::Layout;
 
+mod native;
+
 /// An object of a tree.
 pub(super) struct Member {
     /// Path below the folder.
@@ -98,12 +100,14 @@ impl Kind {
 ///
 /// Fails with [`crate::diag::Class::Broken`]: code `unreadable` on a file or folder that
 /// cannot be read, `no-objects` when one of them has none, `bitcode` when objects that the
-/// linker has yet to compile differ, `empty-object` when a file is empty that is an object in
+/// linker has yet to compile differ, or only one folder has the native objects of them, `empty-object` when a file is empty that is an object in
 /// the other folder.
 pub(super) fn read(orig: &Path, patched: &Path) -> Result<Members> {
-    let (o, p) = rayon::join(|| files(orig), || files(patched));
+    let all = |root| files(root).and_then(native::take);
+    let (o, p) = rayon::join(|| all(orig), || all(patched));
     let (o, p) = (o?, p?);
     let mut warnings = Vec::new();
+    native::check(&o, &p)?;
     check_others(&o, &p, &mut warnings)?;
     for (folder, all) in [(orig, &o), (patched, &p)] {
         check_any(folder, all)?;

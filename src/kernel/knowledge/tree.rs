@@ -35,3 +35,10 @@ pub fn record_of(file: &str) -> String {
         None => format!(".{file}.cmd"),
     }
 }
+
+/// What the build of distributed ThinLTO appends to the stem of an object that it compiled of bitcode
+/// (scripts/Makefile.thinlto).
+pub const NATIVE: &str = ".thinlto-native.o";
+
+/// What the linker appends to the name of a file of bitcode for what it decided of it.
+pub const THIN_INDEX: &str = ".thinlto.bc";
