@@ -102,8 +102,68 @@ fn a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it() {
     assert_eq!(site(X86_64, &bytes), (4, [0xe8, 0, 0, 0, 0], vec![PC32]));
 }
 
+/// Three functions of one section as objtool leaves them: `second` has a prefix of its own, and under the
+/// row of that it begins; the row of `first` ends where `ROW` says.
+const UNWOUND: &str = r#"
+#define STR(x) #x
+#define TEXT(x) STR(x)
+__asm__(".text\n"
+    ".type first,@function\n .globl first\n first: call __fentry__\n ret\n .size first,.-first\n"
+    "1: .type " TEXT(PREFIX) "second,@function\n" TEXT(PREFIX) "second: .skip 16,0x90\n .size " TEXT(PREFIX) "second,16\n"
+    ".globl second\n .type second,@function\n second: call __fentry__\n mov $" TEXT(VALUE) ",%eax\n ret\n .size second,.-second\n"
+    "2: .type third,@function\n .globl third\n third: call __fentry__\n ret\n .size third,.-third\n"
+    ".section .orc_unwind_ip,\"a\"\n .long first - .\n .long " TEXT(ROW) " - .\n .long 2b - .\n"
+    ".section .orc_unwind,\"a\"\n .rept 3\n .byte 8, 0, 0, 0, 0, 2\n .endr\n"
+    ".section __mcount_loc,\"a\"\n .quad first, second, third\n");
+"#;
+
+/// The rows of the patch that describe what it carries, by their distances from `second`; the error else.
+fn unwound(compiler: &str, prefix: &str, row: &str) -> Option<Result<Vec<i64>, String>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = UNWOUND.replace("PREFIX", prefix).replace("ROW", row);
+    std::fs::write(folder.path().join("file.c"), text).expect("written");
+    let pair = ["VALUE=1", "VALUE=2"].map(|d| compile(compiler, "-c -w", folder.path(), d));
+    let [Some(orig), Some(patched)] = pair else { return None };
+    let output = match common::outcome(&folder.path().join("VALUE=1"), [&orig, &patched], false).0 {
+        Ok(output) => write(&output.expect("changes")).expect("writes"),
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let patch = Object::<Patched>::parse("out.o", &output).expect("well-formed");
+    let second = patch.symbols().find(|&s| patch.symbol_name(s) == "second").expect("carried");
+    let places = patch.sections().find(|&s| patch.section_name(s) == ".orc_unwind_ip");
+    let rows = places.into_iter().flat_map(|s| patch.relocs(s).iter()).map(|reloc| {
+        assert_eq!(patch.section_of(reloc.symbol), patch.section_of(second));
+        let at = patch.symbol_value(reloc.symbol).wrapping_add_signed(reloc.addend);
+        at.wrapping_sub(patch.symbol_value(second)).cast_signed()
+    });
+    Some(Ok(rows.collect()))
+}
+
+fn rows_of_a_prefix_unwind_the_function() {
+    for compiler in ["gcc", "clang-19 --target=x86_64-linux-gnu"] {
+        for prefix in ["__cfi_", "__pfx_"] {
+            let own = format!("{prefix}second");
+            let Some(rows) = unwound(compiler, prefix, &own) else { continue };
+            assert_eq!(rows, Ok(vec![-16]), "{compiler} {prefix}");
+            // The function begins under a row of its own.
+            assert_eq!(
+                unwound(compiler, prefix, "second"),
+                Some(Ok(vec![0])),
+                "{compiler} {prefix}"
+            );
+            // It begins under the row of what lies before, which the patch does not have.
+            let shared = unwound(compiler, prefix, "2b").expect("compiled").expect_err("refused");
+            assert!(
+                shared.contains("symbol second") && shared.contains("the unwind row that holds"),
+                "{shared}"
+            );
+        }
+    }
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        ("rows_of_a_prefix_unwind_the_function", rows_of_a_prefix_unwind_the_function),
         ("a_site_is_where_the_patch_has_the_function", a_site_is_where_the_patch_has_the_function),
         (
             "a_call_that_objtool_switched_off_is_switched_on_where_the_patch_has_it",

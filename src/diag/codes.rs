@@ -263,6 +263,8 @@ codes! {
         "A section has 4 GiB or more.";
     SectionsNotCorrelated "sections-not-correlated" [Error]
         "A static local's sections are not each other's.";
+    SharedUnwindRow "shared-unwind-row" [Refusal]
+        "The unwind row of a function begins in code that is not in the patch.";
     ShortRelocation "short-relocation" [Refusal]
         "A relocation does not reach from a module to the kernel.";
     SiblingCall "sibling-call" [Error]

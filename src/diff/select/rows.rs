@@ -355,12 +355,15 @@ impl Selector<'_, '_, '_, '_> {
         }
         let refs = Refs::new(self.layout, places);
         let mut kept = Vec::new();
+        let mut described = Vec::new();
         for reloc in relocs.iter() {
             let Some(section) = object.section_of(reloc.symbol) else { continue };
             if !self.selection.sections[section] {
                 continue;
             }
             let symbol = refs.resolve(&reloc)?.symbol;
+            let place = object.symbol_value(reloc.symbol).wrapping_add_signed(reloc.addend);
+            described.push((section, place));
             if object.symbol_kind(symbol) == abi::STT_FUNC
                 && self.selection.has(section, object.symbol_value(symbol))
             {
@@ -368,6 +371,8 @@ impl Selector<'_, '_, '_, '_> {
                 self.selection.symbols[symbol] = true;
             }
         }
+        described.sort_unstable();
+        self.check_described(&described)?;
         if kept.is_empty() {
             return Ok(());
         }
@@ -375,6 +380,41 @@ impl Selector<'_, '_, '_, '_> {
         self.selection.sections[entries] = true;
         self.selection.sections[places] = true;
         self.selection.unwind = Some(Unwind { entries, places, size, kept });
+        Ok(())
+    }
+}
+
+impl Selector<'_, '_, '_, '_> {
+    /// Fails when a carried function begins under a row of code that is not carried. objtool writes a row
+    /// only where something changes, so that functions of one section that never move the stack pointer
+    /// share one; most often the row of a prefix (`__cfi_f`, `__pfx_f`), which is carried along.
+    fn check_described(&self, described: &[(SectionId<Patched>, u64)]) -> Result<()> {
+        let object = self.layout.object;
+        for section in self.selection.parts.sections() {
+            let is_function = |&&id: &&SymbolId<Patched>| {
+                object.symbol_kind(id) == abi::STT_FUNC
+                    && !self.layout.is_prefix(id)
+                    && self.selection.has(section, object.symbol_value(id))
+            };
+            for &id in object.members(section).iter().filter(is_function) {
+                let at = object.symbol_value(id);
+                let upto = described.partition_point(|row| *row <= (section, at));
+                let row = upto.checked_sub(1).and_then(|row| described.get(row));
+                let Some(&(_, place)) = row.filter(|row| row.0 == section) else { continue };
+                // Between the two there is no other row, whatever of the code is carried.
+                if !self.selection.has(section, place) {
+                    let what = "the unwind row that holds for the function is one of what lies before it, which is \
+                                not in the patch";
+                    return Err(Error::refused(Code::SharedUnwindRow, what)
+                        .in_section(object.section_name(section))
+                        .at_symbol(object.symbol_name(id))
+                        .at_offset(at)
+                        .advise(
+                            "give objects from before objtool, or those that were compiled with -ffunction-sections",
+                        ));
+                }
+            }
+        }
         Ok(())
     }
 }
