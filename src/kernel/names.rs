@@ -13,8 +13,11 @@ use std::hash::{Hash, Hasher};
 use bumpalo::Bump;
 use memchr::memchr_iter;
 
+use self::v0::Part;
 use crate::elf::abi;
 use crate::elf::search::position;
+
+mod v0;
 
 /// Calls `emit` with the parts of `name` that are not noise, in order.
 ///
@@ -24,15 +27,27 @@ use crate::elf::search::position;
 ///   but not the number;
 /// * `.llvm.123`: ThinLTO's promotion suffix, a hash of the whole module;
 /// * the counter of `__UNIQUE_ID_foo123`;
-/// * the counter and line in `__initcall__kmod_mod__618_7408_fn1` and its stub.
+/// * the counter and line in `__initcall__kmod_mod__618_7408_fn1` and its stub;
+/// * the hash of a crate in names of Rust (`_RNvCs2nZCEvFuR12_4unit6helper`).
 ///
 /// Names that contain `.str1.` are kept as they are: there the number is an alignment.
 #[inline]
 fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
     // Most names have neither a counter nor one of the macros' prefixes.
     let dotted = position(b'.', name.as_bytes()).is_some();
-    if !dotted && !name.starts_with("__") {
+    let rust = name.starts_with("_R");
+    if !dotted && !rust && !name.starts_with("__") {
         return emit(name);
+    }
+    let name = match v0::span(name) {
+        Some((start, end)) => {
+            without_crates(name, (start, end), emit);
+            &name[end..]
+        }
+        None => name,
+    };
+    if name.is_empty() {
+        return;
     }
     if dotted && find(name, ".str1.", 0).is_some() {
         return emit(name);
@@ -62,7 +77,10 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
         pending_mark = true;
         let promoted = before.strip_suffix(".llvm");
         pending_mark &= promoted.is_none();
-        emit(promoted.unwrap_or(before));
+        let before = promoted.unwrap_or(before);
+        if !before.is_empty() {
+            emit(before);
+        }
         rest = after;
     }
     if !rest.is_empty() {
@@ -71,6 +89,32 @@ fn pieces(name: &str, emit: &mut impl FnMut(&str)) {
         }
         emit(rest);
     }
+}
+
+/// A name of Rust at `span` of `name`, and what is before it, without hashes of crates.
+fn without_crates(name: &str, (start, end): (usize, usize), emit: &mut impl FnMut(&str)) {
+    if start > 0 {
+        emit(&name[..start]);
+    }
+    v0::parts(&name[start..end], &mut |part| match part {
+        Part::Text(text) if !text.is_empty() => emit(text),
+        Part::Text(_) | Part::Crate(_) => {}
+        Part::Back(target) => emit(&format!("{target}_")),
+    });
+}
+
+/// The crates in a name of Rust, each as its hash and its name.
+pub fn crates(name: &str) -> Vec<(&str, &str)> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    let mut hash = None;
+    if let Some((start, end)) = v0::span(name) {
+        v0::parts(&name[start..end], &mut |part| match part {
+            Part::Crate(this) => hash = Some(this),
+            Part::Text(text) => found.extend(hash.take().map(|hash| (hash, v0::first(text)))),
+            Part::Back(_) => {}
+        });
+    }
+    found
 }
 
 /// The first place of `needle` in `name`: where its byte `rare` is rare, this is many times
@@ -432,6 +476,10 @@ mod tests {
             ("x.123", "x"),
             ("f.isra.0", "f.isra.3"),
             ("f.isra.0.cold", "f.isra.2.cold"),
+            ("_RNvCs2nZCEvFuR12_4unit6helper", "_RNvCs5mkB9LSsYYR_4unit6helper"),
+            ("_RNvCs2nZCEvFuR12_4unit6helper", "_RNvCs5m_4unit6helper.llvm.12"),
+            (".text._RNvCs1_4unit6helper", ".text._RNvCs22_4unit6helper"),
+            ("_RINvNtCs1_1a1bReBd_E", "_RINvNtCs123_1a1bReBf_E"),
             ("f.llvm.1234", "f"),
             ("f.llvm.1234", "f.llvm.99"),
             ("f.llvm.1234.cold", "f.cold"),

@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod boot;
 pub mod check;
 mod counted;
+pub mod crates;
 pub mod endless;
 pub mod overrides;
 pub mod toc;
