@@ -51,16 +51,40 @@ struct Lab(TempDir);
 impl Lab {
     /// Compiles `source` in a folder of its own; `None` without a compiler.
     fn compile(&self, name: &str, source: &str) -> Option<()> {
+        self.compile_as(name, source, "kernel")
+    }
+
+    /// The same, as a crate of which the build says `metadata`.
+    fn compile_as(&self, name: &str, source: &str, metadata: &str) -> Option<()> {
         let folder = self.0.path().join(name);
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("unit.rs"), source).unwrap();
         let mut command = Command::new("rustc");
-        command
-            .current_dir(&folder)
-            .args(FLAGS.split_whitespace())
-            .args(["unit.rs", "-o", "unit.o"]);
+        command.current_dir(&folder).args(FLAGS.split_whitespace()).args([
+            "-C",
+            &format!("metadata={metadata}"),
+            "unit.rs",
+            "-o",
+            "unit.o",
+        ]);
         let Ok(done) = command.output() else {
             eprintln!("skipped: rustc: not installed");
+            return None;
+        };
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Some(())
+    }
+
+    /// What another compiler makes of a file, given by its name; `None` without it.
+    fn with(&self, name: &str, command: &str, file: &str, source: &str) -> Option<()> {
+        let folder = self.0.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(file), source).unwrap();
+        let mut words = command.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.current_dir(&folder).args(words).args(["-c", file, "-o", "unit.o"]);
+        let Ok(done) = command.output() else {
+            eprintln!("skipped: {command:?}: not installed");
             return None;
         };
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -137,4 +161,120 @@ fn changes_are_seen_and_what_has_no_entry_is_named() {
     assert!(text.contains("no-ftrace-entry"), "{text}");
     let (exit, text) = lab.run("text");
     assert_eq!((exit, changed(&text)), (2, vec!["other"]), "{text}");
+}
+
+/// The hash of a crate is of the compiler and of what the build says of the crate.
+#[test]
+fn hashes_of_crates_are_noise() {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let lab = Lab(tempfile::tempdir().unwrap());
+    let edited = SOURCE.replace("x[i] + 1", "x[i] + 2");
+    for (name, source, metadata) in
+        [("orig", SOURCE, "one"), ("again", SOURCE, "two"), ("edited", &*edited, "three")]
+    {
+        if lab.compile_as(name, source, metadata).is_none() {
+            return;
+        }
+    }
+    let (exit, text) = lab.run("again");
+    assert_eq!((exit, changed(&text).len()), (3, 0), "{text}");
+    let (_, text) = lab.run("edited");
+    let [function] = changed(&text)[..] else { panic!("{text}") };
+    assert!(function.ends_with("4unit6helper") && !text.contains("new function"), "{text}");
+}
+
+/// It also tells crates of one name apart: where there are several, no name is taken for another.
+#[test]
+fn crates_of_one_name_are_told_apart() {
+    let lab = Lab(tempfile::tempdir().unwrap());
+    let source = |foo: &str, bar: &str| {
+        format!(
+            "int foo(int) __asm__(\"_RNvCs{foo}_4unit3foo\"); int bar(int) __asm__(\"_RNvCs{bar}_4unit3bar\");
+             int user(int x) {{ return foo(x) + bar(x) * 3; }}\n"
+        )
+    };
+    for (orig, patched, exit) in [
+        (("1", "1"), ("22", "22"), 3),
+        (("1", "2"), ("2", "1"), 2),
+        (("1", "2"), ("2", "2"), 2),
+        (("1", "1"), ("1", "2"), 2),
+    ] {
+        for (name, (foo, bar)) in [("orig", orig), ("next", patched)] {
+            let command = "gcc -O2 -pg -mfentry -fno-pic -ffunction-sections";
+            if !cfg!(target_arch = "x86_64")
+                || lab.with(name, command, "unit.c", &source(foo, bar)).is_none()
+            {
+                return;
+            }
+        }
+        let (found, text) = lab.run("next");
+        assert_eq!(found, exit, "{orig:?} {patched:?}: {text}");
+        assert_eq!(exit == 2, text.contains("several crates of this name"), "{text}");
+    }
+}
+
+/// As rustc compiles for AArch64: a page and the rest of an address, with other arguments between.
+const AARCH64: &str = "
+    .section .rodata.f,\"a\"
+    .Lfile: .ascii \"FILE\"
+    .section .rodata.l1,\"a\"
+    .p2align 3
+    .Lloc1: .xword .Lfile, 7
+    .word LINE, 5
+    .section .rodata.l2,\"a\"
+    .p2align 3
+    .Lloc2: .xword .Lfile, 7
+    .word LINE, 9
+    .section .text.one,\"ax\"
+    .globl one
+    .type one,@function
+    one: stp x29, x30, [sp, #-16]!
+    mov x0, x1
+    adrp x2, .Lloc1
+    mov w1, #8
+    add x2, x2, :lo12:.Lloc1
+    bl _RNvNtCsgEmfK2I1SDS_4core9panicking18panic_bounds_check
+    .size one,.-one
+    .section .text.two,\"ax\"
+    .globl two
+    .type two,@function
+    two: adrp x8, .Lloc2
+    BETWEEN
+    add x0, x8, :lo12:.Lloc2
+    bl CALLEE
+    .size two,.-two\n";
+
+#[test]
+fn locations_of_panics_are_proved_on_aarch64() {
+    let lab = Lab(tempfile::tempdir().unwrap());
+    const UNWRAP: &str = "_RNvNtCsgEmfK2I1SDS_4core6option13unwrap_failed";
+    let source = |line: &str, file: &str, between: &str, callee: &str| {
+        let text = AARCH64.replace("LINE", line).replace("FILE", file);
+        text.replace("BETWEEN", between).replace("CALLEE", callee)
+    };
+    for (file, between, callee, wanted) in [
+        ("unit.rs", "mov x5, #3", UNWRAP, &[][..]),
+        // Another file counts.
+        ("unix.rs", "mov x5, #3", UNWRAP, &["one", "two"]),
+        // The page is read, or kept, by something else.
+        ("unit.rs", "ldr x3, [x8]", UNWRAP, &["two"]),
+        ("unit.rs", "str x8, [sp]", UNWRAP, &["two"]),
+        ("unit.rs", "mov x4, x8", UNWRAP, &["two"]),
+        // Nobody knows what this one does with its argument.
+        ("unit.rs", "mov x5, #3", "_RNvNtCsgEmfK2I1SDS_4mine6option13unwrap_failed", &["two"]),
+    ] {
+        for (name, text) in [
+            ("orig", source("10", "unit.rs", between, callee)),
+            ("next", source("12", file, between, callee)),
+        ] {
+            if lab.with(name, "clang-19 --target=aarch64-linux-gnu", "unit.s", &text).is_none() {
+                return;
+            }
+        }
+        let (exit, text) = lab.run("next");
+        assert_eq!(changed(&text), wanted, "{between} {callee}: {text}");
+        assert_eq!(exit == 3, wanted.is_empty(), "{text}");
+    }
 }

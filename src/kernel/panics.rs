@@ -4,7 +4,8 @@
 //! Functions of core that panic get a reference to one behind their written arguments
 //! (`#[track_caller]`), print it, and never return. A constant is one when it has that form, and
 //! each reference to it in the object is the load of that argument of such a call, with nothing
-//! but other loads of arguments between the two. Read so far on x86-64.
+//! but other loads of arguments between the two. On AArch64 two instructions make an address, each with a
+//! reference of its own. Other machines are not read so far.
 //!
 //! Checklist for a new callee: a row in `CALLEES` with the number of its written arguments as
 //! the calling convention counts them: a string is two.
@@ -14,10 +15,11 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::layout::{Class, Layout};
 use super::refs::Refs;
-use crate::arch::RelocClass;
+use crate::arch::{Does, RelocClass, Stack};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
+use crate::elf::object::Reloc;
 
 /// Functions of core by the end of their names in v0 mangling (library/core/src of Rust), and
 /// which arguments the location may be: the first is 0.
@@ -69,7 +71,8 @@ impl<S: Side> Panics<S> {
     pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
         let object = layout.object;
         let calls = |id| location_of(object.symbol_name(id)).is_some();
-        if layout.arch.machine != abi::EM_X86_64 || !object.symbols().skip(1).any(calls) {
+        let machines = [abi::EM_X86_64, abi::EM_AARCH64];
+        if !machines.contains(&layout.arch.machine) || !object.symbols().skip(1).any(calls) {
             return Ok(Panics(IndexSet::default()));
         }
         // How many references there are to a place, and how many of them are such arguments.
@@ -91,6 +94,12 @@ impl<S: Side> Panics<S> {
                 let name = object.symbol_name(reloc.symbol);
                 let is_code = layout.class(section) == Class::Text;
                 let Some(arguments) = location_of(name).filter(|_| is_code) else { continue };
+                if layout.arch.machine != abi::EM_X86_64 {
+                    if let Some((place, references)) = made(layout, section, &reloc, arguments)? {
+                        counts.entry(place).or_default().1 += references;
+                    }
+                    continue;
+                }
                 if layout.arch.reloc(reloc.kind)?.class != RelocClass::PcRelative {
                     continue;
                 }
@@ -142,6 +151,80 @@ fn has_form<S: Side>(layout: &Layout<'_, '_, S>, (section, at): (SectionId<S>, u
         && pointer.kind == layout.arch.abs64
         && field(LINE).is_some()
         && is_text
+}
+
+/// An address of which a register holds all, or the upper part; and how many references made it.
+#[derive(Clone, Copy)]
+struct Address<S> {
+    place: (SectionId<S>, u64),
+    whole: bool,
+    references: usize,
+}
+
+/// The place that one of the arguments of a call is the address of, and how many references made that: on machines
+/// with instructions of four bytes, to which relocations belong as a whole. Nothing but what fills registers
+/// lies before the call, and nothing else reads the address.
+fn made<S: Side>(
+    layout: &Layout<'_, '_, S>,
+    section: SectionId<S>,
+    call: &Reloc<S>,
+    arguments: &[usize],
+) -> Result<Option<((SectionId<S>, u64), usize)>> {
+    let object = layout.object;
+    let code = object.contents(section);
+    let effect = |at: u64| (layout.arch.effect)(code, at);
+    if effect(call.offset).is_none_or(|e| e.does != Does::Call) {
+        return Ok(None);
+    }
+    let fills = |at: &u64| {
+        effect(*at).is_some_and(|e| {
+            e.stack == Stack::Untouched
+                && matches!(
+                    e.does,
+                    Does::Constant { .. }
+                        | Does::Address(_)
+                        | Does::Upper(_)
+                        | Does::Lower(..)
+                        | Does::Copy(..)
+                )
+        })
+    };
+    let before = (1..=REACH / 4).map_while(|n| call.offset.checked_sub(4 * n));
+    let start = before.take_while(fills).last().unwrap_or(call.offset);
+    let refs = Refs::new(layout, section);
+    let mut registers: [Option<Address<S>>; 32] = [None; 32];
+    for at in (start..call.offset).step_by(4) {
+        let Some(effect) = effect(at) else { return Ok(None) };
+        let reloc = object.relocs(section).within(at, at + 4).next();
+        let place = reloc.map(|r| refs.place(&r)).transpose()?.flatten();
+        let held = |number: u8| registers.get(usize::from(number)).copied().flatten();
+        let new = match (effect.does, place) {
+            (Does::Address(to), Some(place)) => {
+                Some((to, Address { place, whole: true, references: 1 }))
+            }
+            (Does::Upper(to), Some(place)) => {
+                Some((to, Address { place, whole: false, references: 1 }))
+            }
+            (Does::Lower(to, from), Some(place)) => held(from)
+                .filter(|upper| !upper.whole && upper.place == place)
+                .map(|_| (to, Address { place, whole: true, references: 2 })),
+            _ => None,
+        };
+        // What was read or written by anything else is no address of ours any more.
+        for (number, register) in registers.iter_mut().enumerate() {
+            if (effect.reads | effect.writes) >> number & 1 == 1 {
+                *register = None;
+            }
+        }
+        if let Some((to, address)) = new
+            && let Some(register) = registers.get_mut(usize::from(to))
+        {
+            *register = Some(address);
+        }
+    }
+    let passed = arguments.iter().filter_map(|&n| layout.arch.arguments.registers.get(n));
+    let mut passed = passed.filter_map(|&n| registers.get(usize::from(n)).copied().flatten());
+    Ok(passed.find(|address| address.whole).map(|address| (address.place, address.references)))
 }
 
 /// Whether the field at `field` is that of an instruction that loads `register`, and from there
