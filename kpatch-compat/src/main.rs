@@ -71,7 +71,7 @@ fn child_name(path: &OsString) -> String {
 }
 
 fn show(report: &Report, child: &str) {
-    let functions = report.functions.iter().map(|f| f.line());
+    let functions = report.functions.iter().map(|f| f.symbol_line());
     let lines = report
         .warnings
         .iter()

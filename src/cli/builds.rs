@@ -31,8 +31,9 @@ use crate::elf::{self, abi};
 use crate::kernel::{names, noise};
 use crate::patch::module::added::nothing;
 use crate::patch::resolve::Peers;
+use crate::report::edited::tell_edited;
 use crate::report::explain::Wanted;
-use crate::report::{Carriers, FunctionStatus, Report};
+use crate::report::{Carriers, Function, FunctionStatus, Report};
 
 /// The objects of two builds, and what to compare.
 #[derive(Default)]
@@ -385,6 +386,9 @@ impl Builds {
         }
         let functions = found.iter_mut().flat_map(|o| &mut o.report.functions);
         functions.for_each(|f| f.learn(&orig, &patched));
+        let mut all: Vec<&mut Vec<Function>> =
+            found.iter_mut().map(|o| &mut o.report.functions).collect();
+        tell_edited(&mut all);
         let mut carriers = Carriers::default();
         found.iter().for_each(|o| o.report.carriers(&mut carriers));
         found.iter_mut().for_each(|o| o.report.tell_inlined_everywhere(&carriers));

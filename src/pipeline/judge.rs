@@ -14,6 +14,7 @@ use crate::diff::refuse::anchors::check_anchors;
 use crate::diff::refuse::attributes;
 use crate::diff::refuse::boot::{check_boot_only, check_lifetimes};
 use crate::diff::refuse::check;
+use crate::diff::refuse::crates::check_crates;
 use crate::diff::refuse::endless;
 use crate::diff::refuse::unsettled::check_unsettled;
 use crate::diff::select::lift::{Blocked, Outside, lift};
@@ -26,6 +27,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::elsewhere::users_elsewhere;
 use crate::patch::live::fixed;
 use crate::patch::resolve::Resolver;
+use crate::report::edited::tell_edited;
 use crate::report::explain::Wanted;
 use crate::report::explain::graph::{Graph, graph};
 use crate::report::explain::refusal::complete;
@@ -200,6 +202,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         for (function, (id, _)) in told.functions.iter_mut().zip(listed) {
             function.reasons.extend(statuses.lifted.reason(comparer, id));
         }
+        tell_edited(&mut [&mut told.functions]);
         told.effect = selection.effect;
         if self.job.policy.tells_more {
             let redirected = check::redirected(comparer, statuses, selection);
@@ -215,6 +218,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         let (ignored, boot) = (&paired.ignored, job.among.boot);
         if job.policy.refuses_unsafe {
             check_unsettled(comparer, selection)?;
+            check_crates(comparer)?;
         }
         check_labels(comparer, selection)?;
         check_anchors(comparer, verdicts, selection)?;

@@ -9,6 +9,7 @@ use super::explain::{Body, Values};
 use super::{FunctionStatus, Report};
 use crate::diag::{Class, Code, Error, Place, is_unprintable};
 use crate::diff::reason::Sides;
+use crate::running::kallsyms::without_promotion;
 
 /// Version of the format: grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -58,8 +59,12 @@ pub struct Object {
 /// A function.
 #[derive(Clone, Debug, Serialize)]
 pub struct FunctionEntry {
-    /// The original's name where it has one.
+    /// What the source calls it.
     pub name: String,
+    /// Name of its symbol, the original's where it has one, when that is another: of a promoted
+    /// function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
     /// `changed`, `new` or `removed`.
     pub status: &'static str,
     /// How it differs, most telling first.
@@ -99,8 +104,11 @@ pub struct Because {
 /// A variable or constant.
 #[derive(Clone, Debug, Serialize)]
 pub struct DataEntry {
-    /// The original's name where it has one.
+    /// What the source calls it.
     pub name: String,
+    /// Name of its symbol, the original's where it has one, when that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
     /// `changed`, `new` or `removed`.
     pub status: &'static str,
     /// Its differences; only when they are wanted.
@@ -156,7 +164,8 @@ impl Object {
         };
         let mut functions: Vec<FunctionEntry> = report.functions.iter().map(function).collect();
         functions.extend(report.removed.iter().map(|name| FunctionEntry {
-            name: name.clone(),
+            name: without_promotion(name).into_owned(),
+            symbol: symbol(name),
             status: "removed",
             reasons: Vec::new(),
             included_because: Vec::new(),
@@ -172,7 +181,8 @@ impl Object {
                 .data
                 .iter()
                 .map(|d| DataEntry {
-                    name: d.name.clone(),
+                    name: without_promotion(&d.name).into_owned(),
+                    symbol: symbol(&d.name),
                     status: d.status,
                     values: d.values.clone(),
                 })
@@ -229,9 +239,15 @@ fn plain(text: &str) -> String {
     shown
 }
 
+/// The name of a symbol that the source calls otherwise.
+fn symbol(name: &str) -> Option<String> {
+    (without_promotion(name) != name).then(|| name.to_owned())
+}
+
 fn function(function: &super::Function) -> FunctionEntry {
     FunctionEntry {
-        name: function.name.clone(),
+        name: function.written().into_owned(),
+        symbol: symbol(&function.name),
         status: match function.status {
             FunctionStatus::Changed => "changed",
             FunctionStatus::New => "new",

@@ -2,6 +2,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::borrow::Cow;
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
@@ -12,9 +14,10 @@ use crate::diff::explain::ignored::NoiseFound;
 use crate::diff::reason::{Reason, ReasonKind};
 use crate::diff::selection::Effect;
 pub use crate::diff::words::OPTIMISER;
-use crate::running::kallsyms::is_promoted;
+use crate::running::kallsyms::{is_promoted, without_promotion};
 
 pub mod canon;
+pub mod edited;
 pub mod explain;
 pub mod json;
 pub mod page;
@@ -34,7 +37,7 @@ pub enum FunctionStatus {
 /// A function of the patch.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Name: the original's where it has one.
+    /// Name of its symbol: the original's where it has one.
     pub name: String,
     /// Whether it changed or is new.
     pub status: FunctionStatus,
@@ -175,12 +178,26 @@ impl Function {
         self.reasons.splice(0..0, reasons);
     }
 
-    /// The line that tells of it.
+    /// What the source calls it: without the hash that a promotion appends.
+    pub fn written(&self) -> Cow<'_, str> {
+        without_promotion(&self.name)
+    }
+
+    /// The line that tells of it, by the name that the source gave it.
     pub fn line(&self) -> String {
+        self.line_of(&self.written())
+    }
+
+    /// The line that tells of it, by the name of its symbol.
+    pub fn symbol_line(&self) -> String {
+        self.line_of(&self.name)
+    }
+
+    fn line_of(&self, name: &str) -> String {
         let status = match self.status {
             FunctionStatus::Changed => "changed",
             FunctionStatus::New => "new",
         };
-        format!("{status} function: {}", self.name)
+        format!("{status} function: {name}")
     }
 }

@@ -5,6 +5,7 @@
 //! `old_sympos`). What is not listed cannot be found. Which names are left out was observed
 //! in the tables inside linked kernels; a test recomputes it from those.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Prefixes of names that are not listed.
@@ -31,6 +32,19 @@ pub const PROMOTED: &str = ".llvm.";
 /// Whether ThinLTO made the symbol visible to other files.
 pub fn is_promoted(name: &str) -> bool {
     name.contains(PROMOTED)
+}
+
+/// A name without the hash, or the name of a file, that promotion appends: what the source has.
+pub fn without_promotion(name: &str) -> Cow<'_, str> {
+    let mut written = Cow::Borrowed(name);
+    while let Some((before, after)) = written.split_once(PROMOTED) {
+        let rest = after.find('.').map_or("", |dot| after.get(dot..).unwrap_or_default());
+        if before.is_empty() || after.len() == rest.len() {
+            break;
+        }
+        written = Cow::Owned(format!("{before}{rest}"));
+    }
+    written
 }
 
 /// A kernel version.
@@ -114,6 +128,22 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn promotion_leaves_what_was_written() {
+        for (name, written) in [
+            ("foo.llvm.123", "foo"),
+            ("foo.llvm.kernel_workqueue_c", "foo"),
+            ("foo.llvm.123.cold", "foo.cold"),
+            ("foo.isra.0.llvm.12", "foo.isra.0"),
+            ("foo.llvm.1.llvm.2", "foo"),
+            ("foo", "foo"),
+            (".llvm.call-graph-profile", ".llvm.call-graph-profile"),
+            ("foo.llvm.", "foo.llvm."),
+        ] {
+            assert_eq!(without_promotion(name), written, "{name}");
+        }
+    }
 
     #[test]
     fn names_that_are_not_listed() {

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::diff::compare::inlining::base;
+use crate::running::kallsyms::without_promotion;
 
 pub mod align;
 pub mod blame;
@@ -43,7 +44,7 @@ impl Wanted {
 /// Whether somebody who says `asked` means the thing called `name`: by its whole name, or
 /// without the hash of its promotion.
 pub fn is_called(name: &str, asked: &str) -> bool {
-    name == asked || base(name) == asked
+    name == asked || base(name) == asked || without_promotion(name) == asked
 }
 
 /// How a line, a row or a value compares with the other side.

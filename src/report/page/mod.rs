@@ -123,6 +123,9 @@ fn of_function(function: &FunctionEntry, number: usize, out: &mut String) {
     let empty =
         function.reasons.is_empty() && function.included_because.is_empty() && parts.is_empty();
     let mut find = format!("{} {}", function.name, function.status);
+    if let Some(symbol) = &function.symbol {
+        let _ = write!(find, " {symbol}");
+    }
     for reason in &function.reasons {
         let _ = write!(find, " {} {} {}", reason.kind, reason.before, reason.after);
     }

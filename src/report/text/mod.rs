@@ -6,6 +6,7 @@ use super::explain::blame::{Cause, CauseKind, summary};
 use super::explain::{Body, Field, Frame, Mark, Part, RowFact, Values, is_called};
 use super::{Data, Function, FunctionStatus, Report};
 use crate::diag::{Error, printable};
+use crate::running::kallsyms::without_promotion;
 
 mod sides;
 pub mod style;
@@ -33,7 +34,7 @@ pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
         line(&mut text, &style.paint(Paint::Title, &printable(&told)));
     }
     for name in report.removed.iter().filter(|name| wants(name)) {
-        let told = format!("removed function: {}", printable(name));
+        let told = format!("removed function: {}", printable(&without_promotion(name)));
         line(&mut text, &style.paint(Paint::Title, &told));
     }
     for status in ["changed", "new", "removed"] {
@@ -220,7 +221,7 @@ fn source(chain: &[Frame], style: &Style) -> String {
 }
 
 fn of_data(data: &Data, style: &Style, text: &mut String) {
-    let title = format!("{} data: {}", data.status, data.name);
+    let title = format!("{} data: {}", data.status, without_promotion(&data.name));
     line(text, &style.paint(Paint::Title, &printable(&title)));
     let Some(Values { section, size: [before, after], fields, more }) = &data.values else {
         return;
