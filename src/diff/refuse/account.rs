@@ -75,7 +75,7 @@ pub fn check(
     {
         unexplained(&mut details, TYPE_IDS, "changed");
     }
-    named_like_literals(comparer, verdicts, selection, &mut details);
+    named_like_literals(comparer, verdicts, &mut details);
     if details.is_empty() {
         return Ok(());
     }
@@ -402,7 +402,6 @@ fn changed_constants<'n>(
 fn named_like_literals(
     comparer: &Comparer<'_, '_, '_, '_>,
     verdicts: &Verdicts,
-    selection: &Selection,
     details: &mut Vec<Finding>,
 ) {
     let layout = comparer.patched.layout;
@@ -424,13 +423,14 @@ fn named_like_literals(
         for index in 0..layout.entity_count(id) {
             let verdict = verdicts.entity(id, index);
             let symbol = layout.entity(id, index).symbol.filter(paired);
-            if let Some(symbol) = symbol.filter(|&s| !selection.symbols[s])
+            if let Some(symbol) = symbol
                 && !verdict.is_same()
                 && !verdict.has(Verdict::NEW)
             {
                 let symbol_name = comparer.output_name(symbol);
+                // Carried with all of the section, which says nothing about who else reads it.
                 let text = format!(
-                    "{symbol_name} in section {name} changed, but no function of the patch uses it"
+                    "{symbol_name} in section {name} changed, and functions that stay as they are may read it"
                 );
                 details.push(finding(comparer, symbol, text));
             }
