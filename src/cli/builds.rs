@@ -16,7 +16,7 @@ use super::pair::Against;
 use super::wait::{Bar, Count};
 use crate::Among;
 use crate::arch::Arch;
-use crate::diag::{Code, Error, Result};
+use crate::diag::{Code, Diagnostic, Error, Result};
 use crate::diff::compare::inlining::{Bodies, Question};
 use crate::diff::pair::identity::{Identity, Overrides, Unit, units};
 use crate::diff::refuse::overrides::{Contested, Globals};
@@ -45,7 +45,7 @@ pub(super) struct Builds {
     /// The units whose objects were given by themselves.
     alone: IndexSet<usize, RandomState>,
     /// About files that are not compared, with their paths below the folders.
-    warnings: Vec<(String, Error)>,
+    warnings: Vec<(String, Diagnostic)>,
 }
 
 /// What comparing one unit gave.
@@ -187,7 +187,8 @@ impl Builds {
                 report.removed.extend(functions(&self.orig[i])?);
                 let line = "the patched build has no such object; what it holds stays in the running kernel";
                 report.warnings.push(
-                    Error::refused(Code::RemovedObject, line).in_file(self.orig[i].path.clone()),
+                    Diagnostic::warning(Code::RemovedObject, line)
+                        .in_file(self.orig[i].path.clone()),
                 );
             }
             return Ok(None);
@@ -198,7 +199,7 @@ impl Builds {
                     "the original has no such object; what refers to it brings it into the patch";
                 report
                     .warnings
-                    .push(Error::refused(Code::NewObject, line).in_file(outcome.path.clone()));
+                    .push(Diagnostic::warning(Code::NewObject, line).in_file(outcome.path.clone()));
                 let like = &self.patched[unit.patched[0]];
                 Cow::Owned(nothing(&Object::parse(&like.shown(), like.image.bytes())?)?)
             }
@@ -209,7 +210,8 @@ impl Builds {
                 "{name}: the definition in {} counts now, and that in {} before",
                 self.patched[*to].path, self.orig[*from].path
             );
-            let warning = Error::refused(Code::DefinitionReplaced, line).at_symbol(name.clone());
+            let warning =
+                Diagnostic::warning(Code::DefinitionReplaced, line).at_symbol(name.clone());
             report.warnings.push(warning.in_file(outcome.path.clone()));
         }
         let patched = bytes::<Patched>(&self.patched, &unit.patched)?;

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use crate::diag::{Code, Error, Result};
+use crate::diag::{Code, Diagnostic, Error, Result};
 use crate::diff::compare::inlining::{Bodies, base, bodies};
 use crate::elf::abi;
 use crate::elf::ids::Side;
@@ -51,7 +51,7 @@ pub(super) struct Members {
     pub(super) orig: Vec<Member>,
     pub(super) patched: Vec<Member>,
     /// With the path below the folder, sorted by it.
-    pub(super) warnings: Vec<(String, Error)>,
+    pub(super) warnings: Vec<(String, Diagnostic)>,
 }
 
 /// What a file is to a differ of objects.
@@ -122,7 +122,7 @@ pub(super) fn read(orig: &Path, patched: &Path) -> Result<Members> {
 fn check_others(
     orig: &[(Member, Kind)],
     patched: &[(Member, Kind)],
-    warnings: &mut Vec<(String, Error)>,
+    warnings: &mut Vec<(String, Diagnostic)>,
 ) -> Result<()> {
     let by_path: IndexMap<&str, &(Member, Kind), RandomState> =
         orig.iter().map(|f| (f.0.path.as_str(), f)).collect();
@@ -161,8 +161,8 @@ fn check_others(
             }
             _ => continue,
         };
-        let error = Error::refused(Code::NotCompared, warned).in_file(member.path.clone());
-        warnings.push((member.path.clone(), error));
+        let found = Diagnostic::warning(Code::NotCompared, warned).in_file(member.path.clone());
+        warnings.push((member.path.clone(), found));
     }
     match bitcode {
         None => Ok(()),

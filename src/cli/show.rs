@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 use super::args::{ReportArgs, When};
 use super::complain;
 use super::output::{explain_noise, say};
-use crate::diag::{Code, Error, printable};
+use crate::diag::{Code, Diagnostic, Error, printable};
 use crate::host::pager;
 use crate::report::Report;
 use crate::report::explain::is_called;
@@ -67,7 +67,7 @@ impl<'a> Show<'a> {
             true => self.list(path, report, error),
             false => self.explain(path, report, error),
         }
-        let warnings = report.warnings.iter().map(Error::told);
+        let warnings = report.warnings.iter().map(Diagnostic::told);
         for line in warnings.chain(report.messages.iter().cloned()) {
             complain(&line);
         }

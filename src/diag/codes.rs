@@ -111,7 +111,7 @@ codes! {
         "The object is a finished livepatch.";
     FixupTable "fixup-table" [Error]
         "Fixup code cannot be told apart by function.";
-    FoldedFunction "folded-function" [Warning, Refusal]
+    FoldedFunction "folded-function" [Refusal]
         "The linker folded a function with others.";
     FtraceSite "ftrace-site" [Error]
         "The place where ftrace redirects a function cannot be found.";
@@ -181,7 +181,7 @@ codes! {
         "A table, code or strings have a size, but no contents (SHT_NOBITS).";
     NoEffect "no-effect" [Error]
         "An option has no effect in this run.";
-    NoFtraceEntry "no-ftrace-entry" [Refusal]
+    NoFtraceEntry "no-ftrace-entry" [Warning, Refusal]
         "A changed function cannot be redirected.";
     NoImage "no-image" [Error]
         "The linked kernel or a module, as it runs, is not at hand.";
@@ -217,7 +217,7 @@ codes! {
         "objtool warned about functions of the module.";
     OrcSize "orc-size" [Error]
         "The unwind table does not hold whole rows.";
-    OriginalDiffers "original-differs" [Refusal]
+    OriginalDiffers "original-differs" [Warning, Refusal]
         "The original object is not what runs.";
     OtherMachine "other-machine" [Error]
         "The image is for another machine than the objects.";

@@ -1,10 +1,15 @@
-//! What there is to say about an input: kinds of findings, and the error that carries one.
+//! What there is to say about an input: kinds of findings, diagnostics, and the error
+//! that carries one.
 
 mod codes;
+mod diagnostic;
 mod error;
+mod text;
 
 pub use codes::Code;
-pub use error::{Class, Error, Finding, Place, Result, distance, is_unprintable, printable};
+pub use diagnostic::{Diagnostic, Finding, Place};
+pub use error::{Class, Error, Result};
+pub use text::{distance, is_unprintable, printable};
 
 /// What a finding does to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

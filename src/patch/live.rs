@@ -4,7 +4,7 @@
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use crate::diag::{Code, Error, Finding, Place, Result, distance};
+use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result, Severity, distance};
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::abi::{STB_LOCAL, STT_FUNC};
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
@@ -80,7 +80,7 @@ impl Live<'_> {
         object: &Object<'_, Orig>,
         touched: impl Iterator<Item = SymbolId<Orig>>,
         strict: bool,
-    ) -> Result<Vec<Error>> {
+    ) -> Result<Vec<Diagnostic>> {
         let mut touched: Vec<SymbolId<Orig>> = touched.collect();
         touched.sort_unstable();
         touched.dedup();
@@ -90,16 +90,18 @@ impl Live<'_> {
             let Ok(at) = functions.binary_search_by_key(&id, |c| c.function) else { continue };
             let Some(warning) = sentence(object.symbol_name(id), &functions[at]) else { continue };
             let rewritten = matches!(functions[at].outcome, Outcome::Rewritten);
-            let error =
-                Error::refused(Code::OriginalDiffers, warning).at_symbol(object.symbol_name(id));
-            let error = match rewritten {
-                true => error,
-                false => error.advise("build the original object from the source and with the tools of the running kernel"),
+            let refused = strict && !rewritten;
+            let severity = if refused { Severity::Refusal } else { Severity::Warning };
+            let found = Diagnostic::new(severity, Code::OriginalDiffers, warning)
+                .at_symbol(object.symbol_name(id));
+            let found = match rewritten {
+                true => found,
+                false => found.advise("build the original object from the source and with the tools of the running kernel"),
             };
-            if strict && !rewritten {
-                return Err(error.in_file(object.file()));
+            if refused {
+                return Err(Error::of(found.in_file(object.file())));
             }
-            warnings.push(error);
+            warnings.push(found);
         }
         Ok(warnings)
     }
@@ -107,7 +109,7 @@ impl Live<'_> {
 
 /// Says which of the replaced functions the kernel's ftrace does not know: livepatch needs
 /// a site at the entry.
-pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Error> {
+pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Diagnostic> {
     let unknown = replaced.iter().filter(|r| image.is_traced(r.old_addr) == Some(false));
     unknown
         .map(|r| {
@@ -115,7 +117,7 @@ pub fn untraced(image: &KernelImage<'_>, replaced: &[Replaced<'_>]) -> Vec<Error
                 "'{}' has no ftrace site in the running kernel, so livepatch cannot redirect it",
                 r.name
             );
-            Error::refused(Code::NoFtraceEntry, text)
+            Diagnostic::warning(Code::NoFtraceEntry, text)
                 .at_symbol(r.name)
                 .advise("patch its callers instead")
         })
@@ -238,7 +240,7 @@ pub fn check_folded(
     if let [Folded { name, .. }] = found[..] {
         let advice = advice(&format!("'{name}'"));
         let Finding { text, place } = found.swap_remove(0).finding;
-        return Err(Error::warning(Code::FoldedFunction, Finding { text, place }).advise(advice));
+        return Err(Error::refused(Code::FoldedFunction, text).at_place(place).advise(advice));
     }
     if found.is_empty() {
         return Ok(());

@@ -3,7 +3,7 @@
 use super::Notes;
 use super::job::Job;
 use super::pair::Paired;
-use crate::diag::{Error, Result};
+use crate::diag::{Diagnostic, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants;
 use crate::diff::compare::instrumented::check_instrumented;
@@ -291,7 +291,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
 }
 
 /// What a check warns of, and whether it passed.
-fn warned(check: impl FnOnce(&mut Vec<Error>) -> Result<()>) -> (Vec<Error>, Result<()>) {
+fn warned(check: impl FnOnce(&mut Vec<Diagnostic>) -> Result<()>) -> (Vec<Diagnostic>, Result<()>) {
     let mut warnings = Vec::new();
     let result = check(&mut warnings);
     (warnings, result)

@@ -13,7 +13,7 @@ pub mod pair;
 
 pub use job::{Among, Input, Job, ParentFiles};
 
-use crate::diag::Error;
+use crate::diag::Diagnostic;
 use crate::report::Report;
 
 /// What the user is told although nothing fails.
@@ -22,7 +22,7 @@ pub struct Notes {
     /// Lines, in order.
     pub messages: Vec<String>,
     /// Things to look at.
-    pub warnings: Vec<Error>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Notes {

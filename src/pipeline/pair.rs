@@ -4,7 +4,7 @@
 use super::Notes;
 use super::job::{Job, ParentFiles};
 use super::load::Layouts;
-use crate::diag::{Code, Error, Result};
+use crate::diag::{Code, Diagnostic, Error, Result};
 use crate::diff::compare::comparer::Half;
 use crate::diff::pair::correlate::{correlate, correlate_rows};
 use crate::diff::pair::statics::{Doubts, borrow_names, correlate_statics};
@@ -73,7 +73,9 @@ pub fn pair<'l, 'o, 'd>(
             doubts.refused.clone().map_or(Ok(()), Err)?;
         }
         let warning = doubts.uncorrelated.clone();
-        notes.warnings.extend(warning.map(|w| Error::refused(Code::StaticLocalUncorrelated, w)));
+        notes
+            .warnings
+            .extend(warning.map(|w| Diagnostic::warning(Code::StaticLocalUncorrelated, w)));
         let ignored = Ignored::new(patched)?;
         notes.messages.extend(ignored.messages.iter().cloned());
         let (orig, patched) = halves?;

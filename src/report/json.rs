@@ -7,7 +7,7 @@ use super::explain::graph::Graph;
 use super::explain::klp::KlpFact;
 use super::explain::{Body, Values};
 use super::{FunctionStatus, Report};
-use crate::diag::{Class, Code, Error, Place, is_unprintable};
+use crate::diag::{Class, Code, Diagnostic, Error, Place, is_unprintable};
 use crate::diff::reason::Sides;
 use crate::running::kallsyms::without_promotion;
 
@@ -188,7 +188,7 @@ impl Object {
                 })
                 .collect(),
             refusals: error.map(refusals).unwrap_or_default(),
-            warnings: report.warnings.iter().map(|w| note(w, w.told())).collect(),
+            warnings: report.warnings.iter().map(|w| note(w)).collect(),
             ignored: report
                 .ignored
                 .iter()
@@ -273,7 +273,7 @@ fn function(function: &super::Function) -> FunctionEntry {
 /// One note for each finding; without findings the error itself.
 fn refusals(error: &Error) -> Vec<Note> {
     let advice = error.advice().map(|a| format!(": {a}")).unwrap_or_default();
-    let whole = || note(error, error.told());
+    let whole = || note(error.diagnostic());
     let placed = error.detail_place(0).is_some();
     if error.details().is_empty() || error.class() == Class::Broken && !placed {
         return vec![whole()];
@@ -282,18 +282,18 @@ fn refusals(error: &Error) -> Vec<Note> {
     found
         .map(|(i, text)| {
             let place = error.detail_place(i).unwrap_or(error.place());
-            note_at(error, place, format!("{text}{advice}"))
+            note_at(error.code(), place, format!("{text}{advice}"))
         })
         .collect()
 }
 
-fn note(error: &Error, message: String) -> Note {
-    note_at(error, error.place(), message)
+fn note(found: &Diagnostic) -> Note {
+    note_at(found.code(), found.place(), found.told())
 }
 
-fn note_at(error: &Error, place: &Place, message: String) -> Note {
+fn note_at(code: Code, place: &Place, message: String) -> Note {
     Note {
-        code: error.code().name().to_owned(),
+        code: code.name().to_owned(),
         section: place.section.clone(),
         symbol: place.symbol.clone(),
         offset: place.offset,

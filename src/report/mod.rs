@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use self::explain::ways::{Known, ways_out};
-use crate::diag::{Code, Error};
+use crate::diag::{Code, Diagnostic, Error};
 use crate::diff::compare::inlining::{Bodies, Question};
 use crate::diff::explain::ignored::NoiseFound;
 use crate::diff::reason::{Reason, ReasonKind};
@@ -62,7 +62,7 @@ pub struct Report {
     /// Remarks that go with the result.
     pub messages: Vec<String>,
     /// What the user should look at.
-    pub warnings: Vec<Error>,
+    pub warnings: Vec<Diagnostic>,
     /// Data that changed, is new or went away.
     pub data: Vec<Data>,
     /// Functions that the patched object lacks.
@@ -155,7 +155,7 @@ impl Report {
                 carriers.join(", ")
             );
             self.warnings.push(
-                Error::refused(Code::InlinedEverywhere, text).at_symbol(gone).advise(
+                Diagnostic::warning(Code::InlinedEverywhere, text).at_symbol(gone).advise(
                     "the patch replaces these; what has a pointer to it goes on with the kernel's",
                 ),
             );

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::unread;
 use super::unreferenced;
-use crate::diag::{Code, Error, Finding, Place, Result};
+use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
 use crate::diff::compare::comparer::{Comparer, Spans};
 use crate::diff::compare::questions::Open;
 use crate::diff::compare::reasons::finding;
@@ -31,7 +31,7 @@ pub fn check(
     verdicts: &Verdicts,
     selection: &Selection,
     (ignored, boot): (&Ignored, BootCode),
-    warnings: &mut Vec<Error>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {
     if comparer.policy.refuses_unsafe {
         thread_locals(comparer, selection)?;
@@ -62,7 +62,8 @@ pub fn check(
             if reordered::rows(comparer, id)? {
                 let text =
                     format!("files are linked in another order, and so are the rows of {name}");
-                warnings.push(Error::warning(Code::LinkOrder, Finding::in_section(name, text)));
+                warnings
+                    .push(Diagnostic::warning_of(Code::LinkOrder, Finding::in_section(name, text)));
             } else {
                 unexplained(&mut details, name, "changed");
             }
@@ -280,7 +281,7 @@ fn carried_constants(
     verdicts: &Verdicts,
     selection: &Selection,
     details: &mut Vec<Finding>,
-    warnings: &mut Vec<Error>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -343,7 +344,7 @@ fn carried_constants(
                 "WARNING: {name} changed; {first}{more}, not in the patch, will go on using the old one"
             );
             let place = Finding::in_section(object.section_name(id), text).at_symbol(name);
-            warnings.push(Error::warning(Code::ConstantUsedElsewhere, place));
+            warnings.push(Diagnostic::warning_of(Code::ConstantUsedElsewhere, place));
         }
     }
     Ok(())
@@ -505,7 +506,7 @@ fn bare_tables<'d, S: Side>(
 pub fn check_states(
     comparer: &Comparer<'_, '_, '_, '_>,
     selection: &Selection,
-    warnings: &mut Vec<Error>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
@@ -556,7 +557,7 @@ pub fn check_states(
     }
     warnings.extend(details.into_iter().map(|found| {
         let text = format!("WARNING: {}; {advice}", found.text);
-        Error::warning(Code::LiveStateInitialiser, Finding { text, ..found })
+        Diagnostic::warning_of(Code::LiveStateInitialiser, Finding { text, ..found })
     }));
     Ok(())
 }

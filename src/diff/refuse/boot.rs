@@ -4,7 +4,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::diag::{Code, Error, Finding, Result};
+use crate::diag::{Code, Diagnostic, Error, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::reasons::finding;
 use crate::diff::select::boot_code::{BootCode, until};
@@ -30,8 +30,8 @@ pub(super) fn passes(
 }
 
 /// A warning about what only matters while the kernel boots.
-pub(in crate::diff) fn warning(found: Finding) -> Error {
-    Error::warning(Code::BootOnly, found).advise(ADVICE)
+pub(in crate::diff) fn warning(found: Finding) -> Diagnostic {
+    Diagnostic::warning_of(Code::BootOnly, found).advise(ADVICE)
 }
 
 /// Fails when functions and data changed that only matter while the kernel boots, or returns
@@ -42,7 +42,7 @@ pub fn check_boot_only(
     selection: &Selection,
     read: &[SymbolId<Patched>],
     boot: BootCode,
-) -> Result<Vec<Error>> {
+) -> Result<Vec<Diagnostic>> {
     let object = comparer.patched.layout.object;
     let is_function = |&&id: &&SymbolId<Patched>| object.symbol_kind(id) == abi::STT_FUNC;
     let line = |&id: &SymbolId<Patched>| {

@@ -1,6 +1,6 @@
 //! Warns of changed functions that tasks never leave.
 
-use crate::diag::{Code, Error};
+use crate::diag::{Code, Diagnostic};
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::endless::{Endless, find};
@@ -9,7 +9,7 @@ use crate::kernel::endless::{Endless, find};
 pub fn warnings(
     comparer: &Comparer<'_, '_, '_, '_>,
     redirected: &[SymbolId<Patched>],
-) -> Vec<Error> {
+) -> Vec<Diagnostic> {
     let layout = comparer.patched.layout;
     let mut warnings = Vec::new();
     for &id in redirected {
@@ -38,7 +38,7 @@ pub fn warnings(
                 "leave the change out, or change a function that it calls and that returns",
             ),
         };
-        warnings.push(Error::refused(Code::NeverReturns, what).at_symbol(name).advise(advice));
+        warnings.push(Diagnostic::warning(Code::NeverReturns, what).at_symbol(name).advise(advice));
     }
     warnings
 }

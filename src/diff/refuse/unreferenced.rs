@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::boot::{passes, warning};
-use crate::diag::{Code, Error, Finding, Result};
+use crate::diag::{Code, Diagnostic, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::select::boot_code::BootCode;
 use crate::diff::select::ignore::Ignored;
@@ -37,7 +37,7 @@ pub(in crate::diff) fn find(
     selection: &Selection,
     (ignored, boot): (&Ignored, BootCode),
     details: &mut Vec<Finding>,
-    warnings: &mut Vec<Error>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {
     let mut exports = Vec::new();
     let known = details.len();
@@ -85,7 +85,7 @@ pub(in crate::diff) fn find(
     } else {
         warnings.extend(exports.into_iter().map(|found| {
             let text = format!("WARNING: {}; a livepatch does not change exports", found.text);
-            Error::warning(Code::ExportChanged, Finding { text, ..found })
+            Diagnostic::warning_of(Code::ExportChanged, Finding { text, ..found })
         }));
     }
     Ok(())
@@ -133,7 +133,11 @@ fn is_by_reference(section: &str) -> bool {
 }
 
 /// Says what it means that the author of a patch has new rows ignored.
-fn left_out(comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, warnings: &mut Vec<Error>) {
+fn left_out(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    ignored: &Ignored,
+    warnings: &mut Vec<Diagnostic>,
+) {
     let object = comparer.patched.layout.object;
     for &section in &ignored.sections {
         if comparer.twins.orig_section(section).is_none() && object.section_size(section) > 0 {
@@ -141,7 +145,8 @@ fn left_out(comparer: &Comparer<'_, '_, '_, '_>, ignored: &Ignored, warnings: &m
             let text = format!(
                 "WARNING: what is new in {name} is left out, as the patch asks: the running kernel does not learn of it"
             );
-            warnings.push(Error::warning(Code::IgnoredRows, Finding::in_section(name, text)));
+            warnings
+                .push(Diagnostic::warning_of(Code::IgnoredRows, Finding::in_section(name, text)));
         }
     }
 }

@@ -3,13 +3,16 @@
 //! and leaves them to the kernel, where they jump back into the kernel's function.
 
 use super::status::{Status, Statuses};
-use crate::diag::{Code, Error, Finding, Result};
+use crate::diag::{Code, Diagnostic, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::refs::Refs;
 
 /// One warning for each unchanged part that jumps into a changed function.
-pub fn left_behind(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> Result<Vec<Error>> {
+pub fn left_behind(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    statuses: &Statuses,
+) -> Result<Vec<Diagnostic>> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut warnings = Vec::new();
@@ -34,7 +37,7 @@ pub fn left_behind(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> 
                     "WARNING: {part} did not change and is not in the patch; the kernel's goes back into the old {function}"
                 );
                 let place = Finding::in_section(object.section_name(section), text).at_symbol(part);
-                warnings.push(Error::warning(Code::PartLeftBehind, place));
+                warnings.push(Diagnostic::warning_of(Code::PartLeftBehind, place));
                 break;
             }
         }
