@@ -25,11 +25,16 @@ one() {
     "$2/klp-diff" --explain --explain-noise --json report.json -o out.o $options "$orig" "$patched" \
         > native.text 2>&1
     echo "$?" >> native.text
-    "$2/klp-diff" --flavor klp -o klp.o $options "$orig" "$patched" > klp.text 2>&1
-    echo "$?" >> klp.text
+    for flavor in klp klp-build; do
+        "$2/klp-diff" --flavor $flavor -o $flavor.o $options "$orig" "$patched" > $flavor.text 2>&1
+        echo "$?" >> $flavor.text
+    done
     "$2/create-diff-object" "$orig" "$patched" vmlinux "$table" "$exports" patch kpatch.o \
         > kpatch.text 2>&1
     echo "$?" >> kpatch.text
+    for output in *.o; do
+        [ ! -f "$output" ] || "$2/klp-diff" dump "$output" > "$output.dump" 2>&1
+    done
 }
 
 pairs=0 differ=0

@@ -24,7 +24,7 @@ use crate::elf::publish::publish_proved;
 use crate::host::{files, use_threads};
 use crate::kernel::names;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
-use crate::patch::convert::{ConvertOptions, convert};
+use crate::patch::convert::{ConvertOptions, convert, of_draft};
 use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
 use crate::report::Report;
@@ -190,7 +190,10 @@ fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report)
         let model: Box<dyn Model> = match args.flavor {
             Flavor::Kpatch => Box::new(draft),
             Flavor::Klp | Flavor::KlpBuild => {
-                let object = in_flavor(draft.finish(), args.flavor, &target.object);
+                let object = match args.flavor {
+                    Flavor::KlpBuild => crate::patch::klp_build::of_draft(draft, &target.object),
+                    _ => of_draft(draft),
+                };
                 Box::new(object.map_err(|e| e.in_file(&*names[1]))?)
             }
         };

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::entries::{Chunk, Entries, EntryId};
+use super::format::kpatch::{ArchRow, FunctionRow};
 use super::klp::Resolution;
 use super::output::{Output, Table};
 use super::resolve::{Replaced, Resolver};
@@ -523,17 +524,17 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         self.functions(output, replaced);
         let late = Late::new(output, resolution, |section, at| self.offset(section, at));
         if resolver.target.klp_arch {
-            let mut arch = Table::default();
+            let mut arch = Table::with_capacity(0, &ArchRow::LAYOUT);
             for name in KLP_ARCH_SECTIONS {
                 let found = self.layout().section_named(name);
                 if let Some(index) = found.and_then(|s| output.section(s)) {
                     let symbol = output.section_symbol(index);
-                    arch.row(16);
-                    arch.pointer(0, symbol, 0);
-                    arch.pointer(8, output.strings_symbol, output.parent);
+                    arch.row(&[0; ArchRow::LAYOUT.size as usize]);
+                    arch.pointer(ArchRow::SECTION, symbol, 0);
+                    arch.pointer(ArchRow::OBJECT, output.strings_symbol, output.parent);
                 }
             }
-            arch.finish(output, livepatch::ARCH, 16);
+            arch.finish(output, &ArchRow::LAYOUT);
         }
         self.callbacks(output);
         Ok(late)
@@ -541,21 +542,23 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
 
     fn functions(&self, output: &mut Output, replaced: &[Replaced<'a>]) {
         let big = output.object.big_endian;
-        let mut table = Table::with_capacity(replaced.len(), 56, 3);
+        let mut table = Table::with_capacity(replaced.len(), &FunctionRow::LAYOUT);
         for function in replaced {
             let symbol = self.layout().object.symbol(function.symbol);
             let Some(index) = output.symbols.get(function.symbol) else { continue };
-            table.row(56);
-            table.u64(8, symbol.size, big);
-            table.u64(16, function.old_addr, big);
-            table.u64(24, function.old_size, big);
-            table.u64(32, function.sympos, big);
-            table.pointer(0, index, 0);
+            let row = FunctionRow {
+                new_size: symbol.size,
+                old_address: function.old_addr,
+                old_size: function.old_size,
+                position: function.sympos,
+            };
+            table.row(&row.encode(big));
+            table.pointer(FunctionRow::NEW, index, 0);
             let name = output.strings.offset(function.name);
-            table.pointer(40, output.strings_symbol, name.into());
-            table.pointer(48, output.strings_symbol, output.parent);
+            table.pointer(FunctionRow::NAME, output.strings_symbol, name.into());
+            table.pointer(FunctionRow::OBJECT, output.strings_symbol, output.parent);
         }
-        table.finish(output, livepatch::FUNCS, 56);
+        table.finish(output, &FunctionRow::LAYOUT);
     }
 
     /// Each callback learns which object it belongs to.

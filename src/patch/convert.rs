@@ -5,10 +5,13 @@
 //! They become the form the kernel understands itself (Linux
 //! Documentation/livepatch/module-elf-format.rst): symbols `.klp.sym.OBJECT.NAME,POSITION`
 //! with section index SHN_LIVEPATCH, and relocation tables `.klp.rela.OBJECT.SECTION` with
-//! SHF_RELA_LIVEPATCH. The tables' rows are in `patch::tables`.
+//! SHF_RELA_LIVEPATCH. Rows and names are read and written in `patch::format`.
 
 use indexmap::IndexMap;
 
+use super::format::klp::{SymbolName, TABLE_FLAGS, table_name};
+use super::format::kpatch::{ArchRow, Layout, RelocationRow, SymbolRow};
+use super::tables::{Draft, Resolved};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Side;
@@ -49,11 +52,26 @@ pub fn to_klp_module<S: Side>(
 /// The result is final. `ld -r` turns SHN_LIVEPATCH into SHN_ABS and drops
 /// SHF_RELA_LIVEPATCH, so only the kpatch flavour can be linked.
 pub fn convert(
-    mut object: OutObject,
+    object: OutObject,
     options: &ConvertOptions,
     para_struct_size: Option<u64>,
 ) -> Result<OutObject> {
     let tables = Tables::read(&object)?;
+    with_tables(object, tables, options, para_struct_size)
+}
+
+/// The klp flavour of a draft: of what was resolved for it, without making tables of that first.
+pub fn of_draft(draft: Draft) -> Result<OutObject> {
+    let tables = Tables::of(&draft)?;
+    with_tables(draft.object, tables, &ConvertOptions { klp_arch_sections: false }, None)
+}
+
+fn with_tables(
+    mut object: OutObject,
+    tables: Tables,
+    options: &ConvertOptions,
+    para_struct_size: Option<u64>,
+) -> Result<OutObject> {
     let mut removed = vec![false; object.sections.len()];
     for section in tables.sections {
         removed[section] = true;
@@ -86,6 +104,14 @@ pub(super) struct Ksym {
     pub(super) position: u64,
     pub(super) bind: u8,
     pub(super) kind: u8,
+}
+
+impl Ksym {
+    /// The name that the kernel finds it by.
+    pub(super) fn livepatch_name(&self) -> String {
+        let Ksym { object, name, position, .. } = self;
+        SymbolName { object, name, position: *position }.encode()
+    }
 }
 
 /// A relocation that is applied when its object is patched.
@@ -131,12 +157,13 @@ impl Tables {
             })
         };
         let strings = need(0)?;
-        let symbols = Table::new(object, need(1)?, 40, strings)?;
-        let relocations = Table::new(object, need(2)?, 40, strings)?;
+        let symbols = Table::new(object, need(1)?, &SymbolRow::LAYOUT, strings)?;
+        let relocations = Table::new(object, need(2)?, &RelocationRow::LAYOUT, strings)?;
         if symbols.rows != relocations.rows {
             return Err(bad("number of krelas and ksyms do not match"));
         }
-        let arch = found[3].map(|arch| Table::new(object, arch, 16, strings)).transpose()?;
+        let arch =
+            found[3].map(|arch| Table::new(object, arch, &ArchRow::LAYOUT, strings)).transpose()?;
         let ksyms: Vec<Ksym> =
             (0..symbols.rows).map(|row| ksym(&symbols, row)).collect::<Result<_>>()?;
         Ok(Tables {
@@ -158,66 +185,117 @@ impl Tables {
 }
 
 impl Tables {
-    /// Another of kpatch's tables, by its name.
-    pub(super) fn rows<'o>(
-        object: &'o OutObject,
-        name: &str,
-        row_size: u64,
-    ) -> Result<Option<Table<'o>>> {
-        let place = |name: &str| object.sections.iter().position(|s| s.name == name);
-        let (Some(index), Some(strings)) = (place(name), place(livepatch::STRINGS)) else {
-            return Ok(None);
+    /// What the tables of a draft will say, checked as when they are read.
+    pub(super) fn of(draft: &Draft) -> Result<Tables> {
+        let symbol = |(row, resolved): (u64, &Resolved<'_>)| {
+            let SymbolRow { position, bind, kind, .. } = resolved.symbol;
+            check_kind(row, &resolved.symbol)?;
+            let object = object_name(&SymbolRow::LAYOUT, row, SymbolRow::OBJECT, resolved.object)?;
+            Ok(Ksym { object, name: resolved.name.to_owned(), position, bind, kind })
         };
-        Table::new(object, index, row_size, strings).map(Some)
+        let resolved: Vec<Resolved<'_>> = draft.resolved().collect();
+        let symbols = (0..).zip(&resolved).map(symbol).collect::<Result<Vec<Ksym>>>()?;
+        let relocation = |(row, (resolved, symbol)): (u64, (Resolved<'_>, Ksym))| {
+            let Resolved { home: section, offset, patched, relocation, .. } = resolved;
+            check_place(&draft.object.sections[section], row, offset)?;
+            let RelocationRow { kind, addend, .. } = relocation;
+            let layout = &RelocationRow::LAYOUT;
+            let object = object_name(layout, row, RelocationRow::OBJECT, patched)?;
+            Ok(Krela { section, offset, kind, addend, object, symbol })
+        };
+        let relocations = (0..).zip(resolved.into_iter().zip(symbols)).map(relocation);
+        Ok(Tables {
+            relocations: relocations.collect::<Result<_>>()?,
+            arch: Vec::new(),
+            sections: draft.tables().to_vec(),
+        })
+    }
+
+    /// Another of kpatch's tables, by its name.
+    pub(super) fn rows<'o>(object: &'o OutObject, layout: &Layout) -> Result<Option<Table<'o>>> {
+        let place = |name: &str| object.sections.iter().position(|s| s.name == name);
+        let found = (place(layout.section), place(livepatch::STRINGS));
+        let (Some(index), Some(strings)) = found else { return Ok(None) };
+        Table::new(object, index, layout, strings).map(Some)
     }
 }
 
-/// A row of `.kpatch.symbols`: 0 address, 8 position, 16 binding, 17 type, 24 name*, 32 object*.
-fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
-    let [bind, kind] = table.bytes(row, 16)?;
-    if bind > 15 || kind > 15 {
-        return Err(table.bad(row, 16, "the type or binding of a symbol is out of range"));
+/// What is wrong at a field of a row.
+fn bad_field(layout: &Layout, row: u64, field: u64, message: impl Into<String>) -> Error {
+    bad(message).in_section(layout.section).at_offset(row * layout.size + field)
+}
+
+/// Fails for a symbol that no symbol table can hold.
+fn check_kind(row: u64, symbol: &SymbolRow) -> Result<()> {
+    if symbol.bind > 15 || symbol.kind > 15 {
+        let what = "the type or binding of a symbol is out of range";
+        return Err(bad_field(&SymbolRow::LAYOUT, row, SymbolRow::BIND, what));
     }
+    Ok(())
+}
+
+/// Fails for a relocation of what is not there.
+fn check_place(base: &OutSection, row: u64, offset: u64) -> Result<()> {
+    if offset >= base.size {
+        let what = format!("the destination lies behind the end of {}", base.name);
+        return Err(bad_field(&RelocationRow::LAYOUT, row, RelocationRow::PLACE, what));
+    }
+    Ok(())
+}
+
+/// The name of the kernel object that a field refers to. The kernel takes it from in between two
+/// dots of a longer name.
+fn object_name(layout: &Layout, row: u64, field: u64, name: &str) -> Result<String> {
+    match name {
+        "" => Err(bad_field(layout, row, field, "the name of an object is empty")),
+        name if name.contains('.') => {
+            let what = format!("the object name {name} contains a dot");
+            Err(bad_field(layout, row, field, what).advise(
+                "the kernel could not tell where it ends; give a module's name, not its file's",
+            ))
+        }
+        name => Ok(name.to_owned()),
+    }
+}
+
+fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
+    let symbol = table.row(row, SymbolRow::decode)?;
+    check_kind(row, &symbol)?;
+    let SymbolRow { position, bind, kind, .. } = symbol;
     Ok(Ksym {
-        object: table.object_name(row, 32)?,
-        name: table.string(row, 24)?.to_owned(),
-        position: table.u64(row, 8)?,
+        object: table.object_name(row, SymbolRow::OBJECT)?,
+        name: table.string(row, SymbolRow::NAME)?.to_owned(),
+        position,
         bind,
         kind,
     })
 }
 
-/// A row of `.kpatch.relocations`: 0 destination*, 8 type (u32), 12 external (i32), 16 addend,
-/// 24 object*, 32 symbol*.
 fn krela(table: &Table<'_>, row: u64, symbols: OutSectionIndex, ksyms: &[Ksym]) -> Result<Krela> {
-    let (section, offset) = table.target(row, 0)?;
-    let base = &table.object.sections[section];
-    if offset >= base.size {
-        return Err(table.bad(
-            row,
-            0,
-            format!("the destination lies behind the end of {}", base.name),
-        ));
-    }
-    let (home, at) = table.target(row, 32)?;
-    let ksym = (home == symbols && at.is_multiple_of(40))
-        .then(|| ksyms.get(usize::try_from(at / 40).ok()?))
+    let (section, offset) = table.target(row, RelocationRow::PLACE)?;
+    check_place(&table.object.sections[section], row, offset)?;
+    let (home, at) = table.target(row, RelocationRow::SYMBOL)?;
+    let size = SymbolRow::LAYOUT.size;
+    let ksym = (home == symbols && at.is_multiple_of(size))
+        .then(|| ksyms.get(usize::try_from(at / size).ok()?))
         .flatten()
-        .ok_or_else(|| table.bad(row, 32, "the symbol is no row of .kpatch.symbols"))?;
+        .ok_or_else(|| {
+            table.bad(row, RelocationRow::SYMBOL, "the symbol is no row of .kpatch.symbols")
+        })?;
+    let RelocationRow { kind, addend, .. } = table.row(row, RelocationRow::decode)?;
     Ok(Krela {
         section,
         offset,
-        kind: table.u32(row, 8)?,
-        addend: table.u64(row, 16)?.cast_signed(),
-        object: table.object_name(row, 24)?,
+        kind,
+        addend,
+        object: table.object_name(row, RelocationRow::OBJECT)?,
         symbol: ksym.clone(),
     })
 }
 
-/// A row of `.kpatch.arch`: 0 section*, 8 object*.
 fn karch(table: &Table<'_>, row: u64) -> Result<Karch> {
-    let (section, _) = table.target(row, 0)?;
-    Ok(Karch { section, object: table.object_name(row, 8)? })
+    let (section, _) = table.target(row, ArchRow::SECTION)?;
+    Ok(Karch { section, object: table.object_name(row, ArchRow::OBJECT)? })
 }
 
 /// A table of fixed-size rows whose pointers are relocations.
@@ -225,7 +303,7 @@ pub(super) struct Table<'o> {
     object: &'o OutObject,
     index: OutSectionIndex,
     section: &'o OutSection,
-    row_size: u64,
+    layout: Layout,
     pub(super) rows: u64,
     strings: OutSectionIndex,
     /// Relocations by offset.
@@ -236,10 +314,11 @@ impl<'o> Table<'o> {
     fn new(
         object: &'o OutObject,
         index: OutSectionIndex,
-        row_size: u64,
+        layout: &Layout,
         strings: OutSectionIndex,
     ) -> Result<Table<'o>> {
-        let section = &object.sections[index];
+        let (section, layout) = (&object.sections[index], layout.clone());
+        let row_size = layout.size;
         let size = section.data.len() as u64;
         if section.kind == abi::SHT_NOBITS || !size.is_multiple_of(row_size) {
             return Err(
@@ -249,44 +328,24 @@ impl<'o> Table<'o> {
         let mut pointers: Vec<OutReloc> =
             section.relocs.iter().flat_map(|r| &r.entries).copied().collect();
         pointers.sort_by_key(|r| r.offset);
-        Ok(Table { object, index, section, row_size, rows: size / row_size, strings, pointers })
+        Ok(Table { object, index, section, layout, rows: size / row_size, strings, pointers })
     }
 
     fn bad(&self, row: u64, field: u64, message: impl Into<String>) -> Error {
-        bad(message).in_section(&*self.section.name).at_offset(row * self.row_size + field)
+        bad_field(&self.layout, row, field, message)
     }
 
-    fn bytes<const N: usize>(&self, row: u64, field: u64) -> Result<[u8; N]> {
-        let at = (row * self.row_size + field) as usize;
-        self.section
-            .data
-            .get(at..)
-            .and_then(|data| data.first_chunk())
-            .copied()
-            .ok_or_else(|| self.bad(row, field, "the row is cut short"))
-    }
-
-    fn u32(&self, row: u64, field: u64) -> Result<u32> {
-        let bytes = self.bytes(row, field)?;
-        Ok(if self.object.big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        })
-    }
-
-    pub(super) fn u64(&self, row: u64, field: u64) -> Result<u64> {
-        let bytes = self.bytes(row, field)?;
-        Ok(if self.object.big_endian {
-            u64::from_be_bytes(bytes)
-        } else {
-            u64::from_le_bytes(bytes)
-        })
+    /// What a row says beside its pointers.
+    pub(super) fn row<T>(&self, row: u64, decode: fn(&[u8], bool) -> Option<T>) -> Result<T> {
+        let at = (row * self.layout.size) as usize;
+        let data = self.section.data.get(at..);
+        let found = data.and_then(|data| decode(data, self.object.big_endian));
+        found.ok_or_else(|| self.bad(row, 0, "the row is cut short"))
     }
 
     /// The section and the offset in it that a pointer field refers to.
     fn target(&self, row: u64, field: u64) -> Result<(OutSectionIndex, u64)> {
-        let at = row * self.row_size + field;
+        let at = row * self.layout.size + field;
         let first = self.pointers.partition_point(|r| r.offset < at);
         let pointer = match self.pointers.get(first) {
             Some(pointer) if pointer.offset == at => pointer,
@@ -310,7 +369,7 @@ impl<'o> Table<'o> {
 
     /// The symbol that a pointer field refers to.
     pub(super) fn symbol(&self, row: u64, field: u64) -> Result<OutSymbolIndex> {
-        let at = row * self.row_size + field;
+        let at = row * self.layout.size + field;
         let first = self.pointers.partition_point(|r| r.offset < at);
         let pointer = self.pointers.get(first).filter(|p| p.offset == at && p.addend == 0);
         let symbol = pointer.and_then(|p| p.symbol);
@@ -330,18 +389,8 @@ impl<'o> Table<'o> {
         std::str::from_utf8(text).map_err(|_| self.bad(row, field, "a name is not UTF-8"))
     }
 
-    /// The name of the kernel object that a field refers to. The kernel takes it from in
-    /// between two dots of a longer name.
     fn object_name(&self, row: u64, field: u64) -> Result<String> {
-        match self.string(row, field)? {
-            "" => Err(self.bad(row, field, "the name of an object is empty")),
-            name if name.contains('.') => {
-                Err(self.bad(row, field, format!("the object name {name} contains a dot")).advise(
-                    "the kernel could not tell where it ends; give a module's name, not its file's",
-                ))
-            }
-            name => Ok(name.to_owned()),
-        }
+        object_name(&self.layout, row, field, self.string(row, field)?)
     }
 }
 
@@ -455,17 +504,14 @@ pub(super) fn add_klp_relocations(
             // Both are offsets in sections that exist.
             offset += new.offset;
         }
-        if symbol.name.is_empty() || symbol.name.contains(',') {
+        if !SymbolName::is_readable(&symbol.name) {
             return Err(bad(format!(
                 "the kernel could not find a symbol of the name '{}'",
                 symbol.name
             ))
             .in_section(livepatch::SYMBOLS));
         }
-        let name = {
-            let Ksym { object, name, position, .. } = symbol;
-            format!("{}{object}.{name},{position}", livepatch::KLP_SYMBOL)
-        };
+        let name = symbol.livepatch_name();
         let target = *symbols.entry(name).or_insert_with_key(|name| {
             object.add_symbol(OutSymbol {
                 name: name.clone(),
@@ -480,8 +526,8 @@ pub(super) fn add_klp_relocations(
         let base = &mut object.sections[section];
         let table = *tables.entry((section, owner)).or_insert_with_key(|(_, owner)| {
             base.relocs.push(OutRelocs {
-                name: format!("{}{owner}.{}", livepatch::KLP_RELA, base.name),
-                flags: abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH,
+                name: table_name(owner, &base.name),
+                flags: TABLE_FLAGS,
                 entries: Vec::new(),
             });
             base.relocs.len() - 1

@@ -7,7 +7,10 @@
 //! module is linked, `objtool klp post-link` makes `.klp.rela.OBJECT.SECTION` of these rows.
 
 use super::convert::{Krela, Map, Tables, bad, remove_sections};
+use super::format::klp::SymbolName;
+use super::format::kpatch::FunctionRow;
 use super::output::eight;
+use super::tables::Draft;
 use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
@@ -17,12 +20,22 @@ use crate::elf::out::{
 use crate::kernel::knowledge::{klp_build, livepatch};
 use crate::kernel::macros::{self, POINTER_NAMES, POINTERS, PREFIX};
 
-/// Bytes of a row of kpatch's table of functions.
-const FUNCTION_ROW: u64 = 56;
-
 /// Makes an output in kpatch's form one in that of `klp-build`. `parent` is the object that is
 /// patched. Fails with code `bad-kpatch-table`, and for what only kpatch's macros ask for.
-pub fn to_klp_build(mut object: OutObject, parent: &str) -> Result<OutObject> {
+pub fn to_klp_build(object: OutObject, parent: &str) -> Result<OutObject> {
+    check_macros(&object)?;
+    let tables = Tables::read(&object)?;
+    with_tables(object, tables, parent)
+}
+
+/// [`to_klp_build`] of a draft: of what was resolved for it, without making tables of that first.
+pub fn of_draft(draft: Draft, parent: &str) -> Result<OutObject> {
+    check_macros(&draft.object)?;
+    let tables = Tables::of(&draft)?;
+    with_tables(draft.object, tables, parent)
+}
+
+fn check_macros(object: &OutObject) -> Result<()> {
     let forced = object.sections.iter().find(|s| is_of_macros(&s.name));
     if let Some(section) = forced {
         return Err(Error::refused(
@@ -32,7 +45,10 @@ pub fn to_klp_build(mut object: OutObject, parent: &str) -> Result<OutObject> {
         .in_section(&*section.name)
         .advise("use the macros of linux/livepatch_helpers.h"));
     }
-    let tables = Tables::read(&object)?;
+    Ok(())
+}
+
+fn with_tables(mut object: OutObject, tables: Tables, parent: &str) -> Result<OutObject> {
     let functions = functions(&object)?;
     let mut removed: Vec<bool> =
         object.sections.iter().map(|s| s.name.starts_with(PREFIX)).collect();
@@ -62,14 +78,14 @@ struct Function {
 
 /// Reads `.kpatch.funcs`.
 fn functions(object: &OutObject) -> Result<Vec<Function>> {
-    let Some(table) = Tables::rows(object, livepatch::FUNCS, FUNCTION_ROW)? else {
+    let Some(table) = Tables::rows(object, &FunctionRow::LAYOUT)? else {
         return Ok(Vec::new());
     };
     let function = |row| {
         Ok(Function {
-            name: table.string(row, 40)?.to_owned(),
-            position: table.u64(row, 32)?,
-            new: table.symbol(row, 0)?,
+            name: table.string(row, FunctionRow::NAME)?.to_owned(),
+            position: table.row(row, FunctionRow::decode)?.position,
+            new: table.symbol(row, FunctionRow::NEW)?,
         })
     };
     (0..table.rows).map(function).collect()
@@ -113,17 +129,11 @@ impl Made {
         let mut rows: Map<String, (Vec<u8>, Vec<OutReloc>)> = Map::default();
         let mut bases: Map<OutSectionIndex, ()> = Map::default();
         for Krela { section, offset, kind, addend, object: owner, symbol } in relocations {
-            if symbol.name.is_empty() || symbol.name.contains(',') {
+            if !SymbolName::is_readable(&symbol.name) {
                 let what = format!("the kernel could not find a symbol '{}'", symbol.name);
                 return Err(bad(what).in_section(livepatch::SYMBOLS));
             }
-            let full = format!(
-                "{}{}.{},{}",
-                klp_build::SYMBOL,
-                symbol.object,
-                symbol.name,
-                symbol.position
-            );
+            let full = symbol.livepatch_name();
             let tombstone = format!("{}{}", klp_build::TOMBSTONE, symbol.name);
             let mut weak = |name: String| {
                 *undefined.entry(name).or_insert_with_key(|name| {

@@ -4,6 +4,7 @@ pub mod build;
 pub mod convert;
 pub mod elsewhere;
 pub mod entries;
+pub mod format;
 pub mod freed;
 pub mod klp;
 pub mod klp_build;

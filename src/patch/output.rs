@@ -1,5 +1,6 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
+use super::format::kpatch::Layout;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, Sparse, SymbolId};
@@ -92,7 +93,6 @@ pub(super) fn eight(value: u64, big_endian: bool) -> [u8; 8] {
 }
 
 /// A table of structs with pointers.
-#[derive(Default)]
 pub(super) struct Table {
     data: Vec<u8>,
     start: usize,
@@ -100,19 +100,16 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Room for that many rows of `size` bytes, each with that many pointers.
-    pub(super) fn with_capacity(rows: usize, size: usize, pointers: usize) -> Self {
-        let pointers = Vec::with_capacity(rows.saturating_mul(pointers));
-        Table { data: Vec::with_capacity(rows.saturating_mul(size)), start: 0, pointers }
+    /// Room for that many rows.
+    pub(super) fn with_capacity(rows: usize, layout: &Layout) -> Self {
+        let pointers = Vec::with_capacity(rows.saturating_mul(layout.pointers.len()));
+        let data = Vec::with_capacity(rows.saturating_mul(layout.size as usize));
+        Table { data, start: 0, pointers }
     }
 
-    pub(super) fn row(&mut self, size: usize) {
+    pub(super) fn row(&mut self, row: &[u8]) {
         self.start = self.data.len();
-        self.data.resize(self.start + size, 0);
-    }
-
-    pub(super) fn u64(&mut self, at: usize, value: u64, big: bool) {
-        self.data[self.start + at..][..8].copy_from_slice(&eight(value, big));
+        self.data.extend_from_slice(row);
     }
 
     pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
@@ -120,13 +117,8 @@ impl Table {
         self.pointers.push(OutReloc { offset, kind: 0, symbol: Some(symbol), addend });
     }
 
-    pub(super) fn finish(
-        mut self,
-        output: &mut Output,
-        name: &str,
-        entsize: u64,
-    ) -> OutSectionIndex {
+    pub(super) fn finish(mut self, output: &mut Output, layout: &Layout) -> OutSectionIndex {
         self.pointers.iter_mut().for_each(|pointer| pointer.kind = output.pointer);
-        output.add_section(name, self.data, entsize, self.pointers)
+        output.add_section(layout.section, self.data, layout.size, self.pointers)
     }
 }

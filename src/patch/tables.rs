@@ -3,15 +3,16 @@
 //! Where much changed they are most of the output, so only rows a sixth of their size are kept,
 //! and what the file holds is made while it is written.
 
+use super::format::kpatch::{RelocationRow, SymbolRow};
 use super::klp::{KlpReloc, KlpSymbol, Resolution};
-use super::output::{Output, eight};
+use super::output::Output;
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
-use crate::elf::out::{Model, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
-use crate::kernel::knowledge::livepatch;
+use crate::elf::out::{Model, OutHome, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};
 
 /// Bytes of a row of either table.
-const ROW: usize = 40;
+const ROW: usize = RelocationRow::LAYOUT.size as usize;
+const _: () = assert!(ROW as u64 == SymbolRow::LAYOUT.size);
 /// How many rows or pointers are made at once.
 const PIECE: usize = 4096;
 
@@ -91,6 +92,62 @@ fn in_pieces<T>(count: usize, make: impl Fn(usize) -> T, take: Take<'_, T>) -> R
         take(&piece)?;
     }
     Ok(())
+}
+
+impl Draft {
+    /// The sections of the tables.
+    pub(super) fn tables(&self) -> [OutSectionIndex; 2] {
+        self.late.sections
+    }
+
+    /// What livepatch applies and resolves, in order.
+    pub(super) fn resolved(&self) -> impl Iterator<Item = Resolved<'_>> {
+        let Late { rows, parent, strings, .. } = &self.late;
+        let strings = match self.object.symbol(*strings).map(|s| &s.home) {
+            Some(&OutHome::Section(index)) => self.object.sections.get(index),
+            _ => None,
+        };
+        let strings = strings.map_or(&[][..], |section| &section.data);
+        let text = |at: i64| {
+            let rest = usize::try_from(at).ok().and_then(|at| strings.get(at..))?;
+            std::str::from_utf8(rest.get(..rest.iter().position(|&b| b == 0)?)?).ok()
+        };
+        rows.iter().filter_map(move |row| {
+            let target = self.late.target(row);
+            let &Target { addr: address, sympos: position, bind, kind, .. } = target;
+            let home = match self.object.symbol(row.base)?.home {
+                OutHome::Section(home) => home,
+                _ => return None,
+            };
+            Some(Resolved {
+                home,
+                offset: row.offset,
+                patched: text(*parent)?,
+                relocation: RelocationRow {
+                    kind: row.kind,
+                    external: target.external.into(),
+                    addend: row.addend,
+                },
+                object: text(target.object.into())?,
+                name: text(target.name.into())?,
+                symbol: SymbolRow { address, position, bind, kind },
+            })
+        })
+    }
+}
+
+/// A relocation that livepatch applies, with the symbol that it needs.
+pub(super) struct Resolved<'d> {
+    /// What it applies to.
+    pub home: OutSectionIndex,
+    pub offset: u64,
+    /// The object that is patched when it is applied.
+    pub patched: &'d str,
+    pub relocation: RelocationRow,
+    /// The object that has the symbol.
+    pub object: &'d str,
+    pub name: &'d str,
+    pub symbol: SymbolRow,
 }
 
 #[derive(Clone, Copy)]
@@ -180,7 +237,7 @@ impl Late {
         };
         // Of one size, so the rows take the place of what they are made from.
         let rows: Vec<Row> = relocs.into_iter().filter_map(row).collect();
-        let names = [livepatch::RELOCATIONS, livepatch::SYMBOLS];
+        let names = [RelocationRow::LAYOUT.section, SymbolRow::LAYOUT.section];
         let sections =
             names.map(|name| output.add_section(name, Vec::new(), ROW as u64, Vec::new()));
         for section in sections {
@@ -214,30 +271,24 @@ impl Late {
     fn row(&self, table: Table, row: usize) -> [u8; ROW] {
         let row = &self.rows[row];
         let target = self.target(row);
-        let big = self.big_endian;
-        let four = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-        let mut bytes = [0; ROW];
         match table {
             Table::Relocations => {
-                bytes[8..12].copy_from_slice(&four(row.kind));
-                bytes[12..16].copy_from_slice(&four(target.external.into()));
-                bytes[16..24].copy_from_slice(&eight(row.addend.cast_unsigned(), big));
+                let &Row { kind, addend, .. } = row;
+                let external = target.external.into();
+                RelocationRow { kind, external, addend }.encode(self.big_endian)
             }
             Table::Symbols => {
-                bytes[..8].copy_from_slice(&eight(target.addr, big));
-                bytes[8..16].copy_from_slice(&eight(target.sympos, big));
-                bytes[16] = target.bind;
-                bytes[17] = target.kind;
+                let &Target { addr: address, sympos: position, bind, kind, .. } = target;
+                SymbolRow { address, position, bind, kind }.encode(self.big_endian)
             }
         }
-        bytes
     }
 
     /// How many pointers a table has.
     fn pointers(&self, table: Table) -> usize {
         match table {
-            Table::Relocations => 3 * self.rows.len(),
-            Table::Symbols => 2 * self.rows.len(),
+            Table::Relocations => RelocationRow::LAYOUT.pointers.len() * self.rows.len(),
+            Table::Symbols => SymbolRow::LAYOUT.pointers.len() * self.rows.len(),
         }
     }
 
@@ -246,20 +297,24 @@ impl Late {
     fn pointer(&self, table: Table, place: usize) -> OutReloc {
         let (row, second) = (place / 2, place % 2 == 1);
         let (row, at, symbol, addend) = match (self.rows.get(row), table, second) {
-            (Some(of), Table::Relocations, false) => (row, 0, of.base, of.offset.cast_signed()),
-            (Some(_), Table::Relocations, true) => (row, 24, self.strings, self.parent),
+            (Some(of), Table::Relocations, false) => {
+                (row, RelocationRow::PLACE, of.base, of.offset.cast_signed())
+            }
+            (Some(_), Table::Relocations, true) => {
+                (row, RelocationRow::OBJECT, self.strings, self.parent)
+            }
             (Some(of), Table::Symbols, false) => {
-                (row, 24, self.strings, self.target(of).name.into())
+                (row, SymbolRow::NAME, self.strings, self.target(of).name.into())
             }
             (Some(of), Table::Symbols, true) => {
-                (row, 32, self.strings, self.target(of).object.into())
+                (row, SymbolRow::OBJECT, self.strings, self.target(of).object.into())
             }
             (None, ..) => {
                 let row = place - 2 * self.rows.len();
-                (row, 32, self.symbols, (ROW * row) as i64)
+                (row, RelocationRow::SYMBOL, self.symbols, (ROW * row) as i64)
             }
         };
-        let offset = (ROW * row + at) as u64;
+        let offset = (ROW * row) as u64 + at;
         OutReloc { offset, kind: self.pointer_kind, symbol: Some(symbol), addend }
     }
 }

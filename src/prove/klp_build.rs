@@ -13,6 +13,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::knowledge::klp_build;
 use crate::kernel::macros::{POINTER_NAMES, POINTERS};
+use crate::patch::format::klp::SymbolName;
 
 impl<'b> Written<'b> {
     /// Brings the rows of `__klp_relocs.OBJECT` into the form of the other references.
@@ -97,10 +98,8 @@ fn is_weak(symbol: &Symbol<'_>, kind: u8) -> bool {
 
 /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
 fn asked<'b>(symbol: &Symbol<'b>, patched: &'b str) -> Option<Asked<'b>> {
-    let rest = symbol.name.strip_prefix(klp_build::SYMBOL).filter(|_| is_weak(symbol, symbol.kind));
-    let (object, rest) = rest?.split_once('.')?;
-    let (name, position) = rest.rsplit_once(',')?;
-    let position = position.parse().ok()?;
+    let named = SymbolName::decode(symbol.name).filter(|_| is_weak(symbol, symbol.kind));
+    let SymbolName { object, name, position } = named?;
     let Symbol { bind, kind, .. } = *symbol;
     Some(Asked { patched, object, name, position, bind, kind, more: None })
 }

@@ -13,6 +13,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::knowledge::{klp_build, livepatch, sections};
 use crate::kernel::macros;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
+use crate::patch::format::kpatch::{ArchRow, FunctionRow, Layout, RelocationRow, SymbolRow};
 use crate::running::parent::Found;
 
 /// What livepatch resolves, in kpatch's flavour.
@@ -28,11 +29,6 @@ const ENTRIES: &str = sections::PATCHABLE_ENTRIES;
 
 /// Alignment of tables.
 pub(super) const ROW_ALIGN: u64 = 8;
-
-/// Bytes of a row of either table of what livepatch resolves.
-const RESOLVED_ROW: u64 = 40;
-/// Bytes of a row of the table of functions.
-const ROW: u64 = 56;
 
 /// Whether a section is not one of the patched object.
 pub(super) fn is_own(name: &str) -> bool {
@@ -84,18 +80,19 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// pointers have no other contents.
     fn check_tables(&self) -> Result<()> {
         self.own(STRINGS, 1)?.ok_or_else(|| differs("there are no names").in_section(STRINGS))?;
-        let fields: [&[u64]; 2] = [&[0, 24, 32], &[24, 32]];
-        for (name, fields) in RESOLVED.into_iter().zip(fields) {
-            let Some((home, section)) = self.own(name, RESOLVED_ROW)? else { continue };
+        for Layout { section: name, size, pointers, padding } in
+            [RelocationRow::LAYOUT, SymbolRow::LAYOUT]
+        {
+            let Some((home, section)) = self.own(name, size)? else { continue };
             let pointer = self.prover.layout().arch.abs64;
             if self.written.pointer_kind.is_some_and(|kind| kind != pointer) {
                 return Err(differs("pointers have another type").in_section(name));
             }
-            for at in (0..section.size).step_by(RESOLVED_ROW as usize) {
+            for at in (0..section.size).step_by(size as usize) {
                 let blank = |&field: &u64| self.written.number::<8>(home, at + field) == Some(0);
-                // Behind binding and type there is nothing.
-                let rest = || (18..24).all(|b| self.written.number::<1>(home, at + b) == Some(0));
-                if !fields.iter().all(blank) || name == RESOLVED[1] && !rest() {
+                let mut rest = padding.clone();
+                let empty = |b| self.written.number::<1>(home, at + b) == Some(0);
+                if !pointers.iter().all(blank) || !rest.all(empty) {
                     return Err(differs("a field is not empty").in_section(name).at_offset(at));
                 }
             }
@@ -140,12 +137,12 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     }
 
     fn check_functions(&mut self) -> Result<()> {
-        let Some((home, section)) = self.own(FUNCTIONS, ROW)? else {
+        let Some((home, section)) = self.own(FUNCTIONS, FunctionRow::LAYOUT.size)? else {
             return Err(differs("the table of functions is missing"));
         };
         let size = section.size;
         let mut listed = Vec::new();
-        for at in (0..size).step_by(ROW as usize) {
+        for at in (0..size).step_by(FunctionRow::LAYOUT.size as usize) {
             listed.push(self.check_function(home, at).map_err(|e| e.at_offset(at))?);
         }
         self.check_all_listed(&listed)
@@ -208,12 +205,13 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
         let layout = self.prover.layout();
         let name = layout.object.symbol_name(id);
         let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
-        let number = |field| self.written.number::<8>(home, at + field);
-        let position = number(32).ok_or_else(|| fail("the row is cut short"))?;
-        let texts = (self.text(home, at + 48)?, self.text(home, at + 40)?);
-        self.check_position(&found, (texts.0, texts.1, position)).map_err(|e| e.at_symbol(name))?;
-        let sizes = [layout.object.symbol_size(id), found.addr, found.size].map(Some);
-        if sizes != [8, 16, 24].map(number) {
+        let row = self.written.row(home, at, FunctionRow::decode);
+        let row = row.ok_or_else(|| fail("the row is cut short"))?;
+        let object = self.text(home, at + FunctionRow::OBJECT)?;
+        let texts = (object, self.text(home, at + FunctionRow::NAME)?, row.position);
+        self.check_position(&found, texts).map_err(|e| e.at_symbol(name))?;
+        let sizes = [layout.object.symbol_size(id), found.addr, found.size];
+        if sizes != [row.new_size, row.old_address, row.old_size] {
             return Err(fail("size or address in its row is wrong"));
         }
         Ok(id)
@@ -334,17 +332,17 @@ impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Kernels before 5.8 apply these sections when the object is loaded.
     fn check_arch(&self) -> Result<()> {
         let parent = self.prover.resolver.target.parent.name();
-        let Some((home, section)) = self.own(ARCH, 16)? else { return Ok(()) };
+        let Some((home, section)) = self.own(ARCH, ArchRow::LAYOUT.size)? else { return Ok(()) };
         let fail = |what: &str| differs(what).in_section(ARCH);
         let mut listed = Vec::new();
-        for at in (0..section.size).step_by(16) {
+        for at in (0..section.size).step_by(ArchRow::LAYOUT.size as usize) {
             let place =
                 self.pointer(home, at)?.map(|(s, a)| self.written.place(s, a)).transpose()?;
             match place.flatten() {
                 Some((section, 0)) => listed.push(self.written.section(section).name),
                 _ => return Err(fail("a row leads to no section")),
             }
-            if self.text(home, at + 8)? != parent {
+            if self.text(home, at + ArchRow::OBJECT)? != parent {
                 return Err(fail("a row is for another object"));
             }
         }

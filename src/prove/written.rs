@@ -16,7 +16,8 @@ use indexmap::IndexMap;
 use super::{differs, own};
 use crate::diag::Result;
 use crate::elf::abi;
-use crate::kernel::knowledge::livepatch;
+use crate::patch::format::klp::{SymbolName, TABLE_FLAGS, table_parts};
+use crate::patch::format::kpatch::{RelocationRow, SymbolRow};
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +114,8 @@ pub(super) struct Written<'b> {
 }
 
 /// Bytes of a row of kpatch's tables of what livepatch resolves.
-const ROW: u64 = 40;
+const ROW: u64 = RelocationRow::LAYOUT.size;
+const _: () = assert!(ROW == SymbolRow::LAYOUT.size);
 
 impl<'b> Written<'b> {
     pub fn parse(bytes: &'b [u8]) -> Result<Self> {
@@ -224,6 +226,11 @@ impl<'b> Written<'b> {
         })
     }
 
+    /// What a row at a place says beside its pointers.
+    pub fn row<T>(&self, section: u32, at: u64, decode: fn(&[u8], bool) -> Option<T>) -> Option<T> {
+        decode(self.section(section).data.get(usize::try_from(at).ok()?..)?, self.big_endian)
+    }
+
     fn read_relocs(&mut self, endian: AnyEndian) -> Result<()> {
         let tables: Vec<Section<'b>> =
             self.sections.iter().filter(|s| s.kind == abi::SHT_RELA).copied().collect();
@@ -287,14 +294,10 @@ impl<'b> Written<'b> {
     /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
     fn klp_symbol(&self, index: u32, patched: &'b str) -> Result<Asked<'b>> {
         let symbol = self.symbol(index)?;
-        let parsed = symbol.name.strip_prefix(livepatch::KLP_SYMBOL).and_then(|rest| {
-            let (object, rest) = rest.split_once('.')?;
-            let (name, position) = rest.rsplit_once(',')?;
-            Some((object, name, position.parse().ok()?))
-        });
+        let parsed = SymbolName::decode(symbol.name);
         let livepatch = symbol.home == Home::Reserved(abi::SHN_LIVEPATCH)
             && (symbol.value, symbol.size, symbol.other) == (0, 0, 0);
-        let Some((object, name, position)) = parsed.filter(|_| livepatch) else {
+        let Some(SymbolName { object, name, position }) = parsed.filter(|_| livepatch) else {
             return Err(differs("livepatch cannot find this symbol").at_symbol(symbol.name));
         };
         let Symbol { bind, kind, .. } = symbol;
@@ -365,19 +368,19 @@ impl<'b> Written<'b> {
                 }
                 let in_strings = || Some(at).filter(|_| Some(home) == strings);
                 let (slot, value) = match (section == relocations, field) {
-                    (true, 0) => {
+                    (true, RelocationRow::PLACE) => {
                         let dests = &mut pointers.dests;
                         let slot = dests.get_mut(row).filter(|d| d.0 == 0).ok_or_else(bad)?;
                         *slot = (home, at);
                         continue;
                     }
-                    (true, 24) => (pointers.owners.get_mut(row), in_strings()),
-                    (true, 32) => {
+                    (true, RelocationRow::OBJECT) => (pointers.owners.get_mut(row), in_strings()),
+                    (true, RelocationRow::SYMBOL) => {
                         let is_row = home == symbols && at.is_multiple_of(ROW);
                         (pointers.meant.get_mut(row), Some(at / ROW).filter(|_| is_row))
                     }
-                    (false, 24) => (pointers.names.get_mut(row), in_strings()),
-                    (false, 32) => (pointers.objects.get_mut(row), in_strings()),
+                    (false, SymbolRow::NAME) => (pointers.names.get_mut(row), in_strings()),
+                    (false, SymbolRow::OBJECT) => (pointers.objects.get_mut(row), in_strings()),
                     _ => return Err(bad()),
                 };
                 let slot = slot.filter(|s| s.is_none()).ok_or_else(bad)?;
@@ -399,22 +402,20 @@ impl<'b> Written<'b> {
             let at = list.get(usize::try_from(row).ok()?).copied().flatten();
             self.string(strings?, at?)
         };
-        let at = row * ROW;
         let meant = pointers.meant.get(usize::try_from(row).ok()?).copied().flatten()?;
-        let symbol = meant * ROW;
-        let kind = self.number::<4>(relocations, at + 8)?;
-        let external = self.number::<4>(relocations, at + 12)?;
-        let addend = self.number::<8>(relocations, at + 16)?;
+        let RelocationRow { kind, external, addend } =
+            self.row(relocations, row * ROW, RelocationRow::decode)?;
+        let symbol = self.row(symbols, meant * ROW, SymbolRow::decode)?;
         let asked = Asked {
             patched: text(&pointers.owners, row)?,
             object: text(&pointers.objects, meant)?,
             name: text(&pointers.names, meant)?,
-            position: self.number::<8>(symbols, symbol + 8)?,
-            bind: self.number::<1>(symbols, symbol + 16)? as u8,
-            kind: self.number::<1>(symbols, symbol + 17)? as u8,
-            more: Some((self.number::<8>(symbols, symbol)?, external != 0)),
+            position: symbol.position,
+            bind: symbol.bind,
+            kind: symbol.kind,
+            more: Some((symbol.address, external != 0)),
         };
-        Some((asked, kind as u32, addend.cast_signed()))
+        Some((asked, kind, addend))
     }
 }
 
@@ -436,12 +437,11 @@ struct Pointers {
 
 /// The object whose patching applies a table: `.klp.rela.OBJECT.SECTION`.
 fn patched_object<'b>(table: &Section<'b>, base: &str) -> Result<&'b str> {
-    let rest = table.name.strip_prefix(livepatch::KLP_RELA).and_then(|rest| rest.split_once('.'));
+    let rest = table_parts(table.name);
     let named =
         rest.filter(|(_, section)| *section == base || base.strip_prefix('.') == Some(section));
-    let flags = abi::SHF_ALLOC | abi::SHF_INFO_LINK | abi::SHF_RELA_LIVEPATCH;
     match named {
-        Some((object, section)) if section == base && table.flags == flags => Ok(object),
+        Some((object, section)) if section == base && table.flags == TABLE_FLAGS => Ok(object),
         _ => Err(differs("a table of livepatch has another name or flags").in_section(table.name)),
     }
 }

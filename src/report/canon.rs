@@ -19,6 +19,7 @@ use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object, Reloc, Section, read_u32, read_u64};
 use crate::kernel::knowledge::livepatch;
+use crate::patch::format::kpatch::{FunctionRow, Layout, RelocationRow, SymbolRow};
 
 /// Sections that show in other lines, or are a matter of layout.
 const HIDDEN: [&str; 8] = [
@@ -32,12 +33,6 @@ const HIDDEN: [&str; 8] = [
     ".symtab_shndx",
 ];
 
-/// Bytes per entry of `.kpatch.funcs`.
-const FUNC_SIZE: u64 = 56;
-/// Bytes per entry of `.kpatch.symbols`.
-const SYMBOL_SIZE: u64 = 40;
-/// Bytes per entry of `.kpatch.relocations`.
-const RELOC_SIZE: u64 = 40;
 /// Digits of a digest that are printed.
 const DIGITS: usize = 12;
 
@@ -114,17 +109,15 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
     }
 
     fn funcs(&self, lines: &mut Vec<String>) -> Result<()> {
-        let Some(table) = self.table(livepatch::FUNCS, FUNC_SIZE)? else { return Ok(()) };
+        let Some(table) = self.kpatch(&FunctionRow::LAYOUT)? else { return Ok(()) };
         for entry in table.entries() {
+            let name = table.target(&entry, FunctionRow::NAME)?;
+            let object = table.target(&entry, FunctionRow::OBJECT)?;
+            let new = table.target(&entry, FunctionRow::NEW)?;
+            let FunctionRow { new_size, old_address, old_size, position } =
+                table.row(&entry, FunctionRow::decode)?;
             lines.push(format!(
-                "func name={} obj={} new={} new_size={} old_addr={:#x} old_size={} sympos={}",
-                table.target(&entry, 40)?,
-                table.target(&entry, 48)?,
-                table.target(&entry, 0)?,
-                table.u64(&entry, 8)?,
-                table.u64(&entry, 16)?,
-                table.u64(&entry, 24)?,
-                table.u64(&entry, 32)?,
+                "func name={name} obj={object} new={new} new_size={new_size} old_addr={old_address:#x} old_size={old_size} sympos={position}",
             ));
         }
         Ok(())
@@ -132,37 +125,35 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
 
     fn klp_relocs(&self, lines: &mut Vec<String>) -> Result<()> {
         let mut symbols = IndexMap::<i64, String, RandomState>::default();
-        if let Some(table) = self.table(livepatch::SYMBOLS, SYMBOL_SIZE)? {
+        if let Some(table) = self.kpatch(&SymbolRow::LAYOUT)? {
             for entry in table.entries() {
+                let name = table.target(&entry, SymbolRow::NAME)?;
+                let object = table.target(&entry, SymbolRow::OBJECT)?;
+                let SymbolRow { address, position, bind, kind } =
+                    table.row(&entry, SymbolRow::decode)?;
                 let line = format!(
-                    "ksym({},{},pos={},src={:#x},bind={},type={})",
-                    table.target(&entry, 24)?,
-                    table.target(&entry, 32)?,
-                    table.u64(&entry, 8)?,
-                    table.u64(&entry, 0)?,
-                    table.u8(&entry, 16)?,
-                    table.u8(&entry, 17)?,
+                    "ksym({name},{object},pos={position},src={address:#x},bind={bind},type={kind})",
                 );
                 symbols.insert(entry.start as i64, line);
             }
         }
-        let Some(table) = self.table(livepatch::RELOCATIONS, RELOC_SIZE)? else { return Ok(()) };
+        let Some(table) = self.kpatch(&RelocationRow::LAYOUT)? else { return Ok(()) };
         for entry in table.entries() {
-            let symbol = table.reloc(&entry, 32)?.addend;
+            let symbol = table.reloc(&entry, RelocationRow::SYMBOL)?.addend;
             let symbol = symbols.get(&symbol).ok_or_else(|| {
                 table.at(
                     &entry,
-                    32,
+                    RelocationRow::SYMBOL,
                     format!("{symbol} is not the start of a .kpatch.symbols entry"),
                 )
             })?;
+            let place = table.target(&entry, RelocationRow::PLACE)?;
+            let RelocationRow { kind, external, addend } =
+                table.row(&entry, RelocationRow::decode)?;
+            let external = external.cast_signed();
+            let object = table.target(&entry, RelocationRow::OBJECT)?;
             lines.push(format!(
-                "klprela dest={} type={} ext={} addend={} obj={} {symbol}",
-                table.target(&entry, 0)?,
-                table.u32(&entry, 8)?,
-                table.u32(&entry, 12)? as i32,
-                table.u64(&entry, 16)? as i64,
-                table.target(&entry, 24)?,
+                "klprela dest={place} type={kind} ext={external} addend={addend} obj={object} {symbol}",
             ));
         }
         Ok(())
@@ -256,6 +247,10 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
         std::str::from_utf8(tail.get(..len)?).ok()
     }
 
+    fn kpatch(&self, layout: &Layout) -> Result<Option<Table<'_, 'o, 'd, S>>> {
+        self.table(layout.section, layout.size)
+    }
+
     fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, 'o, 'd, S>>> {
         let Some((&name, &id)) = self.by_name.get_key_value(name) else { return Ok(None) };
         let data = self.object.section(id).data;
@@ -310,8 +305,10 @@ impl<S: Side> Table<'_, '_, '_, S> {
             .map_err(|e| e.in_section(self.name).at_offset(entry.start + field))
     }
 
-    fn u8(&self, entry: &Range<u64>, field: u64) -> Result<u8> {
-        self.read(entry, field, |data, at| data.get(at).copied())
+    /// What a row of kpatch's says beside its pointers.
+    fn row<T>(&self, entry: &Range<u64>, decode: fn(&[u8], bool) -> Option<T>) -> Result<T> {
+        let big_endian = matches!(self.canon.object.endian(), object::Endianness::Big);
+        self.read(entry, 0, |data, at| decode(data.get(at..)?, big_endian))
     }
 
     fn u32(&self, entry: &Range<u64>, field: u64) -> Result<u32> {

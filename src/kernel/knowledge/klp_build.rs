@@ -17,7 +17,5 @@ pub const STRINGS: &str = ".rodata.klp.str1.1";
 pub const RELOCATIONS: &str = "__klp_relocs.";
 /// Bytes of one: the place, the symbol with the addend, and the type.
 pub const RELOCATION_ROW: u64 = 24;
-/// A symbol of the running kernel: OBJECT.NAME,POSITION.
-pub const SYMBOL: &str = ".klp.sym.";
 /// What an ordinary relocation of such a place refers to, until the module is linked.
 pub const TOMBSTONE: &str = ".klp.tombstone.";

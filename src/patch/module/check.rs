@@ -6,6 +6,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
+use super::super::format::klp::SymbolName;
 use super::tree::{Export, KernelTree};
 use super::unwind;
 use crate::diag::{Code, Error, Result};
@@ -193,13 +194,8 @@ impl<'m> Checker<'m> {
             if symbol.home != OutHome::Reserved(abi::SHN_LIVEPATCH) {
                 continue;
             }
-            let parts = symbol
-                .name
-                .strip_prefix(livepatch::KLP_SYMBOL)
-                .and_then(|rest| rest.split_once('.'))
-                .and_then(|(object, rest)| Some((object, rest.rsplit_once(',')?.0)));
-            match parts {
-                Some((object, name))
+            match SymbolName::parts(&symbol.name) {
+                Some((object, name, _))
                     if object.len() <= OBJECT_NAME && name.len() <= SYMBOL_NAME => {}
                 _ => self.problem(format!("the kernel would not understand {}", symbol.name)),
             }
@@ -353,7 +349,7 @@ impl<'m> Checker<'m> {
                 let Some(symbol) = self.symbol(entry) else { continue };
                 let name = &symbol.name;
                 if entry.offset % 8 == 4
-                    && name.starts_with(livepatch::KLP_SYMBOL)
+                    && SymbolName::parts(name).is_some()
                     && name.contains(symbols::STATIC_CALL_TRAMPOLINE)
                 {
                     self.problem(format!(
