@@ -3,10 +3,14 @@
 //!
 //!     cargo run --release --example met -- FOLDER...
 
+#[path = "shared/files.rs"]
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use files::files;
 use klp_diff::elf::abi::SHF_ALLOC;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
@@ -57,18 +61,6 @@ fn family(name: &str) -> String {
         Some(family) => format!("{family}*"),
         None => name.to_owned(),
     }
-}
-
-fn files(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files(&path, into)?;
-        } else if path.extension().is_some_and(|end| end == "o") {
-            into.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// How a section is taken.

@@ -3,10 +3,14 @@
 //!
 //!     cargo run --release --example rows -- FOLDER...
 
+#[path = "shared/files.rs"]
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use files::files;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::kernel::fit::attempts;
@@ -32,18 +36,6 @@ struct Layouts {
     told: String,
     tried: usize,
     fits: usize,
-}
-
-fn files(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files(&path, into)?;
-        } else if path.extension().is_some_and(|end| end == "o") {
-            into.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn count(

@@ -73,15 +73,7 @@ const GCC: &str = "gcc -x assembler-with-cpp";
 
 /// The code of the result, or the names of what changed, and what was forgiven by which rule.
 fn say(orig: &[u8], patched: &[u8]) -> (String, Vec<&'static str>) {
-    let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
-        sizes: StructSizes::new([], true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-    };
+    let job = common::job(orig, patched);
     let mut report = Report { explain_noise: true, ..Report::default() };
     let result = run(&job, &mut report);
     let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();

@@ -24,15 +24,7 @@ const COMPILERS: [&str; 4] = [
 
 /// The code of the result, or the names of what changed.
 fn say(orig: &[u8], patched: &[u8]) -> String {
-    let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
-        sizes: StructSizes::new([], true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-    };
+    let job = common::job(orig, patched);
     let mut report = Report::default();
     match run(&job, &mut report) {
         Err(error) => error.code().name().to_owned(),

@@ -8,6 +8,7 @@ use super::explain::klp::KlpFact;
 use super::explain::{Body, Values};
 use super::{FunctionStatus, Report};
 use crate::diag::{Class, Code, Diagnostic, Error, Place, is_unprintable};
+use crate::diff::explain::found::NoiseFound;
 use crate::diff::reason::Sides;
 use crate::running::kallsyms::without_promotion;
 
@@ -43,7 +44,7 @@ pub struct Object {
     /// What the user should look at.
     pub warnings: Vec<Note>,
     /// What differs and was judged noise, by rule.
-    pub ignored: Vec<Ignored>,
+    pub ignored: Vec<NoiseFound>,
     /// Why each thing is in the output; only when it is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<Graph>,
@@ -131,29 +132,6 @@ pub struct Note {
     pub message: String,
 }
 
-/// A difference that was judged noise.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ignored {
-    /// Name of the rule.
-    pub rule: &'static str,
-    /// Why a difference there means nothing.
-    pub reason: &'static str,
-    /// Section name.
-    pub section: String,
-    /// First byte in the section of the patched object.
-    pub offset: u64,
-    /// Bytes from there that the rule covers.
-    pub width: u64,
-    /// Number of differing bytes.
-    pub bytes: u64,
-    /// How the original has it.
-    pub before: String,
-    /// How the patched object has it.
-    pub after: String,
-    /// What shows that the rule holds here.
-    pub evidence: String,
-}
-
 impl Object {
     /// The entry of one pair. A path is empty when there is no such object.
     pub fn new(orig: &str, patched: &str, report: &Report, error: Option<&Error>) -> Object {
@@ -189,21 +167,7 @@ impl Object {
                 .collect(),
             refusals: error.map(refusals).unwrap_or_default(),
             warnings: report.warnings.iter().map(|w| note(w)).collect(),
-            ignored: report
-                .ignored
-                .iter()
-                .map(|i| Ignored {
-                    rule: i.rule,
-                    reason: i.reason,
-                    section: i.section.clone(),
-                    offset: i.offset,
-                    width: i.width,
-                    bytes: i.bytes,
-                    before: i.before.clone(),
-                    after: i.after.clone(),
-                    evidence: i.evidence.clone(),
-                })
-                .collect(),
+            ignored: report.ignored.clone(),
             graph: report.graph.clone(),
             klp: report.klp.clone(),
             ways_out: report.ways_out(error),

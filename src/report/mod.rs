@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use self::explain::ways::{Known, ways_out};
 use crate::diag::{Code, Diagnostic, Error};
 use crate::diff::compare::inlining::{Bodies, Question};
-use crate::diff::explain::ignored::NoiseFound;
+use crate::diff::explain::found::NoiseFound;
 use crate::diff::reason::{Reason, ReasonKind};
 use crate::diff::selection::Effect;
 pub use crate::diff::words::OPTIMISER;

@@ -27,6 +27,20 @@ pub fn compile(command: &str, options: &str, folder: &Path, define: &str) -> Opt
     Some(std::fs::read(folder.join(define)).expect("object"))
 }
 
+/// What to do with two objects, when nothing is known of the kernel.
+#[allow(dead_code)]
+pub fn job<'a>(orig: &'a [u8], patched: &'a [u8]) -> Job<'a> {
+    Job {
+        orig: Input { name: "orig.o", data: orig },
+        patched: Input { name: "patched.o", data: patched },
+        parent: None,
+        sizes: StructSizes::new([], true),
+        policy: klp_diff::Policy::NATIVE,
+        klp_arch: false,
+        among: Default::default(),
+    }
+}
+
 /// The canonical lines of the patch, and the report. The kernel consists of the original
 /// object, which also lies in the file `at`. `who` is named when something goes wrong.
 #[allow(dead_code)]

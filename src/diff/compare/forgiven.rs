@@ -200,7 +200,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::proofs;
-    use crate::diff::explain::ignored;
+    use crate::diff::explain::rules;
     use crate::kernel::noise;
 
     const PAGE: &str = include_str!("../../../docs/meaning.md");
@@ -214,7 +214,7 @@ mod tests {
         let documented: BTreeSet<&str> =
             named.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
         let fields = proofs::ALL.iter().map(|proof| proof.name);
-        let sections: BTreeSet<&str> = ignored::SECTIONS.iter().map(|rule| rule.0).collect();
+        let sections: BTreeSet<&str> = rules::SECTIONS.iter().map(|rule| rule.0).collect();
         let of_rules: BTreeSet<&str> = fields.chain(sections).collect();
         let missing: Vec<_> = of_rules.difference(&documented).collect();
         assert!(missing.is_empty(), "docs/meaning.md does not have {missing:?}");

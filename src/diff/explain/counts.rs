@@ -1,6 +1,6 @@
 //! What of an object anything that counts refers to.
 
-use super::ignored::{BY_REFERENCE, RUNTIME, rule_of};
+use super::rules::{BY_REFERENCE, RUNTIME, rule_of};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, Side};
 use crate::elf::object::Reloc;

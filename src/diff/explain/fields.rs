@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::counts::{never_compared, read, used};
-use super::ignored::NoiseFound;
+use super::found::NoiseFound;
 use crate::arch::RelocClass;
 use crate::diff::compare::comparer::{Comparer, hex};
 use crate::diff::compare::forgiven::{Proof, proofs};
@@ -282,7 +282,7 @@ impl Said<'_, '_, '_, '_, '_> {
         if convention(a.other) == convention(b.other) {
             return Some(proofs::VISIBILITY);
         }
-        let called = self.comparer.patched.layout.arch.has_conventions();
+        let called = self.comparer.patched.layout.arch.conventions;
         let function = a.kind == abi::STT_FUNC || b.kind == abi::STT_FUNC;
         (!called || !function).then_some(proofs::OTHER)
     }

@@ -5,71 +5,14 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::fields;
+use super::found::NoiseFound;
+use super::rules::rule_of;
 use crate::diag::Result;
 use crate::diff::compare::comparer::{Comparer, hex};
 use crate::diff::compare::forgiven::Forgiven;
-use crate::diff::refuse::account::is_runtime_constant;
 use crate::diff::verdict::Verdicts;
-use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId};
-use crate::kernel::layout::{Class, Entity, Layout};
-use crate::kernel::noise;
-use crate::kernel::tables::TABLES;
-
-/// A difference that was judged noise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoiseFound {
-    /// Name of the rule.
-    pub rule: &'static str,
-    /// Why it holds.
-    pub reason: &'static str,
-    /// Name of the section.
-    pub section: String,
-    /// First byte in the section of the patched object.
-    pub offset: u64,
-    /// Bytes from there that the rule covers.
-    pub width: u64,
-    /// How many of them differ, as far as both objects have them.
-    pub bytes: u64,
-    /// How the original has it.
-    pub before: String,
-    /// How the patched object has it.
-    pub after: String,
-    /// What shows that the rule holds here.
-    pub evidence: String,
-}
-
-impl NoiseFound {
-    /// The entry of what a comparison forgave.
-    fn of(entry: Forgiven, section: &str) -> NoiseFound {
-        NoiseFound {
-            rule: entry.proof.name,
-            reason: entry.proof.reason,
-            section: section.to_owned(),
-            offset: entry.offset,
-            width: entry.width,
-            bytes: entry.width,
-            before: entry.before,
-            after: entry.after,
-            evidence: entry.evidence.into_owned(),
-        }
-    }
-}
-
-const FOLLOWS_CODE: (&str, &str) =
-    ("follows-code", "the table is made anew from the code of the patch");
-const DEBUG: (&str, &str) = ("debug-information", "debuggers read it, the kernel does not");
-const UNWIND: (&str, &str) = ("unwind-follows-code", "unwind entries are carried with their code");
-pub(super) const BY_REFERENCE: (&str, &str) =
-    ("by-reference", "its content was compared wherever something refers to it");
-pub(super) const RUNTIME: (&str, &str) =
-    ("runtime-constants", "lists places in code; checked for the functions of the patch");
-const NOT_LOADED: (&str, &str) = ("not-loaded", "it has no place in the running kernel");
-
-/// The rules for sections that are never compared as such, but for those by name.
-#[cfg(test)]
-pub(in crate::diff) const SECTIONS: [(&str, &str); 6] =
-    [FOLLOWS_CODE, DEBUG, UNWIND, BY_REFERENCE, RUNTIME, NOT_LOADED];
+use crate::kernel::layout::Entity;
 
 /// What differs and was judged noise: sections that are never compared as such, then what the
 /// comparison of everything else forgave, by place.
@@ -124,31 +67,6 @@ fn not_compared(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<NoiseFound> {
         });
     }
     found
-}
-
-/// The rule by which the bytes of a section are not compared where they lie; `None` for those
-/// that are.
-pub(super) fn rule_of(
-    layout: &Layout<'_, '_, Patched>,
-    id: SectionId<Patched>,
-) -> Option<(&'static str, &'static str)> {
-    let name = layout.object.section_name(id);
-    let rule = match layout.class(id) {
-        Class::Noise(rule) => return Some((rule.name, rule.reason)),
-        // A table for objtool is dropped as its likes are.
-        Class::Table(_) if let Some(rule) = noise::rule(name, layout.arch) => {
-            return Some((rule.name, rule.reason));
-        }
-        Class::Debug => return Some(DEBUG),
-        Class::Unwind => UNWIND,
-        Class::Table(index) if !TABLES[usize::from(index)].verdict => FOLLOWS_CODE,
-        Class::Strings => BY_REFERENCE,
-        Class::Data if is_runtime_constant(name) => RUNTIME,
-        Class::Data if layout.is_nameless(id) => BY_REFERENCE,
-        _ => return None,
-    };
-    let loaded = layout.object.section_flags(id) & abi::SHF_ALLOC != 0;
-    Some(if loaded { rule } else { NOT_LOADED })
 }
 
 /// What the comparisons of what is equal forgave, by place.

@@ -2,4 +2,6 @@
 
 pub(super) mod counts;
 pub(super) mod fields;
+pub mod found;
 pub mod ignored;
+pub(super) mod rules;
