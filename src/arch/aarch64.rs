@@ -32,6 +32,7 @@ use super::{
 use crate::elf::abi;
 
 mod effects;
+mod text;
 
 /// AArch64.
 pub(super) static ARCH: Arch = Arch {
@@ -84,6 +85,13 @@ pub(super) static ARCH: Arch = Arch {
     never_klp_symbol: None,
     sibling_call: None,
     reach,
+    step: None,
+    immediates: None,
+    text: None,
+    listing: Some(text::instruction_text),
+    calls: &[],
+    // STO_AARCH64_VARIANT_PCS.
+    conventions: true,
 };
 
 const NOP: [u8; 4] = [0x1f, 0x20, 0x03, 0xd5];

@@ -72,6 +72,12 @@ pub(super) static ARCH: Arch = Arch {
     never_klp_symbol: None,
     sibling_call: None,
     reach,
+    step: None,
+    immediates: None,
+    text: None,
+    listing: None,
+    calls: &[],
+    conventions: false,
 };
 
 const NOP: [u8; 4] = [0x00, 0x00, 0x40, 0x03];

@@ -52,7 +52,6 @@ macro_rules! relocs {
 }
 
 mod aarch64;
-mod aarch64_text;
 mod displacement;
 mod effect;
 #[cfg(test)]
@@ -61,7 +60,6 @@ mod loongarch64;
 mod powerpc64;
 mod s390x;
 mod x86_64;
-mod x86_text;
 
 pub use displacement::displacement;
 pub use effect::{Arguments, Does, Effect, Immediate, Place, Stack};
@@ -177,6 +175,15 @@ impl SiteTable {
 /// Length of the instruction at a byte of the slice, and where it leads when the distance is in
 /// it; `None` where no instruction is. Relocations are not asked.
 pub type Reaches = fn(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)>;
+
+/// See [`step`].
+pub type Steps = fn(code: &[u8], at: u64) -> Option<Step>;
+
+/// See [`immediates`].
+pub type Immediates = fn(code: &[u8]) -> Vec<u64>;
+
+/// See [`instruction_text`].
+pub type Texts = fn(code: &[u8], at: u64, named: &dyn Fn(u64) -> Option<String>) -> Option<String>;
 
 /// See [`Arch::effect`].
 pub type Effects = fn(code: &[u8], at: u64) -> Option<Effect>;
@@ -296,6 +303,21 @@ pub struct Arch {
     pub sibling_call: Option<u32>,
     /// Where an instruction leads that holds a distance.
     pub reach: Reaches,
+    /// What follows an instruction; where it is not known, functions whose blocks are in another
+    /// order are changed ones.
+    pub step: Option<Steps>,
+    /// The immediate operands of code, by which a callee without references is known.
+    pub immediates: Option<Immediates>,
+    /// Instructions in the words of the assembler, in reasons and in listings.
+    pub text: Option<Texts>,
+    /// The same, in listings alone: reasons show the instruction as a number.
+    pub listing: Option<Texts>,
+    /// Relocation types that do the same in code that is linked into the kernel, or loaded into
+    /// it, of which assemblers use one for local and one for global functions.
+    pub calls: &'static [u32],
+    /// st_other says more of a function than its visibility: where calls enter it, or that it
+    /// keeps to another convention.
+    pub conventions: bool,
 }
 
 /// All machines.
@@ -344,12 +366,6 @@ impl Arch {
         self.prefix_symbols.iter().find_map(|p| name.strip_prefix(p))
     }
 
-    /// Whether st_other says more of a function than its visibility: on powerpc64 where calls
-    /// enter it, on aarch64 (STO_AARCH64_VARIANT_PCS) that it keeps to another convention.
-    pub fn has_conventions(&self) -> bool {
-        [powerpc64::ARCH.machine, aarch64::ARCH.machine].contains(&self.machine)
-    }
-
     /// Whether relocation `kind` goes through a `.toc` slot.
     pub fn is_toc(&self, kind: u32) -> bool {
         self.toc_relocs.is_some_and(|t| t.contains(&kind))
@@ -365,7 +381,7 @@ pub fn instruction_text(
     at: u64,
     named: &dyn Fn(u64) -> Option<String>,
 ) -> Option<String> {
-    (arch.machine == x86_64::ARCH.machine).then(|| x86_text::instruction_text(code, at, named))?
+    arch.text?(code, at, named)
 }
 
 /// [`instruction_text`], also of machines of which reasons show bytes.
@@ -375,17 +391,13 @@ pub fn disassemble(
     at: u64,
     named: &dyn Fn(u64) -> Option<String>,
 ) -> Option<String> {
-    match arch.machine == aarch64::ARCH.machine {
-        true => aarch64_text::instruction_text(code, named),
-        false => instruction_text(arch, code, at, named),
-    }
+    arch.listing.or(arch.text)?(code, at, named)
 }
 
 /// Whether two types of relocations do the same in code that is linked into the kernel, or
-/// loaded into it: x86 assemblers have one for calls of local and one for calls of global
-/// functions (arch/x86/kernel/module.c).
+/// loaded into it.
 pub fn same_reloc(arch: &Arch, a: u32, b: u32) -> bool {
-    arch.machine == x86_64::ARCH.machine && x86_64::CALLS.contains(&a) && x86_64::CALLS.contains(&b)
+    arch.calls.contains(&a) && arch.calls.contains(&b)
 }
 
 /// Where an instruction leads that holds a distance.
@@ -473,16 +485,13 @@ pub struct Step {
 /// The instruction at byte `at` of `code`. `None` where no code can be read, and for machines
 /// of which it is not known.
 pub fn step(arch: &Arch, code: &[u8], at: u64) -> Option<Step> {
-    (arch.machine == x86_64::ARCH.machine).then(|| x86_64::step(code, at))?
+    arch.step?(code, at)
 }
 
 /// The immediate operands of the instructions in `code`; none for machines of which they are
 /// not known. An operand that is relocated is zero.
 pub fn immediates(arch: &Arch, code: &[u8]) -> Vec<u64> {
-    match arch.machine == x86_64::ARCH.machine {
-        true => x86_64::immediates(code),
-        false => Vec::new(),
-    }
+    arch.immediates.map_or_else(Vec::new, |immediates| immediates(code))
 }
 
 /// `len` bytes of a section at `offset`; `None` when they are not all there.

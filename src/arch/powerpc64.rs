@@ -94,6 +94,13 @@ pub(super) static ARCH: Arch = Arch {
     never_klp_symbol: None,
     sibling_call: Some(0x4800_0000),
     reach,
+    step: None,
+    immediates: None,
+    text: None,
+    listing: None,
+    calls: &[],
+    // STO_PPC64_LOCAL: where calls within a module enter.
+    conventions: true,
 };
 
 const TOC_RELOCS: [u32; 2] = [e::R_PPC64_TOC16_HA.0, e::R_PPC64_TOC16_LO_DS.0];

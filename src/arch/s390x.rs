@@ -78,6 +78,12 @@ pub(super) static ARCH: Arch = Arch {
     never_klp_symbol: Some("__s390_indirect_jump_r"),
     sibling_call: None,
     reach,
+    step: None,
+    immediates: None,
+    text: None,
+    listing: None,
+    calls: &[],
+    conventions: false,
 };
 
 const JGNOP: [u8; 6] = [0xc0, 0x04, 0, 0, 0, 0];

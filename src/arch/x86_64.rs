@@ -35,6 +35,7 @@ use super::{
 use crate::elf::abi;
 
 mod effects;
+mod text;
 
 /// x86-64.
 pub(super) static ARCH: Arch = Arch {
@@ -82,6 +83,12 @@ pub(super) static ARCH: Arch = Arch {
     never_klp_symbol: None,
     sibling_call: None,
     reach,
+    step: Some(step),
+    immediates: Some(immediates),
+    text: Some(text::instruction_text),
+    listing: None,
+    calls: &CALLS,
+    conventions: false,
 };
 
 const FENTRY: &str = "__fentry__";
@@ -97,7 +104,7 @@ const NOP_BYTES: [u8; 5] = [NOP5, 0x1f, 0x44, 0, 0];
 const CALL_BYTES: &[u8] = &[CALL, 0, 0, 0, 0];
 
 /// Relocations of calls of local and of global functions.
-pub(super) const CALLS: [u32; 2] = [R_X86_64_PC32.0, R_X86_64_PLT32.0];
+const CALLS: [u32; 2] = [R_X86_64_PC32.0, R_X86_64_PLT32.0];
 
 static RELOCS: &[RelocType] = relocs! {
     R_X86_64_NONE None 0;
@@ -227,7 +234,7 @@ fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
 }
 
 /// The instruction at byte `at`, with branch targets as bytes of `code`.
-pub(super) fn step(code: &[u8], at: u64) -> Option<Step> {
+fn step(code: &[u8], at: u64) -> Option<Step> {
     let bytes = usize::try_from(at).ok().and_then(|at| code.get(at..))?;
     let instruction = decode(&mut decoder(bytes, at))?;
     let target = instruction.near_branch_target();
@@ -260,7 +267,7 @@ fn is_filler(instruction: &Instruction) -> bool {
 
 /// The immediate operands of the instructions in `code`, as far as they can be read. An
 /// operand that is relocated is zero.
-pub(super) fn immediates(code: &[u8]) -> Vec<u64> {
+fn immediates(code: &[u8]) -> Vec<u64> {
     let mut found = Vec::new();
     let mut decoder = decoder(code, 0);
     while let Some(instruction) = decode(&mut decoder) {

@@ -4,7 +4,7 @@ use iced_x86::{
     ConstantOffsets, Formatter, Instruction, IntelFormatter, OpKind, SymbolResolver, SymbolResult,
 };
 
-use super::x86_64::{decode, decoder};
+use super::{decode, decoder};
 
 /// The names of what an instruction's fields stand for.
 struct Operands {

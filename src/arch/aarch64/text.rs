@@ -7,6 +7,7 @@ use yaxpeax_arm::armv8::a64::InstDecoder;
 /// takes the place of the distance, or is told behind it where that is in several fields.
 pub(super) fn instruction_text(
     bytes: &[u8],
+    _: u64,
     named: &dyn Fn(u64) -> Option<String>,
 ) -> Option<String> {
     let word = bytes.get(..4)?;
@@ -25,7 +26,8 @@ mod tests {
     use super::*;
 
     fn text(word: u32, name: Option<&str>) -> String {
-        instruction_text(&word.to_le_bytes(), &|_| name.map(str::to_owned)).expect("an instruction")
+        instruction_text(&word.to_le_bytes(), 0, &|_| name.map(str::to_owned))
+            .expect("an instruction")
     }
 
     #[test]
@@ -44,7 +46,7 @@ mod tests {
         let mut word = 1_u32;
         for _ in 0..2_000_000 {
             word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let _ = instruction_text(&word.to_le_bytes(), &|_| None);
+            let _ = instruction_text(&word.to_le_bytes(), 0, &|_| None);
         }
     }
 }
