@@ -3,14 +3,20 @@
 //! * imports follow the flow `diag < host < elf < arch < kernel < running < diff < patch < prove < report <
 //!   pipeline < build < cli`: a module names only its own layer and lower ones, and in a layer with
 //!   rooms only its own room and lower ones;
+//! * files do not import each other in circles, but for a module and what is below it;
 //! * nothing outside tests can panic on purpose;
 //! * names that mean something to the kernel are spelled in `kernel` and below only;
 //! * files and functions stay short enough to read.
 //!
 //! Code under `#[cfg(test)]` is exempt from the first two, also when it is in a file of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+#[path = "layering/tokens.rs"]
+mod tokens;
+
+use tokens::{Token, tokens, without_tests};
 
 /// Lowest first.
 const LAYERS: [&str; 13] = [
@@ -27,177 +33,19 @@ const TOO_LONG: usize = 650;
 /// Functions have no more lines than this.
 const LONGEST_FUNCTION: usize = 80;
 
+/// Circles of imports that there still are; the list only gets shorter.
+const CIRCLES: [&str; 7] = [
+    "build/outside, build/steps, build/whole",
+    "cli/builds, cli/pair, cli/tree",
+    "cli/corpus/case, cli/corpus/source",
+    "diff/compare/comparer, diff/compare/forgiven, diff/compare/halves, diff/compare/questions, diff/compare/realigned, diff/compare/states",
+    "diff/pair/closest, diff/pair/identity",
+    "kernel/constructors, kernel/entered, kernel/fit, kernel/layout, kernel/panics, kernel/pieces, kernel/refs, kernel/relative, kernel/roles, kernel/rows",
+    "patch/klp, patch/live, patch/resolve",
+];
+
 /// Names of the ELF format, which every layer may spell.
 const ELF_NAMES: [&str; 5] = [".symtab", ".strtab", ".shstrtab", ".symtab_shndx", ".rela"];
-
-// ---- Tokens ----------------------------------------------------------------------------
-
-#[derive(Clone, Debug, PartialEq)]
-struct Token {
-    /// An identifier or number, or one punctuation character; literals are `""`.
-    text: String,
-    /// What a literal has between its quotes.
-    literal: String,
-    /// From 1.
-    line: usize,
-}
-
-/// Splits Rust source into tokens: no comments, no contents of literals, so that neither an
-/// intra-doc link nor a message is taken for code.
-fn tokens(source: &str) -> Vec<Token> {
-    let chars: Vec<char> = source.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    // not a lifetime
-    let is_character = |i: usize| at(i) == '\'' && (at(i + 1) == '\\' || at(i + 2) == '\'');
-    let (mut found, mut i, mut line) = (Vec::new(), 0, 1);
-    while i < chars.len() {
-        let (start, first_line) = (i, line);
-        let mut literal = false;
-        let c = at(i);
-        if c.is_whitespace() {
-            i += 1;
-        } else if c == '/' && at(i + 1) == '/' {
-            while i < chars.len() && at(i) != '\n' {
-                i += 1;
-            }
-        } else if c == '/' && at(i + 1) == '*' {
-            let mut depth = 0;
-            while i < chars.len() {
-                match (at(i), at(i + 1)) {
-                    ('/', '*') => (depth, i) = (depth + 1, i + 2),
-                    ('*', '/') => (depth, i) = (depth - 1, i + 2),
-                    _ => i += 1,
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        } else if let Some(end) = raw_string(&chars, i) {
-            (literal, i) = (true, end);
-        } else if c == '"' || (matches!(c, 'b' | 'c') && at(i + 1) == '"') {
-            i += if c == '"' { 1 } else { 2 };
-            while i < chars.len() && at(i) != '"' {
-                i += if at(i) == '\\' { 2 } else { 1 };
-            }
-            (literal, i) = (true, i + 1);
-        } else if c == 'b' && at(i + 1) == '\'' || is_character(i) {
-            i += usize::from(c == 'b');
-            i += if at(i + 1) == '\\' { 3 } else { 2 };
-            while i < chars.len() && at(i) != '\'' {
-                i += 1;
-            }
-            (literal, i) = (true, i + 1);
-        } else if is_word(c) {
-            while is_word(at(i)) {
-                i += 1;
-            }
-        } else {
-            i += 1;
-        }
-        i = i.min(chars.len());
-        line += chars[start..i].iter().filter(|c| **c == '\n').count();
-        let comment = c == '/' && i > start + 1;
-        if literal {
-            let literal = chars[start..i].iter().collect::<String>();
-            let literal = literal.trim_start_matches(['b', 'c', 'r', '#']).trim_matches(['"', '#']);
-            found.push(Token {
-                text: "\"\"".to_owned(),
-                literal: literal.to_owned(),
-                line: first_line,
-            });
-        } else if !c.is_whitespace() && !comment {
-            let text = chars[start..i].iter().collect();
-            found.push(Token { text, literal: String::new(), line: first_line });
-        }
-    }
-    found
-}
-
-/// End of the raw string that starts at `i`, if one does: `r"`, `r#"`, `br"`, `cr##"`.
-fn raw_string(chars: &[char], i: usize) -> Option<usize> {
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    if i > 0 && (at(i - 1).is_alphanumeric() || at(i - 1) == '_') {
-        return None;
-    }
-    let r = if matches!(at(i), 'b' | 'c') { i + 1 } else { i };
-    if at(r) != 'r' {
-        return None;
-    }
-    let hashes = (r + 1..).take_while(|&i| at(i) == '#').count();
-    let open = r + 1 + hashes;
-    if at(open) != '"' {
-        return None;
-    }
-    let closes = |i: usize| at(i) == '"' && (1..=hashes).all(|n| at(i + n) == '#');
-    Some((open + 1..chars.len()).find(|&i| closes(i)).map_or(chars.len(), |i| i + 1 + hashes))
-}
-
-/// Removes the items under `#[cfg(test)]`. Returns the rest, and the names of the removed
-/// modules whose code is in a file of its own.
-fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
-    let text = |i: usize| tokens.get(i).map_or("", |t: &Token| t.text.as_str());
-    // behind the bracket that closes the one at `i`
-    let close = |mut i: usize| {
-        let mut depth = 0;
-        while i < tokens.len() {
-            match text(i) {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth -= 1,
-                _ => {}
-            }
-            i += 1;
-            if depth == 0 {
-                break;
-            }
-        }
-        i
-    };
-    let is_test = |i: usize| {
-        text(i) == "#"
-            && text(i + 1) == "["
-            && text(i + 2) == "cfg"
-            && (text(i + 4) == "test" && text(i + 5) == ")"
-                || text(i + 4) == "all"
-                    && text(i + 6) == "test"
-                    && matches!(text(i + 7), "," | ")"))
-    };
-    let (mut rest, mut files, mut i) = (Vec::new(), Vec::new(), 0);
-    while i < tokens.len() {
-        if !is_test(i) {
-            rest.push(tokens[i].clone());
-            i += 1;
-            continue;
-        }
-        i = close(i + 1);
-        while text(i) == "#" {
-            i = close(i + 1);
-        }
-        // the item ends with its first block, or with `;` before one
-        let mut name = None;
-        while i < tokens.len() {
-            match text(i) {
-                "mod" => name = Some(text(i + 1).to_owned()),
-                "{" => {
-                    i = close(i);
-                    break;
-                }
-                "(" | "[" => {
-                    i = close(i);
-                    continue;
-                }
-                ";" => {
-                    files.extend(name.take());
-                    i += 1;
-                    break;
-                }
-                _ => {}
-            }
-            i += 1;
-        }
-    }
-    (rest, files)
-}
 
 // ---- Rules -----------------------------------------------------------------------------
 
@@ -307,6 +155,73 @@ fn higher_room(module: &[&str], room: &str, line: usize) -> Option<Finding> {
     let own = module.get(1)?;
     let target = rank(room)?;
     (rank(own) < Some(target)).then(|| finding(line, format!("{own} uses the higher room {room}")))
+}
+
+/// The files that a file of a module names, as modules, of those there are.
+fn named(module: &[&str], tokens: &[Token], modules: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut all = Vec::new();
+    let mut i = 0;
+    while i < tokens.len() {
+        let starts = ["crate", "super", "self"].contains(&tokens[i].text.as_str())
+            && tokens.get(i + 1).is_some_and(|t| t.text == ":")
+            && tokens.get(i + 2).is_some_and(|t| t.text == ":");
+        match starts {
+            true => paths(tokens, &mut i, &[], &mut all),
+            false => i += 1,
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (path, _) in all {
+        let supers = path.iter().take_while(|p| *p == "super").count();
+        let (base, rest) = match path[0].as_str() {
+            "crate" => (&[][..], &path[1..]),
+            "self" => (module, &path[1..]),
+            _ => (&module[..module.len().saturating_sub(supers)], &path[supers..]),
+        };
+        let parts: Vec<&str> =
+            base.iter().copied().chain(rest.iter().map(String::as_str)).collect();
+        let prefixes = (1..=parts.len()).rev().map(|n| parts[..n].join("/"));
+        found.extend(prefixes.into_iter().find(|prefix| modules.contains(prefix)));
+    }
+    found
+}
+
+/// Modules that import each other in circles; what a module has from those below it, and they
+/// from it, counts as one thing.
+fn circles(files: &[(&str, &[Token])]) -> Vec<String> {
+    let module = |file: &str| module_path(file).join("/");
+    let modules: BTreeSet<String> = files.iter().map(|(file, _)| module(file)).collect();
+    let below = |a: &str, b: &str| a.starts_with(&format!("{b}/"));
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, tokens) in files {
+        let from = module(file);
+        let mut to = named(&module_path(file), tokens, &modules);
+        // The library's outline is above all of them.
+        to.retain(|to| !from.is_empty() && *to != from && !below(&from, to));
+        edges.insert(from, to);
+    }
+    fn reach<'e>(
+        edges: &'e BTreeMap<String, BTreeSet<String>>,
+        start: &'e String,
+    ) -> BTreeSet<&'e String> {
+        let (mut found, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(next) = open.pop() {
+            open.extend(edges.get(next).into_iter().flatten().filter(|to| found.insert(*to)));
+        }
+        found
+    }
+    let reached: BTreeMap<&String, _> =
+        edges.keys().map(|from| (from, reach(&edges, from))).collect();
+    let mut found = BTreeSet::new();
+    for (from, all) in &reached {
+        let back = |to: &&&String| reached.get(**to).is_some_and(|all| all.contains(from));
+        let circle: BTreeSet<&str> = all.iter().filter(back).map(|to| to.as_str()).collect();
+        if !circle.is_empty() {
+            let list: Vec<&str> = circle.into_iter().collect();
+            found.insert(list.join(", "));
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// Calls that panic.
@@ -435,6 +350,18 @@ fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
         (1..=path.len()).any(|n| test_files.contains(&path[..n].join("/")))
     };
     let mut report = Vec::new();
+    if layered {
+        let code = parsed.iter().filter(|(name, ..)| !is_test(name));
+        let code: Vec<_> = code.map(|(name, _, code)| (name.as_str(), code.as_slice())).collect();
+        let (known, found): (Vec<_>, Vec<_>) =
+            circles(&code).into_iter().partition(|c| CIRCLES.contains(&c.as_str()));
+        let told = |c| format!("{root}: imports go round in a circle: {c}");
+        report.extend(found.into_iter().map(told));
+        if files.len() > 10 {
+            let gone = CIRCLES.iter().filter(|c| !known.iter().any(|k| k == *c));
+            report.extend(gone.map(|c| format!("{root}: no circle any more: {c}")));
+        }
+    }
     for (name, source, code) in parsed {
         let full = format!("{root}/{name}");
         let mut found = Vec::new();
@@ -535,6 +462,21 @@ fn imports_downward_and_sideways_are_fine() {
     assert_eq!(scan(&[("lib.rs", "pub mod cli; use crate::cli::run;")]), [""; 0]);
     // two levels down, `super::super` is still the same layer
     assert_eq!(scan(&[("kernel/a/b.rs", "use super::super::diff;")]), [""; 0]);
+}
+
+#[test]
+fn circles_are_found() {
+    let found = scan(&[
+        ("elf/a.rs", "use super::b::X;"),
+        ("elf/b.rs", "use crate::elf::{c, d};"),
+        ("elf/c.rs", "use super::a::Y;"),
+        ("elf/d.rs", "use crate::diag;"),
+        ("elf/e.rs", "use super::a::Y;"),
+    ]);
+    assert_eq!(found, ["src: imports go round in a circle: elf/a, elf/b, elf/c"]);
+    // A module and its parts may name each other.
+    let found = scan(&[("elf/a.rs", "mod b; use self::b::X;"), ("elf/a/b.rs", "use super::Y;")]);
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]

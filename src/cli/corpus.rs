@@ -11,6 +11,7 @@ mod junit;
 mod ours;
 mod pick;
 mod process;
+mod record;
 mod results;
 mod schedule;
 mod show;

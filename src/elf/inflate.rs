@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use super::abi;
+use super::compressed::{HEADER, integer};
 use super::ids::{SectionId, Side};
 use super::linked::{Linked, LinkedSection};
 use super::object::Object;
@@ -13,9 +14,6 @@ use crate::diag::{Code, Error, Result};
 const ZLIB: u64 = 1;
 /// ELFCOMPRESS_ZSTD.
 const ZSTD: u64 = 2;
-/// Bytes of an Elf64_Chdr: type, reserved, size, alignment.
-const HEADER: usize = 24;
-
 /// Most bytes that a section of this length may unpack to, as for whole files.
 fn most(packed: u64) -> u64 {
     packed.saturating_mul(64).saturating_add(64 << 20)
@@ -45,17 +43,6 @@ pub fn contents_of<'d, S: Side>(object: &Object<'d, S>, id: SectionId<S>) -> Opt
     }
     let big = matches!(object.endian(), object::Endianness::Big);
     unpacked(data, |bytes| integer(bytes, big)).ok().map(Cow::Owned)
-}
-
-/// Bytes that a compressed section holds, as its header claims: places in it are of these.
-/// `None` where it is cut short.
-pub fn claimed_size(data: &[u8], big_endian: bool) -> Option<u64> {
-    Some(integer(data.get(8..16).filter(|_| data.len() >= HEADER)?, big_endian))
-}
-
-fn integer(bytes: &[u8], big_endian: bool) -> u64 {
-    let add = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-    if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
 }
 
 /// What a compressed section holds, or why that cannot be told; `integer` reads numbers of the

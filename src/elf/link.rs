@@ -8,20 +8,13 @@
 //! become one; definitions that give way to stronger ones keep a name of their own
 //! ([`OVERRIDDEN`]).
 
-use indexmap::IndexMap;
-
 use super::abi;
 use super::out::{
     OutHome, OutObject, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 pub use super::overridden::OVERRIDDEN;
-use super::overridden::set_aside;
+use super::overridden::{Map, VISIBILITY, set_aside};
 use crate::diag::{Code, Error, Result};
-
-pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
-
-/// The visibility bits of `st_other`.
-pub(super) const VISIBILITY: u8 = 3;
 
 /// One object of several. `objects` are names for messages and contents, in link order: the
 /// local symbols of each stay together, behind its FILE symbols.

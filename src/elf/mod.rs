@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod abi;
+mod compressed;
 pub mod copy;
 pub mod globals;
 pub mod group;

@@ -12,10 +12,10 @@ use object::{Endianness, U32, U64};
 use rayon::prelude::*;
 
 use super::abi::{self, SHN_LORESERVE, SHN_XINDEX};
+use super::compressed;
 pub use super::header::Header;
 use super::header::{bad, cstr, holds, read_header, read_names, read_shndx, string_table};
 use super::ids::{Csr, Id, SectionId, Side, Sparse, SymbolId};
-use super::inflate;
 pub use super::relocs::{Reloc, Relocs};
 use crate::diag::{Error, Result};
 
@@ -459,7 +459,9 @@ impl<'d, S: Side> Object<'d, S> {
     pub fn extent(&self, id: SectionId<S>) -> Option<u64> {
         match self.section_flags(id) & abi::SHF_COMPRESSED {
             0 => Some(self.section_size(id)),
-            _ => inflate::claimed_size(self.contents(id), matches!(self.endian, Endianness::Big)),
+            _ => {
+                compressed::claimed_size(self.contents(id), matches!(self.endian, Endianness::Big))
+            }
         }
     }
 

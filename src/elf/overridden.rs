@@ -9,8 +9,12 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::abi;
 use super::globals::Strength;
-use super::link::{Map, VISIBILITY};
 use super::out::{OutHome, OutObject, OutSymbol, OutSymbolIndex};
+
+pub(super) type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+
+/// The visibility bits of `st_other`.
+pub(super) const VISIBILITY: u8 = 3;
 
 /// Behind the name of a definition that gave way to a stronger one.
 pub const OVERRIDDEN: &str = "@overridden";

@@ -14,7 +14,7 @@ use object::pod::{bytes_of, bytes_of_slice};
 use object::{Endianness, I64, U16, U32, U64};
 
 use super::abi;
-use super::inflate;
+use super::compressed;
 use super::out::{Model, OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use super::strings::Strings;
 use crate::diag::{Code, Error, Result};
@@ -178,7 +178,7 @@ fn check_reloc(object: &OutObject, section: &OutSection, entry: &OutReloc) -> Re
     let emptied = section.size == 0 && section.kind == abi::SHT_NOBITS;
     let size = match section.flags & abi::SHF_COMPRESSED {
         0 => section.size,
-        _ => inflate::claimed_size(&section.data, object.big_endian).unwrap_or(0),
+        _ => compressed::claimed_size(&section.data, object.big_endian).unwrap_or(0),
     };
     if entry.offset >= size && !emptied {
         return Err(inconsistent(format!("a relocation lies behind the end of {}", section.name)));

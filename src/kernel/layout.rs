@@ -4,13 +4,15 @@
 //! variable, or, where a section has no symbols, the section. Entities of a section follow
 //! each other without gaps, so every byte of the section belongs to exactly one.
 
+mod cover;
+
 use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use self::cover::Cover;
 use super::classes::{Packed, Traits, classify, is_looked_up};
-use super::cover::Cover;
 use super::entered::Entered;
 use super::facts::{self, Facts};
 use super::panics::Panics;

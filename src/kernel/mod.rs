@@ -9,7 +9,6 @@ pub mod bytecode;
 mod children;
 pub mod classes;
 pub mod constructors;
-mod cover;
 pub mod dwarf;
 pub mod endless;
 pub mod entered;

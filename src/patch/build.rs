@@ -1,5 +1,7 @@
 //! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites.
 
+mod sites;
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -9,7 +11,6 @@ use super::format::kpatch::{ArchRow, FunctionRow};
 use super::klp::Resolution;
 use super::output::{Output, Table};
 use super::resolve::{Replaced, Resolver};
-use super::sites;
 use super::tables::{Draft, Late};
 use crate::arch::{Reach, RelocClass};
 use crate::diag::{Code, Error, Result, distance};

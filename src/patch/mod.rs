@@ -15,5 +15,4 @@ pub mod resolve;
 pub mod sealed;
 pub mod short;
 pub mod siblings;
-mod sites;
 pub mod tables;

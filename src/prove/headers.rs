@@ -2,7 +2,7 @@
 
 use super::places::Span;
 use super::walk::{Item, Walk};
-use super::{differs, own};
+use super::{differs, names};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId};
@@ -134,7 +134,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         let section = self.written.section(home);
         section.flags & abi::SHF_ALLOC != 0
             && section.kind != abi::SHT_RELA
-            && !own::is_own(section.name)
+            && !names::is_own(section.name)
     }
 
     /// The section of the patched object of the same name and size that nothing is known of.

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::written::{Asked, Home, Reference, To, Written};
-use super::{differs, own};
+use super::{differs, names};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::kernel::knowledge::livepatch;
@@ -40,8 +40,8 @@ fn is_made(kind: u32, name: &str) -> bool {
     matches!(
         kind,
         abi::SHT_NULL | abi::SHT_RELA | abi::SHT_SYMTAB | abi::SHT_STRTAB | abi::SHT_SYMTAB_SHNDX
-    ) || own::RESOLVED.contains(&name)
-        || name == own::ARCH
+    ) || names::RESOLVED.contains(&name)
+        || name == names::ARCH
 }
 
 /// Finds the sections of the input in the output: those of one name in their order; those of an

@@ -5,7 +5,7 @@
 //! are one reference like those of the other forms.
 
 use super::differs;
-use super::own::{ROW_ALIGN, is_own};
+use super::names::{ROW_ALIGN, is_own};
 use super::walk::Walk;
 use super::written::{Asked, Home, Symbol, To, Written};
 use crate::diag::{Error, Result};

@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
 use super::written::{Asked, Home, Reference, Symbol, To, Written};
-use super::{differs, own};
+use super::{differs, names};
 use crate::arch::{Arch, RelocClass};
 use crate::diag::{Error, Result};
 use crate::elf::abi;
@@ -618,7 +618,8 @@ fn is_thing(symbol: &Symbol<'_>) -> bool {
 fn is_linked(file: &Written<'_>, section: u32) -> bool {
     let section = file.section(section);
     let name = section.name;
-    let left_out =
-        name.starts_with(sections::DISCARDED) || own::RESOLVED.contains(&name) || name == own::ARCH;
+    let left_out = name.starts_with(sections::DISCARDED)
+        || names::RESOLVED.contains(&name)
+        || name == names::ARCH;
     section.flags & abi::SHF_ALLOC != 0 && section.size > 0 && !left_out
 }

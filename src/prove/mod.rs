@@ -20,6 +20,7 @@ mod headers;
 mod klp;
 mod klp_build;
 mod linked;
+mod names;
 mod own;
 mod places;
 mod rows;

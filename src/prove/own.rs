@@ -3,6 +3,7 @@
 use indexmap::IndexSet;
 
 use super::differs;
+use super::names::{ARCH, CALLS, ENTRIES, FUNCTIONS, MODINFO, STRINGS, is_own};
 use super::walk::Walk;
 use super::written::{Section, To};
 use crate::arch::SiteTable;
@@ -10,40 +11,10 @@ use crate::diag::{Error, Result};
 use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::knowledge::{klp_build, livepatch, sections};
 use crate::kernel::macros;
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 use crate::patch::format::kpatch::{ArchRow, FunctionRow, Layout, RelocationRow, SymbolRow};
 use crate::running::parent::Found;
-
-/// What livepatch resolves, in kpatch's flavour.
-pub(super) const RESOLVED: [&str; 2] = [livepatch::RELOCATIONS, livepatch::SYMBOLS];
-/// The names in kpatch's tables.
-pub(super) const STRINGS: &str = livepatch::STRINGS;
-const FUNCTIONS: &str = livepatch::FUNCS;
-/// Sections that old kernels apply by object.
-pub(super) const ARCH: &str = livepatch::ARCH;
-const MODINFO: &str = sections::MODINFO;
-const CALLS: &str = sections::MCOUNT;
-const ENTRIES: &str = sections::PATCHABLE_ENTRIES;
-
-/// Alignment of tables.
-pub(super) const ROW_ALIGN: u64 = 8;
-
-/// Whether a section is not one of the patched object.
-pub(super) fn is_own(name: &str) -> bool {
-    RESOLVED.contains(&name)
-        || [STRINGS, FUNCTIONS, ARCH, MODINFO, CALLS, ENTRIES].contains(&name)
-        || [klp_build::OBJECTS, klp_build::FUNCTIONS, klp_build::STRINGS].contains(&name)
-        || name.starts_with(klp_build::RELOCATIONS)
-        || name.starts_with(sections::ORC)
-}
-
-/// Whether a relocation is added to what a patch author's macro makes: a callback learns which
-/// object it is for.
-pub(super) fn is_added(section: &str, offset: u64) -> bool {
-    macros::CALLBACKS.contains(&section) && offset == 8
-}
 
 impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
     /// Fails unless the tables that the tools add are right.

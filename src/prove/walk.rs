@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::places::Places;
 use super::written::{Home, Reference, To, Written};
-use super::{Prover, differs, own};
+use super::{Prover, differs, names};
 use crate::diag::{Error, Result};
 use crate::diff::select::status::Status;
 use crate::elf::abi;
@@ -227,7 +227,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
             self.compare_ref(&refs, reloc, reference)
                 .map_err(|e| self.at(e, section, reloc.offset))?;
         }
-        match theirs.find(|r| !own::is_added(written.section(home).name, r.offset)) {
+        match theirs.find(|r| !names::is_added(written.section(home).name, r.offset)) {
             Some(more) => {
                 let what = differs("there is a relocation that the patched object does not have");
                 Err(self.at(what, section, start + (more.offset - to)))

@@ -13,7 +13,7 @@ use elf::section::SectionHeader;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::{differs, own};
+use super::{differs, names};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::patch::format::klp::{SymbolName, TABLE_FLAGS, table_parts};
@@ -251,7 +251,7 @@ impl<'b> Written<'b> {
                 return Err(differs("it has two relocation tables").in_section(base.name));
             }
             let entries = RelaIterator::new(endian, Class::ELF64, table.data);
-            if own::RESOLVED.contains(&base.name) {
+            if names::RESOLVED.contains(&base.name) {
                 late.push((table.info, entries));
                 continue;
             }
@@ -306,15 +306,15 @@ impl<'b> Written<'b> {
 
     /// Reads kpatch's tables.
     fn read_tables(&mut self, tables: Vec<(u32, RelaIterator<'b, AnyEndian>)>) -> Result<()> {
-        let [relocations, symbols] = own::RESOLVED;
+        let [relocations, symbols] = names::RESOLVED;
         let (Some(relocations), Some(symbols)) = (self.only(relocations)?, self.only(symbols)?)
         else {
             return Ok(());
         };
-        let strings = self.only(own::STRINGS)?;
+        let strings = self.only(names::STRINGS)?;
         let rows = self.section(symbols).size / ROW;
         if [relocations, symbols].iter().any(|&s| self.section(s).size != rows * ROW) {
-            return Err(differs("the tables have not one row each").in_section(own::RESOLVED[0]));
+            return Err(differs("the tables have not one row each").in_section(names::RESOLVED[0]));
         }
         let pointers = self.read_pointers((relocations, symbols, strings), rows, tables)?;
         self.pointer_kind = pointers.kind;
@@ -322,7 +322,7 @@ impl<'b> Written<'b> {
         for row in 0..rows {
             let asked = self.read_kpatch_row((relocations, symbols, strings), &pointers, row);
             let bad = || {
-                let error = differs("a row is not complete").in_section(own::RESOLVED[0]);
+                let error = differs("a row is not complete").in_section(names::RESOLVED[0]);
                 error.at_offset(row * ROW)
             };
             found.push(asked.ok_or_else(bad)?);

@@ -1,6 +1,6 @@
 //! `corpus build`: compiles the sources once, into a tree that `corpus run` reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -9,66 +9,21 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags};
-use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Objects};
-use super::compilers::{Compiler, FLAGS};
 use super::file;
 use super::find::Found;
-use super::source::{Compiled, Header, Source, is_installed};
+use super::record::{RECORD, Record};
+use super::source::{Compiled, Header, Source};
 use crate::diag::{Code, Error, Result};
 use crate::host::child::Limits;
 use crate::host::cleanup::TempFolder;
 use crate::host::files::{self, unreadable, unwritable};
 
-/// The file that says what was built; a folder with it is a build.
-pub(super) const RECORD: &str = "build.json";
-
 /// The files of a case.
 const FILES: [&str; 3] = ["orig.o", "patched.o", "case.toml"];
 /// Time for one compilation.
 const TIME: Duration = Duration::from_secs(300);
-
-/// What was made of the sources.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// Per compiler, what became of its cases.
-    pub compilers: BTreeMap<String, Counts>,
-    /// Compilers that are missing, and what could not be compiled.
-    pub notes: Vec<String>,
-    /// Why each failed.
-    pub failures: Vec<String>,
-    /// Folders of the cases.
-    #[serde(default)]
-    pub cases: Vec<String>,
-}
-
-/// Numbers of cases.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Counts {
-    pub built: usize,
-    /// The compiler did not do what the case is about.
-    pub useless: usize,
-    pub failed: usize,
-}
-
-/// A remark when `compiler` is not installed and `cases` are skipped for it.
-pub(super) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
-    let flags = FLAGS.split_whitespace().chain(compiler.flags.split_whitespace());
-    let args: Vec<String> = flags.map(str::to_owned).collect();
-    let absent = cases > 0 && !is_installed(compiler.command, &args);
-    absent.then(|| format!("skipped: {cases} cases, {} is not installed", compiler.name))
-}
-
-/// The remarks of the build that `path` records.
-pub(super) fn notes(path: &Path) -> Result<Vec<String>> {
-    let bytes = files::read(path)?;
-    let record: Record = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::broken(Code::Case, format!("not a record of a build: {e}"))
-            .in_file(path.display().to_string())
-    })?;
-    Ok(record.notes)
-}
 
 /// Compiles what `found` has of sources into `out`, which must not exist or be an earlier
 /// build. It appears as a whole or not at all.

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
-use super::build::{RECORD, missing};
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::COMPILERS;
 use super::file;
 use super::pick::{Pattern, picks};
+use super::record::{RECORD, missing, notes};
 use super::source::Header;
 use crate::diag::{Code, Error, Result};
 use crate::host::files::{self, unreadable};
@@ -133,7 +133,7 @@ impl Walk<'_> {
             return self.pair(folder, prefix, has);
         }
         if has(RECORD) {
-            self.found.notes.extend(super::build::notes(&folder.join(RECORD))?);
+            self.found.notes.extend(notes(&folder.join(RECORD))?);
         }
         self.kpatch(folder, prefix, &entries);
         self.sources(folder, prefix, &entries);

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
-use super::inlining::is_promotion;
+use super::meaning::{is_promotion, meaning};
 use super::questions::{Answers, Open};
 use super::realigned::Realignments;
-use super::reasons::meaning;
 use super::states::States;
 use crate::arch::same_reloc;
 use crate::diag::Result;

@@ -11,9 +11,9 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::comparer::{Comparer, Sink, Spans};
+use super::meaning::meaning;
 use super::questions::{How, Open, Question};
 use super::reasons::finding;
-use super::reasons::meaning;
 use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::pair::locals::is_constant;
 use crate::diff::pair::twins::Twins;

@@ -19,9 +19,8 @@ use crate::diff::reason::{Reason, ReasonKind};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, Side, SymbolId};
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::running::kallsyms::{self, is_promoted};
+use crate::running::kallsyms;
 
 /// How often a function refers to each symbol.
 type Counts<S> = IndexMap<SymbolId<S>, usize, RandomState>;
@@ -285,11 +284,6 @@ fn constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> IndexSet<u
         }
     }
     found
-}
-
-/// Whether two names are those of one thing whose promotion came, went, or has another hash.
-pub(in crate::diff) fn is_promotion(a: &str, b: &str) -> bool {
-    a != b && (is_promoted(a) || is_promoted(b)) && names::same(a, b)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod inlining;
 pub mod instrumented;
 pub mod labels;
 pub(super) mod lines;
+pub mod meaning;
 pub(super) mod padding;
 pub mod questions;
 pub(super) mod realigned;

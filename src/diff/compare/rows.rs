@@ -3,8 +3,8 @@
 
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
+use super::meaning::{describe, meaning};
 use super::questions::{How, Open, Question};
-use super::reasons::{describe, meaning};
 use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, RowChange, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};

@@ -15,11 +15,11 @@ use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
 use super::files::{Files, Scopes, pair_files};
+use super::fingerprint::fingerprint;
 use super::referrers::Referrers;
 use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, Side, SymbolId};
-use crate::elf::object::Home;
 use crate::kernel::classes::is_plain;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -499,35 +499,6 @@ fn round(
     });
     contest.0.retain(|&id| twins.patched_symbol(id).is_none());
     contest.1.retain(|&id| twins.orig_symbol(id).is_none());
-}
-
-/// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
-/// Undefined symbols have nothing but their full name.
-pub(super) fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
-    let object = layout.object;
-    let symbol = object.symbol(id);
-    let mut state = FixedState::default().build_hasher();
-    state.write_u64(symbol.size);
-    // Of what is imported the name is all there is: other files' `.str.1.llvm.7` and
-    // `.str.4.llvm.9` have the same normal form, but nothing else in common.
-    let Home::Section(section) = symbol.home else {
-        state.write(symbol.name.as_bytes());
-        return state.finish();
-    };
-    let bundled = layout.is_bundled(id);
-    let (start, end) = if bundled {
-        (0, object.section_size(section))
-    } else {
-        (symbol.value, symbol.value.saturating_add(symbol.size))
-    };
-    let data = object.contents(section);
-    state.write(data.get(start as usize..(end as usize).min(data.len())).unwrap_or(&[]));
-    for reloc in object.relocs(section).within(start, end) {
-        state.write_u64(reloc.offset - start);
-        state.write_u32(reloc.kind);
-        names::hash_normal(object.symbol_name(reloc.symbol), &mut state);
-    }
-    state.finish()
 }
 
 fn pair_sections(

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 
-use super::correlate::fingerprint;
+use super::fingerprint::fingerprint;
 use super::referrers::Referrers;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, Side, SymbolId};

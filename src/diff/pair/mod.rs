@@ -3,7 +3,9 @@
 pub(super) mod closest;
 pub mod correlate;
 pub(super) mod files;
+mod fingerprint;
 pub mod identity;
+pub(super) mod keys;
 pub(super) mod local_uses;
 pub mod locals;
 pub(super) mod moves;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use super::keys::Keys;
 use super::local_uses::{User, user_at};
-use super::locals::Keys;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, Side, SymbolId};

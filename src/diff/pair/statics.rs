@@ -10,8 +10,9 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::files::Files;
+use super::keys::Keys;
 use super::local_uses::{Handles, User, counts, for_each_target, user_at};
-use super::locals::{self, Doubt, Keys, is_constant};
+use super::locals::{self, Doubt, is_constant};
 use super::twins::Twins;
 use crate::diag::{Code, Error, Result};
 use crate::diff::policy::Policy;

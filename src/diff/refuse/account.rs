@@ -5,6 +5,7 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use super::unexplained;
 use super::unread;
 use super::unreferenced;
 use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
@@ -83,11 +84,6 @@ pub fn check(
     Err(Error::refused(Code::UnexplainedChange, format!("{} unexplained change(s)", details.len()))
         .with_findings(details)
         .advise("it is not known what this means to the kernel; take it out of the patch, or report it with the objects"))
-}
-
-pub(in crate::diff) fn unexplained(details: &mut Vec<Finding>, name: &str, what: &str) {
-    let text = format!("section {name} {what} and nothing explains it");
-    details.push(Finding::in_section(name, text));
 }
 
 /// Sections that list the places in the code where the kernel writes a constant when it

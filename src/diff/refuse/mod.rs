@@ -14,3 +14,11 @@ mod unread;
 pub(super) mod unreferenced;
 pub mod unsettled;
 pub(super) mod whole;
+
+use crate::diag::Finding;
+
+/// Notes a section that differs without a reason.
+fn unexplained(details: &mut Vec<Finding>, name: &str, what: &str) {
+    let text = format!("section {name} {what} and nothing explains it");
+    details.push(Finding::in_section(name, text));
+}

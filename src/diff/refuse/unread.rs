@@ -3,7 +3,7 @@
 //! A row says how many bytes of `.altinstr_replacement` it means, and exactly these are compared
 //! with it. What lies between them runs nowhere, as far as the rows tell: it must be as it was.
 
-use super::account::unexplained;
+use super::unexplained;
 use crate::diag::{Finding, Result};
 use crate::diff::compare::comparer::{Comparer, Half};
 use crate::elf::ids::{SectionId, Side};

@@ -4,12 +4,11 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::status::{Status, Statuses};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
-use crate::kernel::knowledge::{livepatch, sections};
+use crate::kernel::knowledge::livepatch;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -89,49 +88,6 @@ impl Ignored {
             self.functions.insert(symbol);
         }
         Ok(())
-    }
-
-    /// Declares the same what was asked to be ignored; returns lines for the user.
-    pub(in crate::diff) fn apply(
-        &self,
-        layout: &Layout<'_, '_, Patched>,
-        statuses: &mut Statuses,
-    ) -> Vec<String> {
-        let object = layout.object;
-        let mut messages = Vec::new();
-        for &function in &self.functions {
-            let name = object.symbol_name(function);
-            messages.push(format!("ignoring function: {name}"));
-            if statuses.symbols[function] != Status::Changed {
-                messages.push(format!("NOTICE: no change detected in function {name}, unnecessary KPATCH_IGNORE_FUNCTION()?"));
-            }
-        }
-        let mut functions: Vec<SymbolId<Patched>> = self.functions.iter().copied().collect();
-        while let Some(function) = functions.pop() {
-            statuses.symbols[function] = Status::Same;
-            functions.extend(layout.children(function));
-            if let Some(section) = object.section_of(function) {
-                statuses.sections[section] = Status::Same;
-                statuses.relocs[section] = Status::Same;
-            }
-        }
-        for &section in &self.sections {
-            statuses.sections[section] = Status::Same;
-            statuses.relocs[section] = Status::Same;
-            for &member in object.members(section) {
-                statuses.symbols[member] = Status::Same;
-            }
-        }
-        if self.sections.is_empty() && self.functions.is_empty() {
-            return messages;
-        }
-        for id in object.symbols() {
-            let name = object.symbol_name(id);
-            if sections::starts_with_any(name, &livepatch::IGNORE_MARKS) {
-                statuses.symbols[id] = Status::Same;
-            }
-        }
-        messages
     }
 }
 

@@ -12,10 +12,10 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::boot_code::BootCode;
 use super::hooks::unhookable;
+use super::lifted::{function_at, main_of, names_of};
 use super::status::{Status, Statuses};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::reason::{Reason, ReasonKind};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -27,42 +27,6 @@ use crate::running::indirect_targets::is_never_called;
 
 /// Most functions that are carried for their callers.
 const MOST: usize = 64;
-
-/// What is carried for whom.
-#[derive(Clone, Debug, Default)]
-pub struct Lifted {
-    /// Functions that are carried, each with its callers, in symbol order.
-    carried: IndexMap<SymbolId<Patched>, IndexSet<SymbolId<Patched>, RandomState>, RandomState>,
-    /// Functions that are in the patch only since they call one of these.
-    callers: IndexMap<SymbolId<Patched>, SymbolId<Patched>, RandomState>,
-}
-
-impl Lifted {
-    /// Whether a function, or what it is part of, is carried for its callers.
-    pub fn carries(&self, layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
-        !self.carried.is_empty() && self.carried.contains_key(&main_of(layout, id))
-    }
-
-    /// Whether nothing is.
-    pub fn is_empty(&self) -> bool {
-        self.carried.is_empty()
-    }
-
-    /// What there is to say about a function beside how it differs.
-    pub fn reason(
-        &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
-        id: SymbolId<Patched>,
-    ) -> Option<Reason> {
-        let name = |id| comparer.output_name(id).to_owned();
-        if let Some(callers) = self.carried.get(&id) {
-            let callers = callers.iter().map(|&c| name(c)).collect();
-            return Some(Reason::of_all(ReasonKind::Carried { callers }));
-        }
-        let callee = name(*self.callers.get(&id)?);
-        Some(Reason::of_all(ReasonKind::CallsCarried { callee }))
-    }
-}
 
 /// Why callers cannot be patched instead, by function.
 pub type Blocked = IndexMap<SymbolId<Patched>, String, RandomState>;
@@ -211,49 +175,6 @@ fn known_elsewhere(
         Ok(user) => user,
         Err(why) => Some(why),
     })
-}
-
-/// A function, its parts, and other names of these.
-pub(in crate::diff) fn names_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    root: SymbolId<S>,
-) -> Vec<SymbolId<S>> {
-    let object = layout.object;
-    let mut sections: IndexSet<SectionId<S>, RandomState> = IndexSet::default();
-    sections.extend(object.section_of(root));
-    sections.extend(
-        layout.parts().filter(|&p| layout.root(p) == root).filter_map(|p| object.section_of(p)),
-    );
-    let is_of = |section: SectionId<S>, id: SymbolId<S>| {
-        object.symbol_kind(id) == abi::STT_FUNC
-            && !layout.is_prefix(id)
-            && function_at(layout, section, object.symbol_value(id)) == Some(root)
-    };
-    let members = |&section: &SectionId<S>| {
-        let of = move |&&id: &&SymbolId<S>| is_of(section, id);
-        object.members(section).iter().filter(of).copied().collect::<Vec<_>>()
-    };
-    sections.iter().flat_map(members).collect()
-}
-
-/// The function that a symbol is a name of, or of a part of.
-pub(in crate::diff) fn main_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    id: SymbolId<S>,
-) -> SymbolId<S> {
-    let section = layout.object.section_of(id);
-    let value = layout.object.symbol_value(id);
-    section.and_then(|s| function_at(layout, s, value)).unwrap_or_else(|| layout.root(id))
-}
-
-/// The function that byte `at` of a section belongs to.
-fn function_at<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    at: u64,
-) -> Option<SymbolId<S>> {
-    let symbol = layout.entity(section, layout.entity_at(section, at)?).symbol?;
-    Some(layout.root(symbol))
 }
 
 /// A use of a function.

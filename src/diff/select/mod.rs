@@ -5,6 +5,7 @@ pub(super) mod callbacks;
 pub(super) mod hooks;
 pub mod ignore;
 pub mod lift;
+pub mod lifted;
 pub mod parts;
 pub(super) mod rows;
 pub mod selector;

@@ -5,14 +5,14 @@
 use rayon::prelude::*;
 
 use super::ignore::Ignored;
-use super::lift::{Lifted, names_of};
+use super::lifted::{Lifted, names_of};
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::kernel::boot::{lifetime, runs_until};
-use crate::kernel::knowledge::sections;
+use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
@@ -98,8 +98,47 @@ impl Statuses {
             statuses.symbols[id] = status;
         }
         statuses.spread(comparer);
-        statuses.messages = ignored.apply(comparer.patched.layout, &mut statuses);
+        statuses.messages = statuses.ignore(comparer.patched.layout, ignored);
         Ok(statuses)
+    }
+
+    /// Declares the same what was asked to be ignored; returns lines for the user.
+    fn ignore(&mut self, layout: &Layout<'_, '_, Patched>, ignored: &Ignored) -> Vec<String> {
+        let object = layout.object;
+        let mut messages = Vec::new();
+        for &function in &ignored.functions {
+            let name = object.symbol_name(function);
+            messages.push(format!("ignoring function: {name}"));
+            if self.symbols[function] != Status::Changed {
+                messages.push(format!("NOTICE: no change detected in function {name}, unnecessary KPATCH_IGNORE_FUNCTION()?"));
+            }
+        }
+        let mut functions: Vec<SymbolId<Patched>> = ignored.functions.iter().copied().collect();
+        while let Some(function) = functions.pop() {
+            self.symbols[function] = Status::Same;
+            functions.extend(layout.children(function));
+            if let Some(section) = object.section_of(function) {
+                self.sections[section] = Status::Same;
+                self.relocs[section] = Status::Same;
+            }
+        }
+        for &section in &ignored.sections {
+            self.sections[section] = Status::Same;
+            self.relocs[section] = Status::Same;
+            for &member in object.members(section) {
+                self.symbols[member] = Status::Same;
+            }
+        }
+        if ignored.sections.is_empty() && ignored.functions.is_empty() {
+            return messages;
+        }
+        for id in object.symbols() {
+            let name = object.symbol_name(id);
+            if sections::starts_with_any(name, &livepatch::IGNORE_MARKS) {
+                self.symbols[id] = Status::Same;
+            }
+        }
+        messages
     }
 
     /// Whether the patch has its own definition of what the kernel has under that name: a changed

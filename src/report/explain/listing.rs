@@ -1,7 +1,7 @@
 //! The instructions of one side in words, so that those of both can be compared.
 
 use crate::arch::{Reach, disassemble};
-use crate::diff::compare::reasons::meaning_as;
+use crate::diff::compare::meaning::meaning_as;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;

@@ -2,7 +2,7 @@
 
 use super::{Field, Values};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::reasons::describe;
+use crate::diff::compare::meaning::describe;
 use crate::elf::ids::{Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;

@@ -1,7 +1,7 @@
 //! ftrace sites of the functions of a patch.
 
-use super::build::Builder;
-use super::output::Output;
+use super::super::output::Output;
+use super::Builder;
 use crate::arch::SiteTable;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
