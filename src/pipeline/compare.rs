@@ -6,8 +6,9 @@ use super::job::Job;
 use super::pair::Paired;
 use crate::diag::Result;
 use crate::diff::compare::assembler_resolved::shifted;
-use crate::diff::compare::comparer::{Comparer, Half};
+use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants::take_apart;
+use crate::diff::compare::pair::{Half, Pair};
 use crate::diff::compare::questions::Answers;
 use crate::diff::compare::states::States;
 use crate::diff::pair::twins::Twins;
@@ -48,11 +49,13 @@ fn comparing<'a, 'l, 'o, 'd>(
     twins: &'a Twins,
 ) -> Comparer<'a, 'l, 'o, 'd> {
     Comparer {
-        orig,
-        patched,
-        twins,
-        policy: job.policy,
-        in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
+        pair: Pair {
+            orig,
+            patched,
+            twins,
+            policy: job.policy,
+            in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
+        },
         shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
         states: States::default(),
         answers: Answers::default(),

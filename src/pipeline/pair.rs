@@ -5,7 +5,7 @@ use super::Notes;
 use super::job::{Job, ParentFiles};
 use super::load::Layouts;
 use crate::diag::{Code, Diagnostic, Error, Result};
-use crate::diff::compare::comparer::Half;
+use crate::diff::compare::pair::Half;
 use crate::diff::pair::correlate::{correlate, correlate_rows};
 use crate::diff::pair::statics::{Doubts, borrow_names, correlate_statics};
 use crate::diff::pair::twins::Twins;

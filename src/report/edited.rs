@@ -50,7 +50,8 @@ pub fn tell_edited(objects: &mut [&mut Vec<Function>]) {
         let function = objects.get_mut(object).and_then(|functions| functions.get_mut(at));
         let Some(function) = function else { continue };
         if function.status != FunctionStatus::Changed
-            || function.reasons.first().and_then(callee).is_none() {
+            || function.reasons.first().and_then(callee).is_none()
+        {
             continue;
         }
         let own = function.reasons.iter().position(|reason| !reason.kind.is_optimiser());

@@ -5,63 +5,33 @@
 //! describe them are equal. A target with a name means what its twin means; a target without
 //! one means its content, recursively. Noise is never subtracted: it is not looked at.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::meaning::{is_promotion, meaning};
+use super::pair::Pair;
 use super::questions::{Answers, Open};
 use super::realigned::Realignments;
 use super::states::States;
 use crate::arch::same_reloc;
 use crate::diag::Result;
-use crate::diff::pair::twins::Twins;
-use crate::diff::policy::Policy;
 use crate::diff::reason::{Meant, Reason, ReasonKind, Reference, Sides, eight};
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::diff::words;
 use crate::elf::abi;
-use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
+use crate::elf::ids::{Marks, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
-use crate::kernel::fit::Forms;
-use crate::kernel::layout::{Class, Entity, Layout};
+use crate::kernel::layout::{Class, Entity};
 use crate::kernel::names;
-use crate::kernel::pieces::Pieces;
 use crate::kernel::refs::Refs;
-use crate::kernel::rows::Rows;
-
-/// One object with everything a comparison looks up.
-pub struct Half<'l, 'o, 'd, S> {
-    /// Its layout.
-    pub layout: &'l Layout<'o, 'd, S>,
-    /// Its tables.
-    pub rows: Rows<S>,
-    /// Its nameless data.
-    pub pieces: Pieces<S>,
-}
-
-impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
-    /// Indexes the tables and the nameless data of an object.
-    pub fn new(layout: &'l Layout<'o, 'd, S>, forms: &Forms) -> Result<Self> {
-        let rows = Rows::new(layout, forms)?;
-        let pieces = Pieces::new(layout, &rows)?;
-        Ok(Half { layout, rows, pieces })
-    }
-}
 
 /// Compares entities of two objects whose twins are known.
 pub struct Comparer<'a, 'l, 'o, 'd> {
-    /// The original.
-    pub orig: &'a Half<'l, 'o, 'd, Orig>,
-    /// The patched object.
-    pub patched: &'a Half<'l, 'o, 'd, Patched>,
-    /// Who is who.
-    pub twins: &'a Twins,
-    /// How to decide where kpatch's tool and this one differ.
-    pub policy: Policy,
-    /// The objects are those of a module.
-    pub in_module: bool,
+    /// What is compared.
+    pub pair: Pair<'a, 'l, 'o, 'd>,
     /// What [`shifted`] gave.
     ///
     /// [`shifted`]: super::assembler_resolved::shifted
@@ -74,6 +44,14 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub realignments: Arc<Realignments>,
     /// Where to note what is forgiven, when somebody asks.
     pub ledger: Option<Ledger>,
+}
+
+impl<'a, 'l, 'o, 'd> Deref for Comparer<'a, 'l, 'o, 'd> {
+    type Target = Pair<'a, 'l, 'o, 'd>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.pair
+    }
 }
 
 /// Where differences go: nowhere (the first one ends the comparison), or into a list.
@@ -141,27 +119,6 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             .collect();
         let found = found.into_iter().collect::<Result<_>>()?;
         Ok(Verdicts::new(object.section_count(), found))
-    }
-
-    /// The name a patched symbol has in the running kernel, or will have in the patch.
-    pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
-        match self.twins.namesake(id) {
-            Some(twin) => self.orig.layout.object.symbol_name(twin),
-            None => self.patched.layout.object.symbol_name(id),
-        }
-    }
-
-    /// The name a patched section has in the output.
-    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'d str {
-        let orig = self.orig.layout.object;
-        let borrowed = || {
-            let owner = self.patched.layout.owner(id)?;
-            orig.section_of(*self.twins.borrowed_names.get(&owner)?)
-        };
-        match self.twins.orig_section(id).or_else(borrowed) {
-            Some(twin) => orig.section_name(twin),
-            None => self.patched.layout.object.section_name(id),
-        }
     }
 
     /// One verdict for each entity of a section.

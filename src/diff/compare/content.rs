@@ -1,7 +1,8 @@
 //! Compares what has no name: constants, tables and instructions that only references find.
 
-use super::comparer::{Comparer, Half, Sink, Spans};
+use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
+use super::pair::Half;
 use super::questions::Open;
 use crate::diag::Result;
 use crate::elf::abi;

@@ -14,6 +14,7 @@ pub mod labels;
 pub(super) mod lines;
 pub mod meaning;
 pub(super) mod padding;
+pub mod pair;
 pub mod questions;
 pub(super) mod realigned;
 pub mod reasons;

@@ -11,7 +11,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
-use super::comparer::{Comparer, Half};
+use super::comparer::Comparer;
+use super::pair::Half;
 use super::questions::Open;
 use crate::arch::{Flow, Step, step};
 use crate::diag::Result;

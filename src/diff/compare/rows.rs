@@ -22,13 +22,13 @@ enum Differ<'r> {
 }
 
 /// Two rows of one kind of table.
-struct Pair<'c> {
+struct RowPair<'c> {
     spans: Spans,
     o_table: &'c TableRows<Orig>,
     p_table: &'c TableRows<Patched>,
 }
 
-impl Pair<'_> {
+impl RowPair<'_> {
     fn is_noise(&self, at: u64) -> bool {
         self.o_table.is_noise(at) && self.p_table.is_noise(at)
     }
@@ -115,7 +115,7 @@ impl Comparer<'_, '_, '_, '_> {
         }
     }
 
-    fn pair(&self, o: (u32, u32), p: (u32, u32)) -> Pair<'_> {
+    fn pair(&self, o: (u32, u32), p: (u32, u32)) -> RowPair<'_> {
         let o_table = &self.orig.rows.tables[o.0 as usize];
         let p_table = &self.patched.rows.tables[p.0 as usize];
         let o_size = self.orig.layout.object.section_size(o_table.section);
@@ -124,12 +124,12 @@ impl Comparer<'_, '_, '_, '_> {
         let (p_start, p_end) = p_table.span(p.1 as usize, p_size);
         let spans =
             Spans { o: o_table.section, o_start, o_end, p: p_table.section, p_start, p_end };
-        Pair { spans, o_table, p_table }
+        RowPair { spans, o_table, p_table }
     }
 
     /// What differs between two rows, at these places of what they describe: the field by its
     /// name, with its values.
-    fn differing(&self, pair: &Pair<'_>, places: (i64, i64)) -> ReasonKind {
+    fn differing(&self, pair: &RowPair<'_>, places: (i64, i64)) -> ReasonKind {
         let table = pair.p_table.table;
         let tables = (pair.o_table.table.section, table.section);
         let change = if tables.0 != tables.1 {
@@ -143,7 +143,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 
     /// What differs first between two rows of one table.
-    fn change(&self, pair: &Pair<'_>) -> RowChange {
+    fn change(&self, pair: &RowPair<'_>) -> RowChange {
         let code = Some(pair.p_table.table.code);
         let found = self.first_difference(pair, code, &mut Open::new(), |differ| {
             let at = match differ {
@@ -205,7 +205,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 
     /// How the field at byte `at` differs; `None` when it does not.
-    fn field_apart(&self, pair: &Pair<'_>, at: u64) -> Option<(&'static str, String, String)> {
+    fn field_apart(&self, pair: &RowPair<'_>, at: u64) -> Option<(&'static str, String, String)> {
         let field = pair.p_table.field(at)?;
         let row = &pair.spans;
         let (orig, patched) = (self.orig.layout, self.patched.layout);
@@ -234,14 +234,14 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// Whether two rows of one table are equal but for the fields that are noise.
     /// `code` is the field that need not be compared.
-    fn row(&self, pair: &Pair<'_>, code: Option<u64>, open: &mut Open) -> Result<bool> {
+    fn row(&self, pair: &RowPair<'_>, code: Option<u64>, open: &mut Open) -> Result<bool> {
         Ok(self.first_difference(pair, code, open, |_| ())?.is_none())
     }
 
     /// What `tell` makes of the first difference between two rows.
     fn first_difference<T>(
         &self,
-        pair: &Pair<'_>,
+        pair: &RowPair<'_>,
         code: Option<u64>,
         open: &mut Open,
         tell: impl Fn(Differ<'_>) -> T,
@@ -301,7 +301,7 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// Whether the fields that are noise hold references of the same types at the same places:
     /// what these lead to is for people, that they are there is not.
-    fn same_noise_places(&self, pair: &Pair<'_>) -> bool {
+    fn same_noise_places(&self, pair: &RowPair<'_>) -> bool {
         let row = &pair.spans;
         let o = self.orig.layout.object.relocs(row.o).within(row.o_start, row.o_end);
         let p = self.patched.layout.object.relocs(row.p).within(row.p_start, row.p_end);
@@ -312,7 +312,7 @@ impl Comparer<'_, '_, '_, '_> {
 
     /// Notes the fields of a row that differ and are noise, by what is in them or by what
     /// they refer to.
-    fn forgive_row_noise(&self, pair: &Pair<'_>) {
+    fn forgive_row_noise(&self, pair: &RowPair<'_>) {
         if self.ledger.is_none() {
             return;
         }

@@ -5,7 +5,8 @@
 
 use super::unexplained;
 use crate::diag::{Finding, Result};
-use crate::diff::compare::comparer::{Comparer, Half};
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::pair::Half;
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::padding::is_padding;
 use crate::kernel::refs::Refs;

@@ -1,0 +1,67 @@
+//! Two objects whose things are paired: what comparisons, and those who tell of them, look up.
+
+use crate::diag::Result;
+use crate::diff::pair::twins::Twins;
+use crate::diff::policy::Policy;
+use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::fit::Forms;
+use crate::kernel::layout::Layout;
+use crate::kernel::pieces::Pieces;
+use crate::kernel::rows::Rows;
+
+/// One of them, with what is found in it.
+pub struct Half<'l, 'o, 'd, S> {
+    /// Its layout.
+    pub layout: &'l Layout<'o, 'd, S>,
+    /// Its tables.
+    pub rows: Rows<S>,
+    /// Its nameless data.
+    pub pieces: Pieces<S>,
+}
+
+impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
+    /// Indexes the tables and the nameless data of an object.
+    pub fn new(layout: &'l Layout<'o, 'd, S>, forms: &Forms) -> Result<Self> {
+        let rows = Rows::new(layout, forms)?;
+        let pieces = Pieces::new(layout, &rows)?;
+        Ok(Half { layout, rows, pieces })
+    }
+}
+
+/// Both, and who is who. Nothing of it changes while things are compared.
+#[derive(Clone, Copy)]
+pub struct Pair<'a, 'l, 'o, 'd> {
+    /// The original.
+    pub orig: &'a Half<'l, 'o, 'd, Orig>,
+    /// The patched object.
+    pub patched: &'a Half<'l, 'o, 'd, Patched>,
+    /// Who is who.
+    pub twins: &'a Twins,
+    /// How to decide where kpatch's tool and this one differ.
+    pub policy: Policy,
+    /// The objects are those of a module.
+    pub in_module: bool,
+}
+
+impl<'d> Pair<'_, '_, '_, 'd> {
+    /// The name a patched symbol has in the running kernel, or will have in the patch.
+    pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
+        match self.twins.namesake(id) {
+            Some(twin) => self.orig.layout.object.symbol_name(twin),
+            None => self.patched.layout.object.symbol_name(id),
+        }
+    }
+
+    /// The name a patched section has in the output.
+    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'d str {
+        let orig = self.orig.layout.object;
+        let borrowed = || {
+            let owner = self.patched.layout.owner(id)?;
+            orig.section_of(*self.twins.borrowed_names.get(&owner)?)
+        };
+        match self.twins.orig_section(id).or_else(borrowed) {
+            Some(twin) => orig.section_name(twin),
+            None => self.patched.layout.object.section_name(id),
+        }
+    }
+}
