@@ -268,7 +268,12 @@ impl Selector<'_, '_, '_, '_> {
             return Err(among_strings(object, refs.base(), reloc));
         }
         let (start, end) = match refs.string(reloc)? {
-            Some(string) => (at, at + string.len() as u64 + object.string_element(section)),
+            Some(string) => {
+                // A label that is referred to with a distance must be there, too.
+                let labelled = self.layout.is_label(reloc.symbol);
+                let start = if labelled { at.min(value as u64) } else { at };
+                (start, at + string.len() as u64 + object.string_element(section))
+            }
             None if self.layout.is_nameless(section) => {
                 self.comparer.patched.pieces.extent(self.layout, section, at)
             }
