@@ -64,7 +64,7 @@ use pipeline::compare::{compare, comparer, differing, other_changes};
 use pipeline::judge::{Judged, judge};
 use pipeline::load::{lay_out, load};
 use pipeline::pair::pair;
-pub use pipeline::{Among, Input, Job, ParentFiles};
+pub use pipeline::{Among, Input, Job, Others, ParentFiles};
 use prove::Prover;
 use report::progress::Step;
 use report::told::unchanged;

@@ -301,6 +301,101 @@ fn the_code_of_the_kernel_tells_how_it_compares_names() {
     assert_eq!(matching("6.12.1", true, true, false), Matching::Exact);
 }
 
+/// Compares two folders of two objects against an image that the originals and a third one make.
+struct Folders {
+    folder: tempfile::TempDir,
+}
+
+impl Folders {
+    /// The sources of the objects as they are, as the patch has them, and of the third.
+    fn new(sources: &[[&str; 2]; 2], third: &str, options: &[&str]) -> Folders {
+        let folder = tempfile::tempdir().expect("folder");
+        let at = folder.path();
+        let mut linked = vec![compile(at, "third", third, &[])];
+        for (n, [before, after]) in sources.iter().enumerate() {
+            let orig = compile(at, &format!("orig/{n}"), before, &[]);
+            compile(at, &format!("patched/{n}"), after, &["-DPATCHED"]);
+            linked.push(orig);
+        }
+        link("ld", at, &linked, options);
+        Folders { folder }
+    }
+
+    /// Exit status and what was said.
+    fn run(&self) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
+        command.current_dir(self.folder.path()).args(["orig", "patched", "-o", "all.o"]);
+        let output = command.args(["--image", "vmlinux"]).output().expect("klp-diff runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+const LOW: &str = "__attribute__((noinline, no_instrument_function)) int low(int x)\n{\n\
+    #ifdef PATCHED\n x ^= 5;\n#endif\n return x * 7 + 3; }\n\
+    int high(int x) { return low(x + 1) * 3; }\n";
+const OTHER: &str = "int other(int x) { return x * 11; }\n";
+const CALLS: &str = "int low(int); int other(int x) { return low(x) * 11; }\n";
+
+/// A function without an entry for ftrace is carried in a folder, too, where neither the image nor
+/// another object of the patch has callers that are not.
+fn callers_are_patched_in_folders() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let edited = OTHER.replace("11", "12");
+    for (other, third, wanted, said) in [
+        ([OTHER, &edited], "int third;", 0, "changed function: high"),
+        ([OTHER, OTHER], "int third;", 0, "changed function: high"),
+        ([OTHER, CALLS], "int third;", 2, "which is part of the patch, refers to it"),
+        ([CALLS, CALLS], "int third;", 2, "other of another object refers to it"),
+        ([OTHER, OTHER], "int low(int); int (*third)(int) = low;", 2, "third of another object"),
+    ] {
+        let (status, text) = Folders::new(&[[LOW, LOW], other], third, &[]).run();
+        assert_eq!(status, Some(wanted), "{said}: {text}");
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+const TABLE: &str = "#ifdef PATCHED\n#define V 9\n#else\n#define V 4\n#endif\n\
+    const int table[20] = { 1, 2, 3, V, 5, 6 };\nint get(int i) { return table[i]; }\n";
+
+/// A constant that other objects can name is local where the image shows nobody else who does.
+fn readers_of_a_global_constant_are_seen() {
+    if !have(&["gcc", "ld"]) {
+        return;
+    }
+    let reader = |index: &str| {
+        format!("extern const int table[];\nint other(int i) {{ return table[{index}]; }}\n")
+    };
+    let none = "const char name[] = \"a name that takes room\";\n\
+        int other(int i) { return name[i]; }\n";
+    let pointer = "extern const int table[];\nconst int *other = table + 2;\n";
+    let cases = [
+        (none.to_owned(), 0, "  constant at "),
+        (reader("i"), 2, "other of another object refers to it"),
+        (reader("i - 'a'"), 2, "other of another object refers to it"),
+        (reader("7"), 2, "other of another object refers to it"),
+        (pointer.to_owned(), 2, "other of another object refers to it"),
+    ];
+    for options in [&[][..], &["--emit-relocs"]] {
+        for (third, wanted, said) in &cases {
+            let folders = Folders::new(&[[TABLE, TABLE], [OTHER_NAME; 2]], third, options);
+            let (status, text) = folders.run();
+            assert_eq!(status, Some(*wanted), "{third}: {text}");
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
+    // An object of the patch that begins to read it.
+    let reads = reader("i").replace("other", "another");
+    let (status, text) =
+        Folders::new(&[[TABLE, TABLE], [OTHER_NAME, &reads]], "int third;", &[]).run();
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("which is part of the patch, refers to it"), "{text}");
+}
+
+const OTHER_NAME: &str = "int another(int x) { return x * 11; }\n";
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
         (
@@ -314,6 +409,8 @@ fn main() -> std::process::ExitCode {
         ("images_of_different_kernels_are_refused", images_of_different_kernels_are_refused),
         ("what_a_module_refers_to_is_checked", what_a_module_refers_to_is_checked),
         ("calls_are_checked_on_other_machines", calls_are_checked_on_other_machines),
+        ("callers_are_patched_in_folders", callers_are_patched_in_folders),
+        ("readers_of_a_global_constant_are_seen", readers_of_a_global_constant_are_seen),
         (
             "the_code_of_the_kernel_tells_how_it_compares_names",
             the_code_of_the_kernel_tells_how_it_compares_names,

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::elf::abi;
 
+mod addresses;
 mod effects;
 mod text;
 
@@ -85,6 +86,7 @@ pub(super) static ARCH: Arch = Arch {
     reach,
     step: Some(step),
     immediates: Some(immediates),
+    addresses: Some(addresses::addresses),
     text: Some(text::instruction_text),
     listing: None,
     calls: &CALLS,

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 use super::members::{self, Member};
 use super::owners::Subject;
 use super::pair::Against;
+use super::referrers::{Beside, Referrers};
 use super::wait::{Bar, Count};
 use crate::Among;
 use crate::arch::Arch;
@@ -44,6 +46,8 @@ pub(super) struct Builds {
     pub(super) units: Vec<Unit>,
     /// The units whose objects were given by themselves.
     alone: IndexSet<usize, RandomState>,
+    /// What refers to what others define.
+    pub(super) referrers: OnceLock<Result<Referrers>>,
     /// About files that are not compared, with their paths below the folders.
     warnings: Vec<(String, Diagnostic)>,
 }
@@ -75,6 +79,10 @@ pub(super) struct How<'w> {
     /// objtool sees the linked module, and makes its tables then.
     pub(super) remade: bool,
 }
+
+/// Refusals of what other objects may use.
+const IMAGE_TELLS: [Code; 3] =
+    [Code::NoFtraceEntry, Code::UnexplainedChange, Code::UnsupportedSectionChange];
 
 impl Builds {
     /// Adds all objects below two folders. Those that are equal byte by byte to one of the
@@ -152,6 +160,12 @@ impl Builds {
             },
             result: Ok(None),
         };
+        let others = Beside {
+            units: &self.units,
+            patched: &self.patched,
+            known: &self.referrers,
+            unit: index,
+        };
         outcome.result = self.inner(
             unit,
             against,
@@ -159,6 +173,7 @@ impl Builds {
                 boot,
                 peers,
                 complete,
+                others: Some(&others),
                 no_lift: how.no_lift,
                 remade: how.remade,
                 ..Among::default()
@@ -323,7 +338,7 @@ impl Builds {
         found
     }
 
-    /// Builds the outputs of what changed.
+    /// Builds the outputs of what changed, and of what was refused for want of an image.
     pub(super) fn build<'k>(
         &self,
         found: &mut [Outcome],
@@ -331,7 +346,11 @@ impl Builds {
         against: &(dyn Fn(usize) -> Against<'k> + Sync),
     ) {
         let none = Peers::default();
-        let changed = |o: &Outcome| o.result.is_ok() && o.report.is_changed();
+        let changed = |o: &Outcome| match &o.result {
+            Ok(_) => o.report.is_changed(),
+            // An image may tell who else uses what is in question.
+            Err(error) => IMAGE_TELLS.contains(&error.code()),
+        };
         found.par_iter_mut().enumerate().filter(|(_, o)| changed(o)).for_each(|(unit, outcome)| {
             *outcome = self.compare(unit, how, against(unit), Some(&none));
         });

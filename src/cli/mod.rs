@@ -19,6 +19,7 @@ mod module;
 mod output;
 mod owners;
 mod pair;
+mod referrers;
 mod same_kernel;
 mod show;
 mod targets;

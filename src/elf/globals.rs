@@ -39,6 +39,23 @@ const TYPE_HASH: &str = "__kcfi_typeid_";
 /// All that `data` defines for other objects, in symbol order. `None` when it is no 64-bit
 /// ELF file with a symbol table.
 pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
+    let found = visible(data)?.filter_map(|(name, bind, section)| {
+        let strength = Strength::of(bind, section)?;
+        let is_hash = section == abi::SHN_ABS && name.starts_with(TYPE_HASH);
+        (!is_hash).then_some((name, strength))
+    });
+    Some(found.collect())
+}
+
+/// All that `data` refers to and other objects define, in symbol order. `None` as of
+/// [`globals`].
+pub fn undefined(data: &[u8]) -> Option<Vec<&str>> {
+    let found = visible(data)?.filter(|&(_, _, section)| section == abi::SHN_UNDEF);
+    Some(found.map(|(name, ..)| name).collect())
+}
+
+/// Names that are not local, with binding and section index.
+fn visible(data: &[u8]) -> Option<impl Iterator<Item = (&str, u8, u16)>> {
     let (endian, _, shdrs, _) = read_header(data).ok()?;
     let mut headers = shdrs.iter().enumerate();
     let (index, table) = headers.find(|(_, s)| s.sh_type.get(endian).0 == abi::SHT_SYMTAB)?;
@@ -49,17 +66,14 @@ pub fn globals(data: &[u8]) -> Option<Vec<(&str, Strength)>> {
         read_shndx(shdrs, endian, data, index, symbols.len()).unwrap_or(&[]);
     // Local symbols come first; sh_info says how many there are.
     let first = (table.sh_info.get(endian) as usize).min(symbols.len());
-    let found = symbols.iter().enumerate().skip(first).filter_map(|(i, symbol)| {
+    Some(symbols.iter().enumerate().skip(first).filter_map(move |(i, symbol)| {
         let section = match symbol.st_shndx.get(endian).0 {
             abi::SHN_XINDEX if extended.get(i).is_none_or(|e| e.get(endian) == 0) => abi::SHN_UNDEF,
             section => section,
         };
-        let strength = Strength::of(symbol.st_bind().0, section)?;
         let name = cstr(names, symbol.st_name.get(endian) as usize)?;
-        let is_hash = section == abi::SHN_ABS && name.starts_with(TYPE_HASH);
-        (!name.is_empty() && !is_hash).then_some((name, strength))
-    });
-    Some(found.collect())
+        (!name.is_empty()).then_some((name, symbol.st_bind().0, section))
+    }))
 }
 
 #[cfg(test)]

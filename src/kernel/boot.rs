@@ -5,6 +5,11 @@
 //! of them. `.ref.text` and `.ref.data` stay: they hold what may refer to the others. So does
 //! `.head.text` on most machines, and modpost lets everything refer to it.
 
+use crate::elf::abi;
+use crate::elf::ids::Side;
+use crate::elf::object::{Home, Object};
+use crate::kernel::knowledge::symbols;
+
 /// When a section is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -65,6 +70,24 @@ pub const FREED: [&str; 2] = ["__init_begin", "__init_end"];
 
 /// Of these, what is between others is only a pattern that the kernel copies for each processor.
 pub const PER_CPU: [&str; 2] = ["__per_cpu_start", "__per_cpu_end"];
+
+/// Whether an object says itself that it is of a module: it was compiled with `-DMODULE`, which
+/// alone gives it a name for the module that it is in, and other names for what the module begins
+/// and ends with.
+pub fn is_of_module<S: Side>(object: &Object<'_, S>) -> bool {
+    object.symbols().skip(1).any(|id| {
+        let symbol = object.symbol(id);
+        let ends = || {
+            symbol.kind == abi::STT_FUNC
+                && object
+                    .section_of(id)
+                    .is_some_and(|s| lifetime(object.section_name(s), false).is_some())
+                && symbols::MODULE_ENDS.contains(&symbol.name)
+        };
+        symbol.bind == abi::STB_GLOBAL
+            && (symbol.home == Home::Undefined && symbol.name == symbols::THIS_MODULE || ends())
+    })
+}
 
 #[cfg(test)]
 mod tests {

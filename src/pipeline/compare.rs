@@ -15,6 +15,10 @@ use crate::diff::pair::twins::Twins;
 use crate::diff::refuse::check;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched};
+use crate::elf::object::Symbol;
+use crate::kernel::boot::is_of_module;
+use crate::patch::elsewhere::readers_elsewhere;
+use crate::patch::resolve::Target;
 use crate::report::explain::Wanted;
 use crate::report::told::{functions, told_data};
 use crate::report::{Data, Function};
@@ -22,16 +26,44 @@ use crate::report::{Data, Function};
 /// Compares everything. Constants that are told apart by their readers are no twins any more,
 /// so this changes who is who.
 pub fn compare(job: &Job<'_>, paired: &mut Paired<'_, '_, '_>) -> Result<(States, Verdicts)> {
-    let Paired { orig, patched, twins, .. } = paired;
+    let Paired { orig, patched, twins, target, .. } = paired;
+    let (before, after) = (orig.layout.object, patched.layout.object);
+    let elsewhere = |o, p| read_elsewhere(job, target.as_ref(), before.symbol(o), after.symbol(p));
     let compare = |twins: &Twins| {
         let comparer = comparing(job, (orig, patched), twins);
         let verdicts = comparer.run()?;
         Ok((comparer.states, verdicts))
     };
     match job.policy.proves_noise {
-        true => take_apart((orig.layout, patched.layout), twins, compare),
+        true => take_apart((orig.layout, patched.layout), twins, &elsewhere, compare),
         false => compare(twins),
     }
+}
+
+/// Who may read a constant beside its own object.
+fn read_elsewhere(
+    job: &Job<'_>,
+    target: Option<&Target<'_>>,
+    before: Symbol<'_, Orig>,
+    after: Symbol<'_, Patched>,
+) -> Result<Option<String>> {
+    let among = job.among;
+    match among.others {
+        // Those that have not changed are in the image.
+        Some(others) => {
+            if let Some(path) = others.who_refers(after.name)? {
+                return Ok(Some(format!("{path}, which is part of the patch, refers to it")));
+            }
+        }
+        None if among.peers.is_some() || among.complete => {
+            return Ok(Some("another object of the patch may read it".to_owned()));
+        }
+        None => {}
+    }
+    let Some(target) = target else {
+        return Ok(Some("other objects may read it: an --image tells".to_owned()));
+    };
+    Ok(readers_elsewhere(target, before.name)?.unwrap_or_else(Some))
 }
 
 /// What answers questions about two objects that were compared.
@@ -54,7 +86,9 @@ fn comparing<'a, 'l, 'o, 'd>(
             patched,
             twins,
             policy: job.policy,
-            in_module: job.among.module || job.parent.is_some_and(|p| p.name != "vmlinux"),
+            in_module: job.among.module
+                || job.parent.is_some_and(|p| p.name != "vmlinux")
+                || job.policy.refuses_unsafe && is_of_module(orig.layout.object),
         },
         shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
         states: States::default(),

@@ -1,5 +1,7 @@
 //! What is asked of a run.
 
+use std::fmt::Debug;
+
 use crate::diag::Result;
 use crate::diff::policy::Policy;
 use crate::diff::select::boot_code::BootCode;
@@ -70,6 +72,12 @@ pub struct Job<'a> {
     pub among: Among<'a>,
 }
 
+/// The other objects of a patch.
+pub trait Others: Sync + Debug {
+    /// Path of an object whose patched build refers to `name`, which another object defines.
+    fn who_refers(&self, name: &str) -> Result<Option<String>>;
+}
+
 /// What a pair has to do with the rest of a patch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Among<'a> {
@@ -79,6 +87,8 @@ pub struct Among<'a> {
     pub module: bool,
     /// Where the other objects' symbols are; also asks for [`Report::offers`](crate::report::Report::offers).
     pub peers: Option<&'a Peers>,
+    /// What the other objects of the patch refer to, where these are known.
+    pub others: Option<&'a dyn Others>,
     /// Refuse changed functions that cannot be redirected, instead of patching their callers.
     pub no_lift: bool,
     /// All other objects were looked at: a weak definition that became an ordinary one, or

@@ -18,11 +18,13 @@ use crate::diff::refuse::crates::check_crates;
 use crate::diff::refuse::endless;
 use crate::diff::refuse::unsettled::check_unsettled;
 use crate::diff::select::lift::{Blocked, Outside, lift};
+use crate::diff::select::lifted::names_of;
 use crate::diff::select::parts::left_behind;
 use crate::diff::select::selector::{Destination, select};
 use crate::diff::select::status::Statuses;
 use crate::diff::selection::{Effect, Selection};
 use crate::diff::verdict::Verdicts;
+use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::elsewhere::users_elsewhere;
 use crate::patch::live::fixed;
@@ -280,8 +282,27 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         statuses: &Statuses,
         id: SymbolId<Patched>,
     ) -> Result<std::result::Result<Option<String>, String>> {
-        if self.job.among.peers.is_some() || self.job.among.complete {
-            return Ok(Err("another object of the patch may call it".to_owned()));
+        let among = self.job.among;
+        match among.others {
+            // Those that have not changed are in the image.
+            Some(others) => {
+                let layout = self.comparer.patched.layout;
+                let object = layout.object;
+                let names = names_of(layout, id)
+                    .into_iter()
+                    .filter(|&n| object.symbol_bind(n) != abi::STB_LOCAL);
+                let names = names.map(|n| object.symbol_name(n));
+                for name in names {
+                    if let Some(path) = others.who_refers(name)? {
+                        let text = format!("{path}, which is part of the patch, refers to it");
+                        return Ok(Ok(Some(text)));
+                    }
+                }
+            }
+            None if among.peers.is_some() || among.complete => {
+                return Ok(Err("another object of the patch may call it".to_owned()));
+            }
+            None => {}
         }
         let Some(resolver) = self.resolver(statuses) else {
             return Ok(Err("other objects may call it: an --image tells".to_owned()));

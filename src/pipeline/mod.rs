@@ -11,7 +11,7 @@ pub mod judge;
 pub mod load;
 pub mod pair;
 
-pub use job::{Among, Input, Job, ParentFiles};
+pub use job::{Among, Input, Job, Others, ParentFiles};
 
 use crate::diag::Diagnostic;
 use crate::report::Report;

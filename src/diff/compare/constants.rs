@@ -33,11 +33,16 @@ use crate::kernel::refs::{Effective, Refs};
 /// Longest chain of constants that refer to each other through data without names.
 const ROUNDS: usize = 16;
 
+/// Who else may read a constant that other objects can name; `None` where nobody does.
+pub type ReadElsewhere<'a> =
+    &'a dyn Fn(SymbolId<Orig>, SymbolId<Patched>) -> Result<Option<String>>;
+
 /// Takes constants that differ apart in `twins`, as `compare` finds them. Returns what it found
 /// last.
 pub fn take_apart<T>(
     (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
     twins: &mut Twins,
+    elsewhere: ReadElsewhere<'_>,
     compare: impl Fn(&Twins) -> Result<(T, Verdicts)>,
 ) -> Result<(T, Verdicts)> {
     let mut found = compare(twins)?;
@@ -54,7 +59,7 @@ pub fn take_apart<T>(
         let (mut open, mut parted) = (differing, false);
         while let Some(place) = open.pop() {
             let entity = patched.entity(place.0, place.1);
-            if part((orig, patched), twins, &names.of(patched, &entity), &entity) {
+            if part((orig, patched), twins, (&names.of(patched, &entity), &entity), elsewhere)? {
                 parted = true;
                 open.extend(pointers.get(&place).into_iter().flatten());
             }
@@ -342,22 +347,32 @@ impl Names {
     }
 }
 
-/// Takes a constant and its other names apart, unless other objects can name it.
+/// Takes a constant and its other names apart, unless other objects may read it.
 fn part(
     (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
     twins: &mut Twins,
-    names: &[SymbolId<Patched>],
-    entity: &Entity<Patched>,
-) -> bool {
+    (names, entity): (&[SymbolId<Patched>], &Entity<Patched>),
+    elsewhere: ReadElsewhere<'_>,
+) -> Result<bool> {
     let twin_of = |&id: &SymbolId<Patched>| Some((id, twins.orig_symbol(id)?));
     let pairs: Vec<_> = names.iter().filter_map(twin_of).collect();
-    let is_local =
-        |&(_, o): &(SymbolId<Patched>, SymbolId<Orig>)| orig.is_local(o) && is_constant(orig, o);
+    let is_new = |id: &SymbolId<Patched>| !pairs.iter().any(|(paired, _)| paired == id);
     if pairs.is_empty()
-        || !pairs.iter().all(is_local)
-        || names.iter().any(|&id| !patched.is_local(id))
+        || pairs
+            .iter()
+            .any(|&(id, o)| !is_constant(orig, o) || twins.replaced.kept.contains_key(&id))
+        || names.iter().any(|&id| is_new(&id) && !patched.is_local(id))
     {
-        return false;
+        return Ok(false);
+    }
+    for &(id, o) in &pairs {
+        if orig.is_local(o) && patched.is_local(id) {
+            continue;
+        }
+        if let Some(why) = elsewhere(o, id)? {
+            twins.replaced.kept.insert(id, why);
+            return Ok(false);
+        }
     }
     for (id, o) in pairs {
         twins.part_symbols(o, id);
@@ -369,7 +384,7 @@ fn part(
     {
         twins.part_sections(o, entity.section);
     }
-    true
+    Ok(true)
 }
 
 /// A reference to a constant that was replaced.

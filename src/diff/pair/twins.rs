@@ -11,12 +11,19 @@ pub struct Replaced {
     /// What each patched one was in the original.
     pub(in crate::diff) was: IndexMap<SymbolId<Patched>, SymbolId<Orig>, RandomState>,
     pub(in crate::diff) gone: IndexSet<SymbolId<Orig>, RandomState>,
+    /// Why others that differ were kept as twins: who else may read them.
+    pub(in crate::diff) kept: IndexMap<SymbolId<Patched>, String, RandomState>,
 }
 
 impl Replaced {
     /// What a patched constant was in the original.
     pub fn was(&self, id: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
         self.was.get(&id).copied()
+    }
+
+    /// Why a patched constant that differs is the twin of the one in the original.
+    pub fn kept(&self, id: SymbolId<Patched>) -> Option<&str> {
+        self.kept.get(&id).map(String::as_str)
     }
 
     /// Whether a constant of the original was replaced.

@@ -47,10 +47,7 @@ impl Lifted {
 }
 
 /// A function, its parts, and other names of these.
-pub(in crate::diff) fn names_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    root: SymbolId<S>,
-) -> Vec<SymbolId<S>> {
+pub(crate) fn names_of<S: Side>(layout: &Layout<'_, '_, S>, root: SymbolId<S>) -> Vec<SymbolId<S>> {
     let object = layout.object;
     let mut sections: IndexSet<SectionId<S>, RandomState> = IndexSet::default();
     sections.extend(object.section_of(root));

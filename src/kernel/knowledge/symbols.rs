@@ -21,6 +21,9 @@ pub const X86_RETURN_THUNK: &str = "__x86_return_thunk";
 pub const CFI: &str = "__cfi_";
 /// What a module has of itself (include/linux/export.h).
 pub const THIS_MODULE: &str = "__this_module";
+/// Other names of what a module begins and ends with (include/linux/module.h); what is built
+/// into the kernel has rows of tables in their place.
+pub const MODULE_ENDS: [&str; 2] = ["init_module", "cleanup_module"];
 /// ftrace's entry on x86.
 pub const FENTRY: &str = "__fentry__";
 

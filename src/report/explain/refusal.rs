@@ -59,11 +59,17 @@ pub fn complete(comparer: &Comparer<'_, '_, '_, '_>, error: Error) -> Error {
             let member =
                 |offset| after.as_ref().and_then(|after| after.member(section, at, offset));
             let values = values.map(|values| listed(&values, member));
-            match (place, values) {
+            let told = match (place, values) {
                 (None, None) => None,
                 (Some(place), None) => Some(format!("{name} is at {place}")),
                 (None, Some(values)) => Some(format!("{name} {values}")),
                 (Some(place), Some(values)) => Some(format!("{name} (at {place}) {values}")),
+            };
+            let kept = comparer.twins.replaced.kept(id);
+            let kept = kept.map(|why| format!("its readers cannot be patched instead: {why}"));
+            match told.into_iter().chain(kept).collect::<Vec<String>>() {
+                all if all.is_empty() => None,
+                all => Some(all.join("; ")),
             }
         }
     });
