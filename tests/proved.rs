@@ -12,7 +12,7 @@ mod common;
 use std::path::Path;
 
 use common::compile;
-use klp_diff::diff::explain::ignored::NoiseFound;
+use klp_diff::diff::explain::found::NoiseFound;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, run};
@@ -175,8 +175,32 @@ fn a_label_counts_by_what_is_there() {
     }
 }
 
+fn constants_of_one_section_count_behind_each_other() {
+    let chain = |depth: usize, last: u32| {
+        let place = "__attribute__((section(\".rodata\")))";
+        let mut text = format!(
+            "struct n {{ const struct n *next; long v; }};\nstatic const struct n n0 {place} = {{ 0, {last} }};\n"
+        );
+        for i in 1..depth {
+            let before = i - 1;
+            text += &format!("static const struct n n{i} {place} = {{ &n{before}, 1 }};\n");
+        }
+        text + &format!(
+            "extern long look(const struct n *); long f(void) {{ return look(&n{}) + 1; }}\n",
+            depth - 1
+        )
+    };
+    for (depth, compiler) in [1, 2, 3, 7].into_iter().flat_map(|d| [(d, GCC), (d, CLANG)]) {
+        is_change(compiler, &either(&chain(depth, 3), &chain(depth, 4)), "f");
+    }
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        (
+            "constants_of_one_section_count_behind_each_other",
+            constants_of_one_section_count_behind_each_other,
+        ),
         (
             "a_branch_inside_of_a_function_that_moved_counts",
             a_branch_inside_of_a_function_that_moved_counts,
