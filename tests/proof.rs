@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 
 use klp_diff::diag::{Code, Result};
 use klp_diff::elf::abi;
+use klp_diff::elf::ids::Patched;
+use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
@@ -367,6 +369,32 @@ fn whatever_is_altered_is_noticed() {
     }
 }
 
+/// clang ends `__cfi_f` with the hash of the type; objtool lets it reach up to the function.
+fn a_prefix_may_grow_up_to_its_function() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "__asm__(\".section .text.f,\\\"ax\\\"\\n .type __cfi_f,@function\\n .globl __cfi_f\\n __cfi_f: .skip 16, 0x90\\n\"
+        \".size __cfi_f, 5\\n .type f,@function\\n .globl f\\n f: mov $1,%eax\\n ret\\n .size f,.-f\\n\");\n";
+    std::fs::write(folder.path().join("file.c"), text).expect("written");
+    let Some(bytes) = patch::compile("gcc", "-c -w", folder.path(), "NOTHING") else { return };
+    let object = Object::<Patched>::parse("file.o", &bytes).expect("well-formed");
+    let part = OutObject::from_object(&object).expect("plain");
+    let proved = |name: &str, size: u64| {
+        let mut module = part.clone();
+        let mut symbols = module.symbols.iter_mut();
+        symbols.find(|s| s.name == name).expect("a symbol").size = size;
+        prove_linked(&write(&module).expect("writes"), std::slice::from_ref(&part), false)
+    };
+    proved("__cfi_f", 5).expect("as it was");
+    proved("__cfi_f", 16).expect("up to the function");
+    for size in [0, 4, 6, 15, 17, 22] {
+        proved("__cfi_f", size).expect_err("no other size");
+    }
+    proved("f", 16).expect_err("a function does not grow");
+}
+
 fn main() -> std::process::ExitCode {
-    suite::run(&[("whatever_is_altered_is_noticed", whatever_is_altered_is_noticed)])
+    suite::run(&[
+        ("a_prefix_may_grow_up_to_its_function", a_prefix_may_grow_up_to_its_function),
+        ("whatever_is_altered_is_noticed", whatever_is_altered_is_noticed),
+    ])
 }

@@ -9,7 +9,8 @@
 //!
 //! What objtool changes is a closed list (Linux tools/objtool/Documentation/objtool.txt): it puts
 //! filler in the place of a call of `__fentry__` and of a jump that a static key opens, at places
-//! which tables of the module list, and switches off their relocations.
+//! which tables of the module list, and switches off their relocations; and it lets the symbols of prefixes reach
+//! up to their functions.
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
@@ -234,14 +235,28 @@ impl<'w, 'b> Linked<'w, 'b> {
 
     /// Where the section of a part's symbol may begin in the module.
     fn candidates(&self, symbol: &Symbol<'b>) -> impl Iterator<Item = Place> + use<'b> {
-        let named = self.symbols.get(symbol.name).cloned().unwrap_or_default();
+        let mut named = self.symbols.get(symbol.name).cloned().unwrap_or_default();
+        named.retain(|found| found.size == symbol.size || self.is_grown_prefix(found, symbol));
         let symbol = *symbol;
         named.into_iter().filter_map(move |found| {
             let Home::Section(home) = found.home else { return None };
-            let traits = |s: &Symbol<'_>| (s.kind, s.size, s.bind, s.other);
+            let traits = |s: &Symbol<'_>| (s.kind, s.bind, s.other);
             let same = traits(&found) == traits(&symbol);
             Some((home, found.value.checked_sub(symbol.value)?)).filter(|_| same)
         })
+    }
+
+    /// Whether objtool lets a prefix (`__cfi_f`) reach up to its function, where the compiler let it end with
+    /// the hash of the type.
+    fn is_grown_prefix(&self, found: &Symbol<'b>, symbol: &Symbol<'b>) -> bool {
+        let arch = Arch::from_machine(self.module.machine).ok();
+        let function = arch.and_then(|arch| arch.prefixed(symbol.name));
+        let functions = function.and_then(|name| self.symbols.get(name)).into_iter().flatten();
+        let end = found.value.checked_add(found.size);
+        let mut starts = functions.filter(
+            |f| matches!((f.home, found.home), (Home::Section(a), Home::Section(b)) if a == b),
+        );
+        found.size > symbol.size && starts.any(|f| Some(f.value) == end)
     }
 
     /// Follows references until nothing new is found.
