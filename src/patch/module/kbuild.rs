@@ -180,6 +180,7 @@ fn is_expected(line: &str) -> bool {
     let modpost = line.starts_with("WARNING: modpost:")
         && (line.ends_with("undefined!")
             || line.contains("(.kpatch.")
+            || line.contains("section '.kpatch.")
             || line.contains("unresolved symbol warnings because there were too many"));
     // ftrace enters the new function by a return, which needs no landing pad.
     let objtool = line.contains("objtool: .kpatch.funcs+") && line.contains("to !ENDBR");
@@ -350,6 +351,10 @@ mod tests {
             (
                 true,
                 "WARNING: modpost: /t/lp (.kpatch.symbols): unexpected non-allocatable section.",
+            ),
+            (
+                true,
+                "WARNING: modpost: lp.ko: unexpected non-allocatable section '.kpatch.symbols'.",
             ),
             (true, "lp.o: warning: objtool: .kpatch.funcs+0x38: data relocation to !ENDBR: f+0x0"),
             (false, "lp.o: warning: objtool: .data.ops+0x8: data relocation to !ENDBR: f+0x0"),
