@@ -161,6 +161,9 @@ struct Address<S> {
     references: usize,
 }
 
+/// A place, and how many references made its address.
+type Made<S> = ((SectionId<S>, u64), usize);
+
 /// The place that one of the arguments of a call is the address of, and how many references made that: on machines
 /// with instructions of four bytes, to which relocations belong as a whole. Nothing but what fills registers
 /// lies before the call, and nothing else reads the address.
@@ -169,7 +172,7 @@ fn made<S: Side>(
     section: SectionId<S>,
     call: &Reloc<S>,
     arguments: &[usize],
-) -> Result<Option<((SectionId<S>, u64), usize)>> {
+) -> Result<Option<Made<S>>> {
     let object = layout.object;
     let code = object.contents(section);
     let effect = |at: u64| (layout.arch.effect)(code, at);
