@@ -8,7 +8,7 @@ mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use files::files;
 use klp_diff::elf::abi::SHF_ALLOC;

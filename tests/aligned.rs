@@ -11,9 +11,8 @@ mod common;
 use std::path::Path;
 
 use common::compile;
-use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, run};
+use klp_diff::run;
 
 /// What both sides are made from: a function with a table of jumps, two aligned loops, rows of
 /// tables, and a neighbour. What the patched one has otherwise is replaced in the text.

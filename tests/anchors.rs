@@ -8,9 +8,8 @@ mod suite;
 mod common;
 
 use common::compile;
-use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, run};
+use klp_diff::run;
 
 const COMMON: &str = "-O2 -c -w -fno-asynchronous-unwind-tables -fno-stack-protector";
 

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use lab::{Edit, Lab, SOURCE};
-use tree::{RELEASE, can_build, make_tree, root, succeed, text, write};
+use tree::{RELEASE, can_build, make_tree, root, succeed, text};
 
 /// What the tests need.
 const TOOLS: [&str; 4] = ["gcc", "ld", "make", "diff"];

@@ -166,7 +166,7 @@ impl Object {
                 })
                 .collect(),
             refusals: error.map(refusals).unwrap_or_default(),
-            warnings: report.warnings.iter().map(|w| note(w)).collect(),
+            warnings: report.warnings.iter().map(note).collect(),
             ignored: report.ignored.clone(),
             graph: report.graph.clone(),
             klp: report.klp.clone(),
