@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 made=0
 for version in ${versions:-14 16 19 22}; do
   clang=clang-$version lld=ld.lld-$version
-  if ! command -v "$clang" "$lld" >/dev/null; then
+  if ! command -v "$clang" >/dev/null || ! command -v "$lld" >/dev/null; then
     echo "skipped: ${#cases[@]} cases, $clang and $lld are not both installed"
     continue
   fi

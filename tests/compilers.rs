@@ -123,7 +123,7 @@ fn main() -> ExitCode {
                 let name = format!("{}::{compiler}::{variant}", case.name);
                 let case = Arc::clone(case);
                 trials.push(
-                    Trial::ignorable_test(name, move || run(&case, compiler, flags))
+                    suite::trial(name, move || run(&case, compiler, flags))
                         .with_kind(if installed { "" } else { "missing compiler" })
                         .with_ignored_flag(!installed),
                 );

@@ -477,7 +477,7 @@ fn main() -> ExitCode {
                 let name = format!("{}::{}::{family}::{variant}", case.name, toolchain.machine);
                 let (case, setup) = (Arc::clone(case), Arc::clone(&setup));
                 trials.push(
-                    Trial::ignorable_test(name, move || run(&case, &setup))
+                    suite::trial(name, move || run(&case, &setup))
                         .with_kind(if installed { "" } else { "missing toolchain" })
                         .with_ignored_flag(!installed),
                 );

@@ -240,7 +240,7 @@ fn main() -> ExitCode {
         for class in classes.iter().filter(|class| class.is_for(compiler)) {
             let class = Arc::clone(class);
             let name = format!("{}::{compiler}", class.name);
-            let trial = Trial::ignorable_test(name, move || class.run(compiler));
+            let trial = suite::trial(name, move || class.run(compiler));
             let kind = if installed { "" } else { "missing compiler" };
             trials.push(trial.with_kind(kind).with_ignored_flag(!installed));
         }

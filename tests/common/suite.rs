@@ -7,10 +7,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 thread_local! {
     /// What the test of this thread did not find.
@@ -31,7 +32,7 @@ pub fn lacks(what: impl Into<String>) {
 /// Runs the tests that the command line asks for.
 pub fn run(tests: &[(&str, fn())]) -> ExitCode {
     let trials = tests.iter().map(|&(name, test)| {
-        Trial::ignorable_test(name, move || {
+        trial(name, move || {
             LACKED.take();
             test();
             let lacked = LACKED.take();
@@ -43,6 +44,76 @@ pub fn run(tests: &[(&str, fn())]) -> ExitCode {
     });
     conclude(&Arguments::from_args(), trials.collect())
 }
+
+/// A test that is an ignored one where it fails because a program of the machine lacks another: gcc without an
+/// assembler, tar without xz.
+pub fn trial(
+    name: impl Into<String>,
+    test: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let (result, said) = match catch_unwind(AssertUnwindSafe(test)) {
+            Ok(Err(failed)) => {
+                let said = failed.message().unwrap_or_default().to_owned();
+                (Err(failed), said)
+            }
+            Ok(done) => (done, String::new()),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                let said = text.unwrap_or_default();
+                (Err(Failed::from(said.clone())), said)
+            }
+        };
+        let Some(program) = missing(&said) else { return result };
+        let what = format!("{program} is not installed");
+        lacks(what.clone());
+        Ok(Completion::ignored_with(what))
+    })
+}
+
+/// The program that another one complains of not having, if the machine has not.
+fn missing(said: &str) -> Option<&str> {
+    const PHRASES: [(&str, &str); 9] = [
+        // gcc and collect2.
+        ("cannot execute '", "'"),
+        ("cannot execute \u{2018}", "\u{2019}"),
+        ("cannot find '", "'"),
+        // clang.
+        ("Executable \"", "\" doesn't exist"),
+        // tar, make, sh and bash: the name comes first.
+        ("", ": Cannot exec: No such file"),
+        ("", ": No such file or directory"),
+        ("", ": not found"),
+        ("", ": command not found"),
+        // klp-diff.
+        ("", ": cannot run: No such file"),
+    ];
+    let is_name = |word: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        !word.is_empty() && word.chars().all(plain) && !word.ends_with(".o")
+    };
+    let lines = || said.lines().flat_map(|line| line.split("\\n"));
+    let named = PHRASES.iter().flat_map(|(before, behind)| {
+        lines().filter_map(move |line| match before.is_empty() {
+            true => line.split(behind).next().filter(|part| *part != line)?.split(' ').next_back(),
+            false => line.split_once(before)?.1.split_once(behind).map(|(name, _)| name),
+        })
+    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let is_known = |name: &&str| {
+        let more = |known: &&str| name.strip_prefix(*known);
+        KNOWN.iter().filter_map(more).any(|more| more.is_empty() || more.starts_with(['-', '.']))
+    };
+    named.filter(is_name).filter(is_known).find(|name| !there(name))
+}
+
+/// Beginnings of the names of programs that tests need, or that those need.
+const KNOWN: [&str; 22] = [
+    "as", "ld", "gcc", "cc", "clang", "ar", "llvm", "objcopy", "objdump", "nm", "readelf", "strip",
+    "tar", "xz", "zstd", "gzip", "make", "python3", "patch", "diff", "perl", "install",
+];
 
 /// Runs trials, and fails where something is missing that may not be.
 pub fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> ExitCode {
