@@ -356,6 +356,19 @@ fn known_differences_are_no_reason_to_fail() {
         assert!(status == wanted && said.contains(says), "{text}: {status} {said}");
     }
 }
+/// Where kpatch's own cases are at hand, all that differs is what `corpus/kpatch-known.toml` says.
+fn cases_of_kpatch_differ_as_known() {
+    let data =
+        std::env::var_os("KLP_DIFF_DATA").map(|data| PathBuf::from(data).join("kpatch-objs"));
+    let Some(cases) = data.filter(|cases| cases.exists()) else {
+        crate::suite::lacks("KLP_DIFF_DATA names no folder with kpatch-objs");
+        return;
+    };
+    let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/kpatch-known.toml");
+    let (status, said) = corpus(&["run", text(&cases), "--known", text(&known)]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains(" 0 differ, 0 errors, 0 skipped"), "{said}");
+}
 fn links_with_thinlto_get_their_verdicts() {
     let folder = tempfile::tempdir().expect("folder");
     let out = folder.path().join("cases");
@@ -529,6 +542,7 @@ fn main() -> std::process::ExitCode {
         ("changes_since_a_baseline_are_told", changes_since_a_baseline_are_told),
         ("cases_are_listed_and_picked_by_name", cases_are_listed_and_picked_by_name),
         ("known_differences_are_no_reason_to_fail", known_differences_are_no_reason_to_fail),
+        ("cases_of_kpatch_differ_as_known", cases_of_kpatch_differ_as_known),
         ("links_with_thinlto_get_their_verdicts", links_with_thinlto_get_their_verdicts),
         ("merged_shards_equal_the_whole", merged_shards_equal_the_whole),
         (
