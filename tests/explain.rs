@@ -339,6 +339,9 @@ int four(int x) { return x; }
         );
         let all = "2 functions changed in source (show_val, three), 2 re-optimised because of it\n";
         assert!(told.contains(all), "{debug}: {told}");
+        let plain = lab.told(&[&orig, &patched], 0);
+        let place = "  in show_val at blame.c:6, inlined in one at blame.c:11\n";
+        assert!(plain.contains(place), "{debug}: {plain}");
     }
     // Without debug information nothing is said.
     let [orig, patched] = lab.compile("blame", source, "");

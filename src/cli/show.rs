@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::report::explain::is_called;
 use crate::report::text::style::{Paint, Style};
 use crate::report::text::why::why;
-use crate::report::text::{explanation, stat, ways_out};
+use crate::report::text::{explanation, in_source, stat, ways_out};
 
 /// Width of lines where nobody knows it.
 const WIDTH: usize = 160;
@@ -99,6 +99,9 @@ impl<'a> Show<'a> {
             text.push('\n');
             if let Some(reason) = function.reasons.first() {
                 text += &format!("  {}\n", printable(&reason.to_string()));
+            }
+            if let Some(told) = in_source(function, &style) {
+                text += &format!("{told}\n");
             }
         }
         say(&text, to_stderr);

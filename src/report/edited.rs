@@ -88,6 +88,8 @@ mod tests {
             included_because: Vec::new(),
             body: None,
             cause: None,
+            source: Vec::new(),
+            file: None,
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::explain::blame::Cause;
 use super::explain::graph::Graph;
 use super::explain::klp::KlpFact;
-use super::explain::{Body, Values};
+use super::explain::{Body, Frame, Values};
 use super::{FunctionStatus, Report};
 use crate::diag::{Class, Code, Diagnostic, Error, Place, is_unprintable};
 use crate::diff::explain::found::NoiseFound;
@@ -78,6 +78,12 @@ pub struct FunctionEntry {
     /// Why it changed, as debug information tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Where the source has what differs first, as debug information tells.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<Frame>,
+    /// Its source file, in an object that was linked from several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// One difference.
@@ -149,6 +155,8 @@ impl Object {
             included_because: Vec::new(),
             body: None,
             cause: None,
+            source: Vec::new(),
+            file: None,
         }));
         Object {
             orig: orig.to_owned(),
@@ -231,6 +239,8 @@ fn function(function: &super::Function) -> FunctionEntry {
             .collect(),
         body: function.body.clone(),
         cause: function.cause.clone(),
+        source: function.source.clone(),
+        file: function.file.clone(),
     }
 }
 

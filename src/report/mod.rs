@@ -52,6 +52,11 @@ pub struct Function {
     pub body: Option<explain::Body>,
     /// Why it changed, as debug information tells; only with its differences.
     pub cause: Option<explain::blame::Cause>,
+    /// Where the source has what differs first, as debug information tells: the innermost inlined function first.
+    /// Empty with its differences, which have places of their own.
+    pub source: Vec<explain::Frame>,
+    /// Its source file, in an object that was linked from several.
+    pub file: Option<String>,
 }
 
 /// Everything a run found out about one pair.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::explain::blame::blame;
+use super::explain::blame::{blame, locate};
 use super::explain::values::values;
 use super::explain::{Wanted, function, is_called};
 use super::{Data, Function, FunctionStatus};
@@ -41,6 +41,7 @@ pub fn functions(
         while reasons.next_if(|(other, _)| *other < id).is_some() {}
         reasons.next_if(|(other, _)| *other == id).map(|(_, differs)| differs)
     };
+    let ids: Vec<SymbolId<Patched>> = listed.iter().map(|(id, _)| *id).collect();
     let listed: Vec<_> = listed.into_iter().map(|(id, changed)| (id, changed, known(id))).collect();
     let told: Vec<Result<Function>> = listed
         .into_par_iter()
@@ -56,14 +57,29 @@ pub fn functions(
                 included_because: because(id),
                 body: explained.then(|| function::body(comparer, id)),
                 cause: None,
+                source: Vec::new(),
+                file: file_of(comparer, id),
             })
         })
         .collect();
     let mut told: Vec<Function> = told.into_iter().collect::<Result<_>>()?;
     if told.iter().any(|function| function.body.is_some()) {
         blame(comparer, &mut told);
+    } else {
+        locate(comparer, &ids, &mut told);
     }
     Ok(told)
+}
+
+/// The source file of a function that only its file sees, in an object that was linked from several: where visible
+/// ones come from their symbols do not tell.
+fn file_of(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<String> {
+    let layout = comparer.patched.layout;
+    if !layout.is_linked() || !layout.is_local(id) {
+        return None;
+    }
+    let file = layout.files().get(layout.file_of(id).checked_sub(1)?)?;
+    Some(layout.object.symbol_name(*file).to_owned())
 }
 
 /// Describes variables and constants: name, status, and symbol in the patched object.

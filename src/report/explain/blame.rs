@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::source::{Sections, Source};
 use super::{Body, Frame, Hunk, Mark, Pair, Part};
 use crate::diff::compare::comparer::Comparer;
-use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side};
+use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::report::{Function, FunctionStatus};
 
 /// Places of the source that are told of one hunk.
@@ -67,6 +67,31 @@ pub fn blame(comparer: &Comparer<'_, '_, '_, '_>, functions: &mut [Function]) {
         if function.status == FunctionStatus::Changed && !seen.is_empty() {
             function.cause = Some(cause(function, &seen, &edited));
         }
+    }
+}
+
+/// Adds to changed functions where the source has what differs first. The debug information of what was linked from
+/// many files takes longer than the comparison: there it is only read for those who ask how functions differ.
+pub fn locate(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    ids: &[SymbolId<Patched>],
+    functions: &mut [Function],
+) {
+    let layout = comparer.patched.layout;
+    let changed = |function: &Function| function.status == FunctionStatus::Changed;
+    if layout.is_linked() || !functions.iter().any(changed) {
+        return;
+    }
+    let Some(sections) = Sections::new(layout) else { return };
+    let Some(source) = sections.source() else { return };
+    for (&id, function) in ids.iter().zip(functions).filter(|(_, function)| changed(function)) {
+        let Some(section) = layout.object.section_of(id) else { continue };
+        // Offsets of a function with parts elsewhere may be those of a part.
+        let whole = layout.children(id).next().is_none();
+        let offsets = function.reasons.iter().filter_map(|reason| reason.offset);
+        let first = offsets.filter(|_| whole).find_map(|offset| u64::try_from(offset).ok());
+        let at = layout.object.symbol_value(id).saturating_add(first.unwrap_or(0));
+        function.source = source.frames(section, at);
     }
 }
 

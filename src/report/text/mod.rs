@@ -97,6 +97,9 @@ fn of_function(function: &Function, style: &Style, text: &mut String) {
     if let Some(more) = function.reasons.len().checked_sub(REASONS).filter(|&more| more > 0) {
         line(text, &format!("  and {more} more"));
     }
+    if let Some(told) = in_source(function, style) {
+        line(text, &told);
+    }
     if let Some(told) = of_cause(function, style) {
         line(text, &told);
     }
@@ -144,6 +147,15 @@ fn of_part(part: &Part, style: &Style, text: &mut String) {
             };
             line(text, &style.paint(paint, &format!("  {}", printable(&told))));
         }
+    }
+}
+
+/// The line that says where the source has what differs first, or at least in which file.
+pub fn in_source(function: &Function, style: &Style) -> Option<String> {
+    match (&function.source[..], &function.file) {
+        ([], None) => None,
+        ([], Some(file)) => Some(format!("  of {}", printable(file))),
+        (chain, _) => Some(format!("  {}", source(chain, style))),
     }
 }
 
