@@ -67,6 +67,9 @@ fn help_tells_of_the_verbs_and_each_of_itself() {
     // Unless there is such a file.
     std::fs::copy(lab.path("o.o"), lab.path("modul")).unwrap();
     assert_eq!(lab.run(&["modul", "p.o"]).0, 0);
+    let (status, _, err) = lab.run(&["compare", "o.o", "p.o"]);
+    let says = "'compare' is neither a verb nor a file; the verbs are build, module, ";
+    assert!(status == 64 && err.contains(says), "{err}");
 }
 
 #[test]
@@ -77,6 +80,21 @@ fn options_without_effect_are_mistakes() {
         (&["--object", "ext4"], 64, "--object has no effect"),
         (&["--allow-sealed", "f"], 64, "--image"),
         (&["--flavor", "klp"], 64, "--output"),
+        (&["--strict"], 1, "--strict has no effect without --image"),
+        (
+            &["--struct", "NOSUCH_STRUCT_SIZE=8"],
+            64,
+            "no such size; known are ALT_STRUCT_SIZE, BUG_",
+        ),
+        (&["--struct", "nosuch=8"], 64, "no such size"),
+        (&["--struct", "EX_STRUCT_SIZE=x"], 64, "'x' is no size in bytes"),
+        (&["--struct", "EX_STRUCT_SIZE=8", "--struct", "EX_STRUCT_SIZE=12"], 64, "given twice"),
+        (&["--symtab", "symtab", "--object", "m=nosuch*"], 1, "matches nothing"),
+        (
+            &["--symtab", "symtab", "--object", "m=*.o", "--object", "n=p.?"],
+            2,
+            "--object m=*.o and --object n=p.? fit",
+        ),
     ] {
         let (status, out, err) = lab.run(&[&["o.o", "p.o"][..], more].concat());
         assert_eq!((status, out.as_str()), (wanted, ""), "{more:?}: {err}");
@@ -101,10 +119,40 @@ fn files_of_the_wrong_kind_are_told_apart() {
     for (file, says) in [
         ("text", "text: not an ELF file"),
         ("x.gz", "the file is compressed: unpack it first"),
-        (".", "give two objects or two folders"),
+        (".", ". is a folder and o.o is none: give two objects or two folders"),
+        ("nosuch", "nosuch: cannot open"),
     ] {
         let (status, _, err) = lab.run(&["o.o", file]);
         assert!(status != 0 && err.contains(says), "{file}: {err}");
+    }
+    // Where nothing is compared nothing is proved.
+    std::fs::create_dir(lab.path("empty")).unwrap();
+    let (status, out, _) = lab.run(&["verify-orig", "--image", "o.o", "empty"]);
+    assert!(status == 1 && out.contains("Nothing was compared"), "{out}");
+    let (status, _, err) = lab.run(&["verify-orig", "--image", "text", "o.o"]);
+    assert!(status == 1 && err.contains("text: not an ELF file: give the linked"), "{err}");
+    // The name of a temporary file is another one each time.
+    let (status, _, err) = lab.run(&["o.o", "p.o", "--json", "nosuch/x.json"]);
+    assert!(status == 1 && err.contains("nosuch/x.json: cannot write: No such"), "{err}");
+    assert!(!err.contains(".tmp"), "{err}");
+}
+
+/// PATH of `--object NAME=PATH` is of either side, and may be a pattern.
+#[test]
+fn objects_are_named_by_parts_of_their_paths() {
+    let lab = Lab::new();
+    let read = |name| std::fs::read(lab.path(name)).unwrap();
+    lab.write("a/fs/x/o.o", &read("o.o"));
+    lab.write("b/fs/x/o.o", &read("p.o"));
+    for place in ["a", "b/fs", "fs/x/o.o", "fs/*", "**/o.?", "./b"] {
+        let object = format!("m={place}");
+        let (status, out, err) = lab.run(&["a", "b", "--symtab", "symtab", "--object", &object]);
+        assert!(status != 64 && !err.contains("matches nothing"), "{place}: {out}{err}");
+    }
+    for place in ["c", "s/x", "fs/*.o", "x/?", "/fs/x"] {
+        let object = format!("m={place}");
+        let (status, _, err) = lab.run(&["a", "b", "--symtab", "symtab", "--object", &object]);
+        assert!(status == 1 && err.contains("matches nothing"), "{place}: {err}");
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Args {
     pub images: Vec<PathBuf>,
 
     /// Refuse to patch functions that are not in the image as ORIG has them; and changed code that only runs at
-    /// boot, which in folders and linked objects is only worth a warning else
+    /// boot, which beside other changes, in folders and in linked objects is only worth a warning else
     #[arg(long)]
     pub strict: bool,
 
@@ -67,8 +67,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub symvers: Option<PathBuf>,
 
-    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side)
-    /// only those; may be repeated [default: the only --image, the one of several that has their code, or vmlinux]
+    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side;
+    /// parts of it may be patterns such as `*.o`) only those; may be repeated [default: the only --image, the one of several that has their code, or vmlinux]
     #[arg(long, value_name = "NAME[=PATH]")]
     pub object: Vec<String>,
 

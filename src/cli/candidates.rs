@@ -89,7 +89,7 @@ impl Candidates {
         // Texts of symbols have no code, and one file leaves no choice.
         if texts || only.is_some() {
             let usual = only.unwrap_or(VMLINUX);
-            let of = |s: &Subject<'_>| named(&linked, rules.of(&s.paths).unwrap_or(usual));
+            let of = |s: &Subject<'_>| named(&linked, rules.of(&s.paths)?.unwrap_or(usual));
             return subjects
                 .iter()
                 .map(|s| of(s).map_err(|e| e.in_file(s.shown.clone())))

@@ -29,6 +29,7 @@ mod version;
 mod wait;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 pub use args::{Args, Flavor};
 use clap::error::ErrorKind;
@@ -173,6 +174,15 @@ fn pair(args: &[OsString], first: &str) -> Exit {
         ));
     }
     let command = Args::command().after_long_help(overview()).after_help(overview());
+    let nothing = !first.is_empty() && !first.starts_with('-') && !Path::new(first).exists();
+    let wrong = |error: clap::Error| error.exit_code() != 0;
+    if nothing && command.clone().try_get_matches_from(args).is_err_and(wrong) {
+        let verbs: Vec<&str> = VERBS.iter().map(|verb| verb.name).collect();
+        return wrong_usage(&format!(
+            "'{first}' is neither a verb nor a file; the verbs are {}",
+            verbs.join(", ")
+        ));
+    }
     match parse_as::<Args>(command, args) {
         Ok(args) => pair::run(&args).unwrap_or_else(|usage| wrong_usage(&usage)),
         Err(exit) => exit,
@@ -203,7 +213,7 @@ fn after_help() -> String {
 
 /// The verb that a word is probably meant to be, when it names no file.
 fn mistyped(word: &str) -> Option<&'static str> {
-    if word.len() < 3 || word.starts_with('-') || std::path::Path::new(word).exists() {
+    if word.len() < 3 || word.starts_with('-') || Path::new(word).exists() {
         return None;
     }
     closest(word, VERBS.iter().map(|verb| verb.name))

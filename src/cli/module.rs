@@ -104,8 +104,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     symvers: Option<PathBuf>,
 
-    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side)
-    /// only those; may be repeated [default: the image that has their code, or vmlinux]
+    /// The objects belong to vmlinux or to module NAME, with PATH (a file, or all below a folder, of either side;
+    /// parts of it may be patterns such as `*.o`) only those; may be repeated [default: the image that has their code, or vmlinux]
     #[arg(long, value_name = "NAME[=PATH]")]
     object: Vec<String>,
 

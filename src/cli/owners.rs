@@ -6,6 +6,8 @@
     reason = "images and subjects have the numbers they were given"
 )]
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use foldhash::fast::RandomState;
@@ -56,12 +58,25 @@ impl Rules {
         plain.map(|(name, _)| name.as_str())
     }
 
-    /// The object that the command line names for what has these paths.
-    pub(super) fn of(&self, paths: &[&Path]) -> Option<&str> {
+    /// The object that the command line names for what has these paths: by the place that lies within all others
+    /// that fit. Fails where two fit of which none does.
+    pub(super) fn of(&self, paths: &[&Path]) -> Result<Option<&str>> {
         let lies = |place: &PathBuf| paths.iter().any(|path| lies_at(path, place));
-        let with = self.rules.iter().find(|(_, place)| place.as_ref().is_some_and(lies));
-        let found = with.or_else(|| self.rules.iter().find(|(_, place)| place.is_none()));
-        found.map(|(name, _)| name.as_str())
+        let mut best: Option<(&str, &Path)> = None;
+        for (name, place) in &self.rules {
+            let Some(place) = place.as_ref().filter(|place| lies(place)) else { continue };
+            let Some((other, at)) = best else {
+                best = Some((name, place));
+                continue;
+            };
+            match (lies_at(place, at), lies_at(at, place)) {
+                (true, false) => best = Some((name, place)),
+                (false, true) => {}
+                _ if other == name => {}
+                _ => return Err(contradiction([(other, at), (name, place)], paths)),
+            }
+        }
+        Ok(best.map(|(name, _)| name).or_else(|| self.plain()))
     }
 
     /// Fails when an option is about none of these paths.
@@ -78,18 +93,77 @@ impl Rules {
     }
 }
 
-/// Whether a file has the parts of `place` in a row, or is that file or below that folder.
+/// Two options that name different objects for one.
+fn contradiction(given: [(&str, &Path); 2], paths: &[&Path]) -> Error {
+    let [one, other] = given.map(|(name, place)| format!("--object {name}={}", place.display()));
+    let error = Error::refused(
+        Code::AmbiguousOwner,
+        format!("it is unclear which kernel object this one belongs to: {one} and {other} fit"),
+    );
+    let file = paths.last().map(|path| path.display().to_string()).unwrap_or_default();
+    error.in_file(file).advise("give paths of which one lies within the other, or take one out")
+}
+
+/// Whether a file has the parts of `place` in a row, or is that file or below that folder. In a part of `place`
+/// `*` stands for any text and `?` for a character, and a part `**` for any folders.
 fn lies_at(path: &Path, place: &Path) -> bool {
-    let parts = |path: &Path| -> Vec<std::ffi::OsString> {
+    let parts = |path: &Path| -> Vec<OsString> {
         let plain = path.components().filter(|c| *c != Component::CurDir);
         plain.map(|c| c.as_os_str().to_owned()).collect()
     };
     let (whole, wanted) = (parts(path), parts(place));
-    if !wanted.is_empty() && whole.windows(wanted.len()).any(|w| w == wanted) {
+    if !wanted.is_empty() && has_in_a_row(&whole, &wanted) {
         return true;
     }
-    let real = path.canonicalize().ok().zip(place.canonicalize().ok());
-    real.is_some_and(|(path, place)| path.starts_with(place))
+    let Ok(real) = path.canonicalize() else { return false };
+    match place.canonicalize() {
+        Ok(place) => real.starts_with(place),
+        Err(_) => place.is_absolute() && has_in_a_row(&parts(&real), &wanted),
+    }
+}
+
+fn has_in_a_row(parts: &[OsString], wanted: &[OsString]) -> bool {
+    (0..parts.len()).any(|from| parts.get(from..).is_some_and(|rest| begins(rest, wanted)))
+}
+
+fn begins(parts: &[OsString], wanted: &[OsString]) -> bool {
+    match (parts, wanted) {
+        (_, []) => true,
+        (_, [any, rest @ ..]) if any == "**" => {
+            begins(parts, rest) || parts.split_first().is_some_and(|(_, more)| begins(more, wanted))
+        }
+        ([part, more @ ..], [first, rest @ ..]) => is_like(part, first) && begins(more, rest),
+        ([], _) => false,
+    }
+}
+
+/// Whether a part of a path is as a pattern says.
+fn is_like(part: &OsStr, pattern: &OsStr) -> bool {
+    if part == pattern {
+        return true;
+    }
+    let (text, pattern) = (part.as_bytes(), pattern.as_bytes());
+    let (mut at, mut in_pattern) = (0, 0);
+    // Where the last `*` stands, and up to where the text goes that it stands for.
+    let mut star = None;
+    while let Some(byte) = text.get(at) {
+        match (pattern.get(in_pattern), star) {
+            (Some(b'*'), _) => {
+                in_pattern += 1;
+                star = Some((in_pattern, at));
+            }
+            (Some(wanted), _) if wanted == byte || *wanted == b'?' => {
+                at += 1;
+                in_pattern += 1;
+            }
+            (_, Some((behind, upto))) => {
+                (at, in_pattern) = (upto + 1, behind);
+                star = Some((behind, upto + 1));
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern.get(in_pattern..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 /// An object of a patch, or several that are compared as one.
@@ -136,7 +210,7 @@ pub(super) fn find(rules: &Rules, images: &[Linkage], subjects: &[Subject<'_>]) 
     let mut owners = Owners { of: Vec::new(), used: used.collect() };
     for (number, subject) in subjects.iter().enumerate() {
         let of_image = |i: usize| fits[i].get(number).copied().unwrap_or_default();
-        let owner = match rules.of(&subject.paths) {
+        let owner = match rules.of(&subject.paths)? {
             Some(name) => named(images, name)?,
             None => decide(images, &of_image, subject, &wanted[number])?,
         };
@@ -171,7 +245,7 @@ pub(super) fn certain(
         return Ok(false);
     }
     for subject in subjects {
-        match rules.of(&subject.paths) {
+        match rules.of(&subject.paths)? {
             Some(name) if name == linkage.object => continue,
             Some(_) => return Ok(false),
             None if subject.orig.is_empty() => continue,
@@ -249,10 +323,19 @@ fn decide(
 
 fn unclear(what: &str, images: &[Linkage], of: &[usize], subject: &Subject<'_>) -> Error {
     let text = format!("it is unclear which kernel object this one belongs to: {what}");
+    let first = of.first().map_or("", |&i| images[i].object.as_str());
+    let advice = match of.iter().all(|&i| images[i].object == first) {
+        true => {
+            format!("several files are that of {first}: say which one with --image {first}=FILE")
+        }
+        false => {
+            "say which one with --object NAME, or --object NAME=PATH for some objects".to_owned()
+        }
+    };
     Error::refused(Code::AmbiguousOwner, text)
         .in_file(&*subject.shown)
         .with_findings(candidates(images, of))
-        .advise("say which one with --object NAME, or --object NAME=PATH for some objects")
+        .advise(advice)
 }
 
 /// How many functions of a subject a file has as they are, and how many are something else there.
@@ -276,7 +359,9 @@ mod tests {
         let rules =
             |given: &[&str]| Rules::parse(&given.iter().map(|&g| g.to_owned()).collect::<Vec<_>>());
         let some = rules(&["my-mod=drivers/x", "vmlinux"]).expect("fine");
-        let of = |rules: &Rules, path: &str| rules.of(&[Path::new(path)]).map(str::to_owned);
+        let of = |rules: &Rules, path: &str| {
+            rules.of(&[Path::new(path)]).expect("clear").map(str::to_owned)
+        };
         assert_eq!(of(&some, "orig/drivers/x/a.o").as_deref(), Some("my_mod"));
         assert_eq!(of(&some, "orig/drivers/xy/a.o").as_deref(), Some("vmlinux"));
         assert_eq!(of(&rules(&["m=./a.o"]).expect("fine"), "b/a.o").as_deref(), Some("m"));
@@ -285,5 +370,35 @@ mod tests {
         assert!(some.check([Path::new("drivers/x/a.o")].into_iter()).is_ok());
         let error = some.check([Path::new("b.o")].into_iter()).expect_err("nothing");
         assert_eq!(error.code(), Code::NoSuchObject);
+        // The exact one counts, in any order; of two that are as exact none does.
+        for given in [["ext4=fs", "jbd2=fs/jbd2"], ["jbd2=fs/jbd2", "ext4=fs"]] {
+            let nested = rules(&given).expect("fine");
+            assert_eq!(of(&nested, "a/fs/jbd2/x.o").as_deref(), Some("jbd2"));
+            assert_eq!(of(&nested, "a/fs/ext4/x.o").as_deref(), Some("ext4"));
+        }
+        let both = rules(&["a=x.o", "b=x.o"]).expect("fine");
+        let error = both.of(&[Path::new("d/x.o")]).expect_err("two");
+        assert_eq!(error.code(), Code::AmbiguousOwner);
+    }
+
+    #[test]
+    fn places_may_be_patterns() {
+        for (path, place, lies) in [
+            ("orig/fs/ext4/inode.o", "fs/*/inode.o", true),
+            ("orig/fs/ext4/inode.o", "*.o", true),
+            ("orig/fs/ext4/inode.o", "fs/*", true),
+            ("orig/fs/ext4/inode.o", "fs/ext?", true),
+            ("orig/fs/ext4/inode.o", "orig/**/inode.o", true),
+            ("orig/fs/ext4/inode.o", "**/i*e.o", true),
+            ("orig/fs/ext4/inode.o", "*/inode.o", true),
+            ("orig/fs/ext4/inode.o", "ext", false),
+            ("orig/fs/ext4/inode.o", "ext4?", false),
+            ("orig/fs/ext4/inode.o", "fs/*.o", false),
+            ("orig/fs/ext4/inode.o", "/**/inode.o", false),
+            ("a*b.o", "a*b.o", true),
+            ("aab.o", "*a*b*.o*", true),
+        ] {
+            assert_eq!(lies_at(Path::new(path), Path::new(place)), lies, "{path} {place}");
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::elf::object::Object;
 use crate::elf::out::{Model, OutObject};
 use crate::elf::publish::publish_proved;
 use crate::host::{files, use_threads};
+use crate::kernel::boot::runs_until;
 use crate::kernel::names;
 use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert, of_draft};
@@ -62,8 +63,11 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     }
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &targets, &sizes)),
-        (false, false) => {}
-        _ => return Err("give two objects or two folders".into()),
+        (true, false) if args.patched.exists() => return Err(mixed(&args.orig, &args.patched)),
+        (false, true) if args.orig.exists() => return Err(mixed(&args.patched, &args.orig)),
+        (true, false) => return Ok(fail(&missing(&args.patched))),
+        // What is not there is told when it is opened.
+        _ => {}
     }
     let mut report = Report {
         explain_noise: args.report.explains_noise(),
@@ -89,6 +93,40 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     };
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
     Ok(output::write_reports(&args.report, vec![object], exit))
+}
+
+fn missing(path: &Path) -> Error {
+    match path.metadata() {
+        Err(error) => files::unreadable(path, &error),
+        Ok(_) => {
+            Error::broken(Code::Unreadable, "not a folder").in_file(path.display().to_string())
+        }
+    }
+}
+
+fn mixed(folder: &Path, file: &Path) -> String {
+    let (folder, file) = (folder.display(), file.display());
+    format!("{folder} is a folder and {file} is none: give two objects or two folders")
+}
+
+/// Fails for `--strict` where it says nothing: no image is given, and nothing of the objects only runs at boot.
+pub(super) fn check_strict<'f>(
+    args: &Args,
+    images: bool,
+    mut objects: impl Iterator<Item = &'f Image>,
+) -> Result<()> {
+    let of_boot = |file: &Image| {
+        let shown = file.path().display().to_string();
+        let Ok(object) = Object::<Patched>::parse(&shown, file.bytes()) else { return true };
+        object.sections().any(|id| runs_until(object.section_name(id), false).is_some())
+    };
+    if !args.strict || images || objects.any(of_boot) {
+        return Ok(());
+    }
+    let what = "--strict has no effect without --image: no object has code that only runs at boot";
+    Err(Error::broken(Code::NoEffect, what)
+        .in_file(args.patched.display().to_string())
+        .advise("give the linked kernel that the functions must be in, or take the option out"))
 }
 
 /// Fails when an output would destroy an input or another output.
@@ -135,14 +173,23 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .filter(|(k, _)| k.ends_with("_STRUCT_SIZE"))
         .collect();
+    let inherited = sizes.len();
     for pair in given {
         let (name, size) =
-            pair.split_once('=').filter(|(name, _)| name.ends_with("_STRUCT_SIZE")).ok_or_else(
-                || format!("--struct {pair}: expected NAME=N, such as BUG_STRUCT_SIZE=12"),
-            )?;
+            pair.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                format!("--struct {pair}: expected NAME=N, such as BUG_STRUCT_SIZE=12")
+            })?;
         if !STRUCT_NAMES.contains(&name) {
             let known = STRUCT_NAMES.join(", ");
             return Err(format!("--struct {pair}: there is no such size; known are {known}"));
+        }
+        if size.trim().parse::<u64>().is_err() {
+            return Err(format!("--struct {pair}: '{size}' is no size in bytes"));
+        }
+        if let Some((_, other)) = sizes.iter().skip(inherited).find(|(known, _)| known == name)
+            && other != size
+        {
+            return Err(format!("--struct {name} is given twice, as {other} and as {size}"));
         }
         sizes.push((name.to_owned(), size.to_owned()));
     }
@@ -170,6 +217,7 @@ fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report)
     let kernel = Kernel::open(args, target)?;
     let read = kernel.read(args, sizes)?;
     read.check_allowed(args)?;
+    check_strict(args, read.has_image(), [&orig, &patched].into_iter())?;
     let against = kernel.against(args, &read)?;
     let among = Among {
         boot,
@@ -344,6 +392,11 @@ pub(super) struct Read<'k> {
 }
 
 impl Read<'_> {
+    /// Whether what runs is known by its code, and not only by its symbols.
+    pub(super) fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
     /// Fails when `--allow-sealed` names what no image has.
     pub(super) fn check_allowed(&self, args: &Args) -> Result<()> {
         let images = self.image.iter().chain(self.others.iter().map(|(_, image)| image));

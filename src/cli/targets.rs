@@ -99,7 +99,7 @@ impl Targets {
         let mut assigned = Assigned { targets: Vec::new(), of: Vec::new() };
         if self.images.is_empty() {
             for subject in subjects {
-                let object = self.rules.of(&subject.paths).unwrap_or(VMLINUX);
+                let object = self.rules.of(&subject.paths)?.unwrap_or(VMLINUX);
                 let file = self.symtab.clone();
                 assigned.push(Target { object: object.to_owned(), file, others: Vec::new() });
             }
@@ -125,7 +125,7 @@ impl Targets {
     /// With one image all belongs to it.
     fn alone(&self, only: &Linkage, subjects: &[Subject<'_>]) -> Result<Owners> {
         for subject in subjects {
-            let named = self.rules.of(&subject.paths).filter(|name| *name != only.object);
+            let named = self.rules.of(&subject.paths)?.filter(|name| *name != only.object);
             if let Some(name) = named {
                 let text = format!("no --image is that of --object {name}");
                 return Err(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
 use super::output::{nothing_changed, summary, write_reports};
-use super::pair::{Against, Kernel, in_flavor, is_folder};
+use super::pair::{Against, Kernel, Read, check_strict, in_flavor, is_folder};
 use super::show::Show;
 use super::targets::Targets;
 use super::{Args, Exit, Flavor, fail};
@@ -82,6 +82,8 @@ fn compare(args: &Args, targets: &Targets, sizes: &StructSizes) -> Result<Vec<Ou
         read.check_allowed(args)?;
         known.push(kernel.against(args, read)?);
     }
+    let members = builds.orig.iter().chain(&builds.patched);
+    check_strict(args, read.iter().any(Read::has_image), members.map(|m| &m.image))?;
     let against = |unit: usize| known[assigned.of[unit]];
     let nothing = |unit: usize| Against { parent: None, ..against(unit) };
     let wanted = args.report.wanted();

@@ -125,6 +125,12 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
     for (path, finding) in originals.iter().zip(&findings) {
         told.add(path, finding);
     }
+    let Counts { same, rewritten, relaid, overridden, .. } = told.total;
+    if told.differences + told.untold == 0 && same + rewritten + relaid + overridden == 0 {
+        told.untold += 1;
+        let text = "Nothing was compared: what is given has no objects with functions";
+        told.text.push(text.to_owned());
+    }
     told.text.push(summary(originals.len(), &told.total));
     print::out_lines(&told.text);
     for file in &files {

@@ -181,6 +181,10 @@ impl<'d> Linked<'d> {
     }
 
     fn parse_inner(file: &str, data: &'d [u8]) -> Result<Self> {
+        if !abi::is_elf(data) {
+            return Err(bad("not an ELF file")
+                .advise("give the linked kernel (vmlinux) or module (NAME.ko) itself"));
+        }
         let elf = ElfBytes::<AnyEndian>::minimal_parse(data).map_err(malformed)?;
         if elf.ehdr.class != elf::file::Class::ELF64 {
             return Err(bad("not a 64-bit ELF file"));

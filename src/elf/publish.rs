@@ -11,6 +11,7 @@ use super::verify::verify;
 use super::write::write_to;
 use crate::diag::{Code, Error, Result};
 use crate::host::cleanup::{Leftover, register};
+use crate::host::files::without_path;
 
 /// Writes a model to `path`, replacing a file of that name.
 ///
@@ -68,7 +69,7 @@ fn publish_inner(path: &Path, model: &dyn Model, proof: Proof<'_>) -> Result<()>
 }
 
 fn unwritable(what: &str, error: &io::Error) -> Error {
-    Error::broken(Code::Unwritable, format!("{what}: {error}"))
+    Error::broken(Code::Unwritable, format!("{what}: {}", without_path(error)))
 }
 
 /// The file to replace: `path` itself, or what a symbolic link there points to.

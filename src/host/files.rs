@@ -22,8 +22,17 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Error {
 
 /// An error about a file that cannot be written.
 pub fn unwritable(path: &Path, error: &io::Error) -> Error {
-    Error::broken(Code::Unwritable, format!("cannot write: {error}"))
+    Error::broken(Code::Unwritable, format!("cannot write: {}", without_path(error)))
         .in_file(path.display().to_string())
+}
+
+/// What an error says, without the name of the temporary file that it came from, which is another one each time.
+pub fn without_path(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" at path \"") {
+        Some((what, _)) => what.to_owned(),
+        None => text,
+    }
 }
 
 /// What a file is, when it is none that can be read to its end.

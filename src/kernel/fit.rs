@@ -98,7 +98,6 @@ fn choose(
     let known = || forms.iter().zip(against).filter(|(form, _)| form.is_of(machine));
     let mut fits: Vec<&'static Form> =
         known().filter(|(_, against)| against.is_none()).map(|(form, _)| form).collect();
-    let given = if name.is_empty() { None } else { sizes.given(name)? };
     let text = |what: String| {
         let against = known().filter_map(|(form, against)| {
             let against = against.as_ref()?;
@@ -115,6 +114,8 @@ fn choose(
     all_sizes.sort_unstable();
     all_sizes.dedup();
     let listed = all_sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
+    let told = |e: Error| e.with_details(vec![text(format!("the rows have {listed} bytes"))]);
+    let given = if name.is_empty() { None } else { sizes.given(name).map_err(told)? };
     let (mut wrong, mut group) = (None, 1);
     if let Some(given) = given {
         if !all_sizes.contains(&given) {

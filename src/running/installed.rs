@@ -262,12 +262,35 @@ pub fn object_of_file(name: &str) -> Option<(String, bool)> {
     if let Some(module) = plain.strip_suffix(".ko") {
         return (!module.is_empty()).then(|| (module_name(module), debug));
     }
-    let is_kernel = plain == VMLINUX || plain.starts_with("vmlinux-");
+    // A release begins with a digit: `vmlinux-gdb.py` has none.
+    let release = plain.strip_prefix("vmlinux-");
+    let is_kernel = plain == VMLINUX
+        || release.is_some_and(|release| release.starts_with(|c: char| c.is_ascii_digit()));
     is_kernel.then(|| (VMLINUX.to_owned(), debug))
 }
 
+/// Whether a file belongs to what unpacks and starts the kernel, such as
+/// `arch/x86/boot/compressed/vmlinux`, which is no kernel.
+fn is_loader(path: &Path) -> bool {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+    parts.windows(3).any(|three| matches!(three, [a, _, c] if *a == "arch" && *c == "boot"))
+}
+
+/// Takes out files that have the bytes of an earlier one: `a.ko` beside `a.ko.xz`.
+fn drop_copies(files: &mut Vec<(bool, PathBuf)>) {
+    let mut kept: Vec<Image> = Vec::new();
+    files.sort_by_cached_key(|(debug, path)| (*debug, path.components().count(), path.clone()));
+    files.retain(|(_, path)| {
+        // What cannot be read is told by who needs it.
+        let Ok(image) = Image::open_unpacked(path) else { return true };
+        let copy = kept.iter().any(|other| other.bytes() == image.bytes());
+        kept.push(image);
+        !copy
+    });
+}
+
 /// The linked kernel and the modules below a folder, by name and then by path. A file of debug
-/// information counts where there is no other one of its object.
+/// information counts where there is no other one of its object, and of equal files one does.
 pub fn linked_files(folder: &Path) -> Result<Vec<Linkage>> {
     let mut seen: IndexSet<PathBuf, RandomState> = IndexSet::default();
     let mut open = vec![folder.to_owned()];
@@ -287,6 +310,7 @@ pub fn linked_files(folder: &Path) -> Result<Vec<Linkage>> {
             }
             if let Some((object, debug)) = object_of_file(&entry.file_name().to_string_lossy())
                 && path.is_file()
+                && !is_loader(path.strip_prefix(folder).unwrap_or(&path))
             {
                 found.entry(object).or_default().push((debug, path));
             }
@@ -296,6 +320,9 @@ pub fn linked_files(folder: &Path) -> Result<Vec<Linkage>> {
     for (object, mut files) in found {
         let plain = files.iter().any(|(debug, _)| !debug);
         files.retain(|(debug, _)| !debug || !plain);
+        if files.len() > 1 {
+            drop_copies(&mut files);
+        }
         all.extend(files.into_iter().map(|(_, path)| Linkage { object: object.clone(), path }));
     }
     all.sort_by(|a, b| (&a.object, &a.path).cmp(&(&b.object, &b.path)));
@@ -346,7 +373,9 @@ mod tests {
         assert_eq!(of("snd-hda.ko.xz").as_deref(), Some("snd_hda false"));
         assert_eq!(of("snd-hda.ko.debug").as_deref(), Some("snd_hda true"));
         assert_eq!(of("snd-hda.ko.debug.zst").as_deref(), Some("snd_hda true"));
-        for other in ["vmlinuz-6.1", "vmlinux.o", "x.o", "x.mod.c", ".ko", "x.korn"] {
+        for other in
+            ["vmlinuz-6.1", "vmlinux.o", "vmlinux-gdb.py", "x.o", "x.mod.c", ".ko", "x.korn"]
+        {
             assert_eq!(of(other), None, "{other}");
         }
     }
@@ -356,8 +385,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path();
         for path in ["a/x.ko.xz", "debug/x.ko.debug", "debug/y-z.ko.debug", "vmlinux", "a/x.o"] {
-            write(root, path, "");
+            write(root, path, path);
         }
+        // Neither a copy nor what unpacks the kernel is a second one.
+        write(root, "copy/vmlinux", "vmlinux");
+        write(root, "arch/x86/boot/compressed/vmlinux", "loader");
         let found = linked_files(root).expect("read");
         let found: Vec<(&str, &str)> = found
             .iter()
