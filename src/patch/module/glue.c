@@ -222,5 +222,5 @@ static void __exit klp_glue_exit(void)
 module_init(klp_glue_init);
 module_exit(klp_glue_exit);
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Livepatch");
+MODULE_INFO(description, "Livepatch");
 MODULE_INFO(livepatch, "Y");
