@@ -11,7 +11,9 @@ pub(super) fn addresses(code: &[u8], ip: u64, tell: &mut dyn FnMut(u64, u64)) {
     let mut at = ip;
     loop {
         let mut decoder = decoder(rest, at);
+        let mut known = 0;
         while let Some(instruction) = decode(&mut decoder) {
+            known = decoder.position();
             let at = instruction.ip();
             if instruction.is_ip_rel_memory_operand() {
                 tell(at, instruction.ip_rel_memory_address());
@@ -29,8 +31,8 @@ pub(super) fn addresses(code: &[u8], ip: u64, tell: &mut dyn FnMut(u64, u64)) {
                 }
             }
         }
-        // Behind what is no instruction.
-        let read = decoder.position().max(1);
+        // Behind the first byte of what is no instruction, of which the decoder may have read more.
+        let read = known + 1;
         match rest.get(read..) {
             Some(more) if !more.is_empty() => {
                 rest = more;
