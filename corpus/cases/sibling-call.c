@@ -2,7 +2,7 @@
 //# machines: powerpc64
 //# only: gcc
 //# flags: -foptimize-sibling-calls
-//# exit: 1
+//# exit: 2
 //# says: Found an unsupported sibling call at hand_over()+0x
 #include "kernel.h"
 

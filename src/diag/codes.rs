@@ -267,7 +267,7 @@ codes! {
         "The unwind row of a function begins in code that is not in the patch.";
     ShortRelocation "short-relocation" [Refusal]
         "A relocation does not reach from a module to the kernel.";
-    SiblingCall "sibling-call" [Error]
+    SiblingCall "sibling-call" [Error, Refusal]
         "A function of the patch leaves through a jump.";
     SourceDiffers "source-differs" [Refusal]
         "The source is of another release than the kernel that runs.";

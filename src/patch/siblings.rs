@@ -48,7 +48,11 @@ pub fn check_sibling_calls(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statu
     }
     let message =
         format!("Found {} unsupported sibling call(s) in the patched code.", details.len());
-    Err(Error::broken(Code::SiblingCall, message)
+    let error = match comparer.policy.refuses_unsafe {
+        true => Error::refused(Code::SiblingCall, message),
+        false => Error::broken(Code::SiblingCall, message),
+    };
+    Err(error
         .in_file(object.file())
         .with_findings(details)
         .advise("compile with -fno-optimize-sibling-calls"))
