@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use common::{Build, Case, STRUCT_SIZES, folder, load_cases, names};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed};
 
 const COMPILERS: [&str; 5] = ["gcc-12", "clang-14", "clang-16", "clang-19", "clang-22"];
 

@@ -26,7 +26,7 @@ use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::report::canon;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed};
 
 /// What kernels of all machines are compiled with, as far as it shapes the objects.
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed};
 use serde_json::Value;
 
 const COMPILERS: [&str; 5] = ["gcc-12", "clang-14", "clang-16", "clang-19", "clang-22"];
