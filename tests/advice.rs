@@ -90,7 +90,7 @@ fn what_has_run_is_gone() {
     lab.compile_both("two", "extern int use(int); int two(int v) { return use(v) + 2; }\n");
     for side in ["a", "b"] {
         let files = ["whole.o", "one.o", "two.o"].map(|file| lab.path(side).join(file));
-        let linked = Command::new("ld").arg("-r").arg("-o").args(&files).status().unwrap();
+        let linked = suite::output(Command::new("ld").arg("-r").arg("-o").args(&files)).status;
         assert!(linked.success());
         std::fs::create_dir(lab.path(&format!("whole-{side}"))).unwrap();
         std::fs::rename(&files[0], lab.path(&format!("whole-{side}/vmlinux.o"))).unwrap();

@@ -324,7 +324,7 @@ fn clang() -> Option<&'static str> {
         suite::lacks("needs clang, ld.lld and llvm-ar for x86_64");
         return None;
     }
-    found
+    found.filter(|_| can_build(&TOOLS))
 }
 
 /// The lab with a kernel that is built with ThinLTO.

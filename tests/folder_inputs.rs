@@ -27,7 +27,7 @@ fn pair() -> Option<Builds> {
 }
 
 fn succeed(command: &mut Command) {
-    let output = command.output().unwrap();
+    let output = suite::output(command);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -154,7 +154,7 @@ fn calls_across(builds: &Builds) -> String {
 }
 
 fn undefined(object: &Path) -> Vec<String> {
-    let output = Command::new("nm").arg("-u").arg(object).output().unwrap();
+    let output = suite::output(Command::new("nm").arg("-u").arg(object));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().filter_map(|l| l.split_whitespace().nth(1)).map(str::to_owned).collect()
 }
@@ -393,7 +393,7 @@ fn groups_of_loaded_sections_are_not_linked() {
         let (old, new) = (builds.path(&format!("{side}/one.o")), builds.path("flat.o"));
         let mut ld = Command::new("ld");
         ld.args(["-r", "--force-group-allocation", "-o"]).args([&new, &old]);
-        assert!(ld.status().unwrap().success());
+        assert!(suite::output(&mut ld).status.success());
         std::fs::rename(new, old).unwrap();
     }
     assert_eq!(builds.told(&[]).0, Some(3));

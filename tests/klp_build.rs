@@ -71,7 +71,7 @@ impl Lab {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.0.path());
         command.env("KLP_DIFF", env!("CARGO_BIN_EXE_klp-diff"));
-        let output = command.output().unwrap();
+        let output = suite::output(&mut command);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
@@ -132,12 +132,11 @@ fn the_kernel_lies_beside_its_object() {
     let (exit, _, error) = lab.ours(&args);
     assert_eq!(exit, 1, "{error}");
     assert!(error.contains("[unknown-object]"), "{error}");
-    let linked = Command::new("ld")
-        .args(["-e", "0", "--unresolved-symbols=ignore-all", "-Ttext=0xffffffff81000000"])
+    let mut ld = Command::new("ld");
+    ld.args(["-e", "0", "--unresolved-symbols=ignore-all", "-Ttext=0xffffffff81000000"])
         .args(["-o", "orig/vmlinux", "orig/vmlinux.o"])
-        .current_dir(lab.0.path())
-        .output()
-        .unwrap();
+        .current_dir(lab.0.path());
+    let linked = suite::output(&mut ld);
     assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
     let (exit, _, error) = lab.ours(&args);
     assert_eq!(exit, 0, "{error}");

@@ -65,7 +65,7 @@ impl Lab {
 }
 
 fn succeed(command: &mut Command) {
-    let done = command.output().unwrap();
+    let done = suite::output(command);
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 

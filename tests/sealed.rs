@@ -41,7 +41,7 @@ fn have(tools: &[&str]) -> bool {
 }
 
 fn succeeds(command: &mut Command) {
-    let output = command.output().expect("runs");
+    let output = suite::output(command);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -46,7 +46,7 @@ pub fn have(tools: &[&str]) -> bool {
 }
 
 pub fn run_tool(command: &mut Command) {
-    let output = command.output().expect("runs");
+    let output = crate::suite::output(command);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -63,7 +63,7 @@ pub fn outcome(
     [orig, patched]: [&[u8]; 2],
     drop_in: bool,
 ) -> (Result<Option<OutObject>>, Report) {
-    let table = Command::new("readelf").arg("-sW").arg(at).output().expect("readelf runs");
+    let table = crate::suite::output(Command::new("readelf").arg("-sW").arg(at));
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     // Of the rows that the sources write themselves.
     let sizes = [("EX_STRUCT_SIZE", "12"), ("JUMP_STRUCT_SIZE", "16")];

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Output};
 use std::sync::Mutex;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -70,6 +70,12 @@ pub fn trial(
         lacks(what.clone());
         Ok(Completion::ignored_with(what))
     })
+}
+
+/// Runs a program to its end. Where the machine has not got it, the trial is an ignored one.
+pub fn output(command: &mut Command) -> Output {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.output().unwrap_or_else(|error| panic!("{program}: cannot run: {error}"))
 }
 
 /// The program that another one complains of not having, if the machine has not.

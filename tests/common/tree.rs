@@ -37,7 +37,7 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// Runs a command that must succeed.
 pub fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
+    let output = crate::suite::output(command);
     assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
     output
 }
