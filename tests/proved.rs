@@ -195,8 +195,39 @@ fn constants_of_one_section_count_behind_each_other() {
     }
 }
 
+fn a_label_of_one_file_in_constants_counts_by_content() {
+    for (compiler, before) in
+        [GCC, CLANG].into_iter().flat_map(|c| [(c, ""), (c, "head: .quad 9\\n")])
+    {
+        let table = |value| {
+            format!(
+                "asm(\".section .rodata.steps,\\\"a\\\"\\n .balign 8\\n{before}steps: .quad 5,{value}\\n.text\\n\");"
+            )
+        };
+        let user = "extern long steps[]; extern long look(long *); long f(void) { return look(steps) + 1; }";
+        is_change(compiler, &(either(&table(6), &table(7)) + user), "f");
+    }
+}
+
+fn an_absolute_symbol_counts_by_its_value() {
+    let number = |value| format!("asm(\".set limit, {value}\\n\");");
+    let user =
+        "extern char limit[]; extern long look(char *); long f(void) { return look(limit) + 1; }";
+    for compiler in [GCC, CLANG] {
+        for options in ["", " -fPIC -mcmodel=small"] {
+            let compiler = format!("{compiler}{options}");
+            is_change(&compiler, &(either(&number(6), &number(7)) + user), "f");
+        }
+    }
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        (
+            "a_label_of_one_file_in_constants_counts_by_content",
+            a_label_of_one_file_in_constants_counts_by_content,
+        ),
+        ("an_absolute_symbol_counts_by_its_value", an_absolute_symbol_counts_by_its_value),
         (
             "constants_of_one_section_count_behind_each_other",
             constants_of_one_section_count_behind_each_other,

@@ -6,6 +6,7 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
+use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
@@ -62,8 +63,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
             && self.twins.are_twins(o.symbol, p.symbol)
             && !self.leads_inside(p.symbol, p.addend)
             && !self.is_in_table(p.symbol)
+            && !is_section_of_constants(patched, p.symbol)
         {
-            return Ok(true);
+            return Ok(self.same_value(o.symbol, p.symbol));
         }
         let a = o_refs.resolve(o)?;
         let b = p_refs.resolve(p)?;
@@ -77,7 +79,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
                 true => self.twins.are_twins(a.symbol, b.symbol),
                 false => self.same_symbol(a.symbol, b.symbol),
             };
-            return Ok(a.addend == b.addend && same);
+            return Ok(a.addend == b.addend && same && self.same_value(a.symbol, b.symbol));
         };
         if self.is_in_table(b.symbol)
             && let Some(same) = self.same_row((o_refs, o), (p_refs, p), open)?
@@ -177,11 +179,22 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         self.twins.patched_symbol(o).is_none()
             && self.twins.orig_symbol(p).is_none()
             && !self.twins.doubted.contains(&p)
+            && self.twins.replaced.was(p).is_none()
             && names::same(
                 self.orig.layout.object.symbol_name(o),
                 self.patched.layout.object.symbol_name(p),
             )
             && self.have_alike_homes(o, p)
+    }
+
+    /// Whether two symbols that may be absolute are the same number. Checksums of exports are
+    /// those of the kernel that a module is loaded into.
+    fn same_value(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
+        let absolute = (orig.home(o), patched.home(p)) == (Home::Absolute, Home::Absolute);
+        !absolute
+            || orig.symbol_value(o) == patched.symbol_value(p)
+            || patched.symbol_name(p).starts_with(symbols::CHECKSUM)
     }
 
     /// Whether two symbols are in sections of one kind: variables, constants, code or a table.
@@ -196,6 +209,17 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
         flags(orig.object.section_flags(before)) == flags(patched.object.section_flags(after))
             && is_table(orig.class(before)) == is_table(patched.class(after))
     }
+}
+
+/// Whether a reference by this symbol may lead to a label without a size in constants, which is
+/// compared by what is there.
+fn is_section_of_constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+    let variable = abi::SHF_WRITE | abi::SHF_EXECINSTR;
+    is_section_symbol(layout, id)
+        && layout
+            .object
+            .section_of(id)
+            .is_some_and(|section| layout.object.section_flags(section) & variable == 0)
 }
 
 fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
