@@ -221,8 +221,32 @@ fn an_absolute_symbol_counts_by_its_value() {
     }
 }
 
+fn static_constants_of_one_section_count_by_distance() {
+    let pair = |second: [u32; 2]| {
+        let table = |name: &str, value| {
+            format!(
+                "static const int {name}[] __attribute__((section(\".rodata\"))) = {{ 1, 2, {value} }};"
+            )
+        };
+        let [a, b] = second;
+        let tables = table("early", a) + &table("late", b);
+        format!(
+            "extern long look(const int *); long f(int x) {{ {tables} return look(x ? early : late) + 1; }}"
+        )
+    };
+    for compiler in [GCC, CLANG] {
+        for (before, after) in [([3, 3], [3, 4]), ([3, 4], [4, 3])] {
+            is_change(compiler, &either(&pair(before), &pair(after)), "f");
+        }
+    }
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        (
+            "static_constants_of_one_section_count_by_distance",
+            static_constants_of_one_section_count_by_distance,
+        ),
         (
             "a_label_of_one_file_in_constants_counts_by_content",
             a_label_of_one_file_in_constants_counts_by_content,

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::unexplained;
 use super::unread;
 use super::unreferenced;
+use super::whole;
 use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
 use crate::diff::compare::comparer::{Comparer, Spans};
 use crate::diff::compare::questions::Open;
-use crate::diff::compare::reasons::finding;
 use crate::diff::compare::reordered;
 use crate::diff::select::boot_code::BootCode;
 use crate::diff::select::ignore::Ignored;
@@ -78,6 +78,7 @@ pub fn check(
         unexplained(&mut details, TYPE_IDS, "changed");
     }
     named_like_literals(comparer, verdicts, &mut details);
+    whole::changed_constants(comparer, verdicts, &mut details);
     if details.is_empty() {
         return Ok(());
     }
@@ -411,26 +412,6 @@ fn named_like_literals(
         let owner = layout.owner(id).filter(paired);
         if names::is_string_literal_section(name) && owner.is_some() && !verdict.has(Verdict::NEW) {
             unexplained(details, name, "changed");
-        }
-        if !comparer.policy.whole_sections
-            || !matches!(name, sections::RODATA | sections::RODATA_STR)
-        {
-            continue;
-        }
-        for index in 0..layout.entity_count(id) {
-            let verdict = verdicts.entity(id, index);
-            let symbol = layout.entity(id, index).symbol.filter(paired);
-            if let Some(symbol) = symbol
-                && !verdict.is_same()
-                && !verdict.has(Verdict::NEW)
-            {
-                let symbol_name = comparer.output_name(symbol);
-                // Carried with all of the section, which says nothing about who else reads it.
-                let text = format!(
-                    "{symbol_name} in section {name} changed, and functions that stay as they are may read it"
-                );
-                details.push(finding(comparer, symbol, text));
-            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Sections that a patch can only carry whole: what that would bring along, or lose.
 
+use bumpalo::Bump;
 use foldhash::fast::RandomState;
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::Finding;
 use crate::diff::compare::comparer::Comparer;
@@ -9,11 +10,11 @@ use crate::diff::compare::reasons::finding;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::group::group;
-use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
+use crate::elf::ids::{Id, Patched, SectionId, Side, SymbolId};
 use crate::kernel::knowledge::sections;
-use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
+use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::thunks;
+use crate::kernel::{macros, names};
 
 /// Finds functions that changed in a section of several that comes in whole because another
 /// one is new: only functions with a section of their own are redirected.
@@ -65,6 +66,98 @@ pub(super) fn holds_live_data(
         && !name.starts_with(sections::RODATA)
         && !name.starts_with(macros::PREFIX)
         && (0..layout.entity_count(section)).any(is_live)
+}
+
+/// Finds constants that changed in a section that the drop-in carries whole with every patch:
+/// that it comes along says nothing about the functions that stay as they are, and may read them.
+pub(super) fn changed_constants(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    verdicts: &Verdicts,
+    details: &mut Vec<Finding>,
+) {
+    let layout = comparer.patched.layout;
+    if !comparer.policy.whole_sections {
+        return;
+    }
+    for (id, _) in verdicts.differing() {
+        let name = layout.object.section_name(id);
+        if layout.class(id) != Class::Data
+            || !matches!(name, sections::RODATA | sections::RODATA_STR)
+        {
+            continue;
+        }
+        let mut changed = Vec::new();
+        for index in 0..layout.entity_count(id) {
+            let verdict = verdicts.entity(id, index);
+            let symbol = layout.entity(id, index).symbol;
+            let paired = symbol.filter(|&s| comparer.twins.orig_symbol(s).is_some());
+            let differs = !verdict.is_same() && !verdict.has(Verdict::NEW);
+            changed.extend(paired.filter(|_| differs));
+        }
+        changed.extend(renewed(comparer, id));
+        for symbol in changed {
+            let text = format!(
+                "{} in section {name} changed, and functions that stay as they are may read it",
+                comparer.output_name(symbol)
+            );
+            details.push(finding(comparer, symbol, text));
+        }
+    }
+}
+
+/// Static locals without twins that are others than those of their names in the original: code
+/// reaches them through the section as well, by a distance that may be the same.
+fn renewed(
+    comparer: &Comparer<'_, '_, '_, '_>,
+    section: SectionId<Patched>,
+) -> Vec<SymbolId<Patched>> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let name = patched.object.section_name(section);
+    let arena = Bump::new();
+    let mut before = IndexMap::default();
+    for id in orig.object.sections().filter(|&id| orig.object.section_name(id) == name) {
+        let lonely = |symbol| comparer.twins.patched_symbol(symbol).is_none();
+        constants(orig, id, &arena, lonely, &mut before);
+    }
+    let mut after = IndexMap::default();
+    let lonely = |symbol| comparer.twins.orig_symbol(symbol).is_none();
+    constants(patched, section, &arena, lonely, &mut after);
+    let other = |(name, now): (&str, Vec<(SymbolId<Patched>, Option<&[u8]>)>)| {
+        // What is new may stand between them.
+        let mut rest = now.iter().map(|&(_, content)| content);
+        let mut same =
+            |&(_, old): &(_, Option<&[u8]>)| old.is_some() && rest.any(|content| content == old);
+        let kept = before.get(name).is_none_or(|old: &Vec<_>| old.iter().all(&mut same));
+        now.first().filter(|_| !kept).map(|&(symbol, _)| symbol)
+    };
+    after.into_iter().filter_map(other).collect()
+}
+
+/// Constants with what they hold, in order, by their normal names.
+type Constants<'a, 'd, S> = IndexMap<&'a str, Vec<(SymbolId<S>, Option<&'d [u8]>)>, RandomState>;
+
+/// Adds the named constants of a section that are wanted.
+fn constants<'a, 'd: 'a, S: Side>(
+    layout: &Layout<'_, 'd, S>,
+    section: SectionId<S>,
+    arena: &'a Bump,
+    wanted: impl Fn(SymbolId<S>) -> bool,
+    found: &mut Constants<'a, 'd, S>,
+) {
+    for index in 0..layout.entity_count(section) {
+        let entity = layout.entity(section, index);
+        let Some(symbol) = entity.symbol.filter(|&symbol| wanted(symbol)) else { continue };
+        let name = names::normal(layout.object.symbol_name(symbol), arena);
+        found.entry(name).or_default().push((symbol, content(layout, &entity)));
+    }
+}
+
+/// The bytes of a thing; `None` where they do not say what it holds, since it has pointers.
+fn content<'d, S: Side>(layout: &Layout<'_, 'd, S>, entity: &Entity<S>) -> Option<&'d [u8]> {
+    let object = layout.object;
+    let mut pointers = object.relocs(entity.section).within(entity.start, entity.end);
+    let range = usize::try_from(entity.start).ok()?..usize::try_from(entity.end).ok()?;
+    object.contents(entity.section).get(range).filter(|_| pointers.next().is_none())
 }
 
 /// Sections that the linker may drop together with others. Groups that it may not drop only
