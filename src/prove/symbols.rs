@@ -60,6 +60,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         let symbol = self.written.symbols[index];
         let Home::Section(home) = symbol.home else { return Ok(()) };
         self.symbols[index] = Some(id);
+        self.taken.insert(id);
         let layout = self.prover.layout();
         let Some(section) = layout.object.section_of(id) else { return Ok(()) };
         let value = layout.object.symbol_value(id);
@@ -102,6 +103,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
             match ids.iter().find(here) {
                 Some(&id) => {
                     self.symbols[index] = Some(id);
+                    self.taken.insert(id);
                     progress = true;
                 }
                 None => self.unmatched.push(index),
@@ -124,8 +126,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
     fn is_here(&self, id: SymbolId<Patched>, (home, at): (u32, u64)) -> bool {
         let object = self.prover.layout().object;
         let Some(section) = object.section_of(id) else { return false };
-        !self.symbols.contains(&Some(id))
-            && self.places.agree(section, object.symbol_value(id), home, at)
+        !self.taken.contains(&id) && self.places.agree(section, object.symbol_value(id), home, at)
     }
 
     /// Whether a symbol may be one of the patched object: its section, type and size, and the
@@ -143,7 +144,7 @@ impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
         };
         (symbol.kind, symbol.size) == (object.symbol_kind(id), object.symbol_size(id))
             && written.name == name
-            && !self.symbols.contains(&Some(id))
+            && !self.taken.contains(&id)
             && !self.places.has(section, value)
             && bytes(written.data, symbol.value) == bytes(object.contents(section), value)
     }

@@ -46,6 +46,8 @@ pub(super) struct Walk<'w, 'a, 'l, 'o, 'd, 'b> {
     pub paired: IndexSet<(u32, SectionId<Patched>), RandomState>,
     /// What the symbols of the output are.
     pub symbols: Vec<Option<SymbolId<Patched>>>,
+    /// Those that a symbol of the output is.
+    pub taken: IndexSet<SymbolId<Patched>, RandomState>,
     pub found: IndexMap<SymbolId<Patched>, Option<Found<'a>>, RandomState>,
     /// Symbols of the output that several of the patched object may be, and those.
     pub unmatched: Vec<usize>,
@@ -65,6 +67,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
             later: Vec::new(),
             paired: IndexSet::default(),
             symbols: vec![None; written.symbols.len()],
+            taken: IndexSet::default(),
             found: IndexMap::default(),
             unmatched: Vec::new(),
             candidates: IndexMap::default(),

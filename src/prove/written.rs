@@ -111,6 +111,17 @@ pub(super) struct Written<'b> {
     pub pointer_kind: Option<u32>,
     /// Of each section, by offset.
     pub(super) refs: Vec<Vec<Reference>>,
+    /// The section of a name; `None` where there are several.
+    by_name: IndexMap<&'b str, Option<u32>, RandomState>,
+}
+
+fn by_name<'b>(sections: &[Section<'b>]) -> IndexMap<&'b str, Option<u32>, RandomState> {
+    let mut found = IndexMap::with_capacity_and_hasher(sections.len(), RandomState::default());
+    for (number, section) in (0..).zip(sections) {
+        let twice = found.contains_key(section.name);
+        found.insert(section.name, Some(number).filter(|_| !twice));
+    }
+    found
 }
 
 /// Bytes of a row of kpatch's tables of what livepatch resolves.
@@ -151,6 +162,7 @@ impl<'b> Written<'b> {
             asked: Vec::new(),
             is_klp_build: false,
             pointer_kind: None,
+            by_name: by_name(&sections),
             sections,
         };
         written.read_relocs(file.ehdr.endianness)?;
@@ -188,10 +200,10 @@ impl<'b> Written<'b> {
 
     /// The only section of a name; `None` without one.
     pub fn only(&self, name: &str) -> Result<Option<u32>> {
-        let mut found = (0..self.sections.len() as u32).filter(|&s| self.section(s).name == name);
-        match (found.next(), found.next()) {
-            (first, None) => Ok(first),
-            _ => Err(differs("there are two sections of this name").in_section(name)),
+        match self.by_name.get(name) {
+            Some(Some(section)) => Ok(Some(*section)),
+            Some(None) => Err(differs("there are two sections of this name").in_section(name)),
+            None => Ok(None),
         }
     }
 
