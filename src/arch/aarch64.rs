@@ -87,7 +87,6 @@ pub(super) static ARCH: Arch = Arch {
     reach,
     step: None,
     immediates: None,
-    addresses: None,
     text: None,
     listing: Some(text::instruction_text),
     calls: &[],

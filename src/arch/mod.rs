@@ -182,9 +182,6 @@ pub type Steps = fn(code: &[u8], at: u64) -> Option<Step>;
 /// See [`immediates`].
 pub type Immediates = fn(code: &[u8]) -> Vec<u64>;
 
-/// See [`Arch::addresses`].
-pub type Addresses = fn(code: &[u8], at: u64, tell: &mut dyn FnMut(u64, u64));
-
 /// See [`instruction_text`].
 pub type Texts = fn(code: &[u8], at: u64, named: &dyn Fn(u64) -> Option<String>) -> Option<String>;
 
@@ -311,9 +308,6 @@ pub struct Arch {
     pub step: Option<Steps>,
     /// The immediate operands of code, by which a callee without references is known.
     pub immediates: Option<Immediates>,
-    /// Tells the addresses that instructions of linked code at an address may have in them, each
-    /// behind that of the instruction.
-    pub addresses: Option<Addresses>,
     /// Instructions in the words of the assembler, in reasons and in listings.
     pub text: Option<Texts>,
     /// The same, in listings alone: reasons show the instruction as a number.

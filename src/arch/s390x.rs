@@ -80,7 +80,6 @@ pub(super) static ARCH: Arch = Arch {
     reach,
     step: None,
     immediates: None,
-    addresses: None,
     text: None,
     listing: None,
     calls: &[],

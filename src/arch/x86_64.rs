@@ -34,7 +34,6 @@ use super::{
 };
 use crate::elf::abi;
 
-mod addresses;
 mod effects;
 mod text;
 
@@ -86,7 +85,6 @@ pub(super) static ARCH: Arch = Arch {
     reach,
     step: Some(step),
     immediates: Some(immediates),
-    addresses: Some(addresses::addresses),
     text: Some(text::instruction_text),
     listing: None,
     calls: &CALLS,

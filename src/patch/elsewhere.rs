@@ -3,11 +3,10 @@
 
 use rayon::prelude::*;
 
-use crate::arch::{Addresses, Arch};
 use crate::diag::Result;
-use crate::elf::abi::{EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, STT_FUNC, STT_OBJECT};
+use crate::elf::abi::{EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, STT_FUNC};
 use crate::elf::ids::{Patched, SymbolId};
-use crate::elf::linked::{Linked, LinkedSection, LinkedSymbol};
+use crate::elf::linked::{Linked, LinkedSection};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
 use crate::patch::resolve::{Resolver, Target};
@@ -16,10 +15,6 @@ use crate::running::image::KernelImage;
 /// How far from a function's start a reference of a module's table may seem to lead: fields of
 /// instructions count from their ends, and functions have several entries.
 const NEAR: u64 = 8;
-
-/// How far from a constant code may seem to read that reads it: compilers count from in front
-/// of a table whose first index is not 0.
-const FAR: u64 = 1024;
 
 /// A place in an image: section and address.
 type Place = (u32, u64);
@@ -80,15 +75,12 @@ pub fn readers_elsewhere(
         return Ok(Ok(Some("it is exported, so modules may read it".to_owned())));
     }
     let elf = &live.image.elf;
-    let addresses = Arch::from_machine(elf.machine)?.addresses;
-    let places = match (elf.is_relocatable() || has_relocations(elf), addresses) {
-        (true, _) => relocated(elf, home, (name, entry.addr, entry.size)),
-        (false, Some(addresses)) => near(elf, (entry.addr, entry.size), addresses),
-        (false, None) => {
-            let text = "other objects may read it, and an image of this machine does not tell";
-            return Ok(Err(text.to_owned()));
-        }
-    };
+    if !elf.is_relocatable() && !has_relocations(elf) {
+        // Code may count from far in front of a table, so that an address names no reader.
+        let text = "other objects may read it, and only an image with relocations (ld's --emit-relocs) tells";
+        return Ok(Err(text.to_owned()));
+    }
+    let places = relocated(elf, home, (name, entry.addr, entry.size));
     let other = first_of_others(target, live, places);
     Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
 }
@@ -120,93 +112,6 @@ fn relocated(elf: &Linked<'_>, home: u32, (name, start, size): (&str, u64, u64))
         }
     }
     found
-}
-
-/// Where a linked little-endian kernel may refer to a variable: a field that leads into it, or near it and
-/// into nothing else that has a name.
-fn near(elf: &Linked<'_>, (start, size): (u64, u64), addresses: Addresses) -> Vec<Place> {
-    let (from, to) = (start.saturating_sub(FAR), start.saturating_add(size).saturating_add(FAR));
-    let mut named: Vec<(u64, u64)> = elf
-        .symbols()
-        .iter()
-        .filter(|s| s.size > 0 && s.value != start)
-        .map(|s| (s.value, s.value.saturating_add(s.size)))
-        .filter(|s| s.0 < to && s.1 > from)
-        .collect();
-    named.sort_unstable();
-    let is_other = |at: u64| {
-        !(start..start.saturating_add(size)).contains(&at)
-            && named.iter().any(|&(from, to)| (from..to).contains(&at))
-    };
-    let leads = |at: u64| (from..to).contains(&at) && !is_other(at);
-    let all = elf.sections();
-    let active = (0..all.len() as u32).filter(|&i| is_active(&all[i as usize]));
-    let found = active.collect::<Vec<u32>>().into_par_iter().flat_map_iter(|index| {
-        let section = &all[index as usize];
-        match section.flags & SHF_EXECINSTR != 0 {
-            true => in_code(elf, index, addresses, &leads),
-            // Whole addresses, or distances from the field to what is meant.
-            false => in_data(
-                index,
-                section,
-                |at, field| at.wrapping_add_signed(i64::from(field)) == start,
-                leads,
-            ),
-        }
-    });
-    found.collect()
-}
-
-/// Where instructions of a section have an address that is wanted.
-fn in_code(
-    elf: &Linked<'_>,
-    index: u32,
-    addresses: Addresses,
-    wanted: &(impl Fn(u64) -> bool + Sync),
-) -> Vec<Place> {
-    let Some(section) = elf.sections().get(index as usize) else { return Vec::new() };
-    // Reading begins anew at each name, since data between functions says nothing.
-    let mut starts: Vec<u64> = vec![section.addr];
-    let inside = |s: &&LinkedSymbol<'_>| s.section == index && s.kind != STT_OBJECT;
-    starts.extend(elf.symbols().iter().filter(inside).map(|s| s.value));
-    starts.sort_unstable();
-    starts.dedup();
-    let end = section.addr.saturating_add(section.data.len() as u64);
-    let ends = starts.iter().skip(1).copied().chain([end]);
-    let pieces: Vec<(u64, u64)> = starts.iter().copied().zip(ends).collect();
-    let read = |(from, to): (u64, u64)| {
-        let range =
-            from.checked_sub(section.addr)? as usize..to.checked_sub(section.addr)? as usize;
-        let mut found = Vec::new();
-        addresses(section.data.get(range)?, from, &mut |at, address| {
-            if wanted(address) {
-                found.push((index, at));
-            }
-        });
-        Some(found)
-    };
-    pieces.into_par_iter().filter_map(read).flatten().collect()
-}
-
-/// Where data has the distance to what is wanted, or an address that is.
-fn in_data(
-    index: u32,
-    section: &LinkedSection<'_>,
-    leads: impl Fn(u64, i32) -> bool,
-    wanted: impl Fn(u64) -> bool,
-) -> Vec<Place> {
-    let places = section.data.windows(4).enumerate().filter_map(|(i, field)| {
-        let at = section.addr.wrapping_add(i as u64);
-        let is_led = leads(at, i32::from_le_bytes(*field.first_chunk()?))
-            || section.data.get(i..).is_some_and(|d| holds_address(d, &wanted));
-        is_led.then_some((index, at))
-    });
-    places.collect()
-}
-
-/// Whether data begins with an address of 64 bits that is wanted.
-fn holds_address(data: &[u8], wanted: impl Fn(u64) -> bool) -> bool {
-    data.first_chunk::<8>().is_some_and(|bytes| wanted(u64::from_le_bytes(*bytes)))
 }
 
 /// The first place that is in no function of the original object.

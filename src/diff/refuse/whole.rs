@@ -122,7 +122,7 @@ fn renewed(
     let mut after = IndexMap::default();
     let lonely = |symbol| comparer.twins.orig_symbol(symbol).is_none();
     constants(patched, section, &arena, lonely, &mut after);
-    let other = |(name, now): (&str, Vec<(SymbolId<Patched>, Option<&[u8]>)>)| {
+    let other = |(name, now): (&str, Vec<Constant<'_, Patched>>)| {
         // What is new may stand between them.
         let mut rest = now.iter().map(|&(_, content)| content);
         let mut same =
@@ -134,7 +134,10 @@ fn renewed(
 }
 
 /// Constants with what they hold, in order, by their normal names.
-type Constants<'a, 'd, S> = IndexMap<&'a str, Vec<(SymbolId<S>, Option<&'d [u8]>)>, RandomState>;
+type Constants<'a, 'd, S> = IndexMap<&'a str, Vec<Constant<'d, S>>, RandomState>;
+
+/// A constant, and what it holds where that is known.
+type Constant<'d, S> = (SymbolId<S>, Option<&'d [u8]>);
 
 /// Adds the named constants of a section that are wanted.
 fn constants<'a, 'd: 'a, S: Side>(
