@@ -3,7 +3,7 @@
 //# compilers: clang-14 clang-16 clang-19 clang-22
 //# flags: -gmlt
 //# needs: scale.llvm.
-//# real: 0 changed function: scale.llvm.
+//# real: 0 changed function: scale
 void out(const char *, int);
 #ifdef SECOND
 int api(int);
