@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::diag::Result;
 use crate::elf::abi::{EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, STT_FUNC};
 use crate::elf::ids::{Patched, SymbolId};
-use crate::elf::linked::{Linked, LinkedSection};
+use crate::elf::linked::{Linked, LinkedSection, LinkedSymbol};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
 use crate::patch::resolve::{Resolver, Target};
@@ -93,6 +93,14 @@ fn has_relocations(elf: &Linked<'_>) -> bool {
 
 /// Where relocations lead to a variable by its name, or into it.
 fn relocated(elf: &Linked<'_>, home: u32, (name, start, size): (&str, u64, u64)) -> Vec<Place> {
+    let (from, to) = (start.saturating_sub(NEAR), start.saturating_add(size).saturating_add(NEAR));
+    relocations(elf, |symbol, leads_to| {
+        symbol.name == name || symbol.section == home && (from..=to).contains(&leads_to)
+    })
+}
+
+/// The relocations of what is used at run time that are wanted, by their symbol and the address that they mean.
+fn relocations(elf: &Linked<'_>, wanted: impl Fn(&LinkedSymbol<'_>, u64) -> bool) -> Vec<Place> {
     let mut found = Vec::new();
     let mut seen = Vec::new();
     for section in elf.sections().iter().filter(|s| is_active(s)) {
@@ -102,11 +110,7 @@ fn relocated(elf: &Linked<'_>, home: u32, (name, start, size): (&str, u64, u64))
         seen.push(section.name);
         for reloc in elf.relocs_of(section.name) {
             let Some(symbol) = elf.symbols().get(reloc.symbol as usize) else { continue };
-            let to = symbol.value.wrapping_add_signed(reloc.addend);
-            let from = start.saturating_sub(NEAR);
-            let leads = symbol.name == name
-                || symbol.section == home && to >= from && to - from <= size + 2 * NEAR;
-            if leads {
+            if wanted(symbol, symbol.value.wrapping_add_signed(reloc.addend)) {
                 found.push((reloc.section, reloc.offset));
             }
         }
@@ -191,20 +195,8 @@ fn is_address(data: &[u8], addr: u64) -> bool {
 
 /// Where a module refers to one of its functions.
 fn places_in_module(elf: &Linked<'_>, (home, value): Place) -> Vec<Place> {
-    let mut found = Vec::new();
-    let mut seen = Vec::new();
-    for section in elf.sections().iter().filter(|s| is_active(s)) {
-        if seen.contains(&section.name) {
-            continue;
-        }
-        seen.push(section.name);
-        for reloc in elf.relocs_of(section.name) {
-            let Some(symbol) = elf.symbols().get(reloc.symbol as usize) else { continue };
-            let distance = symbol.value.wrapping_add_signed(reloc.addend).wrapping_sub(value);
-            if symbol.section == home && distance.cast_signed().unsigned_abs() <= NEAR {
-                found.push((reloc.section, reloc.offset));
-            }
-        }
-    }
-    found
+    relocations(elf, |symbol, leads_to| {
+        let distance = leads_to.wrapping_sub(value).cast_signed();
+        symbol.section == home && distance.unsigned_abs() <= NEAR
+    })
 }
