@@ -110,7 +110,7 @@ pub fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Re
 }
 
 fn describe(
-    layout: &Layout<'_, '_, Orig>,
+    layout: &Layout<'_, Orig>,
     matched: &ImageMatch<Orig>,
     image: &KernelImage<'_>,
     table: &ParentTable<'_>,

@@ -22,7 +22,7 @@ use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
 
-impl<S: Side> Refs<'_, '_, '_, S> {
+impl<S: Side> Refs<'_, S> {
     /// Whether byte `at` of `target`, where `covering` begins or nothing is, may be meant as
     /// the end of another thing, or as a place without a name.
     pub(super) fn may_be_end(

@@ -9,7 +9,7 @@ const SECTIONS: &str = ".gnu.lto_";
 
 /// Fails on an object that `gcc -flto` made with nothing in it but what the link will compile:
 /// what is compared elsewhere is not there.
-pub fn check_compiled<S: Side>(layout: &Layout<'_, '_, S>) -> Result<()> {
+pub fn check_compiled<S: Side>(layout: &Layout<'_, S>) -> Result<()> {
     let object = layout.object;
     let mut intermediate = false;
     for id in object.sections() {

@@ -36,7 +36,7 @@ const REGISTERS: usize = 2;
 const LONGEST: u64 = 128;
 
 /// Whether function `id` does nothing but (un)register the variables of its file.
-pub fn only_registers<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+pub fn only_registers<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     if object.symbol_kind(id) != abi::STT_FUNC || !layout.is_local(id) {
         return false;
@@ -70,10 +70,7 @@ pub fn lists_constructors(section: &str) -> bool {
 }
 
 /// Whether all that such a section lists only registers variables.
-pub fn only_lists_registrations<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-) -> bool {
+pub fn only_lists_registrations<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     lists_constructors(object.section_name(section))
         && object
@@ -84,7 +81,7 @@ pub fn only_lists_registrations<S: Side>(
 
 /// Sections that hold nothing but what such functions pass on, ascending. Who is described
 /// there is not used by that.
-pub fn descriptors<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SectionId<S>> {
+pub fn descriptors<S: Side>(layout: &Layout<'_, S>) -> Vec<SectionId<S>> {
     let object = layout.object;
     let mut found = Vec::new();
     for list in object.sections().filter(|&s| layout.class(s) == Class::Data) {
@@ -111,7 +108,7 @@ pub fn descriptors<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SectionId<S>> {
 }
 
 /// Whether a section holds data that can be written, and none that has a name.
-fn has_no_names<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+fn has_no_names<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let is_named = |&m: &SymbolId<S>| object.symbol_kind(m) == abi::STT_OBJECT;
     layout.class(section) == Class::Data
@@ -120,7 +117,7 @@ fn has_no_names<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> b
 }
 
 /// The function that a row of such a list leads to.
-fn listed<S: Side>(layout: &Layout<'_, '_, S>, reloc: &Reloc<S>) -> Option<SymbolId<S>> {
+fn listed<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> Option<SymbolId<S>> {
     let object = layout.object;
     if object.symbol_kind(reloc.symbol) != abi::STT_SECTION {
         return Some(reloc.symbol);

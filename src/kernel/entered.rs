@@ -26,7 +26,7 @@ const DESCRIBING: [&str; 8] = [
 
 impl<S: Side> Entered<S> {
     /// Reads all relocations of an object. The starts of functions are left out.
-    pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
+    pub fn new(layout: &Layout<'_, S>) -> Result<Self> {
         let object = layout.object;
         let mut found = Vec::new();
         for &base in object.relocated() {

@@ -54,8 +54,8 @@ const SPECIAL: u32 = 1;
 /// Finds the layout of each table that two objects hold. Fails once for all tables whose layout
 /// cannot be told, or whose size is given and is another one.
 pub fn settle(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     sizes: &StructSizes,
 ) -> Result<Forms> {
     let (mut tried, after) = rayon::join(|| all(orig), || all(patched));
@@ -188,7 +188,7 @@ pub struct Attempt<S> {
 
 /// Tries every layout that a machine has on every section of an object that has rows, each by itself:
 /// for those who look at many objects. A pair is settled by all sections of both.
-pub fn attempts<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Attempt<S>> {
+pub fn attempts<S: Side>(layout: &Layout<'_, S>) -> Vec<Attempt<S>> {
     let marks = marks(layout);
     let of_section = |(section, table, forms): (SectionId<S>, usize, &'static [Form])| {
         let forms = forms.iter().filter(|form| form.is_of(layout.arch.name));
@@ -203,7 +203,7 @@ pub fn attempts<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Attempt<S>> {
 
 /// The sections that have rows, each with the position of its table and the layouts of that.
 fn with_rows<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
 ) -> impl Iterator<Item = (SectionId<S>, usize, &'static [Form])> {
     let object = layout.object;
     object.sections().filter_map(move |id| {
@@ -219,7 +219,7 @@ fn with_rows<S: Side>(
 }
 
 /// Tries all layouts of all tables of an object.
-fn all<S: Side>(layout: &Layout<'_, '_, S>) -> Tried {
+fn all<S: Side>(layout: &Layout<'_, S>) -> Tried {
     let mut tried = Tried::default();
     let marks = marks(layout);
     for (section, index, forms) in with_rows(layout) {
@@ -243,7 +243,7 @@ fn marked<S: Side>(
 }
 
 /// The places that are marked as starts of rows, sorted.
-fn marks<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SectionId<S>, u64)> {
+fn marks<S: Side>(layout: &Layout<'_, S>) -> Vec<(SectionId<S>, u64)> {
     let object = layout.object;
     let mut marks = Vec::new();
     let named = layout.section_named(ANNOTATED_ROWS).into_iter().flat_map(|first| {
@@ -264,19 +264,19 @@ fn marks<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SectionId<S>, u64)> {
 }
 
 /// The offset in its section that a field of a table leads to.
-fn place<S: Side>(layout: &Layout<'_, '_, S>, reloc: &Reloc<S>) -> Option<u64> {
+fn place<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> Option<u64> {
     let value = layout.object.symbol_value(reloc.symbol) as i64;
     u64::try_from(reloc.addend.wrapping_add(value)).ok()
 }
 
 /// One layout on one section.
-struct Trial<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
+struct Trial<'a, S> {
+    layout: &'a Layout<'a, S>,
     section: SectionId<S>,
     form: &'static Form,
 }
 
-impl<S: Side> Trial<'_, '_, '_, S> {
+impl<S: Side> Trial<'_, S> {
     /// Fails with what speaks against it.
     fn run(&self, marked: impl Iterator<Item = u64>) -> std::result::Result<(), String> {
         let object = self.layout.object;

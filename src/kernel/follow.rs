@@ -17,7 +17,7 @@ use crate::elf::object::Reloc;
 
 /// What a constant was proved to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineArgument<'d> {
+pub struct LineArgument<'a> {
     /// Byte of the section where the load is.
     pub load: u64,
     /// The constant.
@@ -25,16 +25,16 @@ pub struct LineArgument<'d> {
     /// Byte of the section where the call is.
     pub call: u64,
     /// The callee.
-    pub callee: &'d str,
+    pub callee: &'a str,
     /// Which argument it is; the first one is 0.
     pub argument: usize,
     /// The format that says so; `None` where the callee's prototype does.
-    pub format: Option<&'d [u8]>,
+    pub format: Option<&'a [u8]>,
 }
 
 /// What a register or a place on the stack holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Value<'d, S> {
+enum Value<'a, S> {
     Unknown,
     /// The constant with this number; `given` when a call got it as its line.
     Line {
@@ -44,25 +44,25 @@ enum Value<'d, S> {
     /// The upper part of the address that the relocation says.
     Upper(Reloc<S>),
     /// The address of a string.
-    Text(&'d [u8]),
+    Text(&'a [u8]),
     /// The address of a constant that holds the name of a function.
     FunctionName,
 }
 
 /// One reading of a stretch of code.
-struct Walk<'w, 'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
-    refs: Refs<'l, 'o, 'd, S>,
+struct Walk<'a, S> {
+    layout: &'a Layout<'a, S>,
+    refs: Refs<'a, S>,
     section: SectionId<S>,
     /// The name of the function.
-    function: &'d str,
+    function: &'a str,
     /// The loads, ascending.
-    loads: &'w [u64],
-    found: Vec<Option<LineArgument<'d>>>,
+    loads: Vec<u64>,
+    found: Vec<Option<LineArgument<'a>>>,
     immediates: Vec<Option<Immediate>>,
-    registers: [Value<'d, S>; 32],
+    registers: [Value<'a, S>; 32],
     /// By the distance from where the stack pointer was when the reading began anew.
-    slots: Vec<(i64, Value<'d, S>)>,
+    slots: Vec<(i64, Value<'a, S>)>,
     depth: i64,
     /// There are jumps of which it is not known where they lead.
     is_open: bool,
@@ -85,12 +85,12 @@ type Step<T> = std::result::Result<T, End>;
 
 /// What the constants that the instructions at `loads`, in `start..end` of a section of code and
 /// ascending, load are, when all are line numbers; `None` when this is not proved for one.
-pub fn line_arguments<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+pub fn line_arguments<'a, S: Side>(
+    layout: &'a Layout<'a, S>,
     section: SectionId<S>,
     (start, end): (u64, u64),
-    loads: &[u64],
-) -> Result<Option<Vec<LineArgument<'d>>>> {
+    loads: Vec<u64>,
+) -> Result<Option<Vec<LineArgument<'a>>>> {
     let function = layout.entity_at(section, start).map(|i| layout.entity(section, i));
     let function = function.and_then(|e| e.symbol).map_or("", |s| layout.object.symbol_name(s));
     let mut walk = Walk {
@@ -98,9 +98,9 @@ pub fn line_arguments<'d, S: Side>(
         refs: Refs::new(layout, section),
         section,
         function,
-        loads,
         found: vec![None; loads.len()],
         immediates: vec![None; loads.len()],
+        loads,
         registers: [Value::Unknown; 32],
         slots: Vec::new(),
         depth: 0,
@@ -113,7 +113,7 @@ pub fn line_arguments<'d, S: Side>(
     }
 }
 
-impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
+impl<'a, S: Side> Walk<'a, S> {
     fn run(&mut self, start: u64, end: u64) -> Step<()> {
         let code = self.layout.object.contents(self.section);
         let (targets, is_open) = self.targets(start, end)?;
@@ -176,7 +176,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
 
     /// Whether a constant is under way.
     fn is_following(&self) -> bool {
-        let is_line = |value: &Value<'d, S>| matches!(value, Value::Line { .. });
+        let is_line = |value: &Value<'a, S>| matches!(value, Value::Line { .. });
         self.registers.iter().any(is_line) || self.slots.iter().any(|(_, value)| is_line(value))
     }
 
@@ -194,7 +194,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     /// Forgets all texts. An upper part stays: with another one the lower part, which names
     /// what it belongs to, would lead nowhere.
     fn forget(&mut self) {
-        let is_text = |value: &Value<'d, S>| matches!(value, Value::Text(_) | Value::FunctionName);
+        let is_text = |value: &Value<'a, S>| matches!(value, Value::Text(_) | Value::FunctionName);
         self.slots.retain(|(_, value)| !is_text(value));
         for value in self.registers.iter_mut().filter(|value| is_text(value)) {
             *value = Value::Unknown;
@@ -275,7 +275,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// Takes over what an instruction writes, and the value that is known of it.
-    fn write(&mut self, effect: &Effect, value: Option<(Place, Value<'d, S>)>) -> Step<()> {
+    fn write(&mut self, effect: &Effect, value: Option<(Place, Value<'a, S>)>) -> Step<()> {
         for (number, register) in self.registers.iter_mut().enumerate() {
             if effect.writes >> number & 1 == 1 {
                 *register = Value::Unknown;
@@ -299,7 +299,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         Ok(())
     }
 
-    fn register(&self, number: u8) -> Value<'d, S> {
+    fn register(&self, number: u8) -> Value<'a, S> {
         self.registers.get(usize::from(number)).copied().unwrap_or(Value::Unknown)
     }
 
@@ -320,7 +320,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// The value of a register that holds the address a relocation says.
-    fn pointed(&self, reloc: Option<Reloc<S>>) -> Result<Value<'d, S>> {
+    fn pointed(&self, reloc: Option<Reloc<S>>) -> Result<Value<'a, S>> {
         match reloc {
             Some(reloc) => pointed(&self.refs, &reloc),
             None => Ok(Value::Unknown),
@@ -328,7 +328,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// The value of a register that is loaded from a slot, which a relocation says.
-    fn slot(&self, reloc: Option<Reloc<S>>) -> Result<Value<'d, S>> {
+    fn slot(&self, reloc: Option<Reloc<S>>) -> Result<Value<'a, S>> {
         let Some(reloc) = reloc else { return Ok(Value::Unknown) };
         match self.refs.effective(&reloc)? {
             Effective::Reloc(base, through) if base != self.section => {
@@ -358,7 +358,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
 
     /// The function of the kernel that is called; `None` for one of this file, of which it is not
     /// known what it leaves alone.
-    fn callee(&self, reloc: Option<Reloc<S>>) -> Step<Option<&'d str>> {
+    fn callee(&self, reloc: Option<Reloc<S>>) -> Step<Option<&'a str>> {
         let object = self.layout.object;
         let Some(reloc) = reloc else { return Ok(None) };
         let target = self.refs.resolve(&reloc)?;
@@ -375,7 +375,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
         Ok((at_start && is_global).then(|| object.symbol_name(target.symbol)))
     }
 
-    fn give(&mut self, at: u64, callee: &'d str, is_jump: bool) -> Step<()> {
+    fn give(&mut self, at: u64, callee: &'a str, is_jump: bool) -> Step<()> {
         let arguments = &self.layout.arch.arguments;
         let takes = lines::takes_line(callee).ok_or(End::NotALine)?;
         let by_register = |n: usize| arguments.registers.iter().position(|&r| usize::from(r) == n);
@@ -415,7 +415,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// Fails unless an argument is the line; returns the format that says so.
-    fn line_format(&self, takes: Takes, argument: usize) -> Step<Option<&'d [u8]>> {
+    fn line_format(&self, takes: Takes, argument: usize) -> Step<Option<&'a [u8]>> {
         let proved = match takes {
             Takes::At(line) => argument == line,
             Takes::BehindFunction(lines) => {
@@ -436,7 +436,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// The value of the argument so many before this one.
-    fn argument(&self, argument: usize, before: usize) -> Value<'d, S> {
+    fn argument(&self, argument: usize, before: usize) -> Value<'a, S> {
         let arguments = &self.layout.arch.arguments;
         let Some(index) = argument.checked_sub(before) else { return Value::Unknown };
         if let Some(&register) = arguments.registers.get(index) {
@@ -450,7 +450,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
 
     /// Whether a value is the name of a function: of any by the constant's own name, or of this
     /// one by the text.
-    fn is_function(&self, value: Value<'d, S>) -> bool {
+    fn is_function(&self, value: Value<'a, S>) -> bool {
         let own = self.function.split('.').next().unwrap_or(self.function);
         match value {
             Value::FunctionName => true,
@@ -460,7 +460,7 @@ impl<'d, S: Side> Walk<'_, '_, '_, 'd, S> {
     }
 
     /// Whether a value is the name of the source file.
-    fn is_file(&self, value: Value<'d, S>) -> bool {
+    fn is_file(&self, value: Value<'a, S>) -> bool {
         let Value::Text(text) = value else { return false };
         let object = self.layout.object;
         lines::is_file(text, self.layout.files().iter().map(|&f| object.symbol_name(f)))
@@ -477,7 +477,7 @@ fn is_touched(effect: &Effect, slot: i64) -> bool {
 }
 
 /// What is known of the target of a relocation.
-fn pointed<'d, S: Side>(refs: &Refs<'_, '_, 'd, S>, reloc: &Reloc<S>) -> Result<Value<'d, S>> {
+fn pointed<'a, S: Side>(refs: &Refs<'a, S>, reloc: &Reloc<S>) -> Result<Value<'a, S>> {
     if refs.leaves_string(reloc)? {
         return Ok(Value::Unknown);
     }

@@ -40,9 +40,9 @@ pub struct Entity<S> {
 }
 
 /// What the kernel's conventions say about one object. Borrows the object.
-pub struct Layout<'o, 'd, S> {
+pub struct Layout<'a, S> {
     /// The object.
-    pub object: &'o Object<'d, S>,
+    pub object: &'a Object<'a, S>,
     /// Its machine.
     pub arch: &'static Arch,
     class: IdVec<SectionId<S>, Packed>,
@@ -71,7 +71,7 @@ pub struct Layout<'o, 'd, S> {
     entered: OnceLock<Result<Entered<S>>>,
     panics: OnceLock<Result<Panics<S>>>,
     replacements: Vec<SectionId<S>>,
-    named_sections: IndexMap<&'d str, SectionId<S>, foldhash::fast::RandomState>,
+    named_sections: IndexMap<&'a str, SectionId<S>, foldhash::fast::RandomState>,
 }
 
 /// Sections with fewer symbols are searched in symbol order.
@@ -89,13 +89,13 @@ type CutPoint<S> = (u64, u64, SymbolId<S>);
 /// Where an entity begins: its section, the offset, and the symbol that names it.
 type Cut<S> = (SectionId<S>, u32, SymbolId<S>);
 
-impl<'o, 'd, S: Side> Layout<'o, 'd, S> {
+impl<'a, S: Side> Layout<'a, S> {
     /// Analyses `object`. Fails on layouts that contradict the conventions of the machine.
-    pub fn new(object: &'o Object<'d, S>) -> Result<Self> {
+    pub fn new(object: &'a Object<'a, S>) -> Result<Self> {
         Self::build(object).map_err(|e| e.in_file(object.file()))
     }
 
-    fn build(object: &'o Object<'d, S>) -> Result<Self> {
+    fn build(object: &'a Object<'a, S>) -> Result<Self> {
         let arch = Arch::from_machine(object.header().machine)?;
         arch.check_byte_order(matches!(object.endian(), object::Endianness::Big))?;
         input::check_unfinished(object)?;

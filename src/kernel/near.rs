@@ -20,7 +20,7 @@ pub struct Near {
 /// What leads out of the code in `start..end` of a section without a relocation. Fails with
 /// code `undecodable` where there is no instruction.
 pub fn leaving<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     start: u64,
     end: u64,
@@ -51,7 +51,7 @@ pub fn leaving<S: Side>(
 /// The symbol that an instruction leads to, and the distance from its value. `None` where
 /// nothing has a name.
 pub fn meant<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     near: &Near,
 ) -> Option<(SymbolId<S>, i64)> {
@@ -66,7 +66,7 @@ pub fn meant<S: Side>(
 /// The relocation that says where an instruction of a section leads. Fails with code
 /// `near-reference` where there is none that reaches everywhere, or nothing to name.
 pub fn relocation<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     near: &Near,
 ) -> Result<Reloc<S>> {

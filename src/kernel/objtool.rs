@@ -35,7 +35,7 @@ pub fn is_remade(name: &str) -> bool {
 }
 
 /// The name of a table of objtool's that the object has.
-pub fn mark<'d, S: Side>(object: &Object<'d, S>) -> Option<&'d str> {
+pub fn mark<'a, S: Side>(object: &Object<'a, S>) -> Option<&'a str> {
     let found = object
         .sections()
         .find(|&id| object.section_size(id) > 0 && is_mark(object.section_name(id)));
@@ -43,12 +43,12 @@ pub fn mark<'d, S: Side>(object: &Object<'d, S>) -> Option<&'d str> {
 }
 
 /// What objtool has left in an object, and whether it would have left something.
-struct Traces<'d> {
-    marks: Vec<&'d str>,
+struct Traces<'a> {
+    marks: Vec<&'a str>,
     has_functions: bool,
 }
 
-fn traces<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Traces<'d> {
+fn traces<'a, S: Side>(layout: &Layout<'a, S>) -> Traces<'a> {
     let object = layout.object;
     let mut found = Traces { marks: Vec::new(), has_functions: false };
     for id in object.sections() {
@@ -70,7 +70,7 @@ fn traces<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Traces<'d> {
 }
 
 /// Whether objtool would list something of an object that it has not seen in `table`.
-fn would_list<S: Side>(layout: &Layout<'_, '_, S>, table: &str) -> bool {
+fn would_list<S: Side>(layout: &Layout<'_, S>, table: &str) -> bool {
     let object = layout.object;
     match table {
         // Each function has entries.
@@ -86,12 +86,12 @@ fn would_list<S: Side>(layout: &Layout<'_, '_, S>, table: &str) -> bool {
 }
 
 /// The first of some tables in which objtool would list something of an object.
-fn listed<'t, S: Side>(tables: &[&'t str], layout: &Layout<'_, '_, S>) -> Option<&'t str> {
+fn listed<'t, S: Side>(tables: &[&'t str], layout: &Layout<'_, S>) -> Option<&'t str> {
     tables.iter().copied().find(|table| would_list(layout, table))
 }
 
 /// Fails when objtool has seen one of the objects, and not the other.
-pub fn check_same(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Result<()> {
+pub fn check_same(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>) -> Result<()> {
     let (o, p) = (traces(orig), traces(patched));
     if !o.has_functions || !p.has_functions {
         return Ok(());

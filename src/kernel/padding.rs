@@ -19,7 +19,7 @@ const MOST_IN_FRONT: u64 = 16;
 
 /// Whether bytes `from..to` of a section are padding; no bytes are.
 pub fn is_padding<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     from: u64,
     to: u64,
@@ -38,13 +38,13 @@ pub fn is_padding<S: Side>(
 
 /// The largest alignment that what starts at byte `at` of a section may have asked for, in
 /// bytes.
-fn alignment_at<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+fn alignment_at<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> u64 {
     let of_section = layout.object.section(section).align.max(1);
     of_section.min(1 << at.trailing_zeros().min(63))
 }
 
 /// How many NOPs without a name may be in front of what starts at byte `at` of a section.
-fn in_front<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+fn in_front<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> u64 {
     let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
     let function = entity.filter(|e| e.start == at).and_then(|e| e.symbol);
     let bare = function.is_some_and(|id| {
@@ -55,7 +55,7 @@ fn in_front<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64)
 }
 
 /// Whether bytes are what the machine's tools fill with.
-fn fills<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, from: u64, to: u64) -> bool {
+fn fills<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, from: u64, to: u64) -> bool {
     let contents = layout.object.contents(section);
     let (Ok(start), Ok(end)) = (usize::try_from(from), usize::try_from(to)) else { return false };
     let Some(bytes) = contents.get(start..end) else { return false };
@@ -72,7 +72,7 @@ fn fills<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, from: u64, 
 }
 
 /// Whether code from byte `at` on consists of NOPs and traps, on machines that can be decoded.
-fn is_nops<S: Side>(layout: &Layout<'_, '_, S>, code: Option<&[u8]>, mut at: u64) -> bool {
+fn is_nops<S: Side>(layout: &Layout<'_, S>, code: Option<&[u8]>, mut at: u64) -> bool {
     let Some(code) = code else { return false };
     while at < code.len() as u64 {
         at += match step(layout.arch, code, at) {

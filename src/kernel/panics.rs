@@ -68,7 +68,7 @@ pub struct Panics<S>(IndexSet<(SectionId<S>, u64), RandomState>);
 
 impl<S: Side> Panics<S> {
     /// Finds them. Without Rust's panics in the object that is a look at its symbols.
-    pub fn new(layout: &Layout<'_, '_, S>) -> Result<Self> {
+    pub fn new(layout: &Layout<'_, S>) -> Result<Self> {
         let object = layout.object;
         let calls = |id| location_of(object.symbol_name(id)).is_some();
         let machines = [abi::EM_X86_64, abi::EM_AARCH64];
@@ -132,7 +132,7 @@ impl<S: Side> Panics<S> {
 
 /// Whether there is a pointer to a text, the length of which follows, and two numbers that no
 /// relocation changes, in read-only data.
-fn has_form<S: Side>(layout: &Layout<'_, '_, S>, (section, at): (SectionId<S>, u64)) -> bool {
+fn has_form<S: Side>(layout: &Layout<'_, S>, (section, at): (SectionId<S>, u64)) -> bool {
     let object = layout.object;
     let data = object.contents(section);
     let field = |from: u64| data.get((at + from) as usize..)?.first_chunk::<8>().copied();
@@ -168,7 +168,7 @@ type Made<S> = ((SectionId<S>, u64), usize);
 /// with instructions of four bytes, to which relocations belong as a whole. Nothing but what fills registers
 /// lies before the call, and nothing else reads the address.
 fn made<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     call: &Reloc<S>,
     arguments: &[usize],

@@ -39,7 +39,7 @@ type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, u32)>);
 
 /// Whether references into `section` can only be understood by content. Layouts keep the
 /// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let data = match layout.class(section) {
         Class::Data | Class::Text => true,
@@ -69,7 +69,7 @@ fn is_pool<S: Side>(object: &Object<'_, S>, section: SectionId<S>) -> bool {
 impl<S: Side> Pieces<S> {
     /// One pass over the relocations that refer to sections with nameless data. That a row of
     /// a table describes code is no reason for the code to begin there.
-    pub fn new(layout: &Layout<'_, '_, S>, rows: &Rows<S>) -> Result<Self> {
+    pub fn new(layout: &Layout<'_, S>, rows: &Rows<S>) -> Result<Self> {
         let object = layout.object;
         let mut reads: Vec<Read<S>> = Vec::new();
         let nameless = Marks::from_fn(object.symbol_count(), |id| {
@@ -120,7 +120,7 @@ impl<S: Side> Pieces<S> {
     }
 
     /// Start and end of all that a reader of byte `at` of `section` may mean.
-    pub fn extent(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> (u64, u64) {
+    pub fn extent(&self, layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> (u64, u64) {
         let (mut end, mut more) = self.end(layout, section, at);
         for _ in 1..MAX_PARTS {
             if !more {
@@ -133,7 +133,7 @@ impl<S: Side> Pieces<S> {
 
     /// End of the piece of `section` that byte `at` is in, and whether what is meant may go
     /// on behind it.
-    pub fn end(&self, layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> (u64, bool) {
+    pub fn end(&self, layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> (u64, bool) {
         let object = layout.object;
         let size = object.section_size(section);
         if is_pool(object, section) {

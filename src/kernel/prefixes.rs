@@ -7,7 +7,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 
-impl<S: Side> Layout<'_, '_, S> {
+impl<S: Side> Layout<'_, S> {
     /// Links each prefix symbol with the functions that start where it, and the NOPs that
     /// may follow it, end (clang's kCFI layout has 11 NOPs).
     ///

@@ -34,8 +34,8 @@ pub enum Effective<S> {
 
 /// Resolves the relocations of one section. Remembers decoded instruction ends, so that the
 /// relocations of a section cost one pass over its code, however many there are.
-pub struct Refs<'l, 'o, 'd, S> {
-    pub(super) layout: &'l Layout<'o, 'd, S>,
+pub struct Refs<'a, S> {
+    pub(super) layout: &'a Layout<'a, S>,
     pub(super) base: SectionId<S>,
     pub(super) is_text: bool,
     /// Start and end of the instruction decoded last.
@@ -46,7 +46,7 @@ pub struct Refs<'l, 'o, 'd, S> {
 
 /// The error for a byte of a section where no instruction is.
 pub(super) fn undecodable<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     at: u64,
 ) -> Error {
@@ -64,10 +64,10 @@ fn is_relative(class: RelocClass) -> bool {
     matches!(class, RelocClass::PcRelative | RelocClass::Got | RelocClass::None | RelocClass::Tls)
 }
 
-impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
+impl<'a, S: Side> Refs<'a, S> {
     /// A resolver for the relocations of `base`.
     #[inline]
-    pub fn new(layout: &'l Layout<'o, 'd, S>, base: SectionId<S>) -> Self {
+    pub fn new(layout: &'a Layout<'a, S>, base: SectionId<S>) -> Self {
         let is_text = layout.object.is_text(base);
         Refs {
             layout,
@@ -280,7 +280,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
     /// refer to one. What has a symbol with a size reaches to the end of that, and a reference
     /// that leaves it means the symbol. Fails when the reference leaves the string section.
     #[inline]
-    pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'d [u8]>> {
+    pub fn string(&self, reloc: &Reloc<S>) -> Result<Option<&'a [u8]>> {
         let object = self.layout.object;
         let Home::Section(target) = object.home(reloc.symbol) else { return Ok(None) };
         if object.section_flags(target) & abi::SHF_STRINGS == 0 || self.keeps_all() {
@@ -336,7 +336,7 @@ impl<'l, 'o, 'd, S: Side> Refs<'l, 'o, 'd, S> {
         symbol: SymbolId<S>,
         section: SectionId<S>,
         at: i64,
-    ) -> Option<&'d [u8]> {
+    ) -> Option<&'a [u8]> {
         let object = self.layout.object;
         let value = object.symbol_value(symbol);
         let end = value.checked_add(object.symbol_size(symbol))?;

@@ -15,7 +15,7 @@ use crate::elf::object::{Home, Reloc};
 /// Other references than those to string literals mean what their addends say. Fails where
 /// strings start at both places.
 pub fn target_offset<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     base: SectionId<S>,
     reloc: &Reloc<S>,
 ) -> Result<i64> {

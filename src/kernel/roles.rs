@@ -10,7 +10,7 @@ use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, Symbol};
 
-impl<'d, S: Side> Layout<'_, 'd, S> {
+impl<'a, S: Side> Layout<'a, S> {
     /// Notes where the object itself says that its functions can be hooked.
     pub(super) fn find_patchable(&mut self) {
         if !self.has_pfe {
@@ -53,7 +53,7 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
     }
 
     /// A function as the entry checks see it.
-    pub fn view(&self, id: SymbolId<S>, section: SectionId<S>) -> FunctionView<'d> {
+    pub fn view(&self, id: SymbolId<S>, section: SectionId<S>) -> FunctionView<'a> {
         let symbol = self.object.symbol(id);
         let listed_site = self.listed_site(section, &symbol);
         // Of several functions of a section some may have an entry, and others none.
@@ -131,7 +131,7 @@ impl<'d, S: Side> Layout<'_, 'd, S> {
         &self,
         id: SymbolId<S>,
         section: SectionId<S>,
-    ) -> impl Iterator<Item = EntryReloc<'d>> + '_ {
+    ) -> impl Iterator<Item = EntryReloc<'a>> + '_ {
         let start = if self.is_bundled(id) { 0 } else { self.object.symbol_value(id) };
         let relocs = self.object.relocs(section);
         (relocs.lower_bound(start)..relocs.len()).map(move |i| {

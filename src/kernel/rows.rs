@@ -130,7 +130,7 @@ impl<S: Side> TableRows<S> {
 impl<S: Side> Rows<S> {
     /// Cuts all tables of an object into rows of the layouts that fit.
     #[expect(clippy::indexing_slicing, reason = "a class names a table by its place in the list")]
-    pub fn new(layout: &Layout<'_, '_, S>, forms: &Forms) -> Result<Self> {
+    pub fn new(layout: &Layout<'_, S>, forms: &Forms) -> Result<Self> {
         let object = layout.object;
         let mut tables = Vec::new();
         // In the order of TABLES, and of the file where a table is in several sections.
@@ -197,7 +197,7 @@ impl<S: Side> Rows<S> {
     }
 
     /// The number of the row of a table that holds byte `at` of it.
-    pub fn row_at(&self, layout: &Layout<'_, '_, S>, table: TableNumber, at: u64) -> Option<u32> {
+    pub fn row_at(&self, layout: &Layout<'_, S>, table: TableNumber, at: u64) -> Option<u32> {
         let table = self.tables.get(table as usize)?;
         let size = layout.object.section_size(table.section);
         let row = table.at(at).filter(|&row| at < size && row < table.len(size))?;
@@ -222,7 +222,7 @@ impl<S: Side> Rows<S> {
 }
 
 fn collect<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     table: &TableRows<S>,
     index: TableNumber,
     rows: &mut Vec<(SectionId<S>, Row)>,
@@ -256,17 +256,14 @@ fn collect<S: Side>(
 }
 
 /// The place a field of a table points to.
-fn code_place<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    reloc: &Reloc<S>,
-) -> Option<(SectionId<S>, u64)> {
+fn code_place<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> Option<(SectionId<S>, u64)> {
     let section = layout.object.section_of(reloc.symbol)?;
     let value = layout.object.symbol_value(reloc.symbol) as i64;
     Some((section, u64::try_from(reloc.addend.wrapping_add(value)).ok()?))
 }
 
 /// The rows of `.fixup` start where an exception table row jumps to.
-fn cut_fixups<S: Side>(layout: &Layout<'_, '_, S>, fixup: SectionId<S>) -> Result<Cut> {
+fn cut_fixups<S: Side>(layout: &Layout<'_, S>, fixup: SectionId<S>) -> Result<Cut> {
     let object = layout.object;
     let fail = |message: String| Error::broken(Code::FixupTable, message).in_file(object.file());
     let table = layout

@@ -54,8 +54,8 @@ enum Target {
 }
 
 /// Everything that the output is made from.
-pub struct Builder<'a, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+pub struct Builder<'a> {
+    comparer: &'a Comparer<'a>,
     statuses: &'a Statuses,
     selection: &'a Selection,
     /// For sections that are not carried whole.
@@ -66,10 +66,10 @@ pub struct Builder<'a, 'l, 'o, 'd> {
     pub(super) remade: bool,
 }
 
-impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
+impl<'a> Builder<'a> {
     /// Prepares the output of a selection. Fails where code cannot be read.
     pub fn new(
-        comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+        comparer: &'a Comparer<'a>,
         statuses: &'a Statuses,
         selection: &'a Selection,
         remade: bool,
@@ -108,7 +108,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
         Ok(Builder { comparer, statuses, selection, moves, near, remade })
     }
 
-    fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
+    fn layout(&self) -> &'a Layout<'a, Patched> {
         self.comparer.patched.layout
     }
 
@@ -158,7 +158,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// Builds the output in kpatch's form.
     pub fn build(
         &self,
-        resolver: &Resolver<'a, '_, '_, '_>,
+        resolver: &Resolver<'a>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
         entries: &Entries,
@@ -267,7 +267,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     fn copy_symbols(
         &self,
         output: &mut Output,
-        resolver: &Resolver<'_, '_, '_, '_>,
+        resolver: &Resolver<'_>,
         resolution: &Resolution<'_>,
     ) -> Result<()> {
         let layout = self.layout();
@@ -421,7 +421,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// part they mean.
     fn remap(
         &self,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         reloc: &Reloc<Patched>,
         target: Ref<Patched>,
     ) -> Result<i64> {
@@ -455,7 +455,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     /// A reference must not leave the section it names.
     fn check_range(
         &self,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         section: SectionId<Patched>,
         reloc: &Reloc<Patched>,
         symbol: SymbolId<Patched>,
@@ -515,7 +515,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     fn tables(
         &self,
         output: &mut Output,
-        resolver: &Resolver<'a, '_, '_, '_>,
+        resolver: &Resolver<'a>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
     ) -> Result<Late> {
@@ -598,7 +598,7 @@ impl<'a, 'l, 'o, 'd> Builder<'a, 'l, 'o, 'd> {
     }
 
     /// The patched object's layout.
-    pub(super) fn patched(&self) -> &'l Layout<'o, 'd, Patched> {
+    pub(super) fn patched(&self) -> &'a Layout<'a, Patched> {
         self.layout()
     }
 }

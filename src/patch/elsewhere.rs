@@ -22,7 +22,7 @@ type Place = (u32, u64);
 /// What refers to a function although it is not in its object; `Err` where that is not known,
 /// with why.
 pub fn users_elsewhere(
-    resolver: &Resolver<'_, '_, '_, '_>,
+    resolver: &Resolver<'_>,
     id: SymbolId<Patched>,
 ) -> Result<std::result::Result<Option<String>, String>> {
     let Some(live) = &resolver.target.live else {

@@ -10,7 +10,7 @@ use crate::kernel::boot::{FREED, Lifetime, PER_CPU};
 use crate::running::parent::Parent;
 
 /// Fails when livepatch would resolve a reference that is new to code or data that is gone.
-pub fn check_freed(resolver: &Resolver<'_, '_, '_, '_>, resolution: &Resolution<'_>) -> Result<()> {
+pub fn check_freed(resolver: &Resolver<'_>, resolution: &Resolution<'_>) -> Result<()> {
     let parent = resolver.target.parent;
     let Some(freed) = range(parent, FREED) else { return Ok(()) };
     let per_cpu = range(parent, PER_CPU).unwrap_or((0, 0));

@@ -98,7 +98,7 @@ struct Part {
     used: Vec<SymbolId<Patched>>,
 }
 
-impl<'a> Resolver<'a, '_, '_, '_> {
+impl<'a> Resolver<'a> {
     /// Decides about every relocation of the output.
     pub fn resolve(&self, selection: &Selection, entries: &Entries) -> Result<Resolution<'a>> {
         let object = self.comparer.patched.layout.object;
@@ -166,7 +166,7 @@ impl<'a> Resolver<'a, '_, '_, '_> {
     fn ask(
         &self,
         selection: &Selection,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         reloc: &Reloc<Patched>,
     ) -> Result<Option<Asked>> {
         let layout = self.comparer.patched.layout;

@@ -145,7 +145,7 @@ const LOWEST_ADDRESS: u64 = 1 << 20;
 /// Functions that the running kernel cannot redirect, or not without others, although the object
 /// says that ftrace can hook them.
 pub fn fixed(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     parent: &Parent<'_>,
     image: &KernelImage<'_>,
     replaced: &[Replaced<'_>],
@@ -169,7 +169,7 @@ struct Folded<'a> {
 /// The functions with which the linker folded others, once for each of those: kernel functions
 /// are redirected by address.
 fn folded<'a>(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     parent: &'a Parent<'_>,
     image: Option<&KernelImage<'_>>,
     replaced: &[Replaced<'_>],
@@ -226,7 +226,7 @@ fn folded<'a>(
 /// Fails when redirecting a function would also redirect another one that the linker folded
 /// into it.
 pub fn check_folded(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     parent: &Parent<'_>,
     image: Option<&KernelImage<'_>>,
     replaced: &[Replaced<'_>],
@@ -254,13 +254,13 @@ pub fn check_folded(
 }
 
 /// Names that a function has in both objects.
-struct Aliases<'d> {
-    orig: Vec<&'d str>,
-    patched: Vec<&'d str>,
+struct Aliases<'a> {
+    orig: Vec<&'a str>,
+    patched: Vec<&'a str>,
 }
 
-impl<'d> Aliases<'d> {
-    fn of(comparer: &Comparer<'_, '_, '_, 'd>, id: SymbolId<Patched>) -> Self {
+impl<'a> Aliases<'a> {
+    fn of(comparer: &Comparer<'a>, id: SymbolId<Patched>) -> Self {
         let patched = names_at(comparer.patched.layout.object, id);
         let twin = comparer.twins.orig_symbol(id);
         let orig = twin.map(|twin| names_at(comparer.orig.layout.object, twin));
@@ -272,7 +272,7 @@ impl<'d> Aliases<'d> {
     }
 }
 
-fn names_at<'d, S: Side>(object: &Object<'d, S>, id: SymbolId<S>) -> Vec<&'d str> {
+fn names_at<'a, S: Side>(object: &Object<'a, S>, id: SymbolId<S>) -> Vec<&'a str> {
     let Some(section) = object.section_of(id) else { return Vec::new() };
     let value = object.symbol(id).value;
     let members = object.members(section).iter();

@@ -67,9 +67,9 @@ pub struct Replaced<'a> {
 }
 
 /// Looks symbols of the patched object up in the parent.
-pub struct Resolver<'a, 'l, 'o, 'd> {
+pub struct Resolver<'a> {
     /// The comparison.
-    pub comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+    pub comparer: &'a Comparer<'a>,
     /// Statuses of the patched object.
     pub statuses: &'a Statuses,
     /// What to resolve against.
@@ -80,8 +80,8 @@ pub struct Resolver<'a, 'l, 'o, 'd> {
 pub(crate) const SHADOW: [&str; 3] =
     ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
 
-impl<'a> Resolver<'a, '_, '_, '_> {
-    fn layout(&self) -> &Layout<'_, '_, Patched> {
+impl<'a> Resolver<'a> {
+    fn layout(&self) -> &Layout<'_, Patched> {
         self.comparer.patched.layout
     }
 

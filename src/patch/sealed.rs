@@ -33,7 +33,7 @@ pub struct Pointers<'a> {
 /// cannot be called through a pointer. Calls and jumps are no pointers; functions that the
 /// patch brings along have markers of their own.
 pub fn check_pointers(
-    resolver: &Resolver<'_, '_, '_, '_>,
+    resolver: &Resolver<'_>,
     selection: &Selection,
     entries: &Entries,
     resolution: &Resolution<'_>,
@@ -85,7 +85,7 @@ pub fn check_pointers(
 type Pointer<'n> = (String, SectionId<Patched>, u64, &'n str);
 
 /// The refusal of what was found.
-fn refuse(layout: &Layout<'_, '_, Patched>, mut findings: Vec<Pointer<'_>>) -> Result<()> {
+fn refuse(layout: &Layout<'_, Patched>, mut findings: Vec<Pointer<'_>>) -> Result<()> {
     let Some((_, section, offset, name)) = findings.first() else { return Ok(()) };
     let (section, offset, name) = (layout.object.section_name(*section), *offset, *name);
     let advice = format!(
@@ -113,7 +113,7 @@ type Taken = (SectionId<Patched>, u64, SymbolId<Patched>);
 
 /// Places of the patch that take the address of a function that it does not bring along.
 fn pointers_taken(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     selection: &Selection,
     entries: &Entries,
     resolution: &Resolution<'_>,
@@ -140,8 +140,8 @@ fn pointers_taken(
 /// The function whose address code or data takes with `reloc`, if it is one or may be: what
 /// the object does not define has no type there.
 pub fn address_taken<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
+    layout: &Layout<'_, S>,
+    refs: &Refs<'_, S>,
     reloc: &Reloc<S>,
 ) -> Result<Option<SymbolId<S>>> {
     let base = layout.object.section(refs.base());
@@ -166,9 +166,7 @@ pub fn address_taken<S: Side>(
 /// Functions whose address code or data of the original takes. objtool saw these pointers;
 /// when it sealed their targets all the same, or they need no marker, then because they are
 /// not called: return addresses, targets of calls that the kernel writes itself.
-fn taken_before(
-    resolver: &Resolver<'_, '_, '_, '_>,
-) -> Result<IndexSet<SymbolId<Orig>, RandomState>> {
+fn taken_before(resolver: &Resolver<'_>) -> Result<IndexSet<SymbolId<Orig>, RandomState>> {
     let layout = resolver.comparer.orig.layout;
     let mut taken = IndexSet::default();
     for section in layout.object.sections() {
@@ -184,15 +182,15 @@ fn taken_before(
 }
 
 /// Judges single pointers.
-struct Judge<'r, 'a, 'l, 'o, 'd, 'p> {
-    resolver: &'r Resolver<'a, 'l, 'o, 'd>,
+struct Judge<'a> {
+    resolver: &'a Resolver<'a>,
     /// What is patched.
-    parent: Option<Landings<'p, 'p>>,
+    parent: Option<Landings<'a>>,
     /// The kernel, when that is another.
-    kernel: Option<(Landings<'p, 'p>, ParentTable<'p>)>,
+    kernel: Option<(Landings<'a>, ParentTable<'a>)>,
 }
 
-impl Judge<'_, '_, '_, '_, '_, '_> {
+impl Judge<'_> {
     fn closed(&self, target: SymbolId<Patched>) -> Result<Option<Closed>> {
         let Some(found) = self.resolver.lookup(target)? else { return Ok(None) };
         if let Some(index) = found.index {

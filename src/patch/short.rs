@@ -16,7 +16,7 @@ const SHOWN: usize = 20;
 
 /// Fails when a relocation of the patch cannot lead to what it means in the running kernel.
 pub fn check_short(
-    resolver: &Resolver<'_, '_, '_, '_>,
+    resolver: &Resolver<'_>,
     selection: &Selection,
     entries: &Entries,
     resolution: &Resolution<'_>,
@@ -79,7 +79,7 @@ pub fn check_short(
 
 /// Whether the code also takes the rest of the address, at as many places.
 fn is_completed(
-    resolver: &Resolver<'_, '_, '_, '_>,
+    resolver: &Resolver<'_>,
     short: &Short,
     section: SectionId<Patched>,
     reloc: &Reloc<Patched>,

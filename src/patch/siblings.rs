@@ -13,7 +13,7 @@ use crate::kernel::refs::Refs;
 
 /// Fails when a changed function ends in a jump to another function, on machines where code
 /// that runs after the call must restore the caller's state ([`crate::arch::Arch::sibling_call`]).
-pub fn check_sibling_calls(comparer: &Comparer<'_, '_, '_, '_>, statuses: &Statuses) -> Result<()> {
+pub fn check_sibling_calls(comparer: &Comparer<'_>, statuses: &Statuses) -> Result<()> {
     let layout = comparer.patched.layout;
     let Some(jump) = layout.arch.sibling_call else { return Ok(()) };
     let object = layout.object;
@@ -65,8 +65,8 @@ fn is_word(data: &[u8], offset: u64, word: u32, endian: Endianness) -> bool {
 
 /// Jumps between a function and the parts split off it are no calls.
 fn is_own_part(
-    layout: &Layout<'_, '_, Patched>,
-    refs: &Refs<'_, '_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
+    refs: &Refs<'_, Patched>,
     section: SectionId<Patched>,
     reloc: &Reloc<Patched>,
 ) -> Result<bool> {

@@ -37,27 +37,23 @@ impl Told {
 
 /// What the patch has, as far as it is decided.
 #[derive(Clone, Copy)]
-pub struct Carried<'c, 'a, 'l, 'o, 'd> {
+pub struct Carried<'a> {
     /// The objects.
-    pub paired: &'c Paired<'l, 'o, 'd>,
+    pub paired: &'a Paired<'a>,
     /// What is carried.
     pub judged: &'a Judged,
     /// What finds things in the kernel.
-    pub resolver: &'c Resolver<'a, 'l, 'o, 'd>,
+    pub resolver: &'a Resolver<'a>,
 }
 
 /// Builds the output; the kernel must have what it refers to.
-pub fn build(
-    job: &Job<'_>,
-    carried: &Carried<'_, '_, '_, '_, '_>,
-    wanted: &Wanted,
-) -> (Told, Result<Draft>) {
+pub fn build(job: &Job<'_>, carried: &Carried<'_>, wanted: &Wanted) -> (Told, Result<Draft>) {
     let mut told = Told::default();
     let draft = carried.build(job, wanted, &mut told);
     (told, draft)
 }
 
-impl Carried<'_, '_, '_, '_, '_> {
+impl Carried<'_> {
     fn build(&self, job: &Job<'_>, wanted: &Wanted, told: &mut Told) -> Result<Draft> {
         let Judged { statuses, selection } = self.judged;
         let resolver = self.resolver;

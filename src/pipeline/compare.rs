@@ -25,7 +25,7 @@ use crate::report::{Data, Function};
 
 /// Compares everything. Constants that are told apart by their readers are no twins any more,
 /// so this changes who is who.
-pub fn compare(job: &Job<'_>, paired: &mut Paired<'_, '_, '_>) -> Result<(States, Verdicts)> {
+pub fn compare(job: &Job<'_>, paired: &mut Paired<'_>) -> Result<(States, Verdicts)> {
     let Paired { orig, patched, twins, target, .. } = paired;
     let (before, after) = (orig.layout.object, patched.layout.object);
     let elsewhere = |o, p| read_elsewhere(job, target.as_ref(), before.symbol(o), after.symbol(p));
@@ -67,19 +67,15 @@ fn read_elsewhere(
 }
 
 /// What answers questions about two objects that were compared.
-pub fn comparer<'a, 'l, 'o, 'd>(
-    job: &Job<'_>,
-    paired: &'a Paired<'l, 'o, 'd>,
-    states: States,
-) -> Comparer<'a, 'l, 'o, 'd> {
+pub fn comparer<'a>(job: &Job<'_>, paired: &'a Paired<'a>, states: States) -> Comparer<'a> {
     Comparer { states, ..comparing(job, (&paired.orig, &paired.patched), &paired.twins) }
 }
 
-fn comparing<'a, 'l, 'o, 'd>(
+fn comparing<'a>(
     job: &Job<'_>,
-    (orig, patched): (&'a Half<'l, 'o, 'd, Orig>, &'a Half<'l, 'o, 'd, Patched>),
+    (orig, patched): (&'a Half<'a, Orig>, &'a Half<'a, Patched>),
     twins: &'a Twins,
-) -> Comparer<'a, 'l, 'o, 'd> {
+) -> Comparer<'a> {
     Comparer {
         pair: Pair {
             orig,
@@ -100,7 +96,7 @@ fn comparing<'a, 'l, 'o, 'd>(
 
 /// Functions that went away, and what became of data.
 pub fn other_changes(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     wanted: &Wanted,
 ) -> (Vec<String>, Vec<Data>) {
@@ -112,7 +108,7 @@ pub fn other_changes(
 /// What differs, where it was not decided what the patch carries.
 pub fn differing(
     job: &Job<'_>,
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     wanted: &Wanted,
 ) -> Result<Vec<Function>> {

@@ -64,21 +64,21 @@ impl Told {
 }
 
 /// What a decision is made on.
-struct Judge<'j, 'l, 'o, 'd> {
-    job: &'j Job<'j>,
-    comparer: &'j Comparer<'j, 'l, 'o, 'd>,
-    verdicts: &'j Verdicts,
-    paired: &'j Paired<'l, 'o, 'd>,
-    wanted: &'j Wanted,
+struct Judge<'a> {
+    job: &'a Job<'a>,
+    comparer: &'a Comparer<'a>,
+    verdicts: &'a Verdicts,
+    paired: &'a Paired<'a>,
+    wanted: &'a Wanted,
 }
 
 /// Decides what the patch carries. What the image shows not to be redirected is carried for
 /// its callers, where that can be.
-pub fn judge<'l, 'o, 'd>(
+pub fn judge<'a>(
     job: &Job<'_>,
-    comparer: &Comparer<'_, 'l, 'o, 'd>,
+    comparer: &Comparer<'a>,
     verdicts: &Verdicts,
-    paired: &Paired<'l, 'o, 'd>,
+    paired: &Paired<'a>,
     wanted: &Wanted,
 ) -> (Told, Result<Judged>) {
     let (told, judged) = decide(job, comparer, verdicts, paired, wanted);
@@ -88,11 +88,11 @@ pub fn judge<'l, 'o, 'd>(
     }
 }
 
-fn decide<'l, 'o, 'd>(
+fn decide<'a>(
     job: &Job<'_>,
-    comparer: &Comparer<'_, 'l, 'o, 'd>,
+    comparer: &Comparer<'a>,
     verdicts: &Verdicts,
-    paired: &Paired<'l, 'o, 'd>,
+    paired: &Paired<'a>,
     wanted: &Wanted,
 ) -> (Told, Result<Judged>) {
     let judge = Judge { job, comparer, verdicts, paired, wanted };
@@ -115,7 +115,7 @@ fn decide<'l, 'o, 'd>(
     (told, Ok(found))
 }
 
-impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
+impl<'a> Judge<'a> {
     /// Decides, with `forced` functions carried for their callers.
     fn told(&self, forced: &[SymbolId<Patched>]) -> (Told, Result<Judged>) {
         let mut told = Told::default();
@@ -151,7 +151,7 @@ impl<'l, 'o, 'd> Judge<'_, 'l, 'o, 'd> {
         Ok(judged)
     }
 
-    fn resolver<'r>(&'r self, statuses: &'r Statuses) -> Option<Resolver<'r, 'l, 'o, 'd>> {
+    fn resolver<'s>(&'s self, statuses: &'s Statuses) -> Option<Resolver<'s>> {
         let target = self.paired.target.as_ref();
         target.map(|target| Resolver { comparer: self.comparer, statuses, target })
     }

@@ -11,21 +11,18 @@ use crate::kernel::objtool::check_same;
 use crate::running::parent::Parent;
 
 /// What was read.
-pub struct Loaded<'d> {
+pub struct Loaded<'a> {
     /// The original.
-    pub orig: Object<'d, Orig>,
+    pub orig: Object<'a, Orig>,
     /// The patched object.
-    pub patched: Object<'d, Patched>,
+    pub patched: Object<'a, Patched>,
     /// The parent, where the job does not bring one that was read before.
-    read: Option<Result<Parent<'d>>>,
+    read: Option<Result<Parent<'a>>>,
 }
 
-impl<'d> Loaded<'d> {
+impl<'a> Loaded<'a> {
     /// The parent, if one was given.
-    pub fn parent<'l>(&'l self, job: &Job<'l>) -> Result<Option<&'l Parent<'l>>>
-    where
-        'd: 'l,
-    {
+    pub fn parent(&'a self, job: &Job<'a>) -> Result<Option<&'a Parent<'a>>> {
         let known = job.parent.and_then(|files| files.known);
         let read = self.read.as_ref().map(|read| read.as_ref().map_err(Error::clone));
         Ok(known.or(read.transpose()?))
@@ -33,15 +30,15 @@ impl<'d> Loaded<'d> {
 }
 
 /// Both objects' layouts.
-pub struct Layouts<'l, 'd> {
+pub struct Layouts<'a> {
     /// The original's.
-    pub orig: Layout<'l, 'd, Orig>,
+    pub orig: Layout<'a, Orig>,
     /// The patched object's.
-    pub patched: Layout<'l, 'd, Patched>,
+    pub patched: Layout<'a, Patched>,
 }
 
 /// Reads the files. An error about the parent comes out of [`Loaded::parent`].
-pub fn load<'d>(job: &Job<'d>) -> Result<Loaded<'d>> {
+pub fn load<'a>(job: &Job<'a>) -> Result<Loaded<'a>> {
     let ((orig, patched), read) = rayon::join(
         || {
             rayon::join(
@@ -55,7 +52,7 @@ pub fn load<'d>(job: &Job<'d>) -> Result<Loaded<'d>> {
 }
 
 /// Lays both objects out. Fails unless they can be compared.
-pub fn lay_out<'l, 'd>(job: &Job<'_>, loaded: &'l Loaded<'d>) -> Result<Layouts<'l, 'd>> {
+pub fn lay_out<'a>(job: &Job<'_>, loaded: &'a Loaded<'a>) -> Result<Layouts<'a>> {
     check_headers(loaded.orig.header(), loaded.patched.header())?;
     let (orig, patched) =
         rayon::join(|| Layout::new(&loaded.orig), || Layout::new(&loaded.patched));

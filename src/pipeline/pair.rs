@@ -20,11 +20,11 @@ use crate::running::image_match::match_image;
 use crate::running::parent::Parent;
 
 /// Both objects, side by side.
-pub struct Paired<'l, 'o, 'd> {
+pub struct Paired<'a> {
     /// The original with its rows.
-    pub orig: Half<'l, 'o, 'd, Orig>,
+    pub orig: Half<'a, Orig>,
     /// The patched object with its rows.
-    pub patched: Half<'l, 'o, 'd, Patched>,
+    pub patched: Half<'a, Patched>,
     /// Who is who.
     pub twins: Twins,
     /// What is wrong with static locals.
@@ -32,17 +32,17 @@ pub struct Paired<'l, 'o, 'd> {
     /// What the patch's author wants ignored.
     pub ignored: Ignored,
     /// The running kernel's side, when a parent was given.
-    pub target: Option<Target<'l>>,
+    pub target: Option<Target<'a>>,
 }
 
-type Halves<'l, 'o, 'd> = (Half<'l, 'o, 'd, Orig>, Half<'l, 'o, 'd, Patched>);
+type Halves<'a> = (Half<'a, Orig>, Half<'a, Patched>);
 
 /// Pairs what is in the layouts, and finds the original in `parent`.
-pub fn pair<'l, 'o, 'd>(
-    job: &Job<'l>,
-    layouts: &'l Layouts<'o, 'd>,
-    parent: Option<&'l Parent<'l>>,
-) -> (Notes, Result<Paired<'l, 'o, 'd>>) {
+pub fn pair<'a>(
+    job: &Job<'a>,
+    layouts: &'a Layouts<'a>,
+    parent: Option<&'a Parent<'a>>,
+) -> (Notes, Result<Paired<'a>>) {
     let (orig, patched) = (&layouts.orig, &layouts.patched);
     let mut notes = Notes::default();
     // None of these needs another's result.
@@ -86,7 +86,7 @@ pub fn pair<'l, 'o, 'd>(
 }
 
 /// Finds the layouts of rows, and reads them.
-fn halves<'l, 'o, 'd>(job: &Job<'_>, layouts: &'l Layouts<'o, 'd>) -> Result<Halves<'l, 'o, 'd>> {
+fn halves<'a>(job: &Job<'_>, layouts: &'a Layouts<'a>) -> Result<Halves<'a>> {
     let (orig, patched) = (&layouts.orig, &layouts.patched);
     let forms = settle(orig, patched, &job.sizes)?;
     let (o, p) = rayon::join(|| Half::new(orig, &forms), || Half::new(patched, &forms));
@@ -96,8 +96,8 @@ fn halves<'l, 'o, 'd>(job: &Job<'_>, layouts: &'l Layouts<'o, 'd>) -> Result<Hal
 /// Pairs the symbols and sections of both objects; also what is wrong with static locals.
 fn pair_up(
     job: &Job<'_>,
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
 ) -> Result<(Twins, Doubts)> {
     let (mut twins, files) = correlate(orig, patched);
     let doubts = correlate_statics(orig, patched, &files, job.policy, &mut twins)?;
@@ -113,7 +113,7 @@ fn find_original<'a>(
     job: &Job<'_>,
     files: &ParentFiles<'a>,
     parent: &Parent<'a>,
-    orig: &Layout<'_, '_, Orig>,
+    orig: &Layout<'_, Orig>,
 ) -> Result<(Blocks, Option<Live<'a>>)> {
     let named = |e: Error| e.in_file(job.orig.name);
     let matched = match_blocks(orig.object, parent.table());

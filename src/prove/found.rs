@@ -14,7 +14,7 @@ use crate::running::kallsyms::Matching;
 use crate::running::parent::Found;
 use crate::running::symtab::Order;
 
-impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
+impl<'a> Walk<'a> {
     /// What the parent has for a symbol; looked up once.
     pub(super) fn lookup(&mut self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
         if let Some(&known) = self.found.get(&id) {

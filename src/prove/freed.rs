@@ -11,7 +11,7 @@ use crate::kernel::layout::Class;
 use crate::kernel::refs::Refs;
 use crate::running::parent::Found;
 
-impl Walk<'_, '_, '_, '_, '_, '_> {
+impl Walk<'_> {
     /// Checks that a reference that livepatch resolves does not lead to what is gone, unless the
     /// same function or variable of the original had one there. `at` is a byte of section `base`.
     pub(super) fn check_stays(

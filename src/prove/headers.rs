@@ -10,7 +10,7 @@ use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, is_padding};
 use crate::kernel::objtool;
 
-impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
+impl<'a> Walk<'a> {
     pub(super) fn check_file(&self) -> Result<()> {
         let object = self.prover.layout().object;
         let header = object.header();

@@ -29,9 +29,9 @@ pub fn prove_klp(input: &[u8], output: &[u8]) -> Result<()> {
 /// Where the bytes of a section are: in which of the output's, and behind how many bytes.
 type Place = (u32, u64);
 
-struct Modules<'b> {
-    input: Written<'b>,
-    output: Written<'b>,
+struct Modules<'a> {
+    input: Written<'a>,
+    output: Written<'a>,
     places: IndexMap<u32, Place, RandomState>,
 }
 

@@ -15,7 +15,7 @@ use crate::kernel::knowledge::klp_build;
 use crate::kernel::macros::{POINTER_NAMES, POINTERS};
 use crate::patch::format::klp::SymbolName;
 
-impl<'b> Written<'b> {
+impl<'a> Written<'a> {
     /// Brings the rows of `__klp_relocs.OBJECT` into the form of the other references.
     pub(super) fn read_klp_build(&mut self) -> Result<()> {
         let tables = [klp_build::OBJECTS, klp_build::FUNCTIONS, klp_build::STRINGS];
@@ -49,7 +49,7 @@ impl<'b> Written<'b> {
         }
     }
 
-    fn read_row(&mut self, home: u32, at: u64, patched: &'b str) -> Result<()> {
+    fn read_row(&mut self, home: u32, at: u64, patched: &'a str) -> Result<()> {
         let wrong = || differs("a row of what livepatch relocates is wrong");
         let empty = [at, at + 8].iter().all(|&at| self.number::<8>(home, at) == Some(0))
             && self.number::<4>(home, at + 20) == Some(0);
@@ -97,14 +97,14 @@ fn is_weak(symbol: &Symbol<'_>, kind: u8) -> bool {
 }
 
 /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
-fn asked<'b>(symbol: &Symbol<'b>, patched: &'b str) -> Option<Asked<'b>> {
+fn asked<'a>(symbol: &Symbol<'a>, patched: &'a str) -> Option<Asked<'a>> {
     let named = SymbolName::decode(symbol.name).filter(|_| is_weak(symbol, symbol.kind));
     let SymbolName { object, name, position } = named?;
     let Symbol { bind, kind, .. } = *symbol;
     Some(Asked { patched, object, name, position, bind, kind, more: None })
 }
 
-impl Walk<'_, '_, '_, '_, '_, '_> {
+impl Walk<'_> {
     /// Fails unless the tables of `klp-build` are right.
     pub(super) fn check_klp_build(&mut self) -> Result<()> {
         for section in &self.written.sections {

@@ -74,14 +74,14 @@ pub fn prove_linked(bytes: &[u8], parts: &[OutObject], remade: bool) -> Result<(
     linked.check_asked()
 }
 
-struct Linked<'w, 'b> {
-    module: &'w Written<'b>,
-    parts: &'w [Written<'b>],
+struct Linked<'a> {
+    module: &'a Written<'a>,
+    parts: &'a [Written<'a>],
     remade: bool,
     /// Symbols of the module that are defined, by name.
-    symbols: Map<&'b str, Vec<Symbol<'b>>>,
+    symbols: Map<&'a str, Vec<Symbol<'a>>>,
     /// What the parts define for each other: part, section, value.
-    globals: Map<&'b str, (usize, u32, u64)>,
+    globals: Map<&'a str, (usize, u32, u64)>,
     /// Where each section of each part begins.
     placed: Vec<Vec<Option<Place>>>,
     used: IndexSet<Place, RandomState>,
@@ -92,8 +92,8 @@ struct Linked<'w, 'b> {
     sites: IndexSet<Place, RandomState>,
 }
 
-impl<'w, 'b> Linked<'w, 'b> {
-    fn new(module: &'w Written<'b>, parts: &'w [Written<'b>], remade: bool) -> Self {
+impl<'a> Linked<'a> {
+    fn new(module: &'a Written<'a>, parts: &'a [Written<'a>], remade: bool) -> Self {
         let mut symbols: Map<&str, Vec<Symbol<'_>>> = Map::default();
         for symbol in module.symbols.iter().filter(|s| matches!(s.home, Home::Section(_))) {
             symbols.entry(symbol.name).or_default().push(*symbol);
@@ -167,7 +167,7 @@ impl<'w, 'b> Linked<'w, 'b> {
             return ours.is_some() && ours == self.module.string(follow.home, to);
         }
         let size = section.entsize.max(1);
-        let element = |data: &'b [u8], at: u64| {
+        let element = |data: &'a [u8], at: u64| {
             data.get(usize::try_from(at).ok()?..usize::try_from(at.checked_add(size)?).ok()?)
         };
         let ours = element(section.data, at);
@@ -234,7 +234,7 @@ impl<'w, 'b> Linked<'w, 'b> {
     }
 
     /// Where the section of a part's symbol may begin in the module.
-    fn candidates(&self, symbol: &Symbol<'b>) -> impl Iterator<Item = Place> + use<'b> {
+    fn candidates(&self, symbol: &Symbol<'a>) -> impl Iterator<Item = Place> + use<'a> {
         let mut named = self.symbols.get(symbol.name).cloned().unwrap_or_default();
         named.retain(|found| found.size == symbol.size || self.is_grown_prefix(found, symbol));
         let symbol = *symbol;
@@ -248,7 +248,7 @@ impl<'w, 'b> Linked<'w, 'b> {
 
     /// Whether objtool lets a prefix (`__cfi_f`) reach up to its function, where the compiler let it end with
     /// the hash of the type.
-    fn is_grown_prefix(&self, found: &Symbol<'b>, symbol: &Symbol<'b>) -> bool {
+    fn is_grown_prefix(&self, found: &Symbol<'a>, symbol: &Symbol<'a>) -> bool {
         let arch = Arch::from_machine(self.module.machine).ok();
         let function = arch.and_then(|arch| arch.prefixed(symbol.name));
         let functions = function.and_then(|name| self.symbols.get(name)).into_iter().flatten();
@@ -450,7 +450,7 @@ struct Compared {
     across: Vec<Across>,
 }
 
-impl<'b> Linked<'_, 'b> {
+impl<'a> Linked<'a> {
     /// Compares a section of a part with the module's bytes at a place.
     fn compare(
         &self,
@@ -488,7 +488,7 @@ impl<'b> Linked<'_, 'b> {
         }
     }
 
-    fn compare_bytes(&self, file: &Written<'b>, section: u32, place: Place) -> Result<()> {
+    fn compare_bytes(&self, file: &Written<'a>, section: u32, place: Place) -> Result<()> {
         let (home, start) = place;
         let (input, output) = (file.section(section), self.module.section(home));
         let end = start.checked_add(input.size).filter(|&end| end <= output.size);
@@ -591,7 +591,7 @@ impl<'b> Linked<'_, 'b> {
 
     fn compare_asked(
         &self,
-        file: &Written<'b>,
+        file: &Written<'a>,
         ours: &Reference,
         theirs: &Reference,
         (a, b): (u32, u32),

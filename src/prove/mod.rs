@@ -39,16 +39,16 @@ use walk::Walk;
 use written::Written;
 
 /// Proves outputs of one pair.
-pub struct Prover<'p, 'a, 'l, 'o, 'd> {
-    resolver: &'p Resolver<'a, 'l, 'o, 'd>,
+pub struct Prover<'a> {
+    resolver: &'a Resolver<'a>,
     /// objtool makes its tables anew on the linked module.
     remade: bool,
 }
 
-impl<'p, 'a, 'l, 'o, 'd> Prover<'p, 'a, 'l, 'o, 'd> {
+impl<'a> Prover<'a> {
     /// Proves against what the resolver compares, and what it resolves against. `remade`: objtool
     /// will see the linked module.
-    pub fn new(resolver: &'p Resolver<'a, 'l, 'o, 'd>, remade: bool) -> Self {
+    pub fn new(resolver: &'a Resolver<'a>, remade: bool) -> Self {
         Prover { resolver, remade }
     }
 
@@ -70,11 +70,11 @@ impl<'p, 'a, 'l, 'o, 'd> Prover<'p, 'a, 'l, 'o, 'd> {
         walk.check_own()
     }
 
-    fn layout(&self) -> &'l Layout<'o, 'd, Patched> {
+    fn layout(&self) -> &'a Layout<'a, Patched> {
         self.resolver.comparer.patched.layout
     }
 
-    fn section_name(&self, section: SectionId<Patched>) -> &'d str {
+    fn section_name(&self, section: SectionId<Patched>) -> &'a str {
         self.layout().object.section_name(section)
     }
 }

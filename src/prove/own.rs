@@ -16,7 +16,7 @@ use crate::kernel::tables::KLP_ARCH_SECTIONS;
 use crate::patch::format::kpatch::{ArchRow, FunctionRow, Layout, RelocationRow, SymbolRow};
 use crate::running::parent::Found;
 
-impl<'a> Walk<'_, 'a, '_, '_, '_, '_> {
+impl<'a> Walk<'a> {
     /// Fails unless the tables that the tools add are right.
     pub(super) fn check_own(&mut self) -> Result<()> {
         if self.written.is_klp_build {

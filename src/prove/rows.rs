@@ -14,7 +14,7 @@ use crate::kernel::refs::Refs;
 use crate::kernel::rows::{Row, TableRows};
 use crate::kernel::tables::Filter;
 
-impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
+impl<'a> Walk<'a> {
     /// The tables that are cut into rows in a section.
     pub(super) fn rows_of_section(
         &self,

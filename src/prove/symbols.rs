@@ -13,7 +13,7 @@ use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::kernel::layout::Class;
 use crate::kernel::thunks;
 
-impl<'a, 'l, 'o, 'd> Walk<'_, 'a, 'l, 'o, 'd, '_> {
+impl<'a> Walk<'a> {
     /// Finds the symbols of the output that only one of the patched object can be, and follows
     /// what they name.
     pub(super) fn match_symbols(&mut self) -> Result<()> {

@@ -33,9 +33,9 @@ pub(super) struct Item {
 type Stretch = (SectionId<Patched>, u64, u64);
 
 /// A proof under way.
-pub(super) struct Walk<'w, 'a, 'l, 'o, 'd, 'b> {
-    pub prover: &'w Prover<'w, 'a, 'l, 'o, 'd>,
-    pub written: &'w Written<'b>,
+pub(super) struct Walk<'a> {
+    pub prover: &'a Prover<'a>,
+    pub written: &'a Written<'a>,
     pub places: Places,
     /// Where stretches of the patched object were found.
     pub known: IndexMap<Stretch, (u32, u64), RandomState>,
@@ -56,8 +56,8 @@ pub(super) struct Walk<'w, 'a, 'l, 'o, 'd, 'b> {
     pub foreign: Vec<(SymbolId<Patched>, Option<SectionId<Patched>>)>,
 }
 
-impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
-    pub fn new(prover: &'w Prover<'w, 'a, 'l, 'o, 'd>, written: &'w Written<'b>) -> Self {
+impl<'a> Walk<'a> {
+    pub fn new(prover: &'a Prover<'a>, written: &'a Written<'a>) -> Self {
         Walk {
             prover,
             written,
@@ -151,9 +151,9 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
     fn expected(
         &mut self,
         item: &Item,
-        bytes: &'d [u8],
+        bytes: &'a [u8],
         relocs: &mut Vec<Reloc<Patched>>,
-    ) -> Result<Cow<'d, [u8]>> {
+    ) -> Result<Cow<'a, [u8]>> {
         let layout = self.prover.layout();
         let &Item { section, start, end, to: (home, to) } = item;
         let mut bytes = Cow::Borrowed(bytes);
@@ -241,7 +241,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
 
     fn compare_ref(
         &mut self,
-        refs: &Refs<'_, 'o, 'd, Patched>,
+        refs: &Refs<'a, Patched>,
         reloc: &Reloc<Patched>,
         reference: &Reference,
     ) -> Result<()> {
@@ -311,7 +311,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
     /// means, is one to a place of the output.
     fn relate(
         &mut self,
-        refs: &Refs<'_, 'o, 'd, Patched>,
+        refs: &Refs<'a, Patched>,
         reloc: &Reloc<Patched>,
         meant: Ref<Patched>,
         from: i64,
@@ -348,7 +348,7 @@ impl<'w, 'a, 'l, 'o, 'd, 'b> Walk<'w, 'a, 'l, 'o, 'd, 'b> {
     /// What must be in the output since a reference leads there.
     fn stretch(
         &self,
-        refs: &Refs<'_, 'o, 'd, Patched>,
+        refs: &Refs<'a, Patched>,
         reloc: &Reloc<Patched>,
         meant: Ref<Patched>,
         (section, from): (SectionId<Patched>, i64),

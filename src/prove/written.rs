@@ -21,8 +21,8 @@ use crate::patch::format::kpatch::{RelocationRow, SymbolRow};
 
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Section<'b> {
-    pub name: &'b str,
+pub(super) struct Section<'a> {
+    pub name: &'a str,
     pub kind: u32,
     pub flags: u64,
     pub align: u64,
@@ -31,7 +31,7 @@ pub(super) struct Section<'b> {
     pub info: u32,
     pub size: u64,
     /// Contents; empty for SHT_NOBITS.
-    pub data: &'b [u8],
+    pub data: &'a [u8],
     /// Flags of its ordinary relocation table.
     pub relocs: Option<u64>,
 }
@@ -53,8 +53,8 @@ pub(super) enum Home {
 
 /// A symbol of the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Symbol<'b> {
-    pub name: &'b str,
+pub(super) struct Symbol<'a> {
+    pub name: &'a str,
     pub kind: u8,
     pub bind: u8,
     pub other: u8,
@@ -83,12 +83,12 @@ pub(super) struct Reference {
 
 /// A symbol that livepatch is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'b> {
+pub(super) struct Asked<'a> {
     /// The object that is patched when the relocation is applied.
-    pub patched: &'b str,
+    pub patched: &'a str,
     /// The object that has the symbol.
-    pub object: &'b str,
-    pub name: &'b str,
+    pub object: &'a str,
+    pub name: &'a str,
     pub position: u64,
     pub bind: u8,
     pub kind: u8,
@@ -97,14 +97,14 @@ pub(super) struct Asked<'b> {
 }
 
 /// A written file.
-pub(super) struct Written<'b> {
+pub(super) struct Written<'a> {
     pub big_endian: bool,
     pub kind: u16,
     pub machine: u16,
     pub flags: u32,
-    pub sections: Vec<Section<'b>>,
-    pub symbols: Vec<Symbol<'b>>,
-    pub asked: Vec<Asked<'b>>,
+    pub sections: Vec<Section<'a>>,
+    pub symbols: Vec<Symbol<'a>>,
+    pub asked: Vec<Asked<'a>>,
     /// It is in the form of `klp-build`.
     pub is_klp_build: bool,
     /// The relocation type of all pointers in kpatch's tables of what livepatch resolves.
@@ -112,10 +112,10 @@ pub(super) struct Written<'b> {
     /// Of each section, by offset.
     pub(super) refs: Vec<Vec<Reference>>,
     /// The section of a name; `None` where there are several.
-    by_name: IndexMap<&'b str, Option<u32>, RandomState>,
+    by_name: IndexMap<&'a str, Option<u32>, RandomState>,
 }
 
-fn by_name<'b>(sections: &[Section<'b>]) -> IndexMap<&'b str, Option<u32>, RandomState> {
+fn by_name<'a>(sections: &[Section<'a>]) -> IndexMap<&'a str, Option<u32>, RandomState> {
     let mut found = IndexMap::with_capacity_and_hasher(sections.len(), RandomState::default());
     for (number, section) in (0..).zip(sections) {
         let twice = found.contains_key(section.name);
@@ -128,8 +128,8 @@ fn by_name<'b>(sections: &[Section<'b>]) -> IndexMap<&'b str, Option<u32>, Rando
 const ROW: u64 = RelocationRow::LAYOUT.size;
 const _: () = assert!(ROW == SymbolRow::LAYOUT.size);
 
-impl<'b> Written<'b> {
-    pub fn parse(bytes: &'b [u8]) -> Result<Self> {
+impl<'a> Written<'a> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let unreadable = |e: elf::ParseError| differs(format!("it cannot be read ({e})"));
         let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(unreadable)?;
         let (headers, names) = file.section_headers_with_strtab().map_err(unreadable)?;
@@ -182,7 +182,7 @@ impl<'b> Written<'b> {
     }
 
     /// A section; an empty one for a number that there is not.
-    pub fn section(&self, section: u32) -> Section<'b> {
+    pub fn section(&self, section: u32) -> Section<'a> {
         const NONE: Section<'_> = Section {
             name: "",
             kind: abi::SHT_NULL,
@@ -208,7 +208,7 @@ impl<'b> Written<'b> {
     }
 
     /// The symbol of a reference.
-    pub fn symbol(&self, index: u32) -> Result<Symbol<'b>> {
+    pub fn symbol(&self, index: u32) -> Result<Symbol<'a>> {
         let symbol = self.symbols.get(index as usize).copied();
         symbol.ok_or_else(|| differs("a relocation refers to a symbol that does not exist"))
     }
@@ -221,7 +221,7 @@ impl<'b> Written<'b> {
     }
 
     /// The string at a place.
-    pub fn string(&self, section: u32, at: u64) -> Option<&'b str> {
+    pub fn string(&self, section: u32, at: u64) -> Option<&'a str> {
         let rest = self.section(section).data.get(usize::try_from(at).ok()?..)?;
         let end = memchr::memchr(0, rest)?;
         std::str::from_utf8(rest.get(..end)?).ok()
@@ -244,7 +244,7 @@ impl<'b> Written<'b> {
     }
 
     fn read_relocs(&mut self, endian: AnyEndian) -> Result<()> {
-        let tables: Vec<Section<'b>> =
+        let tables: Vec<Section<'a>> =
             self.sections.iter().filter(|s| s.kind == abi::SHT_RELA).copied().collect();
         let mut known: IndexMap<(u32, &str), u32, RandomState> = IndexMap::default();
         let mut late = Vec::new();
@@ -304,7 +304,7 @@ impl<'b> Written<'b> {
     }
 
     /// What a `.klp.sym.OBJECT.NAME,POSITION` asks for.
-    fn klp_symbol(&self, index: u32, patched: &'b str) -> Result<Asked<'b>> {
+    fn klp_symbol(&self, index: u32, patched: &'a str) -> Result<Asked<'a>> {
         let symbol = self.symbol(index)?;
         let parsed = SymbolName::decode(symbol.name);
         let livepatch = symbol.home == Home::Reserved(abi::SHN_LIVEPATCH)
@@ -317,7 +317,7 @@ impl<'b> Written<'b> {
     }
 
     /// Reads kpatch's tables.
-    fn read_tables(&mut self, tables: Vec<(u32, RelaIterator<'b, AnyEndian>)>) -> Result<()> {
+    fn read_tables(&mut self, tables: Vec<(u32, RelaIterator<'a, AnyEndian>)>) -> Result<()> {
         let [relocations, symbols] = names::RESOLVED;
         let (Some(relocations), Some(symbols)) = (self.only(relocations)?, self.only(symbols)?)
         else {
@@ -353,7 +353,7 @@ impl<'b> Written<'b> {
         &self,
         (relocations, symbols, strings): (u32, u32, Option<u32>),
         rows: u64,
-        tables: Vec<(u32, RelaIterator<'b, AnyEndian>)>,
+        tables: Vec<(u32, RelaIterator<'a, AnyEndian>)>,
     ) -> Result<Pointers> {
         let none = || vec![None; rows as usize];
         let mut pointers = Pointers {
@@ -409,7 +409,7 @@ impl<'b> Written<'b> {
         (relocations, symbols, strings): (u32, u32, Option<u32>),
         pointers: &Pointers,
         row: u64,
-    ) -> Option<(Asked<'b>, u32, i64)> {
+    ) -> Option<(Asked<'a>, u32, i64)> {
         let text = |list: &[Option<u64>], row: u64| {
             let at = list.get(usize::try_from(row).ok()?).copied().flatten();
             self.string(strings?, at?)
@@ -448,7 +448,7 @@ struct Pointers {
 }
 
 /// The object whose patching applies a table: `.klp.rela.OBJECT.SECTION`.
-fn patched_object<'b>(table: &Section<'b>, base: &str) -> Result<&'b str> {
+fn patched_object<'a>(table: &Section<'a>, base: &str) -> Result<&'a str> {
     let rest = table_parts(table.name);
     let named =
         rest.filter(|(_, section)| *section == base || base.strip_prefix('.') == Some(section));
@@ -458,7 +458,7 @@ fn patched_object<'b>(table: &Section<'b>, base: &str) -> Result<&'b str> {
     }
 }
 
-fn contents<'b>(bytes: &'b [u8], header: &SectionHeader) -> Result<&'b [u8]> {
+fn contents<'a>(bytes: &'a [u8], header: &SectionHeader) -> Result<&'a [u8]> {
     if matches!(header.sh_type, abi::SHT_NOBITS | abi::SHT_NULL) {
         return Ok(&[]);
     }
@@ -468,10 +468,10 @@ fn contents<'b>(bytes: &'b [u8], header: &SectionHeader) -> Result<&'b [u8]> {
         .ok_or_else(|| differs("a section lies outside the file"))
 }
 
-fn symbols<'b>(
-    file: &ElfBytes<'b, AnyEndian>,
-    sections: &[Section<'b>],
-) -> Result<Vec<Symbol<'b>>> {
+fn symbols<'a>(
+    file: &ElfBytes<'a, AnyEndian>,
+    sections: &[Section<'a>],
+) -> Result<Vec<Symbol<'a>>> {
     let unreadable = |e: elf::ParseError| differs(format!("it cannot be read ({e})"));
     let tables = file.symbol_table().map_err(unreadable)?;
     let (symbols, names) = tables.ok_or_else(|| differs("it has no symbol table"))?;

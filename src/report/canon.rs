@@ -75,14 +75,14 @@ fn is_hidden(section: &str) -> bool {
     HIDDEN.contains(&section) || klp_build::is_hidden(section)
 }
 
-struct Canon<'o, 'd, S> {
-    object: &'o Object<'d, S>,
+struct Canon<'a, S> {
+    object: &'a Object<'a, S>,
     /// The first section of each name.
-    by_name: IndexMap<&'d str, SectionId<S>, RandomState>,
+    by_name: IndexMap<&'a str, SectionId<S>, RandomState>,
 }
 
-impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
-    fn new(object: &'o Object<'d, S>) -> Self {
+impl<'a, S: Side> Canon<'a, S> {
+    fn new(object: &'a Object<'a, S>) -> Self {
         let mut by_name = IndexMap::default();
         for id in object.sections() {
             by_name.entry(object.section_name(id)).or_insert(id);
@@ -240,18 +240,18 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
     }
 
     /// The string at `offset` of the first section called `section`.
-    fn string(&self, section: &str, offset: u64) -> Option<&'d str> {
+    fn string(&self, section: &str, offset: u64) -> Option<&'a str> {
         let strings = self.object.section(*self.by_name.get(section)?).data;
         let tail = strings.get(usize::try_from(offset).ok()?..)?;
         let len = tail.iter().position(|&b| b == 0)?;
         std::str::from_utf8(tail.get(..len)?).ok()
     }
 
-    fn kpatch(&self, layout: &Layout) -> Result<Option<Table<'_, 'o, 'd, S>>> {
+    fn kpatch(&self, layout: &Layout) -> Result<Option<Table<'_, S>>> {
         self.table(layout.section, layout.size)
     }
 
-    fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, 'o, 'd, S>>> {
+    fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, S>>> {
         let Some((&name, &id)) = self.by_name.get_key_value(name) else { return Ok(None) };
         let data = self.object.section(id).data;
         if !(data.len() as u64).is_multiple_of(entry_size) {
@@ -266,15 +266,15 @@ impl<'o, 'd, S: Side> Canon<'o, 'd, S> {
 }
 
 /// One of the `.kpatch.*` tables. Entries are byte ranges of it.
-struct Table<'c, 'o, 'd, S> {
-    canon: &'c Canon<'o, 'd, S>,
+struct Table<'a, S> {
+    canon: &'a Canon<'a, S>,
     id: SectionId<S>,
-    name: &'d str,
-    data: &'d [u8],
+    name: &'a str,
+    data: &'a [u8],
     entry_size: u64,
 }
 
-impl<S: Side> Table<'_, '_, '_, S> {
+impl<S: Side> Table<'_, S> {
     fn entries(&self) -> impl Iterator<Item = Range<u64>> + use<S> {
         let size = self.entry_size;
         (0..self.data.len() as u64 / size).map(move |i| i * size..(i + 1) * size)

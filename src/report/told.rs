@@ -21,7 +21,7 @@ pub type Differs = Result<(Vec<Reason>, Vec<Question>)>;
 
 /// How functions differ, in their order.
 pub fn reasons(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     functions: Vec<SymbolId<Patched>>,
 ) -> Vec<(SymbolId<Patched>, Differs)> {
     functions.into_par_iter().map(|id| (id, comparer.reasons(id))).collect()
@@ -30,7 +30,7 @@ pub fn reasons(
 /// Describes the functions listed, `true` for changed ones, each with why it is there. Both
 /// lists are in symbol order; `reasons` are those that are known.
 pub fn functions(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     listed: Vec<(SymbolId<Patched>, bool)>,
     reasons: Vec<(SymbolId<Patched>, Differs)>,
     because: impl Fn(SymbolId<Patched>) -> Vec<(String, String)> + Sync,
@@ -73,7 +73,7 @@ pub fn functions(
 
 /// The source file of a function that only its file sees, in an object that was linked from several: where visible
 /// ones come from their symbols do not tell.
-fn file_of(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<String> {
+fn file_of(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<String> {
     let layout = comparer.patched.layout;
     if !layout.is_linked() || !layout.is_local(id) {
         return None;
@@ -84,7 +84,7 @@ fn file_of(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option
 
 /// Describes variables and constants: name, status, and symbol in the patched object.
 pub fn told_data(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     data: Vec<(String, &'static str, Option<SymbolId<Patched>>)>,
     wanted: &Wanted,
 ) -> Vec<Data> {
@@ -98,7 +98,7 @@ pub fn told_data(
 
 /// What was asked for by name and means the same in both objects, with what is noise in it.
 pub fn unchanged(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     wanted: &Wanted,
 ) -> Result<Vec<(String, Vec<NoiseFound>)>> {

@@ -27,15 +27,15 @@ use crate::kernel::noreturn::never_returns;
 type Place = (usize, u32, u64);
 
 /// The images of a kernel, asked for functions that never return.
-pub struct DeadEnds<'i, 'd> {
+pub struct DeadEnds<'a> {
     /// With the name of the object that each is.
-    images: Vec<(&'i str, &'i KernelImage<'d>)>,
+    images: Vec<(&'a str, &'a KernelImage<'a>)>,
     /// Functions of each image, sorted.
-    functions: Vec<Vec<(u32, u64, &'i LinkedSymbol<'d>)>>,
+    functions: Vec<Vec<(u32, u64, &'a LinkedSymbol<'a>)>>,
     known: RefCell<IndexMap<(String, String), bool, RandomState>>,
 }
 
-impl std::fmt::Debug for DeadEnds<'_, '_> {
+impl std::fmt::Debug for DeadEnds<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeadEnds").field("images", &self.images).finish_non_exhaustive()
     }
@@ -46,9 +46,9 @@ fn space(image: &KernelImage<'_>, section: u32) -> u32 {
     if image.elf.is_relocatable() { section } else { 0 }
 }
 
-impl<'i, 'd> DeadEnds<'i, 'd> {
+impl<'a> DeadEnds<'a> {
     /// Asks these images, each with the name of its object.
-    pub fn new(images: Vec<(&'i str, &'i KernelImage<'d>)>) -> Self {
+    pub fn new(images: Vec<(&'a str, &'a KernelImage<'a>)>) -> Self {
         let functions = images.iter().map(|(_, image)| {
             let symbols = image.elf.symbols().iter();
             let functions = symbols.filter(|s| s.kind == abi::STT_FUNC && s.section != 0);
@@ -101,7 +101,7 @@ impl<'i, 'd> DeadEnds<'i, 'd> {
     }
 
     /// The function that has a place, and the image that it is in.
-    fn at(&self, (image, section, addr): Place) -> Option<(&KernelImage<'d>, &LinkedSymbol<'d>)> {
+    fn at(&self, (image, section, addr): Place) -> Option<(&KernelImage<'a>, &LinkedSymbol<'a>)> {
         let functions = self.functions.get(image)?;
         let upto = functions.partition_point(|f| (f.0, f.1) <= (section, addr));
         let (home, value, symbol) = *functions.get(upto.checked_sub(1)?)?;
@@ -159,7 +159,7 @@ impl<'i, 'd> DeadEnds<'i, 'd> {
     fn target(
         &self,
         (image, space_of, _): Place,
-        function: &LinkedSymbol<'d>,
+        function: &LinkedSymbol<'a>,
         at: u64,
         step: Step,
     ) -> Option<Vec<Place>> {

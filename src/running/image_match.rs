@@ -72,7 +72,7 @@ pub struct ImageMatch<S> {
 ///
 /// Fails when the two are of different machines.
 pub fn match_image<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     image: &KernelImage<'_>,
     table: &ParentTable<'_>,
 ) -> Result<ImageMatch<S>> {
@@ -92,7 +92,7 @@ pub fn match_image<S: Side>(
 
 /// The places that `__jump_table` describes: each row refers to the code, the target and
 /// the key, in this order.
-fn static_keys<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SectionId<S>, u64)> {
+fn static_keys<S: Side>(layout: &Layout<'_, S>) -> Vec<(SectionId<S>, u64)> {
     let object = layout.object;
     let tables = object.sections().filter(|&s| object.section_name(s) == "__jump_table");
     let mut keys: Vec<(SectionId<S>, u64)> = tables
@@ -107,8 +107,8 @@ fn static_keys<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<(SectionId<S>, u64)> 
     keys
 }
 
-struct Matcher<'a, 'o, 'd, 't, S> {
-    comparison: Comparison<'a, 'o, 'd, 't, S>,
+struct Matcher<'a, S> {
+    comparison: Comparison<'a, S>,
     result: IdVec<SymbolId<S>, Option<Checked<S>>>,
     /// Entries that references prove.
     implied: IdVec<SymbolId<S>, Option<u32>>,
@@ -119,7 +119,7 @@ struct Matcher<'a, 'o, 'd, 't, S> {
     unchecked: u64,
 }
 
-impl<S: Side> Matcher<'_, '_, '_, '_, S> {
+impl<S: Side> Matcher<'_, S> {
     fn run(&mut self) -> ImageMatch<S> {
         let object = self.comparison.layout.object;
         let functions: Vec<SymbolId<S>> =

@@ -39,10 +39,10 @@ pub(super) struct Seen<S> {
 }
 
 /// Compares functions of one object with an image.
-pub(super) struct Comparison<'a, 'o, 'd, 't, S> {
-    pub layout: &'a Layout<'o, 'd, S>,
-    pub image: &'a KernelImage<'t>,
-    pub table: &'a ParentTable<'t>,
+pub(super) struct Comparison<'a, S> {
+    pub layout: &'a Layout<'a, S>,
+    pub image: &'a KernelImage<'a>,
+    pub table: &'a ParentTable<'a>,
     /// Places of static keys, sorted.
     pub keys: &'a [(SectionId<S>, u64)],
 }
@@ -83,7 +83,7 @@ enum Target<S> {
     Wrong(String),
 }
 
-impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
+impl<'a, S: Side> Comparison<'a, S> {
     /// Compares `piece` with the image where entry `index` says that it is.
     pub fn at(&self, piece: &Piece<S>, index: u32) -> Seen<S> {
         let mut seen = Seen { difference: None, implied: Vec::new(), unchecked: 0 };
@@ -224,7 +224,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// Whether a module refers to what the object refers to: it keeps its relocations.
     fn relocated(
         &self,
-        refs: &Refs<'_, 'o, 'd, S>,
+        refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         class: RelocClass,
         place: (u32, u64),
@@ -258,7 +258,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// Whether the value that the link wrote leads to what the relocation refers to.
     fn target(
         &self,
-        refs: &Refs<'_, 'o, 'd, S>,
+        refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         kind: &RelocType,
         field: &[u8],
@@ -293,7 +293,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// Whether `target`, to which the image refers, is what the relocation refers to.
     fn leads_to(
         &self,
-        refs: &Refs<'_, 'o, 'd, S>,
+        refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         target: u64,
         width: Width,
@@ -340,7 +340,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// defines.
     fn nameless(
         &self,
-        refs: &Refs<'_, 'o, 'd, S>,
+        refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         symbol: SymbolId<S>,
         (home, target, addr): (u32, u64, u64),
@@ -357,7 +357,7 @@ impl<'o, 'd, 't, S: Side> Comparison<'_, 'o, 'd, 't, S> {
     /// have merged with others.
     fn content(
         &self,
-        refs: &Refs<'_, 'o, 'd, S>,
+        refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         (home, target): (u32, u64),
     ) -> Target<S> {

@@ -62,16 +62,16 @@ impl Closed {
 }
 
 /// Which functions of an image can be called through a pointer.
-pub struct Landings<'i, 'd> {
-    image: &'i KernelImage<'d>,
+pub struct Landings<'a> {
+    image: &'a KernelImage<'a>,
     /// Section and address of the sealed entries; the section is 0 in a linked image.
     sealed: IndexSet<(u32, u64), RandomState>,
 }
 
-impl<'i, 'd> Landings<'i, 'd> {
+impl<'a> Landings<'a> {
     /// Reads the seals; `None` when the kernel does not track indirect branches. Fails when
     /// the list cannot be read.
-    pub fn read(image: &'i KernelImage<'d>) -> Result<Option<Self>> {
+    pub fn read(image: &'a KernelImage<'a>) -> Result<Option<Self>> {
         if image.arch.machine != EM_X86_64 {
             return Ok(None);
         }

@@ -58,9 +58,9 @@ const LINE_CALLEES: [&str; 11] = [
     "warn_slowpath_",
 ];
 
-pub struct Mutator<'m, 'o, 'd> {
-    pub map: &'m Map<'o, 'd>,
-    pub bytes: &'d [u8],
+pub struct Mutator<'a> {
+    pub map: &'a Map<'a>,
+    pub bytes: &'a [u8],
     text: Vec<(Section, u64, u64)>,
     rows: Vec<Section>,
     strings: Vec<Section>,
@@ -71,8 +71,8 @@ pub struct Mutator<'m, 'o, 'd> {
     alloc: Vec<Section>,
 }
 
-impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
-    pub fn new(map: &'m Map<'o, 'd>, bytes: &'d [u8]) -> Self {
+impl<'a> Mutator<'a> {
+    pub fn new(map: &'a Map<'a>, bytes: &'a [u8]) -> Self {
         let object = map.object;
         let all = |keep: &dyn Fn(Section) -> bool| -> Vec<Section> {
             object
@@ -131,7 +131,7 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
         })
     }
 
-    fn object(&self) -> &'o Object<'d, klp_diff::elf::ids::Patched> {
+    fn object(&self) -> &'a Object<'a, klp_diff::elf::ids::Patched> {
         self.map.object
     }
 
@@ -563,6 +563,6 @@ impl<'m, 'o, 'd> Mutator<'m, 'o, 'd> {
 type P = klp_diff::elf::ids::Patched;
 
 /// Names that must be reported and that ftrace cannot hook.
-pub fn has_unpatchable(map: &Map<'_, '_>, must: &BTreeSet<String>) -> bool {
+pub fn has_unpatchable(map: &Map<'_>, must: &BTreeSet<String>) -> bool {
     must.iter().any(|name| !map.is_patchable(name))
 }

@@ -114,18 +114,18 @@ pub struct Use {
     pub end: Option<u64>,
 }
 
-pub struct Map<'o, 'd> {
-    pub object: &'o Object<'d, Patched>,
-    pub layout: &'o Layout<'o, 'd, Patched>,
-    sizes: &'o BTreeMap<String, String>,
+pub struct Map<'a> {
+    pub object: &'a Object<'a, Patched>,
+    pub layout: &'a Layout<'a, Patched>,
+    sizes: &'a BTreeMap<String, String>,
     functions: BTreeMap<Section, Vec<(u64, u64, Symbol)>>,
     pub uses: BTreeMap<Section, Vec<Use>>,
-    names: BTreeSet<&'d str>,
-    aliases: BTreeMap<&'d str, &'d str>,
+    names: BTreeSet<&'a str>,
+    aliases: BTreeMap<&'a str, &'a str>,
 }
 
-impl<'o, 'd> Map<'o, 'd> {
-    pub fn new(layout: &'o Layout<'o, 'd, Patched>, sizes: &'o BTreeMap<String, String>) -> Self {
+impl<'a> Map<'a> {
+    pub fn new(layout: &'a Layout<'a, Patched>, sizes: &'a BTreeMap<String, String>) -> Self {
         let object = layout.object;
         let mut functions: BTreeMap<Section, Vec<(u64, u64, Symbol)>> = BTreeMap::new();
         let mut names = BTreeSet::new();
@@ -177,7 +177,7 @@ impl<'o, 'd> Map<'o, 'd> {
     }
 
     /// The name by which a function is reported: split-off parts belong to their function.
-    fn root(&self, name: &'d str) -> &'d str {
+    fn root(&self, name: &'a str) -> &'a str {
         let mut name = name;
         if let Some(at) = name.find(".cold") {
             name = &name[..at];
@@ -413,9 +413,9 @@ fn replacement_length(
 }
 
 /// Where a reference leads: section and offset.
-pub fn place<'l>(
+pub fn place<'a>(
     object: &Object<'_, Patched>,
-    refs: &Refs<'l, '_, '_, Patched>,
+    refs: &Refs<'a, Patched>,
     reloc: &Reloc<Patched>,
 ) -> Option<(Section, u64)> {
     let section = object.section_of(reloc.symbol)?;

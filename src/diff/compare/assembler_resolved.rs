@@ -14,8 +14,8 @@ use crate::kernel::near::{Near, leaving, meant};
 
 /// The sections of code in which things are not where their twins are.
 pub fn shifted(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     twins: &Twins,
 ) -> Marks<SectionId<Patched>> {
     Marks::from_fn(patched.object.section_count(), |p| {
@@ -39,7 +39,7 @@ pub fn shifted(
     })
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether the same distances may mean something else, and others the same.
     pub(in crate::diff) fn is_shifted(&self, spans: &Spans) -> bool {
         self.shifted.has(spans.p) || self.twins.orig_section(spans.p) != Some(spans.o)
@@ -126,7 +126,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Where the instruction at byte `at` of a stretch of patched code leads, in words.
     pub(super) fn distance_evidence(&self, spans: &Spans, at: u64) -> String {
         let layout = self.patched.layout;
@@ -139,14 +139,14 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 /// Where an instruction leads.
-fn leads<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, near: &Near) -> Leads {
+fn leads<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, near: &Near) -> Leads {
     let place = meant(layout, section, near);
     Leads(place.map(|(symbol, by)| (layout.object.symbol_name(symbol).to_owned(), by)))
 }
 
 /// The bytes of an instruction that holds a distance, without it, and where it leads.
 fn instruction<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     at: u64,
 ) -> Option<(Vec<u8>, u64)> {

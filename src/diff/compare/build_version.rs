@@ -5,7 +5,7 @@ use super::comparer::{Comparer, Spans};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSION};
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether a variable holds when and by whom the kernel was built.
     pub(in crate::diff) fn is_stamp(&self, id: SymbolId<Patched>) -> bool {
         self.policy.proves_noise

@@ -29,9 +29,9 @@ use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// Compares entities of two objects whose twins are known.
-pub struct Comparer<'a, 'l, 'o, 'd> {
+pub struct Comparer<'a> {
     /// What is compared.
-    pub pair: Pair<'a, 'l, 'o, 'd>,
+    pub pair: Pair<'a>,
     /// What [`shifted`] gave.
     ///
     /// [`shifted`]: super::assembler_resolved::shifted
@@ -46,8 +46,8 @@ pub struct Comparer<'a, 'l, 'o, 'd> {
     pub ledger: Option<Ledger>,
 }
 
-impl<'a, 'l, 'o, 'd> Deref for Comparer<'a, 'l, 'o, 'd> {
-    type Target = Pair<'a, 'l, 'o, 'd>;
+impl<'a> Deref for Comparer<'a> {
+    type Target = Pair<'a>;
 
     fn deref(&self) -> &Self::Target {
         &self.pair
@@ -95,7 +95,7 @@ impl Spans {
     }
 }
 
-impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
+impl<'a> Comparer<'a> {
     /// Compares every entity of the patched object with its twin.
     pub fn run(&self) -> Result<Verdicts> {
         let object = self.patched.layout.object;
@@ -426,9 +426,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
     fn other_reference(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
         spans: &Spans,
     ) -> Reason {
@@ -490,9 +490,9 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// Whether two references lead to the same place of one thing, but for its promotion.
     fn is_promoted(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
     ) -> bool {
         let (Ok(a), Ok(b)) = (o_refs.resolve(o), p_refs.resolve(p)) else { return false };
@@ -502,11 +502,11 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
             && is_promotion(orig.symbol_name(a.symbol), patched.symbol_name(b.symbol))
     }
 
-    fn meant_orig(&self, refs: &Refs<'_, 'o, 'd, Orig>, reloc: &Reloc<Orig>) -> Meant {
+    fn meant_orig(&self, refs: &Refs<'a, Orig>, reloc: &Reloc<Orig>) -> Meant {
         meaning(self.orig.layout, refs, reloc)
     }
 
-    fn meant_patched(&self, refs: &Refs<'_, 'o, 'd, Patched>, reloc: &Reloc<Patched>) -> Meant {
+    fn meant_patched(&self, refs: &Refs<'a, Patched>, reloc: &Reloc<Patched>) -> Meant {
         meaning(self.patched.layout, refs, reloc)
     }
 }

@@ -40,7 +40,7 @@ pub type ReadElsewhere<'a> =
 /// Takes constants that differ apart in `twins`, as `compare` finds them. Returns what it found
 /// last.
 pub fn take_apart<T>(
-    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     twins: &mut Twins,
     elsewhere: ReadElsewhere<'_>,
     compare: impl Fn(&Twins) -> Result<(T, Verdicts)>,
@@ -73,7 +73,7 @@ pub fn take_apart<T>(
     Ok(found)
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// The verdict on a constant that was a variable with the same content: it is the kernel's,
     /// which nothing but code that is no longer there wrote to. `None` when it is not equal.
     pub(super) fn became_constant(
@@ -94,7 +94,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
     /// the same content. Other symbols pass.
     pub(super) fn same_constant(
@@ -132,7 +132,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether two constants of one name but for its number, which only their files can see,
     /// have the same content: one is as good as the other.
     pub(super) fn same_copy(
@@ -169,14 +169,14 @@ type Both = (SymbolId<Orig>, SymbolId<Patched>);
 /// pointer there leads to.
 type First = (Option<u64>, Sides<Content>, Option<Both>);
 
-impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+impl<'a> Comparer<'a> {
     /// Why code that reads a constant differs, when the constants of one name do: the chain of
     /// them down to the size, bytes or target that differ.
     pub(super) fn other_constant(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
         spans: &Spans,
     ) -> Option<Reason> {
@@ -241,7 +241,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
 type Place = (SectionId<Patched>, usize);
 
 /// Whether a section holds constants that compilers made of variables, and nothing else.
-fn holds_constants<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+fn holds_constants<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(section);
     layout.class(section) == Class::Data
@@ -252,7 +252,7 @@ fn holds_constants<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -
 
 /// Constants whose twins differ.
 fn differing(
-    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     twins: &Twins,
     verdicts: &Verdicts,
 ) -> Vec<Place> {
@@ -274,7 +274,7 @@ fn differing(
 
 /// Which constants refer to which.
 fn pointers_between(
-    patched: &Layout<'_, '_, Patched>,
+    patched: &Layout<'_, Patched>,
 ) -> Result<IndexMap<Place, BTreeSet<Place>, RandomState>> {
     let object = patched.object;
     let mut found: IndexMap<Place, BTreeSet<Place>, RandomState> = IndexMap::default();
@@ -297,8 +297,8 @@ fn pointers_between(
 
 /// The entity that a relocation means.
 fn place_of(
-    patched: &Layout<'_, '_, Patched>,
-    refs: &Refs<'_, '_, '_, Patched>,
+    patched: &Layout<'_, Patched>,
+    refs: &Refs<'_, Patched>,
     reloc: &Reloc<Patched>,
 ) -> Result<Option<Place>> {
     let object = patched.object;
@@ -316,7 +316,7 @@ fn place_of(
 struct Names(Vec<(SectionId<Patched>, u64, SymbolId<Patched>)>);
 
 impl Names {
-    fn new(patched: &Layout<'_, '_, Patched>) -> Self {
+    fn new(patched: &Layout<'_, Patched>) -> Self {
         let object = patched.object;
         let shared =
             |&s: &SectionId<Patched>| patched.owner(s).is_none() && holds_constants(patched, s);
@@ -330,7 +330,7 @@ impl Names {
     /// All names of an entity that mean something to the kernel.
     fn of(
         &self,
-        patched: &Layout<'_, '_, Patched>,
+        patched: &Layout<'_, Patched>,
         entity: &Entity<Patched>,
     ) -> Vec<SymbolId<Patched>> {
         let object = patched.object;
@@ -349,7 +349,7 @@ impl Names {
 
 /// Takes a constant and its other names apart, unless other objects may read it.
 fn part(
-    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     twins: &mut Twins,
     (names, entity): (&[SymbolId<Patched>], &Entity<Patched>),
     elsewhere: ReadElsewhere<'_>,
@@ -396,7 +396,7 @@ struct Reader {
 }
 
 /// All references to constants that were replaced.
-fn readers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<Vec<Reader>> {
+fn readers(comparer: &Comparer<'_>) -> Result<Vec<Reader>> {
     let replaced = &comparer.twins.replaced;
     let layout = comparer.patched.layout;
     let object = layout.object;
@@ -430,7 +430,7 @@ fn readers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<Vec<Reader>> {
 }
 
 /// Fails when data of the running kernel points to a constant that was replaced.
-pub fn check_pointers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+pub fn check_pointers(comparer: &Comparer<'_>) -> Result<()> {
     let is_live = |&(id, _): &(SymbolId<Patched>, u64)| comparer.twins.orig_symbol(id).is_some();
     let readers = readers(comparer)?;
     let live = readers.iter().filter_map(|r| Some((r.holder.filter(is_live)?, r.constant)));
@@ -451,7 +451,7 @@ pub fn check_pointers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
 /// Fails when only code that is not in the patch reads a constant that was replaced. Returns
 /// those that nothing but code which has run reads.
 pub fn check_readers(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     selection: &Selection,
 ) -> Result<Vec<SymbolId<Patched>>> {
     let object = comparer.patched.layout.object;
@@ -482,7 +482,7 @@ pub fn check_readers(
 }
 
 fn pointer(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     holder: SymbolId<Patched>,
     at: u64,
     target: SymbolId<Patched>,

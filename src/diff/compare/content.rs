@@ -15,7 +15,7 @@ use crate::kernel::panics;
 use crate::kernel::pieces::MAX_PARTS;
 use crate::kernel::refs::Refs;
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether the nameless data at two places is equal. A piece goes on to the next place
     /// that is referred to, and beyond where a function refers to both: it may read one thing
     /// in parts. What precedes the first place in a section belongs to its only reader.
@@ -143,8 +143,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// give: not more than that many bytes, whatever lies behind these.
     pub(super) fn same_read(
         &self,
-        (o_refs, o, (o_section, o_at)): Read<'_, '_, '_, Orig>,
-        (p_refs, p, (p_section, p_at)): Read<'_, '_, '_, Patched>,
+        (o_refs, o, (o_section, o_at)): Read<'_, Orig>,
+        (p_refs, p, (p_section, p_at)): Read<'_, Patched>,
     ) -> Result<bool> {
         let (Some(size), Some(p_size)) = (o_refs.direct_read(o)?, p_refs.direct_read(p)?) else {
             return Ok(false);
@@ -234,7 +234,7 @@ impl Comparer<'_, '_, '_, '_> {
 const MAX_LITERALS: usize = 1 << 12;
 
 /// The bytes of a section of string literals that several files share.
-fn literals<'d, S: Side>(layout: &Layout<'_, 'd, S>, section: SectionId<S>) -> Option<&'d [u8]> {
+fn literals<'a, S: Side>(layout: &Layout<'a, S>, section: SectionId<S>) -> Option<&'a [u8]> {
     let object = layout.object;
     let data = object.contents(section);
     let shared = layout.is_linked()
@@ -254,7 +254,7 @@ fn strings(data: &[u8]) -> Vec<&[u8]> {
 
 /// The thing that holds byte `at`, and its name, where that is a label without a size.
 fn labelled<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     at: u64,
 ) -> Option<(Entity<S>, SymbolId<S>)> {
@@ -266,12 +266,7 @@ fn labelled<S: Side>(
 /// Where what a label names may end, from byte `at` of it on: at the next label that something
 /// refers to, or at what is another file's or has a size. That a label follows which nothing
 /// refers to says nothing.
-fn reach<S: Side>(
-    half: &Half<'_, '_, '_, S>,
-    entity: &Entity<S>,
-    label: SymbolId<S>,
-    at: u64,
-) -> u64 {
+fn reach<S: Side>(half: &Half<'_, S>, entity: &Entity<S>, label: SymbolId<S>, at: u64) -> u64 {
     let layout = half.layout;
     let (next, _) = half.pieces.end(layout, entity.section, at);
     let mut end = entity.end;
@@ -295,27 +290,27 @@ fn reach<S: Side>(
 }
 
 /// A relocation with who resolves it, and the section and offset that it leads to.
-type Read<'r, 'o, 'd, S> = (&'r Refs<'r, 'o, 'd, S>, &'r Reloc<S>, (SectionId<S>, i64));
+type Read<'a, S> = (&'a Refs<'a, S>, &'a Reloc<S>, (SectionId<S>, i64));
 
 /// Bytes of read-only data that no relocation changes.
-fn constant<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn constant<'a, S: Side>(
+    layout: &Layout<'a, S>,
     section: SectionId<S>,
     at: i64,
     size: u64,
-) -> Option<&'d [u8]> {
+) -> Option<&'a [u8]> {
     let start = u64::try_from(at).ok()?;
     let readable = layout.object.section_flags(section) & abi::SHF_WRITE == 0;
     fixed(layout, section, start, start.checked_add(size)?).filter(|_| readable)
 }
 
 /// Bytes `start..end` of a section that no relocation changes.
-pub(super) fn fixed<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+pub(super) fn fixed<'a, S: Side>(
+    layout: &Layout<'a, S>,
     section: SectionId<S>,
     start: u64,
     end: u64,
-) -> Option<&'d [u8]> {
+) -> Option<&'a [u8]> {
     let object = layout.object;
     let bytes = object.contents(section).get(start as usize..end as usize)?;
     object.relocs(section).within(start, end).next().is_none().then_some(bytes)
@@ -329,7 +324,7 @@ const LOCATION_NUMBERS: usize = 8;
 /// Offsets of the lines and columns in what UBSAN gets to print about a failed check: a
 /// location, then what is described, which may begin with a second location. Names of files
 /// and types count. Empty for anything else.
-fn locations<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> Vec<usize> {
+fn locations<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> Vec<usize> {
     let object = layout.object;
     let name = object.section_name(section);
     let writable = object.section_flags(section) & abi::SHF_WRITE != 0;

@@ -17,11 +17,11 @@ use crate::kernel::refs::{Ref, Refs};
 
 /// How a function begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Start<'d> {
+struct Start<'a> {
     /// What lies before its symbol.
-    head: &'d [u8],
+    head: &'a [u8],
     /// The hash of its type, in the head.
-    hash: Option<&'d [u8]>,
+    hash: Option<&'a [u8]>,
     /// Offset of its first instruction but for the marker.
     body: u64,
     /// Bytes of the marker.
@@ -36,7 +36,7 @@ pub(super) struct Bodies {
     pub types: Option<Reason>,
 }
 
-impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
+impl<'a> Comparer<'a> {
     /// What is left to compare of two functions whose beginnings mean the same although
     /// they differ, or differ in the type alone. `None` when they are equal, or of an
     /// unknown form: then their bytes are compared.
@@ -79,8 +79,8 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
     /// only one of two functions has is that much farther from its start.
     pub(super) fn same_place(
         &self,
-        (o_refs, o, a): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>, Ref<Orig>),
-        (refs, reloc, b): (&Refs<'_, 'o, 'd, Patched>, &Reloc<Patched>, Ref<Patched>),
+        (o_refs, o, a): (&Refs<'a, Orig>, &Reloc<Orig>, Ref<Orig>),
+        (refs, reloc, b): (&Refs<'a, Patched>, &Reloc<Patched>, Ref<Patched>),
     ) -> Result<bool> {
         if self.is_inside_code(b.symbol, b.addend)
             && let Some((from, to)) = o_refs.place(o)?.zip(refs.place(reloc)?)
@@ -118,7 +118,7 @@ impl<'l, 'o, 'd> Comparer<'_, 'l, 'o, 'd> {
 
 /// How the function of `entity` begins; `None` when it is none, or begins in a way that is
 /// not known.
-fn start<'d, S: Side>(layout: &Layout<'_, 'd, S>, entity: &Entity<S>) -> Option<Start<'d>> {
+fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Start<'a>> {
     let symbol = entity.symbol?;
     let object = layout.object;
     if layout.arch.landing.is_empty() || object.symbol_kind(symbol) != abi::STT_FUNC {
@@ -142,13 +142,13 @@ fn start<'d, S: Side>(layout: &Layout<'_, 'd, S>, entity: &Entity<S>) -> Option<
     Some(Start { head, hash, body: value + marker, marker })
 }
 
-fn is_filler<S: Side>(layout: &Layout<'_, '_, S>, bytes: &[u8]) -> bool {
+fn is_filler<S: Side>(layout: &Layout<'_, S>, bytes: &[u8]) -> bool {
     let filler = layout.arch.filler;
     bytes.len().is_multiple_of(filler.len()) && bytes.chunks(filler.len()).all(|c| c == filler)
 }
 
 /// Bytes of the marker at the start of a function; 0 when it has none.
-pub(super) fn marker_length<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
+pub(super) fn marker_length<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> u64 {
     let landing = layout.arch.landing;
     let object = layout.object;
     let Some(section) = object.section_of(id) else { return 0 };

@@ -116,7 +116,7 @@ pub(super) struct Field {
     pub width: u64,
 }
 
-impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+impl<'a> Comparer<'a> {
     /// Notes what is forgiven, when somebody asks.
     pub(super) fn forgive(&self, forgiven: impl FnOnce() -> Forgiven) {
         if let Some(ledger) = &self.ledger {
@@ -146,9 +146,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
     /// mean the same.
     pub(super) fn forgive_reference(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
     ) {
         if self.ledger.is_none() {

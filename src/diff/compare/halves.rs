@@ -46,7 +46,7 @@ impl Halves {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// The first relocations of two spans, with as many at the same places, whose parts of an
     /// address do not agree.
     pub(super) fn torn_apart(&self, spans: &Spans) -> Option<(Reloc<Orig>, Reloc<Patched>)> {

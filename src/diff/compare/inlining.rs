@@ -45,7 +45,7 @@ pub struct Question {
 /// `None` when there are several.
 pub type Bodies = IndexMap<String, Option<Names>, RandomState>;
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// The callees of a patched function that are inlined on one side and called on the
     /// other, and those of which other objects must tell.
     pub(in crate::diff) fn inlining(
@@ -119,7 +119,7 @@ impl Question {
 /// Of the functions of an object those that `wanted` names without promotion hash, added to
 /// what is known of other objects of the build.
 pub fn bodies<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     wanted: &IndexSet<&str>,
     found: &mut Bodies,
 ) -> Result<()> {
@@ -135,8 +135,8 @@ pub fn bodies<S: Side>(
 }
 
 /// A function of one object.
-struct View<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
+struct View<'a, S> {
+    layout: &'a Layout<'a, S>,
     function: SymbolId<S>,
     refs: Counts<S>,
 }
@@ -144,8 +144,8 @@ struct View<'l, 'o, 'd, S> {
 /// The callees that function `a` calls more often than its twin `b`, into which their code
 /// went. What other objects must tell is added to `questions`.
 fn went<A: Side, B: Side>(
-    a: &View<'_, '_, '_, A>,
-    b: &View<'_, '_, '_, B>,
+    a: &View<'_, A>,
+    b: &View<'_, B>,
     to_b: &dyn Fn(SymbolId<A>) -> Option<SymbolId<B>>,
     to_a: &dyn Fn(SymbolId<B>) -> Option<SymbolId<A>>,
     after: bool,
@@ -216,7 +216,7 @@ pub fn base(name: &str) -> &str {
 }
 
 /// Whether a symbol names a function that can be called.
-fn is_body<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+fn is_body<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     object.symbol_kind(id) == abi::STT_FUNC
         && object.section_of(id).is_some()
@@ -225,7 +225,7 @@ fn is_body<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
 }
 
 /// Names that mean the same in other objects of the build.
-fn names_of<S: Side>(layout: &Layout<'_, '_, S>, refs: &Counts<S>) -> Names {
+fn names_of<S: Side>(layout: &Layout<'_, S>, refs: &Counts<S>) -> Names {
     let object = layout.object;
     let shared = refs.keys().filter(|&&id| object.symbol_bind(id) != abi::STB_LOCAL);
     shared.map(|&id| object.symbol_name(id).to_owned()).collect()
@@ -233,7 +233,7 @@ fn names_of<S: Side>(layout: &Layout<'_, '_, S>, refs: &Counts<S>) -> Names {
 
 /// A function and the parts split off it: section, first byte, byte behind the last.
 fn parts<'a, S: Side>(
-    layout: &'a Layout<'_, '_, S>,
+    layout: &'a Layout<'_, S>,
     id: SymbolId<S>,
 ) -> impl Iterator<Item = crate::kernel::layout::Entity<S>> + 'a {
     let mut family = vec![id];
@@ -249,7 +249,7 @@ fn parts<'a, S: Side>(
 }
 
 /// How often a function and its parts refer to each function, variable and undefined symbol.
-fn references<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Result<Counts<S>> {
+fn references<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> Result<Counts<S>> {
     let object = layout.object;
     let mut found = Counts::default();
     for part in parts(layout, id) {
@@ -267,7 +267,7 @@ fn references<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Result<Co
 
 /// The constants in the code of a function by which it can be told from others: no small
 /// numbers, and none of those that masks and sizes are made of.
-fn constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> IndexSet<u64, RandomState> {
+fn constants<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> IndexSet<u64, RandomState> {
     let is_telling = |&n: &u64| {
         let magnitude = n.min(n.wrapping_neg());
         magnitude > 0xff

@@ -12,7 +12,7 @@ use crate::kernel::refs::Refs;
 
 /// Fails when something differs in an object that counts its own execution. Of an object of
 /// many files that may be some of them: there, code that differs must count.
-pub fn check_instrumented(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<()> {
+pub fn check_instrumented(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     // What is only new is looked at where something refers to it.
@@ -50,10 +50,10 @@ pub fn check_instrumented(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdic
 }
 
 /// The first function that differs and counts, with what tells so.
-fn counting<'n>(
-    comparer: &Comparer<'_, '_, 'n, '_>,
+fn counting<'a>(
+    comparer: &Comparer<'a>,
     verdicts: &Verdicts,
-) -> Result<Option<(String, Option<&'n str>)>> {
+) -> Result<Option<(String, Option<&'a str>)>> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     for (section, _) in verdicts.differing().filter(|(s, _)| layout.class(*s) == Class::Text) {
@@ -86,7 +86,7 @@ fn is_section(name: &str) -> bool {
 
 /// Whether a symbol is a counter or something of the library that counts; the kernel may have
 /// functions of that library.
-fn is_counter(layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
+fn is_counter(layout: &Layout<'_, Patched>, id: SymbolId<Patched>) -> bool {
     let object = layout.object;
     let name = object.symbol_name(id);
     symbols::COUNTERS.iter().any(|c| name.starts_with(c))

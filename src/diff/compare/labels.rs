@@ -16,9 +16,9 @@ use crate::kernel::layout::{Class, Entity, Layout};
 use crate::kernel::refs::{Ref, Refs};
 
 /// A reference with who resolves it.
-pub(super) type Reference<'r, 'o, 'd, S> = (&'r Refs<'r, 'o, 'd, S>, &'r Reloc<S>);
+pub(super) type Reference<'a, S> = (&'a Refs<'a, S>, &'a Reloc<S>);
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether two labels of one name are at the same place of the same thing. Assemblers number
     /// labels: the name alone says nothing. Other symbols pass.
     pub(super) fn same_label(
@@ -58,8 +58,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// Whether what is at the places of two references to twins is the same.
     pub(super) fn same_inside(
         &self,
-        (o_refs, o): Reference<'_, '_, '_, Orig>,
-        (p_refs, p): Reference<'_, '_, '_, Patched>,
+        (o_refs, o): Reference<'_, Orig>,
+        (p_refs, p): Reference<'_, Patched>,
         target: Ref<Patched>,
         open: &mut Open,
     ) -> Result<bool> {
@@ -149,7 +149,7 @@ impl Comparer<'_, '_, '_, '_> {
 
 /// Fails when the patch refers to a label of the running kernel, behind which the kernel has
 /// something else than the patched object, or carries only a part of what is behind one.
-pub fn check_labels(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+pub fn check_labels(comparer: &Comparer<'_>, selection: &Selection) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     for &base in object.relocated().iter().filter(|&&base| selection.sections[base]) {
@@ -181,13 +181,13 @@ pub fn check_labels(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) 
     Ok(())
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Why a reference of the patch does not lead to what the patched object has there; `None`
     /// when all of it is carried, or the running kernel has the same.
     fn misses(
         &self,
         selection: &Selection,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         reloc: &Reloc<Patched>,
         symbol: SymbolId<Patched>,
     ) -> Result<Option<&'static str>> {
@@ -217,7 +217,7 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 /// Whether a symbol that is defined here says nothing but where something begins.
-fn is_bare<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+fn is_bare<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     object.symbol_kind(id) == abi::STT_NOTYPE
         && object.symbol_size(id) == 0
@@ -228,7 +228,7 @@ fn is_bare<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
 /// Whether nothing of a label's own file is at a place: its section ends there, or what a file
 /// that was linked behind it has begins.
 pub(super) fn ends_file<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     label: SymbolId<S>,
     (section, at): (SectionId<S>, u64),
 ) -> bool {
@@ -243,11 +243,7 @@ pub(super) fn ends_file<S: Side>(
 }
 
 /// The entity that holds byte `at` of a section.
-fn entity_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    at: u64,
-) -> Option<Entity<S>> {
+fn entity_of<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> Option<Entity<S>> {
     let entity = layout.entity(section, layout.entity_at(section, at)?);
     (entity.start..entity.end).contains(&at).then_some(entity)
 }

@@ -24,7 +24,7 @@ pub struct ProvedLine {
     pub evidence: String,
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether all differences between two stretches of code of equal length, whose
     /// relocations mean the same, are line numbers, or distances to the same things.
     pub(super) fn only_lines_differ(
@@ -136,14 +136,13 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 /// What the constants are that one side loads, by the distances of the loads from its start.
-fn side<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn side<'a, S: Side>(
+    layout: &'a Layout<'a, S>,
     section: SectionId<S>,
     span: (u64, u64),
     loads: &[u64],
-) -> Result<Option<Vec<LineArgument<'d>>>> {
-    let loads: Vec<u64> = loads.iter().map(|at| span.0 + at).collect();
-    line_arguments(layout, section, span, &loads)
+) -> Result<Option<Vec<LineArgument<'a>>>> {
+    line_arguments(layout, section, span, loads.iter().map(|at| span.0 + at).collect())
 }
 
 /// The instruction that loads a line, without the line.

@@ -10,26 +10,18 @@ use crate::running::kallsyms::is_promoted;
 
 /// A relocation in words: the string it refers to, or its target and the distance from there
 /// that is meant.
-pub fn describe<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
-    reloc: &Reloc<S>,
-) -> String {
+pub fn describe<S: Side>(layout: &Layout<'_, S>, refs: &Refs<'_, S>, reloc: &Reloc<S>) -> String {
     meaning(layout, refs, reloc).to_string()
 }
 
 /// What a relocation means: the string it refers to, or its target and the distance from there.
-pub fn meaning<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
-    reloc: &Reloc<S>,
-) -> Meant {
+pub fn meaning<S: Side>(layout: &Layout<'_, S>, refs: &Refs<'_, S>, reloc: &Reloc<S>) -> Meant {
     meaning_as(refs, reloc, &|id| layout.object.symbol_name(id).to_owned())
 }
 
 /// [`meaning`] with names of somebody's own.
 pub fn meaning_as<S: Side>(
-    refs: &Refs<'_, '_, '_, S>,
+    refs: &Refs<'_, S>,
     reloc: &Reloc<S>,
     name_of: &dyn Fn(SymbolId<S>) -> String,
 ) -> Meant {

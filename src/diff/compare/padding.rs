@@ -8,7 +8,7 @@ use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::Layout;
 use crate::kernel::padding::is_padding;
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Drops the padding behind entities that share their section with others, where it
     /// differs.
     pub(super) fn trim(&self, spans: &mut Spans) {
@@ -82,21 +82,16 @@ impl Comparer<'_, '_, '_, '_> {
 
 /// Where the padding begins that ends the entity `start..end` of a section; its end when there
 /// is none.
-fn padded_end<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    start: u64,
-    end: u64,
-) -> u64 {
+fn padded_end<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, start: u64, end: u64) -> u64 {
     let named = layout.named_end(section, start).filter(|&named| start < named && named < end);
     named.filter(|&named| is_padding(layout, section, named, end)).unwrap_or(end)
 }
 
-fn tail<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn tail<'a, S: Side>(
+    layout: &Layout<'a, S>,
     section: SectionId<S>,
     from: u64,
     to: u64,
-) -> Option<&'d [u8]> {
+) -> Option<&'a [u8]> {
     layout.object.contents(section).get(from as usize..to as usize)
 }

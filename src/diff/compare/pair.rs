@@ -10,18 +10,18 @@ use crate::kernel::pieces::Pieces;
 use crate::kernel::rows::Rows;
 
 /// One of them, with what is found in it.
-pub struct Half<'l, 'o, 'd, S> {
+pub struct Half<'a, S> {
     /// Its layout.
-    pub layout: &'l Layout<'o, 'd, S>,
+    pub layout: &'a Layout<'a, S>,
     /// Its tables.
     pub rows: Rows<S>,
     /// Its nameless data.
     pub pieces: Pieces<S>,
 }
 
-impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
+impl<'a, S: Side> Half<'a, S> {
     /// Indexes the tables and the nameless data of an object.
-    pub fn new(layout: &'l Layout<'o, 'd, S>, forms: &Forms) -> Result<Self> {
+    pub fn new(layout: &'a Layout<'a, S>, forms: &Forms) -> Result<Self> {
         let rows = Rows::new(layout, forms)?;
         let pieces = Pieces::new(layout, &rows)?;
         Ok(Half { layout, rows, pieces })
@@ -30,11 +30,11 @@ impl<'l, 'o, 'd, S: Side> Half<'l, 'o, 'd, S> {
 
 /// Both, and who is who. Nothing of it changes while things are compared.
 #[derive(Clone, Copy)]
-pub struct Pair<'a, 'l, 'o, 'd> {
+pub struct Pair<'a> {
     /// The original.
-    pub orig: &'a Half<'l, 'o, 'd, Orig>,
+    pub orig: &'a Half<'a, Orig>,
     /// The patched object.
-    pub patched: &'a Half<'l, 'o, 'd, Patched>,
+    pub patched: &'a Half<'a, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
     /// How to decide where kpatch's tool and this one differ.
@@ -43,9 +43,9 @@ pub struct Pair<'a, 'l, 'o, 'd> {
     pub in_module: bool,
 }
 
-impl<'d> Pair<'_, '_, '_, 'd> {
+impl<'a> Pair<'a> {
     /// The name a patched symbol has in the running kernel, or will have in the patch.
-    pub fn output_name(&self, id: SymbolId<Patched>) -> &'d str {
+    pub fn output_name(&self, id: SymbolId<Patched>) -> &'a str {
         match self.twins.namesake(id) {
             Some(twin) => self.orig.layout.object.symbol_name(twin),
             None => self.patched.layout.object.symbol_name(id),
@@ -53,7 +53,7 @@ impl<'d> Pair<'_, '_, '_, 'd> {
     }
 
     /// The name a patched section has in the output.
-    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'d str {
+    pub fn output_section_name(&self, id: SectionId<Patched>) -> &'a str {
         let orig = self.orig.layout.object;
         let borrowed = || {
             let owner = self.patched.layout.owner(id)?;

@@ -121,7 +121,7 @@ enum Way {
     Needs(Vec<Question>),
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// The answer to a question, or yes when it is left open.
     pub(in crate::diff) fn ask(&self, question: Question, open: &mut Open) -> Result<bool> {
         match &mut open.0 {
@@ -196,7 +196,7 @@ impl Comparer<'_, '_, '_, '_> {
 }
 
 fn entity_at<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     (section, at): (SectionId<S>, i64),
 ) -> Option<Entity<S>> {
     let index = layout.entity_at(section, u64::try_from(at).ok()?)?;
@@ -251,7 +251,7 @@ impl Search {
     }
 
     /// Takes ways away until nothing is left that needs what differs.
-    fn run(&mut self, comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+    fn run(&mut self, comparer: &Comparer<'_>) -> Result<()> {
         while let Some(of) = self.pending.pop() {
             while let Some(node) = self.nodes.get_mut(of) {
                 let found = comparer.way(&node.question, node.tried)?;

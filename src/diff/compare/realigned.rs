@@ -74,7 +74,7 @@ pub struct Realignments(RwLock<Known>);
 
 type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// How the places of two functions correspond whose filler differs; `None` when it does
     /// not, or when something else does.
     pub(in crate::diff) fn realigned(
@@ -224,16 +224,16 @@ struct Instruction {
 }
 
 /// The code of one side.
-struct Code<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
+struct Code<'a, S> {
+    layout: &'a Layout<'a, S>,
 }
 
-impl<'l, 'o, 'd, S: Side> Code<'l, 'o, 'd, S> {
-    fn new(layout: &'l Layout<'o, 'd, S>) -> Self {
+impl<'a, S: Side> Code<'a, S> {
+    fn new(layout: &'a Layout<'a, S>) -> Self {
         Code { layout }
     }
 
-    fn bytes(&self, section: SectionId<S>, (from, to): (u64, u64)) -> Option<&'d [u8]> {
+    fn bytes(&self, section: SectionId<S>, (from, to): (u64, u64)) -> Option<&'a [u8]> {
         self.layout.object.contents(section).get(from as usize..to as usize)
     }
 
@@ -322,7 +322,7 @@ impl<'l, 'o, 'd, S: Side> Code<'l, 'o, 'd, S> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether two functions are the same although filler in them differs.
     pub(super) fn same_but_for_filler(
         &self,

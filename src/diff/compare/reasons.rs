@@ -24,7 +24,7 @@ fn word(arch: &Arch, code: &[u8], at: usize) -> Option<String> {
     Some(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Every difference between a patched function or variable, with its split-off parts,
     /// and its twin; and what other objects of the build must tell to know whether it was
     /// re-inlined. Empty for what is new.
@@ -137,8 +137,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// reference, that are not the same.
     pub(super) fn contents_apart(
         &self,
-        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
-        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
     ) -> Option<Sides<(Content, u64)>> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let (o_place, p_place) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
@@ -148,7 +148,7 @@ impl Comparer<'_, '_, '_, '_> {
     /// What a thing is in the original whose name there is another thing's.
     pub(super) fn other_twin(
         &self,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         reloc: &Reloc<Patched>,
     ) -> Option<OtherTwin> {
         let symbol = refs.resolve(reloc).ok()?.symbol;
@@ -194,9 +194,9 @@ impl Comparer<'_, '_, '_, '_> {
 
     fn places_apart(
         &self,
-        orig: &Layout<'_, '_, Orig>,
+        orig: &Layout<'_, Orig>,
         (o_section, o_at): (SectionId<Orig>, u64),
-        patched: &Layout<'_, '_, Patched>,
+        patched: &Layout<'_, Patched>,
         (p_section, p_at): (SectionId<Patched>, u64),
         depth: usize,
     ) -> Option<Sides<(Content, u64)>> {
@@ -249,8 +249,8 @@ const DEPTH: usize = 4;
 /// What the relocation at a place of a function stands for, as an operand; `None` when there is
 /// none. A place in the function itself is told by its distance from the start.
 fn operand<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
+    layout: &Layout<'_, S>,
+    refs: &Refs<'_, S>,
     (start, end): (u64, u64),
     at: u64,
 ) -> Option<String> {
@@ -265,7 +265,7 @@ fn operand<S: Side>(
     (reloc.symbol.index() != 0).then(|| describe(layout, refs, &reloc))
 }
 
-fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) -> u64 {
+fn start<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, at: u64) -> u64 {
     let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
     let symbol = entity.filter(|entity| entity.start == at).and_then(|entity| entity.symbol);
     symbol.map_or(at, |symbol| layout.object.symbol_value(symbol))
@@ -273,7 +273,7 @@ fn start<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, at: u64) ->
 
 /// A finding about a symbol, with its place.
 pub(in crate::diff) fn finding(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     id: SymbolId<Patched>,
     text: String,
 ) -> Finding {

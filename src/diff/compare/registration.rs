@@ -6,7 +6,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::kernel::constructors::only_registers;
 use crate::kernel::layout::Entity;
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether two functions only register variables, or two pieces of data only describe them
     /// to those who do.
     pub(super) fn only_register(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> bool {

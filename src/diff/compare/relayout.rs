@@ -39,7 +39,7 @@ const MOST_PAIRS: u64 = 4;
 /// `BUGFLAG_WARNING` (include/asm-generic/bug.h).
 const BUG_WARNING: u16 = 1;
 
-impl<'d> Comparer<'_, '_, '_, 'd> {
+impl<'a> Comparer<'a> {
     /// The reason why a function and its twin differ, when they only differ in where their
     /// blocks are.
     pub(in crate::diff) fn relayout(&self, id: SymbolId<Patched>) -> Result<Option<Reason>> {
@@ -64,8 +64,8 @@ impl<'d> Comparer<'_, '_, '_, 'd> {
 }
 
 /// The code of a function with its parts.
-struct Code<'h, 'o, 'd, S> {
-    half: &'h Half<'h, 'o, 'd, S>,
+struct Code<'a, S> {
+    half: &'a Half<'a, S>,
     /// Section, first byte and byte behind the last of each part; the function is first.
     parts: Vec<(SectionId<S>, u64, u64)>,
     /// The function's symbol is there.
@@ -77,10 +77,10 @@ struct Code<'h, 'o, 'd, S> {
 }
 
 /// An instruction and what it refers to.
-struct Instruction<'d, S> {
+struct Instruction<'a, S> {
     at: Place<S>,
     step: Step,
-    bytes: &'d [u8],
+    bytes: &'a [u8],
     relocs: Vec<Reloc<S>>,
 }
 
@@ -93,9 +93,9 @@ impl<S> Instruction<'_, S> {
     }
 }
 
-impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
+impl<'a, S: Side> Code<'a, S> {
     /// `None` when there is no code.
-    fn new(half: &'h Half<'h, 'o, 'd, S>, root: SymbolId<S>) -> Option<Self> {
+    fn new(half: &'a Half<'a, S>, root: SymbolId<S>) -> Option<Self> {
         let layout = half.layout;
         let object = layout.object;
         let (mut parts, mut family, mut entry) = (Vec::new(), vec![root], None);
@@ -117,7 +117,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
         Some(Code { half, parts, entry: entry?, visited, rowed: IndexSet::default() })
     }
 
-    fn layout(&self) -> &'h Layout<'o, 'd, S> {
+    fn layout(&self) -> &'a Layout<'a, S> {
         self.half.layout
     }
 
@@ -147,7 +147,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
     }
 
     /// The instruction at a place; `None` at the end of a part, and where it is unknown.
-    fn at(&self, place: Place<S>) -> Option<Instruction<'d, S>> {
+    fn at(&self, place: Place<S>) -> Option<Instruction<'a, S>> {
         let layout = self.layout();
         let data = layout.object.contents(place.0);
         let end = match self.part(place) {
@@ -163,7 +163,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
     }
 
     /// The rows that count and describe a place.
-    fn rows(&self, place: Place<S>) -> impl Iterator<Item = &'h Row> {
+    fn rows(&self, place: Place<S>) -> impl Iterator<Item = &'a Row> {
         let rows = &self.half.rows;
         let found = rows.of(place.0, place.1, place.1 + 1).iter();
         found.filter(|r| rows.tables[r.table as usize].table.verdict)
@@ -179,7 +179,7 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
     }
 
     /// A resolver that knows the instruction at a place.
-    fn refs(&self, place: Place<S>, len: u64) -> Refs<'h, 'o, 'd, S> {
+    fn refs(&self, place: Place<S>, len: u64) -> Refs<'a, S> {
         let refs = Refs::new(self.layout(), place.0);
         refs.know(place.1, place.1 + len);
         refs
@@ -241,10 +241,10 @@ impl<'h, 'o, 'd, S: Side> Code<'h, 'o, 'd, S> {
 }
 
 /// Two functions that are walked through side by side.
-struct Walk<'a, 'c, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'c, 'l, 'o, 'd>,
-    orig: Code<'a, 'o, 'd, Orig>,
-    patched: Code<'a, 'o, 'd, Patched>,
+struct Walk<'a> {
+    comparer: &'a Comparer<'a>,
+    orig: Code<'a, Orig>,
+    patched: Code<'a, Patched>,
     pending: Vec<(Place<Orig>, Place<Patched>)>,
     seen: IndexSet<(Place<Orig>, Place<Patched>), RandomState>,
     limit: u64,
@@ -264,7 +264,7 @@ enum Onward {
     Different,
 }
 
-impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
+impl<'a> Walk<'a> {
     fn run(&mut self) -> Result<bool> {
         if !self.entries() {
             return Ok(false);
@@ -284,9 +284,8 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
         let (Some(&o), Some(&p)) = (self.orig.parts.first(), self.patched.parts.first()) else {
             return false;
         };
-        let entity = |layout: &Layout<'_, '_, Orig>| {
-            layout.entity_at(o.0, o.1).map(|i| layout.entity(o.0, i))
-        };
+        let entity =
+            |layout: &Layout<'_, Orig>| layout.entity_at(o.0, o.1).map(|i| layout.entity(o.0, i));
         let (orig, patched) = (self.orig.layout(), self.patched.layout());
         let twin = patched.entity_at(p.0, p.1).map(|i| patched.entity(p.0, i));
         let (Some(a), Some(b)) = (entity(orig), twin) else { return false };
@@ -480,9 +479,9 @@ impl<'o, 'd> Walk<'_, '_, '_, 'o, 'd> {
     /// Whether two references mean the same; those to the function's own code are walked from.
     fn reference(
         &mut self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
     ) -> Result<bool> {
         let (s, t) = (o_refs.place(o)?, p_refs.place(p)?);

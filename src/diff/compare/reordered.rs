@@ -21,10 +21,7 @@ use crate::kernel::refs::Refs;
 /// Whether a section of rows without names only differs in their order, and files are linked
 /// in another order: the linker lays the rows of each file behind those of the file before.
 /// Where the files keep their order, the order of rows counts, and so does it within a file.
-pub(in crate::diff) fn rows(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    p: SectionId<Patched>,
-) -> Result<bool> {
+pub(in crate::diff) fn rows(comparer: &Comparer<'_>, p: SectionId<Patched>) -> Result<bool> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let Some(o) = comparer.twins.orig_section(p) else { return Ok(false) };
     if !files_differ_in_order(orig, patched) {
@@ -40,8 +37,8 @@ pub(in crate::diff) fn rows(
 }
 
 /// Whether FILE symbols that both objects have stand in another order.
-fn files_differ_in_order(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> bool {
-    fn names<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Vec<&'d str> {
+fn files_differ_in_order(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>) -> bool {
+    fn names<'a, S: Side>(layout: &Layout<'a, S>) -> Vec<&'a str> {
         layout.files().iter().map(|&file| layout.object.symbol_name(file)).collect()
     }
     let (before, after) = (names(orig), names(patched));
@@ -59,7 +56,7 @@ type Place = (usize, u64);
 /// of what it refers to, as numbered in the patched object. `None` where rows cannot be told, or
 /// refer to what has no number or place.
 fn prints<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     number: impl Fn(SymbolId<S>) -> Option<usize>,
 ) -> Result<Option<Vec<(Place, u64)>>> {

@@ -42,7 +42,7 @@ impl RowPair<'_> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Compares the rows of the kernel's tables that describe two spans of code.
     pub(in crate::diff) fn rows(
         &self,
@@ -360,8 +360,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// the same code; `None` where one of them is not to a row.
     pub(super) fn same_row(
         &self,
-        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
-        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
         open: &mut Open,
     ) -> Result<Option<bool>> {
         let (Some((o, o_at)), Some((p, p_at))) = (o_refs.place(o)?, p_refs.place(p)?) else {
@@ -408,8 +408,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// How the rows differ that two references lead to.
     pub(super) fn other_row(
         &self,
-        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
-        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
     ) -> Option<ReasonKind> {
         let (orig, patched) = (&self.orig.rows, &self.patched.rows);
         let (o, p) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
@@ -422,8 +422,8 @@ impl Comparer<'_, '_, '_, '_> {
     /// Whether two fields lead to equal code of that length.
     fn same_replacement(
         &self,
-        (o_refs, o): (&Refs<'_, '_, '_, Orig>, &Reloc<Orig>),
-        (p_refs, p): (&Refs<'_, '_, '_, Patched>, &Reloc<Patched>),
+        (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
         length: u64,
         open: &mut Open,
     ) -> Result<bool> {

@@ -71,7 +71,7 @@ impl States {
 /// 18 bits behind four pointers.
 const DEBUG_LINE: (usize, u32) = (32, (1 << 18) - 1);
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Notes a variable without a twin whose content may differ from its counterpart's.
     pub(super) fn note_state(
         &self,
@@ -173,7 +173,7 @@ impl Comparer<'_, '_, '_, '_> {
     }
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Variables that code reaches only through another's address (section anchors): those
     /// of one name must have the same initial values, in any order.
     pub(in crate::diff) fn anchored_states(&self) -> Result<Vec<String>> {
@@ -213,7 +213,7 @@ struct Print<S> {
 /// The static local variables without twins, in data that can be written, by normal name and
 /// initial value.
 fn by_name<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     is_single: impl Fn(SymbolId<S>) -> bool,
 ) -> Vec<Print<S>> {
     let object = layout.object;
@@ -239,7 +239,7 @@ fn by_name<S: Side>(
 }
 
 /// Normal names of the static local variables that relocations refer to.
-fn referenced_names<S: Side>(layout: &Layout<'_, '_, S>) -> Result<BTreeSet<String>> {
+fn referenced_names<S: Side>(layout: &Layout<'_, S>) -> Result<BTreeSet<String>> {
     let object = layout.object;
     let mut found = BTreeSet::new();
     let mut arena = Bump::new();

@@ -11,13 +11,13 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
-impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
+impl<'a> Comparer<'a> {
     /// Whether two relocations of the same type at the same place mean the same.
     pub(super) fn same_reference(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
         open: &mut Open,
     ) -> Result<bool> {
@@ -43,9 +43,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
 
     fn same_target(
         &self,
-        o_refs: &Refs<'_, 'o, 'd, Orig>,
+        o_refs: &Refs<'a, Orig>,
         o: &Reloc<Orig>,
-        p_refs: &Refs<'_, 'o, 'd, Patched>,
+        p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
         open: &mut Open,
     ) -> Result<bool> {
@@ -122,9 +122,9 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
     /// of the patched object is to something with a name.
     fn same_nameless(
         &self,
-        (o_refs, o, o_section): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>, SectionId<Orig>),
+        (o_refs, o, o_section): (&Refs<'a, Orig>, &Reloc<Orig>, SectionId<Orig>),
         (p_refs, p, p_section, target): (
-            &Refs<'_, 'o, 'd, Patched>,
+            &Refs<'a, Patched>,
             &Reloc<Patched>,
             SectionId<Patched>,
             SymbolId<Patched>,
@@ -158,8 +158,8 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
     /// what is read, so that all strings of the section have to be.
     fn same_among_strings(
         &self,
-        (o_refs, o): (&Refs<'_, 'o, 'd, Orig>, &Reloc<Orig>),
-        (p_refs, p): (&Refs<'_, 'o, 'd, Patched>, &Reloc<Patched>),
+        (o_refs, o): (&Refs<'a, Orig>, &Reloc<Orig>),
+        (p_refs, p): (&Refs<'a, Patched>, &Reloc<Patched>),
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(a), Home::Section(b)) = (orig.home(o.symbol), patched.home(p.symbol))
@@ -213,7 +213,7 @@ impl<'o, 'd> Comparer<'_, '_, 'o, 'd> {
 
 /// Whether a reference by this symbol may lead to a label without a size in constants, which is
 /// compared by what is there.
-fn is_section_of_constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+fn is_section_of_constants<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let variable = abi::SHF_WRITE | abi::SHF_EXECINSTR;
     is_section_symbol(layout, id)
         && layout
@@ -222,6 +222,6 @@ fn is_section_of_constants<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>)
             .is_some_and(|section| layout.object.section_flags(section) & variable == 0)
 }
 
-fn is_section_symbol<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+fn is_section_symbol<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     layout.object.symbol_kind(id) == abi::STT_SECTION
 }

@@ -8,7 +8,7 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::rows::Rows;
 
 /// Which symbols anything that is loaded and compared refers to, by number.
-pub(in crate::diff) fn used<S: Side>(layout: &Layout<'_, '_, S>, rows: &Rows<S>) -> Vec<bool> {
+pub(in crate::diff) fn used<S: Side>(layout: &Layout<'_, S>, rows: &Rows<S>) -> Vec<bool> {
     let object = layout.object;
     let mut used = vec![false; object.symbol_count()];
     for &base in object.relocated() {
@@ -40,7 +40,7 @@ pub(in crate::diff) fn used<S: Side>(layout: &Layout<'_, '_, S>, rows: &Rows<S>)
 /// Which sections are read by something that counts, by number: all but constants that nobody
 /// outside of the file can name and that only such constants, or tables that are never compared,
 /// refer to.
-pub(in crate::diff) fn read(layout: &Layout<'_, '_, Patched>) -> Vec<bool> {
+pub(in crate::diff) fn read(layout: &Layout<'_, Patched>) -> Vec<bool> {
     let object = layout.object;
     let constant = |id: SectionId<Patched>| {
         layout.class(id) == Class::Data
@@ -76,7 +76,7 @@ pub(in crate::diff) fn read(layout: &Layout<'_, '_, Patched>) -> Vec<bool> {
 
 /// The rule by which nothing of a section is compared, wherever something refers to it.
 pub(super) fn never_compared(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     p: SectionId<Patched>,
 ) -> Option<(&'static str, &'static str)> {
     rule_of(layout, p).filter(|&rule| rule != BY_REFERENCE && rule != RUNTIME)

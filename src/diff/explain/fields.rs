@@ -59,10 +59,7 @@ impl Field {
 
 /// What differs in what symbols and sections say of themselves and in relocations, where that
 /// is no change.
-pub(in crate::diff) fn forgiven(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    verdicts: &Verdicts,
-) -> Vec<NoiseFound> {
+pub(in crate::diff) fn forgiven(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Vec<NoiseFound> {
     let said = Said {
         comparer,
         verdicts,
@@ -78,15 +75,15 @@ pub(in crate::diff) fn forgiven(
     found
 }
 
-struct Said<'a, 'c, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'c, 'l, 'o, 'd>,
+struct Said<'a> {
+    comparer: &'a Comparer<'a>,
     verdicts: &'a Verdicts,
     used: (Vec<bool>, Vec<bool>),
     /// What [`read`] gives of the patched object.
     read: Vec<bool>,
 }
 
-impl Said<'_, '_, '_, '_, '_> {
+impl Said<'_> {
     /// Pairs of symbols: twins, else those of one name and type, in order.
     fn pairs(&self) -> Vec<(SymbolId<Orig>, SymbolId<Patched>)> {
         let (orig, patched) = (self.comparer.orig.layout, self.comparer.patched.layout);
@@ -476,7 +473,7 @@ impl Said<'_, '_, '_, '_, '_> {
     }
 }
 
-fn has_relocs(said: &Said<'_, '_, '_, '_, '_>, o: SectionId<Orig>, p: SectionId<Patched>) -> bool {
+fn has_relocs(said: &Said<'_>, o: SectionId<Orig>, p: SectionId<Patched>) -> bool {
     !said.comparer.orig.layout.object.relocs(o).is_empty()
         && !said.comparer.patched.layout.object.relocs(p).is_empty()
 }
@@ -512,7 +509,7 @@ fn is_plain(kind: u8) -> bool {
 }
 
 /// Where a symbol is defined, for people.
-fn home<S: Side>(layout: &Layout<'_, '_, S>, home: &Home<S>) -> String {
+fn home<S: Side>(layout: &Layout<'_, S>, home: &Home<S>) -> String {
     match home {
         Home::Section(section) => layout.object.section_name(*section).to_owned(),
         Home::Undefined => "undefined".to_owned(),
@@ -531,7 +528,7 @@ fn named(symbol: &Symbol<'_, Patched>, id: SymbolId<Patched>) -> String {
 }
 
 /// A relocation, for people.
-fn told<S: Side>(layout: &Layout<'_, '_, S>, reloc: &Reloc<S>) -> String {
+fn told<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> String {
     let kind = layout.arch.reloc(reloc.kind).map_or("unknown type", |t| t.name);
     let name = layout.object.symbol_name(reloc.symbol);
     format!("{:#x} {kind} {name}{:+#x}", reloc.offset, reloc.addend)

@@ -16,7 +16,7 @@ use crate::kernel::layout::Entity;
 
 /// What differs and was judged noise: sections that are never compared as such, then what the
 /// comparison of everything else forgave, by place.
-pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<Vec<NoiseFound>> {
+pub fn noise(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Result<Vec<NoiseFound>> {
     let mut found = not_compared(comparer);
     found.extend(fields::forgiven(comparer, verdicts));
     found.extend(entries(comparer, forgiven(comparer, verdicts)?));
@@ -24,7 +24,7 @@ pub fn noise(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result
 }
 
 /// Sections that differ and that no comparison looks at as such.
-fn not_compared(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<NoiseFound> {
+fn not_compared(comparer: &Comparer<'_>) -> Vec<NoiseFound> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let mut by_name: IndexMap<&str, Vec<SectionId<Orig>>, RandomState> = IndexMap::default();
     for id in orig.object.sections() {
@@ -70,7 +70,7 @@ fn not_compared(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<NoiseFound> {
 }
 
 /// What the comparisons of what is equal forgave, by place.
-fn forgiven(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<Vec<Forgiven>> {
+fn forgiven(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Result<Vec<Forgiven>> {
     let layout = comparer.patched.layout;
     let sections: Vec<_> = layout.object.sections().collect();
     let of_section = |&id: &SectionId<Patched>| -> Result<Vec<Forgiven>> {
@@ -94,14 +94,11 @@ fn forgiven(comparer: &Comparer<'_, '_, '_, '_>, verdicts: &Verdicts) -> Result<
 }
 
 /// What the comparison of one thing with its twin forgave.
-pub fn noise_of(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    entity: &Entity<Patched>,
-) -> Result<Vec<NoiseFound>> {
+pub fn noise_of(comparer: &Comparer<'_>, entity: &Entity<Patched>) -> Result<Vec<NoiseFound>> {
     Ok(few_of_each(entries(comparer, comparer.forgiven(entity)?)))
 }
 
-fn entries(comparer: &Comparer<'_, '_, '_, '_>, all: Vec<Forgiven>) -> Vec<NoiseFound> {
+fn entries(comparer: &Comparer<'_>, all: Vec<Forgiven>) -> Vec<NoiseFound> {
     let object = comparer.patched.layout.object;
     let entry = |field: Forgiven| {
         let section = object.section_name(field.section);

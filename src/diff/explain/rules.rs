@@ -25,7 +25,7 @@ pub(in crate::diff) const SECTIONS: [(&str, &str); 6] =
 /// The rule by which the bytes of a section are not compared where they lie; `None` for those
 /// that are.
 pub(super) fn rule_of(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     id: SectionId<Patched>,
 ) -> Option<(&'static str, &'static str)> {
     let name = layout.object.section_name(id);

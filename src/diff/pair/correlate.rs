@@ -47,7 +47,7 @@ impl<I> Key<Full, I> {
 
 /// Pairs everything that can be paired by name and evidence. Also returns which file of the one
 /// object is which of the other.
-pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> (Twins, Files) {
+pub fn correlate(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>) -> (Twins, Files) {
     let mut twins = Twins::new(
         (orig.object.symbol_count(), patched.object.symbol_count()),
         (orig.object.section_count(), patched.object.section_count()),
@@ -79,7 +79,7 @@ pub fn correlate(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>)
 }
 
 /// What lies in a file that no evidence paired may be that of another file.
-fn doubt_guessed(patched: &Layout<'_, '_, Patched>, files: &Files, twins: &mut Twins) {
+fn doubt_guessed(patched: &Layout<'_, Patched>, files: &Files, twins: &mut Twins) {
     if !files.has_guessed() {
         return;
     }
@@ -99,7 +99,7 @@ fn doubt_guessed(patched: &Layout<'_, '_, Patched>, files: &Files, twins: &mut T
 /// twin. What is static on both sides, in files that others are the twins of, only has the
 /// name in common.
 fn pair_across(
-    (orig, patched): Both<'_, '_, '_>,
+    (orig, patched): Both<'_>,
     files: &Files,
     twins: &mut Twins,
     o: &[SymbolId<Orig>],
@@ -141,8 +141,8 @@ fn pair_across(
 
 /// Whether two symbols are functions with the same code, which makes them interchangeable.
 fn same_code(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     o: SymbolId<Orig>,
     p: SymbolId<Patched>,
 ) -> bool {
@@ -154,12 +154,12 @@ fn same_code(
 /// Pairs the static locals that nothing refers to, such as parameters and strings of
 /// tracepoints that a function defines: their section finds them, so their users say nothing.
 pub fn correlate_rows(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     files: &Files,
     twins: &mut Twins,
 ) {
-    fn is_row<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+    fn is_row<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
         let section = layout.object.section_of(id);
         layout.is_static_local(id)
             && section.is_some_and(|s| !is_plain(layout.object.section_name(s)))
@@ -181,7 +181,7 @@ pub fn correlate_rows(
 /// A hash of what a symbol is called; `None` for those that have no twin by name. With
 /// `scopes`, local symbols of different files differ.
 fn name_hash<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: Option<&Scopes<S>>,
     id: SymbolId<S>,
 ) -> Option<u64> {
@@ -209,7 +209,7 @@ fn name_hash<S: Side>(
 
 /// What tells the file of a local symbol; the same for all others.
 fn scope<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: Option<&Scopes<S>>,
     id: SymbolId<S>,
 ) -> Option<u64> {
@@ -219,7 +219,7 @@ fn scope<S: Side>(
 
 /// The key of a symbol that has a twin by name.
 fn key<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: Option<&Scopes<S>>,
     id: SymbolId<S>,
 ) -> Option<Key<Short, SymbolId<S>>> {
@@ -229,9 +229,9 @@ fn key<S: Side>(
 /// Sorted keys of the symbols that take part, which are most. With `scopes`, local symbols of
 /// different files differ.
 fn symbol_keys<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: Option<&Scopes<S>>,
-    takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
+    takes_part: impl Fn(&Layout<'_, S>, SymbolId<S>) -> bool + Sync,
 ) -> SymbolKeys<S> {
     // In place, with the null symbol for what takes no part.
     let none = Key { hash: 0, id: SymbolId::new(0) };
@@ -247,9 +247,9 @@ fn symbol_keys<S: Side>(
 
 /// The same of few symbols.
 fn few_symbol_keys<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: Option<&Scopes<S>>,
-    takes_part: impl Fn(&Layout<'_, '_, S>, SymbolId<S>) -> bool + Sync,
+    takes_part: impl Fn(&Layout<'_, S>, SymbolId<S>) -> bool + Sync,
 ) -> SymbolKeys<S> {
     let symbols = (1..layout.object.symbol_count()).into_par_iter().with_min_len(1024);
     let taken = symbols.map(SymbolId::new).filter(|&id| takes_part(layout, id));
@@ -286,7 +286,7 @@ type BothScopes<'a> = (Option<&'a Scopes<Orig>>, Option<&'a Scopes<Patched>>);
 
 /// Calls `found` for the symbols of each name, in each scope, that both lists have.
 fn merge_names(
-    (orig, patched): Both<'_, '_, '_>,
+    (orig, patched): Both<'_>,
     scopes: BothScopes<'_>,
     (o, p): (Keys<'_, Orig>, Keys<'_, Patched>),
     mut found: impl FnMut(&[SymbolId<Orig>], &[SymbolId<Patched>]),
@@ -319,7 +319,7 @@ const KEYS_PER_TASK: usize = 4096;
 /// Pairs the symbols of both sorted lists, as [`pair_symbols`] does, in parallel where a name
 /// is there once on each side.
 fn merge_symbols(
-    (orig, patched): Both<'_, '_, '_>,
+    (orig, patched): Both<'_>,
     scopes: BothScopes<'_>,
     twins: &mut Twins,
     (o, p): (SymbolKeys<Orig>, SymbolKeys<Patched>),
@@ -373,8 +373,8 @@ fn run<H: PartialEq, I>(keys: &[Key<H, I>], hash: H) -> usize {
 
 /// Whether two symbols with equal keys may be one: the hash is no proof.
 fn compatible(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     o: SymbolId<Orig>,
     p: SymbolId<Patched>,
 ) -> bool {
@@ -383,7 +383,7 @@ fn compatible(
 }
 
 /// Both objects.
-type Both<'a, 'o, 'd> = (&'a Layout<'o, 'd, Orig>, &'a Layout<'o, 'd, Patched>);
+type Both<'a> = (&'a Layout<'a, Orig>, &'a Layout<'a, Patched>);
 
 /// Symbols of one scope and normal name.
 type Contest = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
@@ -391,7 +391,7 @@ type Contest = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
 /// Pairs several symbols of one name, as far as they are alike in all or one of a kind. What is
 /// left becomes a contest.
 fn pair_symbols(
-    (orig, patched): Both<'_, '_, '_>,
+    (orig, patched): Both<'_>,
     twins: &mut Twins,
     mut contest: Contest,
     contests: &mut Vec<Contest>,
@@ -414,7 +414,7 @@ fn pair_symbols(
 }
 
 /// Pairs by what refers to the contestants, and by their content.
-fn settle((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, contests: Vec<Contest>) {
+fn settle((orig, patched): Both<'_>, twins: &mut Twins, contests: Vec<Contest>) {
     if contests.is_empty() {
         return;
     }
@@ -450,7 +450,7 @@ fn settle((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, contests: Vec<Co
 }
 
 /// Pairs what no evidence told apart by full name and order, and remembers that.
-fn guess((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, mut contest: Contest) {
+fn guess((orig, patched): Both<'_>, twins: &mut Twins, mut contest: Contest) {
     if contest.0.is_empty() || contest.1.is_empty() {
         return;
     }
@@ -473,7 +473,7 @@ fn guess((orig, patched): Both<'_, '_, '_>, twins: &mut Twins, mut contest: Cont
 /// Pairs contestants with equal evidence: one on each side, or also `several` where there
 /// are as many on both sides. Those without evidence are passed over.
 fn round(
-    (orig, patched): Both<'_, '_, '_>,
+    (orig, patched): Both<'_>,
     twins: &mut Twins,
     contest: &mut Contest,
     evidence: (impl Fn(SymbolId<Orig>) -> Option<u64>, impl Fn(SymbolId<Patched>) -> Option<u64>),
@@ -501,11 +501,7 @@ fn round(
     contest.1.retain(|&id| twins.orig_symbol(id).is_none());
 }
 
-fn pair_sections(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
-    twins: &mut Twins,
-) {
+fn pair_sections(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>, twins: &mut Twins) {
     // No two sections have one owner, so no pair is in another's way.
     let pair = |p: SectionId<Patched>| {
         let twin = twins.orig_symbol(patched.owner(p)?)?;
@@ -535,11 +531,7 @@ fn pair_sections(
 
 /// Of several sections of one name, those that hold the same variable or function belong
 /// together.
-fn pair_by_members(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
-    twins: &mut Twins,
-) {
+fn pair_by_members(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>, twins: &mut Twins) {
     for p in patched.object.sections() {
         if patched.owner(p).is_some() || twins.orig_section(p).is_some() {
             continue;
@@ -561,7 +553,7 @@ fn pair_by_members(
 }
 
 fn section_keys<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     takes_part: impl Fn(SectionId<S>) -> bool + Sync,
 ) -> Vec<Key<Full, SectionId<S>>> {
     let object = layout.object;
@@ -590,8 +582,8 @@ fn section_keys<S: Side>(
 /// Section groups are the same when flags and members are: the members by name, since
 /// their numbers change with every added section.
 fn same_group(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     o: SectionId<Orig>,
     p: SectionId<Patched>,
 ) -> bool {
@@ -602,10 +594,10 @@ fn same_group(
 }
 
 /// The flag word of a group and the names of its members.
-fn group_words<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn group_words<'a, S: Side>(
+    layout: &Layout<'a, S>,
     id: SectionId<S>,
-) -> (Option<u32>, Vec<Option<&'d str>>) {
+) -> (Option<u32>, Vec<Option<&'a str>>) {
     let object = layout.object;
     let data = object.contents(id);
     let word = |at: usize| crate::elf::object::read_u32(data, at, object.endian());

@@ -91,7 +91,7 @@ impl<S: Side> Block<S> {
     }
 }
 
-fn blocks<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Block<S>> {
+fn blocks<S: Side>(layout: &Layout<'_, S>) -> Vec<Block<S>> {
     let object = layout.object;
     let files = layout.files();
     let end = |i: usize| files.get(i + 1).map_or(object.symbol_count(), |f| f.index());
@@ -100,10 +100,7 @@ fn blocks<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<Block<S>> {
     files.iter().enumerate().map(block).collect()
 }
 
-fn members<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    block: &Block<S>,
-) -> impl Iterator<Item = SymbolId<S>> {
+fn members<S: Side>(layout: &Layout<'_, S>, block: &Block<S>) -> impl Iterator<Item = SymbolId<S>> {
     let object = layout.object;
     let ids = (block.file.index() + 1..block.end.index()).map(SymbolId::<S>::new);
     ids.filter(move |&id| {
@@ -117,7 +114,7 @@ fn members<S: Side>(
 }
 
 /// Gives blocks the names that they define as features.
-fn describe<S: Side>(layout: &Layout<'_, '_, S>, blocks: &mut [Block<S>], contested: &[usize]) {
+fn describe<S: Side>(layout: &Layout<'_, S>, blocks: &mut [Block<S>], contested: &[usize]) {
     let hasher = FixedState::default();
     for &i in contested {
         let name = |id| {
@@ -130,11 +127,7 @@ fn describe<S: Side>(layout: &Layout<'_, '_, S>, blocks: &mut [Block<S>], contes
 }
 
 /// Adds who refers to what they define.
-fn describe_users<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    blocks: &mut [Block<S>],
-    contested: &[usize],
-) {
+fn describe_users<S: Side>(layout: &Layout<'_, S>, blocks: &mut [Block<S>], contested: &[usize]) {
     let mut wanted = IndexSet::default();
     for &i in contested {
         wanted.extend(members(layout, &blocks[i]));
@@ -164,7 +157,7 @@ fn told_apart(orig: &[Block<Orig>], patched: &[Block<Patched>], group: &Group) -
 type Group = (Vec<usize>, Vec<usize>);
 
 /// Pairs the blocks of two objects.
-pub(super) fn pair_files(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, Patched>) -> Files {
+pub(super) fn pair_files(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>) -> Files {
     let (mut o, mut p) = rayon::join(|| blocks(orig), || blocks(patched));
     let mut groups: IndexMap<&str, Group, RandomState> = IndexMap::default();
     for (i, block) in o.iter().enumerate() {
@@ -212,7 +205,7 @@ pub(super) fn pair_files(orig: &Layout<'_, '_, Orig>, patched: &Layout<'_, '_, P
 }
 
 /// A hash of all that a block defines.
-fn content<S: Side>(layout: &Layout<'_, '_, S>, block: &Block<S>) -> u64 {
+fn content<S: Side>(layout: &Layout<'_, S>, block: &Block<S>) -> u64 {
     members(layout, block).fold(0, |sum, id| fingerprint(layout, id).wrapping_add(sum))
 }
 

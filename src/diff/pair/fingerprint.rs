@@ -11,7 +11,7 @@ use crate::kernel::names;
 
 /// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
 /// Undefined symbols have nothing but their full name.
-pub(super) fn fingerprint<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> u64 {
+pub(super) fn fingerprint<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> u64 {
     let object = layout.object;
     let symbol = object.symbol(id);
     let mut state = FixedState::default().build_hasher();

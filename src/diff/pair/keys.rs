@@ -17,14 +17,14 @@ pub(super) const GLOBAL: u64 = u64::MAX;
 
 /// What tells users of both objects apart: the same number for a function, the parts that were
 /// split off it, and what a compiler made of it under another name.
-pub(in crate::diff) struct Keys<'a, 'o, 'd> {
-    pub orig: &'a Layout<'o, 'd, Orig>,
-    pub patched: &'a Layout<'o, 'd, Patched>,
+pub(in crate::diff) struct Keys<'a> {
+    pub orig: &'a Layout<'a, Orig>,
+    pub patched: &'a Layout<'a, Patched>,
     pub files: &'a Files,
     pub twins: &'a Twins,
 }
 
-impl Keys<'_, '_, '_> {
+impl Keys<'_> {
     /// Of a user in the original.
     pub fn orig(&self, user: User<Orig>, scope: u64) -> u64 {
         let id = match user {
@@ -50,7 +50,7 @@ impl Keys<'_, '_, '_> {
     }
 }
 
-fn symbol_key<S: Side>(layout: &Layout<'_, '_, S>, scopes: &Scopes<S>, id: SymbolId<S>) -> u64 {
+fn symbol_key<S: Side>(layout: &Layout<'_, S>, scopes: &Scopes<S>, id: SymbolId<S>) -> u64 {
     let object = layout.object;
     let mut state = FixedState::default().build_hasher();
     let scope = if layout.is_local(id) { scopes.of(id) } else { GLOBAL };
@@ -64,7 +64,7 @@ fn symbol_key<S: Side>(layout: &Layout<'_, '_, S>, scopes: &Scopes<S>, id: Symbo
     state.finish()
 }
 
-fn section_key<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, scope: u64) -> u64 {
+fn section_key<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, scope: u64) -> u64 {
     let mut state = FixedState::default().build_hasher();
     state.write_u64(scope);
     names::hash_normal(layout.object.section_name(section), &mut state);

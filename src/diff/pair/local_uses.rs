@@ -19,7 +19,7 @@ use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
 /// Whether what a section refers to counts.
-pub(in crate::diff) fn counts<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> bool {
+pub(in crate::diff) fn counts<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     !matches!(layout.class(section), Class::Debug | Class::Noise(_))
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Handles<S>(Marks<SymbolId<S>>);
 
 impl<S: Side> Handles<S> {
     /// To all static locals.
-    pub(in crate::diff) fn new(layout: &Layout<'_, '_, S>) -> Self {
+    pub(in crate::diff) fn new(layout: &Layout<'_, S>) -> Self {
         Self::to(layout, |id| layout.is_static_local(id), |home| layout.holds_statics(home))
     }
 
     /// To the variables that are `wanted`, which are in some of the sections that are `homes`.
     pub(in crate::diff) fn to(
-        layout: &Layout<'_, '_, S>,
+        layout: &Layout<'_, S>,
         wanted: impl Fn(SymbolId<S>) -> bool + Sync + Send,
         homes: impl Fn(SectionId<S>) -> bool + Sync + Send,
     ) -> Self {
@@ -54,7 +54,7 @@ impl<S: Side> Handles<S> {
 /// Calls `found` with the data that each relocation of a section means, and the relocation, TOC
 /// slots followed; with `handles` only where these lead.
 pub(super) fn for_each_target<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     handles: Option<&Handles<S>>,
     mut found: impl FnMut(SymbolId<S>, usize, &Reloc<S>),
@@ -111,7 +111,7 @@ const SECTIONS_PER_TASK: usize = 64;
 
 /// All uses of wanted variables, by variable, those in code first.
 pub(super) fn uses_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     wanted: &Marks<SymbolId<S>>,
 ) -> Result<Vec<Use<S>>> {
     let object = layout.object;
@@ -143,7 +143,7 @@ pub(super) fn uses_of<S: Side>(
 }
 
 fn uses_in<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     wanted: &Marks<SymbolId<S>>,
     handles: &Handles<S>,
@@ -171,7 +171,7 @@ fn uses_in<S: Side>(
 
 /// The function or variable at a place.
 pub(in crate::diff) fn user_at<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     offset: u64,
 ) -> Option<SymbolId<S>> {
@@ -181,7 +181,7 @@ pub(in crate::diff) fn user_at<S: Side>(
 
 /// The function whose code a row is about: that of the last place in the code before.
 fn user_of_row<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     index: usize,
     offset: u64,
@@ -214,12 +214,12 @@ pub(in crate::diff) struct Place {
 const AROUND: u64 = 16;
 
 impl<S: Side> Use<S> {
-    fn reloc(&self, layout: &Layout<'_, '_, S>) -> Reloc<S> {
+    fn reloc(&self, layout: &Layout<'_, S>) -> Reloc<S> {
         layout.object.relocs(self.section).get(self.index as usize)
     }
 
     /// Where it is.
-    pub(in crate::diff) fn place(&self, layout: &Layout<'_, '_, S>, user: u64) -> Place {
+    pub(in crate::diff) fn place(&self, layout: &Layout<'_, S>, user: u64) -> Place {
         let reloc = self.reloc(layout);
         let entity = layout.entity_at(self.section, reloc.offset);
         let span = entity.map(|i| layout.entity(self.section, i));
@@ -237,7 +237,7 @@ impl<S: Side> Use<S> {
 
     /// A hash of how it is used there: the instruction, and what is referred to by name before
     /// and behind.
-    pub(super) fn manner(&self, layout: &Layout<'_, '_, S>, user: u64) -> u64 {
+    pub(super) fn manner(&self, layout: &Layout<'_, S>, user: u64) -> u64 {
         let object = layout.object;
         let relocs = object.relocs(self.section);
         let reloc = self.reloc(layout);
@@ -260,7 +260,7 @@ impl<S: Side> Use<S> {
 
     /// The bytes of the instruction that does not depend on where things are: on x86 its code
     /// before the field, elsewhere the word, whose field is empty.
-    fn instruction<'d>(&self, layout: &Layout<'_, 'd, S>, reloc: &Reloc<S>) -> &'d [u8] {
+    fn instruction<'a>(&self, layout: &Layout<'a, S>, reloc: &Reloc<S>) -> &'a [u8] {
         const BEFORE: u64 = 3;
         const WORD: u64 = 4;
         if layout.class(self.section) != Class::Text {
@@ -279,10 +279,10 @@ impl<S: Side> Use<S> {
 const NEAR: usize = 16;
 
 /// The first thing with a name of its own, no static local, that relocations refer to.
-fn named<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn named<'a, S: Side>(
+    layout: &Layout<'a, S>,
     relocs: impl Iterator<Item = Reloc<S>>,
-) -> Option<&'d str> {
+) -> Option<&'a str> {
     let object = layout.object;
     let tells = |id: SymbolId<S>| {
         matches!(object.symbol_kind(id), abi::STT_FUNC | abi::STT_OBJECT)

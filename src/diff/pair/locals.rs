@@ -65,7 +65,7 @@ impl<S: Side> Variable<S> {
 
 /// Whether a variable cannot be written: by its section, as compilers choose it. What is
 /// relocated while the kernel is loaded is constant afterwards.
-pub(in crate::diff) fn is_constant<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+pub(in crate::diff) fn is_constant<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     object.section_of(id).is_some_and(|section| {
         object.section_flags(section) & abi::SHF_WRITE == 0
@@ -75,7 +75,7 @@ pub(in crate::diff) fn is_constant<S: Side>(layout: &Layout<'_, '_, S>, id: Symb
 
 /// The variables of one object that take part, with their uses.
 fn variables<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     scopes: &Scopes<S>,
     uses: Vec<Use<S>>,
     key: impl Fn(User<S>, u64) -> u64,
@@ -105,7 +105,7 @@ fn hash_name(name: &str) -> u64 {
 /// The name of a variable without that of its function, which clang puts before it, when that
 /// function uses it and is on this side only: it may have another name on the other one.
 fn moved_name<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     v: &Variable<S>,
     single: impl Fn(SymbolId<S>) -> bool,
 ) -> u64 {
@@ -128,7 +128,7 @@ fn moved_name<S: Side>(
 /// Also returns those of the original that nothing was found for. [`Policy::pairs_by_order`] pairs
 /// constants of unlike content, too.
 pub(in crate::diff) fn pair(
-    keys: &Keys<'_, '_, '_>,
+    keys: &Keys<'_>,
     policy: Policy,
 ) -> Result<(Pairing, Vec<Variable<Orig>>)> {
     let (orig, patched, twins) = (keys.orig, keys.patched, keys.twins);
@@ -190,12 +190,12 @@ pub(in crate::diff) fn pair(
 /// Of one component: positions in the lists of variables.
 type Group = (Vec<usize>, Vec<usize>);
 
-struct Matcher<'k, 'a, 'o, 'd> {
-    keys: &'k Keys<'a, 'o, 'd>,
+struct Matcher<'a> {
+    keys: &'a Keys<'a>,
     by_order: bool,
 }
 
-impl Matcher<'_, '_, '_, '_> {
+impl Matcher<'_> {
     /// Pairs what is alike and has a user in common, and takes it out of the lists, along with
     /// what stays in doubt. With `exact`, constants are only alike constants.
     fn round(
@@ -358,14 +358,14 @@ fn same<T: std::hash::Hash + Eq>(a: Vec<T>, b: Vec<T>) -> Vec<(usize, usize)> {
     one_each.collect()
 }
 
-fn places<S: Side>(layout: &Layout<'_, '_, S>, v: &Variable<S>) -> Vec<Place> {
+fn places<S: Side>(layout: &Layout<'_, S>, v: &Variable<S>) -> Vec<Place> {
     let mut places: Vec<Place> = v.uses.iter().map(|(u, key)| u.place(layout, *key)).collect();
     places.sort_unstable();
     places
 }
 
 /// In the order of the code: that of its functions means nothing.
-fn manners<S: Side>(layout: &Layout<'_, '_, S>, v: &Variable<S>) -> Vec<(u64, u64)> {
+fn manners<S: Side>(layout: &Layout<'_, S>, v: &Variable<S>) -> Vec<(u64, u64)> {
     let mut found: Vec<(u64, u64)> =
         v.uses.iter().map(|(u, key)| (*key, u.manner(layout, *key))).collect();
     found.sort_by_key(|m| m.0);

@@ -27,11 +27,7 @@ pub(super) struct Moves {
 
 impl Moves {
     /// Looks at all code, when any of the users has no twin.
-    pub fn new(
-        keys: &Keys<'_, '_, '_>,
-        orig: &[User<Orig>],
-        patched: &[User<Patched>],
-    ) -> Result<Self> {
+    pub fn new(keys: &Keys<'_>, orig: &[User<Orig>], patched: &[User<Patched>]) -> Result<Self> {
         let gone = |id| keys.twins.patched_symbol(id).is_none();
         let new = |id| keys.twins.orig_symbol(id).is_none();
         let is = |user: &User<Orig>| matches!(user, User::Named(id) if gone(*id));
@@ -49,7 +45,7 @@ impl Moves {
     /// Who has, or calls, the code of the users of a variable, among what has a twin.
     pub fn anchors_orig(
         &self,
-        keys: &Keys<'_, '_, '_>,
+        keys: &Keys<'_>,
         users: impl Iterator<Item = User<Orig>>,
     ) -> Vec<u64> {
         let gone = |id| keys.twins.patched_symbol(id).is_none();
@@ -60,7 +56,7 @@ impl Moves {
     /// The same in the patched object.
     pub fn anchors_patched(
         &self,
-        keys: &Keys<'_, '_, '_>,
+        keys: &Keys<'_>,
         users: impl Iterator<Item = User<Patched>>,
     ) -> Vec<u64> {
         let new = |id| keys.twins.orig_symbol(id).is_none();
@@ -107,7 +103,7 @@ fn anchors<S: Side>(
 
 /// Who refers to functions without twins.
 fn callers<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     single: impl Fn(SymbolId<S>) -> bool + Sync + Send,
 ) -> Result<Callers<S>> {
     let object = layout.object;

@@ -22,7 +22,7 @@ pub(super) struct Referrers<S> {
 impl<S: Side> Referrers<S> {
     /// Of `wanted`, with all who refer to them.
     pub(super) fn of_all(
-        layout: &Layout<'_, '_, S>,
+        layout: &Layout<'_, S>,
         wanted: &IndexSet<SymbolId<S>, RandomState>,
     ) -> Self {
         Self::collect(layout, wanted, false)
@@ -30,7 +30,7 @@ impl<S: Side> Referrers<S> {
 
     /// Of `wanted`, with the global functions and variables that refer to them.
     pub(super) fn of_globals(
-        layout: &Layout<'_, '_, S>,
+        layout: &Layout<'_, S>,
         wanted: &IndexSet<SymbolId<S>, RandomState>,
     ) -> Self {
         Self::collect(layout, wanted, true)
@@ -48,7 +48,7 @@ impl<S: Side> Referrers<S> {
     }
 
     fn collect(
-        layout: &Layout<'_, '_, S>,
+        layout: &Layout<'_, S>,
         wanted: &IndexSet<SymbolId<S>, RandomState>,
         globals: bool,
     ) -> Self {
@@ -89,7 +89,7 @@ impl<S: Side> Referrers<S> {
 /// What the code or data of one section refers to. A reference that cannot be understood
 /// says nothing here; the comparison reports it.
 fn from_section<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     (wanted, handles): (&Marks<SymbolId<S>>, &Marks<SymbolId<S>>),
     globals: bool,

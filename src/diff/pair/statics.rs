@@ -23,9 +23,9 @@ use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 
 /// Both objects and what was paired so far.
-pub(super) struct Statics<'a, 'o, 'd> {
-    pub orig: &'a Layout<'o, 'd, Orig>,
-    pub patched: &'a Layout<'o, 'd, Patched>,
+pub(super) struct Statics<'a> {
+    pub orig: &'a Layout<'a, Orig>,
+    pub patched: &'a Layout<'a, Patched>,
     policy: Policy,
 }
 
@@ -43,8 +43,8 @@ pub struct Doubts {
 
 /// Pairs static locals in `twins`.
 pub fn correlate_statics(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
+    orig: &Layout<'_, Orig>,
+    patched: &Layout<'_, Patched>,
     files: &Files,
     policy: Policy,
     twins: &mut Twins,
@@ -73,7 +73,7 @@ pub fn correlate_statics(
 /// Fails when the patch holds a variable that nothing tells from another: it would get the
 /// state of that one.
 pub fn check_doubts(
-    (orig, patched): (&Layout<'_, '_, Orig>, &Layout<'_, '_, Patched>),
+    (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     doubts: &[Doubt],
     selection: &Selection,
 ) -> Result<()> {
@@ -105,11 +105,7 @@ pub(super) const SECTIONS_PER_TASK: usize = 64;
 /// Names that the C tool gives to new static locals: it pairs variables in order first, and
 /// keeps the name when it later finds that the pair was none. Harmless,
 /// since local names of the patch mean nothing, but part of what its outputs look like.
-pub fn borrow_names(
-    orig: &Layout<'_, '_, Orig>,
-    patched: &Layout<'_, '_, Patched>,
-    twins: &mut Twins,
-) {
+pub fn borrow_names(orig: &Layout<'_, Orig>, patched: &Layout<'_, Patched>, twins: &mut Twins) {
     let arena = Bump::new();
     type Namesakes = (Vec<SymbolId<Orig>>, Vec<SymbolId<Patched>>);
     let mut by_name: IndexMap<&str, Namesakes, RandomState> = IndexMap::default();
@@ -132,7 +128,7 @@ pub fn borrow_names(
 }
 
 /// Static locals, and strings with names, in the order of their sections.
-fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
+fn in_section_order<S: Side>(layout: &Layout<'_, S>) -> Vec<SymbolId<S>> {
     let object = layout.object;
     let named_string = |id| object.symbol_kind(id) == abi::STT_OBJECT && layout.is_label(id);
     let mut found: Vec<_> =
@@ -141,7 +137,7 @@ fn in_section_order<S: Side>(layout: &Layout<'_, '_, S>) -> Vec<SymbolId<S>> {
     found
 }
 
-impl Statics<'_, '_, '_> {
+impl Statics<'_> {
     fn accept(&self, o: SymbolId<Orig>, p: SymbolId<Patched>, twins: &mut Twins) -> Result<()> {
         let name = self.orig.object.symbol_name(o);
         let bundled = self.orig.is_bundled(o);

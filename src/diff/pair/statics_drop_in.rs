@@ -18,7 +18,7 @@ use crate::kernel::layout::{Class, Layout};
 type User = (SectionId<Orig>, Vec<SymbolId<Orig>>);
 
 /// Sections of the original with the static locals elsewhere that they refer to, code first.
-fn users(orig: &Layout<'_, '_, Orig>) -> Result<Vec<User>> {
+fn users(orig: &Layout<'_, Orig>) -> Result<Vec<User>> {
     let leads = Handles::new(orig);
     let sections = orig.object.relocated().par_iter().with_min_len(SECTIONS_PER_TASK);
     let users: Vec<Result<User>> = sections
@@ -33,7 +33,7 @@ fn users(orig: &Layout<'_, '_, Orig>) -> Result<Vec<User>> {
 
 /// The static locals elsewhere that a section refers to, in order of first use.
 fn variables_of(
-    orig: &Layout<'_, '_, Orig>,
+    orig: &Layout<'_, Orig>,
     handles: &Handles<Orig>,
     section: SectionId<Orig>,
 ) -> Result<Vec<SymbolId<Orig>>> {
@@ -50,7 +50,7 @@ fn variables_of(
     Ok(seen.into_iter().collect())
 }
 
-impl Statics<'_, '_, '_> {
+impl Statics<'_> {
     /// The first reference that is missing.
     pub(super) fn verify_all(&self, twins: &Twins) -> Result<Option<Error>> {
         let users = users(self.orig)?;

@@ -28,7 +28,7 @@ use crate::kernel::tables::TABLES;
 
 /// Fails when something differs that nothing accounts for.
 pub fn check(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
     (ignored, boot): (&Ignored, BootCode),
@@ -100,11 +100,7 @@ pub(in crate::diff) fn is_runtime_constant(name: &str) -> bool {
     name.starts_with(RUNTIME_CONSTANTS)
 }
 
-fn runtime_constants(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    selection: &Selection,
-    details: &mut Vec<Finding>,
-) {
+fn runtime_constants(comparer: &Comparer<'_>, selection: &Selection, details: &mut Vec<Finding>) {
     let object = comparer.patched.layout.object;
     for id in object.sections().filter(|&s| !comparer.patched.layout.is_ordinary(s)) {
         let name = object.section_name(id);
@@ -136,7 +132,7 @@ fn runtime_constants(
 /// Loaded read-only data or code that begins without a symbol that names it, and strings that
 /// are no literals. [`sections::PRIVATE_CONSTANTS`] are not meant: they have one section each,
 /// and stay behind when nothing refers to them.
-fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
+fn needs_reference<S: Side>(layout: &Layout<'_, S>, id: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(id);
     let by_content = match layout.class(id) {
@@ -154,7 +150,7 @@ fn needs_reference<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> boo
 }
 
 /// Modules have no thread-local storage: the kernel would not load one with such a reference.
-fn thread_locals(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+fn thread_locals(comparer: &Comparer<'_>, selection: &Selection) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     if !object.symbols().any(|s| object.symbol_kind(s) == abi::STT_TLS) {
@@ -182,7 +178,7 @@ fn thread_locals(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> 
 
 /// The first offset of each of some sections that something elsewhere refers to.
 fn first_references<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     sections: &[SectionId<S>],
 ) -> IndexMap<SectionId<S>, u64, RandomState> {
     let object = layout.object;
@@ -233,11 +229,7 @@ fn first_references<S: Side>(
 }
 
 /// Whether what precedes the first reference into a section is as in the original.
-fn lead_is_same(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SectionId<Patched>,
-    start: u64,
-) -> Result<bool> {
+fn lead_is_same(comparer: &Comparer<'_>, id: SectionId<Patched>, start: u64) -> Result<bool> {
     let Some(o) = comparer.twins.orig_section(id) else { return Ok(true) };
     let end = comparer.patched.layout.entity(id, 0).end;
     if start >= end {
@@ -248,7 +240,7 @@ fn lead_is_same(
 }
 
 /// Rows that describe no code of this object must be as they were.
-fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) -> Result<()> {
+fn orphans(comparer: &Comparer<'_>, details: &mut Vec<Finding>) -> Result<()> {
     let (o_rows, p_rows) = (&comparer.orig.rows, &comparer.patched.rows);
     if o_rows.orphans.is_empty() && p_rows.orphans.is_empty() {
         return Ok(());
@@ -274,7 +266,7 @@ fn orphans(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) -> R
 /// patch sees it. It must have a user there, and it is said who keeps the old one. That a slot
 /// of the TOC names it is no use: all slots are carried, whether the patch reads them or not.
 fn carried_constants(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
     details: &mut Vec<Finding>,
@@ -366,7 +358,7 @@ impl Users<'_> {
 /// Named data that the patch carries although the running kernel has it, in another form.
 /// The drop-in carries shared sections as a whole: see [`named_like_literals`].
 fn changed_constants<'n>(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
 ) -> Users<'n> {
@@ -397,11 +389,7 @@ fn changed_constants<'n>(
 
 /// A variable in a section that is always carried, because it is named like one of literals:
 /// that says nothing about the variable in the running kernel.
-fn named_like_literals(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    verdicts: &Verdicts,
-    details: &mut Vec<Finding>,
-) {
+fn named_like_literals(comparer: &Comparer<'_>, verdicts: &Verdicts, details: &mut Vec<Finding>) {
     let layout = comparer.patched.layout;
     for (id, verdict) in verdicts.differing() {
         let name = layout.object.section_name(id);
@@ -417,7 +405,7 @@ fn named_like_literals(
 }
 
 /// A table in which no field refers to anything must be as it was.
-fn tables_without_rows(comparer: &Comparer<'_, '_, '_, '_>, details: &mut Vec<Finding>) {
+fn tables_without_rows(comparer: &Comparer<'_>, details: &mut Vec<Finding>) {
     let (o, p) = (bare_tables(comparer.orig.layout), bare_tables(comparer.patched.layout));
     for (name, data) in &p {
         if o.get(name).is_none_or(|before| before != data) {
@@ -435,7 +423,7 @@ const TYPE_IDS: &str = ".BTF_ids";
 
 /// What an object lists there, with flags: in order, which means something within a set, but
 /// sorted where several files were linked.
-fn type_ids<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Vec<(&'d str, &'d [u8])> {
+fn type_ids<'a, S: Side>(layout: &Layout<'a, S>) -> Vec<(&'a str, &'a [u8])> {
     let object = layout.object;
     let mut found = Vec::new();
     let Some(first) = layout.section_named(TYPE_IDS) else { return found };
@@ -462,9 +450,9 @@ fn type_ids<'d, S: Side>(layout: &Layout<'_, 'd, S>) -> Vec<(&'d str, &'d [u8])>
     found
 }
 
-fn bare_tables<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
-) -> IndexMap<&'d str, Vec<&'d [u8]>, RandomState> {
+fn bare_tables<'a, S: Side>(
+    layout: &Layout<'a, S>,
+) -> IndexMap<&'a str, Vec<&'a [u8]>, RandomState> {
     let object = layout.object;
     let mut found: IndexMap<&str, Vec<&[u8]>, RandomState> = IndexMap::default();
     for id in object.sections() {
@@ -481,7 +469,7 @@ fn bare_tables<'d, S: Side>(
 
 /// What to say of live state whose initialiser changed: refused when nothing else did.
 pub fn check_states(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     selection: &Selection,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {

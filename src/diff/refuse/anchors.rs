@@ -23,7 +23,7 @@ use crate::kernel::refs::Refs;
 /// that is laid out in another way than in the running kernel, or when a constant in such data
 /// changed. Fails, too, where a function counts to something else than in the original.
 pub fn check_anchors(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
 ) -> Result<()> {
@@ -52,7 +52,7 @@ pub fn check_anchors(
 }
 
 fn check_section(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     shared: &Shared<Patched>,
     section: SectionId<Patched>,
     selection: &Selection,
@@ -76,7 +76,7 @@ fn check_section(
 }
 
 fn refused(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     section: SectionId<Patched>,
     user: Option<SymbolId<Patched>>,
     why: &str,
@@ -114,7 +114,7 @@ impl Anchored {
 /// other file can name, has no reference: it would not be there if no code reached it otherwise.
 /// Or code refers to one that other files can name, but by the section, as nobody writes it. Or
 /// it refers to the first of them, from which gcc counts, and adds a number that leads to another.
-fn anchored(layout: &Layout<'_, '_, Patched>, shared: &Shared<Patched>) -> Result<Anchored> {
+fn anchored(layout: &Layout<'_, Patched>, shared: &Shared<Patched>) -> Result<Anchored> {
     let object = layout.object;
     let mut found = Anchored::default();
     let mut hit: BTreeSet<SymbolId<Patched>> = BTreeSet::new();
@@ -167,7 +167,7 @@ fn anchored(layout: &Layout<'_, '_, Patched>, shared: &Shared<Patched>) -> Resul
 
 /// Whether an object says that LLVM compiled it and nothing else. Where that takes variables
 /// together, it refers to none of them by itself.
-fn is_by_clang(layout: &Layout<'_, '_, Patched>) -> bool {
+fn is_by_clang(layout: &Layout<'_, Patched>) -> bool {
     let object = layout.object;
     let comments = object.sections().find(|&id| object.section_name(id) == sections::COMMENT);
     let text = comments.map_or(&[][..], |id| object.contents(id));
@@ -179,7 +179,7 @@ fn is_by_clang(layout: &Layout<'_, '_, Patched>) -> bool {
 /// A function, of those wanted, that refers to a variable of a section and may count from there
 /// to another one.
 fn counting_user(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     shared: &Shared<Patched>,
     section: SectionId<Patched>,
     wanted: &dyn Fn(SectionId<Patched>, u64) -> bool,
@@ -212,7 +212,7 @@ fn counting_user(
 /// Fails where a function counts, from a variable that it refers to, to another one that lies
 /// elsewhere in the original, that differs, or that the patch has a copy of.
 fn check_counting(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
     shared: &Shared<Patched>,
@@ -267,16 +267,12 @@ fn check_counting(
 }
 
 /// Whether the patch has a copy of all of a section, so that distances in it are kept.
-fn is_whole(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    selection: &Selection,
-    section: SectionId<Patched>,
-) -> bool {
+fn is_whole(comparer: &Comparer<'_>, selection: &Selection, section: SectionId<Patched>) -> bool {
     comparer.policy.whole_sections && selection.sections[section]
 }
 
 fn is_changed_constant(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     verdicts: &Verdicts,
     section: SectionId<Patched>,
     at: u64,
@@ -287,7 +283,7 @@ fn is_changed_constant(
 
 /// The variables of a section.
 fn variables<'l, S: Side>(
-    layout: &'l Layout<'_, '_, S>,
+    layout: &'l Layout<'_, S>,
     section: SectionId<S>,
 ) -> impl Iterator<Item = SymbolId<S>> + 'l {
     let object = layout.object;
@@ -298,7 +294,7 @@ fn variables<'l, S: Side>(
         .filter(|&id| object.symbol_kind(id) == abi::STT_OBJECT && object.symbol_size(id) > 0)
 }
 
-impl Comparer<'_, '_, '_, '_> {
+impl Comparer<'_> {
     /// Whether what lies at byte `to` of a section, in variable `meant`, is as far from byte
     /// `at`, in variable `from`, as the original has it. Of what macros define once per use, one
     /// is as good as the other.

@@ -14,12 +14,12 @@ use crate::kernel::layout::{Class, Layout};
 
 /// Fails when something has the name of what was there before, and is of another kind: it has
 /// no twin, and what does not refer to it does not see the difference.
-pub fn check(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+pub fn check(comparer: &Comparer<'_>) -> Result<()> {
     check_types(comparer)?;
     check_headers(comparer)
 }
 
-fn check_types(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+fn check_types(comparer: &Comparer<'_>) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let new = patched
         .object
@@ -62,7 +62,7 @@ fn check_types(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
 }
 
 /// Whether a name is one that people gave to something that is loaded.
-fn is_seen<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
+fn is_seen<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
     let object = layout.object;
     let kind = object.symbol_kind(id);
     let loaded = match object.section_of(id) {
@@ -80,10 +80,10 @@ fn is_seen<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> bool {
 }
 
 /// Symbols by name; `None` for what several have.
-fn only<'d, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn only<'a, S: Side>(
+    layout: &Layout<'a, S>,
     ids: impl Iterator<Item = SymbolId<S>>,
-) -> IndexMap<&'d str, Option<SymbolId<S>>, RandomState> {
+) -> IndexMap<&'a str, Option<SymbolId<S>>, RandomState> {
     let mut found: IndexMap<&str, Option<SymbolId<S>>, RandomState> = IndexMap::default();
     for id in ids {
         found
@@ -99,7 +99,7 @@ type Header = (u32, u64);
 
 /// Sections that are compared by content wherever something refers to them have no twin. Those
 /// of one name, but for numbers, are of one kind.
-fn check_headers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+fn check_headers(comparer: &Comparer<'_>) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let mut before: IndexMap<&str, Vec<Header>, RandomState> = IndexMap::default();
     for id in orig.object.sections() {
@@ -129,7 +129,7 @@ fn check_headers(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
     Ok(())
 }
 
-fn counts<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
+fn counts<S: Side>(layout: &Layout<'_, S>, id: SectionId<S>) -> bool {
     id.index() != 0
         && !matches!(
             layout.class(id),
@@ -137,7 +137,7 @@ fn counts<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> bool {
         )
 }
 
-fn header<S: Side>(layout: &Layout<'_, '_, S>, id: SectionId<S>) -> Header {
+fn header<S: Side>(layout: &Layout<'_, S>, id: SectionId<S>) -> Header {
     // Whether the linker may drop it as a copy of another file's is said by its group.
     let flags = layout.object.section_flags(id) & !abi::SHF_GROUP;
     (layout.object.section_kind(id), flags)

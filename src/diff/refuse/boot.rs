@@ -20,11 +20,7 @@ use crate::kernel::refs::{Effective, Refs};
 
 /// Whether what only matters while the kernel boots is only warned of, beside what the patch
 /// carries.
-pub(super) fn passes(
-    boot: BootCode,
-    comparer: &Comparer<'_, '_, '_, '_>,
-    selection: &Selection,
-) -> bool {
+pub(super) fn passes(boot: BootCode, comparer: &Comparer<'_>, selection: &Selection) -> bool {
     let beside = boot == BootCode::AsLinked && !selection.effect.is_empty();
     (beside || boot.warns(comparer)) && comparer.policy.leaves_boot_code
 }
@@ -38,7 +34,7 @@ pub(in crate::diff) fn warning(found: Finding) -> Diagnostic {
 /// warnings about them, as `boot` says. `read` are constants that stay, and that only such code
 /// reads.
 pub fn check_boot_only(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     selection: &Selection,
     read: &[SymbolId<Patched>],
     boot: BootCode,
@@ -96,7 +92,7 @@ pub struct Dangling {
 }
 
 /// Fails when the patch refers to what the object says is freed before it is applied.
-pub fn check_lifetimes(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+pub fn check_lifetimes(comparer: &Comparer<'_>, selection: &Selection) -> Result<()> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut found = Vec::new();
@@ -139,7 +135,7 @@ pub fn check_lifetimes(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selectio
 
 /// Fails for references to what is gone. What the original refers to from the same place the
 /// patch may go on referring to: that was written to know when.
-pub fn refuse_dangling(comparer: &Comparer<'_, '_, '_, '_>, found: Vec<Dangling>) -> Result<()> {
+pub fn refuse_dangling(comparer: &Comparer<'_>, found: Vec<Dangling>) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
@@ -183,7 +179,7 @@ pub fn refuse_dangling(comparer: &Comparer<'_, '_, '_, '_>, found: Vec<Dangling>
 
 /// Whether a section is loaded, stays, and is read. Of the slots of a TOC those count that
 /// something refers to.
-fn stays<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, module: bool) -> bool {
+fn stays<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, module: bool) -> bool {
     let object = layout.object;
     let name = object.section_name(section);
     matches!(layout.class(section), Class::Text | Class::Data | Class::Strings | Class::Table(_))
@@ -196,7 +192,7 @@ fn stays<S: Side>(layout: &Layout<'_, '_, S>, section: SectionId<S>, module: boo
 
 /// The symbol that a relocation means, behind a slot of the TOC as well.
 fn meant<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     base: SectionId<S>,
     reloc: &Reloc<S>,
 ) -> Result<Option<SymbolId<S>>> {
@@ -211,13 +207,13 @@ fn meant<S: Side>(
 
 /// Who refers to what is freed: functions and variables as such, what has no name by section.
 #[derive(Default)]
-struct Existing<'d> {
+struct Existing<'a> {
     by_symbol: IndexSet<(SymbolId<Orig>, SymbolId<Orig>), RandomState>,
-    by_section: IndexSet<(&'d str, SymbolId<Orig>), RandomState>,
+    by_section: IndexSet<(&'a str, SymbolId<Orig>), RandomState>,
 }
 
 /// Who refers to what the targets of some references were.
-fn existing<'d>(comparer: &Comparer<'_, '_, '_, 'd>, found: &[Dangling]) -> Result<Existing<'d>> {
+fn existing<'a>(comparer: &Comparer<'a>, found: &[Dangling]) -> Result<Existing<'a>> {
     let layout = comparer.orig.layout;
     let object = layout.object;
     let wanted: IndexSet<SymbolId<Orig>, RandomState> =
@@ -241,7 +237,7 @@ fn existing<'d>(comparer: &Comparer<'_, '_, '_, 'd>, found: &[Dangling]) -> Resu
 }
 
 /// What stands for a symbol in the original.
-fn twin(comparer: &Comparer<'_, '_, '_, '_>, symbol: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+fn twin(comparer: &Comparer<'_>, symbol: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     if patched.symbol_kind(symbol) != abi::STT_SECTION {
         return comparer.twins.orig_symbol(symbol);
@@ -252,7 +248,7 @@ fn twin(comparer: &Comparer<'_, '_, '_, '_>, symbol: SymbolId<Patched>) -> Optio
 
 /// Whether the original refers to the twin of a target from the twin of a user.
 fn is_known(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     before: &Existing<'_>,
     (base, user): (SectionId<Patched>, Option<SymbolId<Patched>>),
     symbol: SymbolId<Patched>,

@@ -29,7 +29,7 @@ use crate::kernel::refs::Refs;
 /// Fails unless ftrace can redirect every changed function. `blocked` says of some why their
 /// callers cannot be patched instead.
 pub fn check_entries(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     boot: BootCode,
     blocked: &Blocked,
@@ -75,7 +75,7 @@ const SHOWN_CALLERS: usize = 8;
 
 /// Adds to what is said of functions who calls them in this object: there a patch can begin.
 fn name_callers(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     functions: &[SymbolId<Patched>],
     details: &mut [Finding],
 ) -> Result<()> {
@@ -109,7 +109,7 @@ fn name_callers(
 /// Why ftrace cannot hook the original of a function. `any_hookable`: whether it can hook
 /// another one of the object.
 fn why_not_hookable(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     id: SymbolId<Patched>,
     any_hookable: &impl Deref<Target = bool>,
 ) -> String {
@@ -131,7 +131,7 @@ fn why_not_hookable(
 /// Fails when something changed that the patch does not carry, or carries in a way that
 /// would not take effect.
 pub fn check_sections(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
     ignored: &Ignored,
@@ -176,7 +176,7 @@ pub fn check_sections(
 /// Finds what the patch cannot have of a section that it carries whole, or not at all.
 /// `in_group`: whether the section is a member of a group.
 fn check_whole(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     statuses: &Statuses,
     included: bool,
@@ -233,7 +233,7 @@ fn check_whole(
 
 /// Finds the changes in a shared section that the patch does not carry, or cannot.
 fn check_shared(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     ignored: &Ignored,
     selection: &Selection,
@@ -286,11 +286,7 @@ fn check_shared(
 /// Whether nameless code at the start of a section was, in the original, the function that the
 /// section is named after: it was weak, and gave way to a definition of another file, which
 /// lies behind it. The linker takes its name, and leaves its code.
-fn is_overridden(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    section: SectionId<Patched>,
-    index: usize,
-) -> bool {
+fn is_overridden(comparer: &Comparer<'_>, section: SectionId<Patched>, index: usize) -> bool {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let function = comparer.twins.orig_section(section).and_then(|s| orig.entity(s, 0).symbol);
     let twin = function.and_then(|f| comparer.twins.patched_symbol(f));
@@ -307,7 +303,7 @@ fn is_overridden(
 /// The functions the patch lists, in symbol order: changed ones with `true`, new ones with
 /// `false`. Split-off parts and prefixes belong to their functions.
 pub fn functions(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     selection: &Selection,
 ) -> Vec<(SymbolId<Patched>, bool)> {
@@ -332,10 +328,7 @@ pub fn functions(
 }
 
 /// The functions that changed, in symbol order: most of what [`functions`] will list.
-pub fn changed_functions(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    statuses: &Statuses,
-) -> Vec<SymbolId<Patched>> {
+pub fn changed_functions(comparer: &Comparer<'_>, statuses: &Statuses) -> Vec<SymbolId<Patched>> {
     let layout = comparer.patched.layout;
     let changed = |&id: &SymbolId<Patched>| {
         statuses.symbols[id] == Status::Changed
@@ -350,7 +343,7 @@ pub fn changed_functions(
 /// tells: for runs that end before anything is selected. Without code that only runs at boot,
 /// where it is only warned of.
 pub fn differing_functions(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     boot: BootCode,
 ) -> Vec<(SymbolId<Patched>, bool)> {
@@ -385,7 +378,7 @@ pub fn differing_functions(
 
 /// Why a function is in the patch: (symbol, what refers to it), up to one that changed.
 pub fn included_because(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     selection: &Selection,
     id: SymbolId<Patched>,
 ) -> Vec<(String, String)> {
@@ -407,7 +400,7 @@ pub fn included_because(
 /// patched object; patched ones first. What macros define once per use is new everywhere and
 /// not listed.
 pub fn data(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
 ) -> Vec<(String, &'static str, Option<SymbolId<Patched>>)> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
@@ -450,7 +443,7 @@ pub fn data(
 }
 
 /// Functions of the original that the patched object lacks.
-pub fn removed_functions(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<String> {
+pub fn removed_functions(comparer: &Comparer<'_>) -> Vec<String> {
     let orig = comparer.orig.layout;
     let gone = orig.object.symbols().skip(1).filter(|&id| {
         orig.object.symbol_kind(id) == abi::STT_FUNC
@@ -466,7 +459,7 @@ pub fn removed_functions(comparer: &Comparer<'_, '_, '_, '_>) -> Vec<String> {
 /// changed and are called by themselves. A part that ftrace can hook is called so when its
 /// function stays as it is, or when another one inlined the rest of that function.
 pub fn redirected(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     selection: &Selection,
 ) -> Vec<SymbolId<Patched>> {
@@ -490,7 +483,7 @@ pub fn redirected(
 /// Which of the split-off `parts`, each alone in its section, code outside their families
 /// refers to.
 fn called_from_elsewhere(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     parts: &[SymbolId<Patched>],
 ) -> IndexSet<SymbolId<Patched>, RandomState> {
     let layout = comparer.patched.layout;
@@ -513,7 +506,7 @@ fn called_from_elsewhere(
 
 /// Functions of the patch that are not as in the original, prefixes aside.
 fn patch_functions<'a>(
-    comparer: &'a Comparer<'_, '_, '_, '_>,
+    comparer: &'a Comparer<'_>,
     statuses: &'a Statuses,
     selection: &'a Selection,
 ) -> impl Iterator<Item = SymbolId<Patched>> + 'a {

@@ -26,7 +26,7 @@ pub(super) struct Shared<S: Side> {
 }
 
 impl<S: Side> Shared<S> {
-    pub fn new(layout: &Layout<'_, '_, S>) -> Self {
+    pub fn new(layout: &Layout<'_, S>) -> Self {
         let object = layout.object;
         let is_variable = |id: SymbolId<S>| {
             object.symbol_kind(id) == abi::STT_OBJECT && object.symbol_size(id) > 0
@@ -76,7 +76,7 @@ impl<S: Side> Shared<S> {
     /// Whether no variable of the same file starts before byte `at` of a section, in `id`.
     pub fn is_first(
         &self,
-        layout: &Layout<'_, '_, S>,
+        layout: &Layout<'_, S>,
         section: SectionId<S>,
         id: SymbolId<S>,
         at: u64,
@@ -93,14 +93,14 @@ impl<S: Side> Shared<S> {
 
 /// The file that a variable of a linked object is of; `None` where it is not known, and in
 /// objects of one file.
-pub(super) fn unit<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Option<usize> {
+pub(super) fn unit<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> Option<usize> {
     (layout.is_linked() && layout.is_local(id)).then(|| layout.file_of(id))
 }
 
 /// Where a relocation leads, through a slot of the TOC as well, and the symbol by which it says so.
 pub(super) fn reached<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
+    layout: &Layout<'_, S>,
+    refs: &Refs<'_, S>,
     reloc: &Reloc<S>,
 ) -> Result<Option<Reached<S>>> {
     let Effective::Reloc(holder, meant) = refs.effective(reloc)? else { return Ok(None) };
@@ -112,16 +112,16 @@ pub(super) fn reached<S: Side>(
 }
 
 /// The numbers that the functions of a section of code add to registers.
-pub(super) struct Counting<'l, 'o, 'd> {
-    layout: &'l Layout<'o, 'd, Patched>,
+pub(super) struct Counting<'a> {
+    layout: &'a Layout<'a, Patched>,
     base: SectionId<Patched>,
     /// The function that was read last, and its numbers, ascending.
     entity: Option<usize>,
     added: Vec<i64>,
 }
 
-impl<'l, 'o, 'd> Counting<'l, 'o, 'd> {
-    pub fn new(layout: &'l Layout<'o, 'd, Patched>, base: SectionId<Patched>) -> Self {
+impl<'a> Counting<'a> {
+    pub fn new(layout: &'a Layout<'a, Patched>, base: SectionId<Patched>) -> Self {
         Counting { layout, base, entity: None, added: Vec::new() }
     }
 

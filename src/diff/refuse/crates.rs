@@ -17,7 +17,7 @@ type Hashes<'d> = IndexMap<&'d str, IndexSet<&'d str, RandomState>, RandomState>
 
 /// Fails where symbols were paired whose names have other hashes of a crate, and where the object has several
 /// crates of that name, or both hashes on one side.
-pub fn check_crates(comparer: &Comparer<'_, '_, '_, '_>) -> Result<()> {
+pub fn check_crates(comparer: &Comparer<'_>) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let mut renamed = Vec::new();
     for id in patched.symbols().skip(1) {

@@ -6,10 +6,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::endless::{Endless, find};
 
 /// A warning for each of the functions that are to be redirected and that tasks never leave.
-pub fn warnings(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    redirected: &[SymbolId<Patched>],
-) -> Vec<Diagnostic> {
+pub fn warnings(comparer: &Comparer<'_>, redirected: &[SymbolId<Patched>]) -> Vec<Diagnostic> {
     let layout = comparer.patched.layout;
     let mut warnings = Vec::new();
     for &id in redirected {

@@ -18,7 +18,7 @@ use crate::kernel::refs::{Effective, Refs};
 
 /// Changed data that only slots which the patch does not use bring in, in section order.
 pub fn unused_changes(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     selection: &Selection,
 ) -> Result<Vec<SectionId<Patched>>> {

@@ -13,10 +13,7 @@ use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableRows;
 
 /// Notes sections of replacements in which something differs that no row reads.
-pub(super) fn replacements(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    details: &mut Vec<Finding>,
-) -> Result<()> {
+pub(super) fn replacements(comparer: &Comparer<'_>, details: &mut Vec<Finding>) -> Result<()> {
     let object = comparer.patched.layout.object;
     for section in comparer.patched.layout.replacements() {
         let Some(twin) = comparer.twins.orig_section(section) else { continue };
@@ -29,7 +26,7 @@ pub(super) fn replacements(
 }
 
 /// The bytes of a section that no row reads and that are no padding, with what is relocated there.
-fn unread<S: Side>(half: &Half<'_, '_, '_, S>, section: SectionId<S>) -> Result<Vec<u8>> {
+fn unread<S: Side>(half: &Half<'_, S>, section: SectionId<S>) -> Result<Vec<u8>> {
     let layout = half.layout;
     let object = layout.object;
     let mut read = Vec::new();
@@ -56,7 +53,7 @@ fn unread<S: Side>(half: &Half<'_, '_, '_, S>, section: SectionId<S>) -> Result<
 
 /// Adds what the rows of a table read of a section.
 fn read_by<S: Side>(
-    half: &Half<'_, '_, '_, S>,
+    half: &Half<'_, S>,
     table: &TableRows<S>,
     section: SectionId<S>,
     read: &mut Vec<(u64, u64)>,

@@ -32,7 +32,7 @@ type Suspects<S> = IndexMap<(SectionId<S>, usize), (), RandomState>;
 
 /// Notes what came or went and that nothing refers to.
 pub(in crate::diff) fn find(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
     (ignored, boot): (&Ignored, BootCode),
@@ -93,7 +93,7 @@ pub(in crate::diff) fn find(
 
 /// The entities that `differs` is true of and that can only be found through their section.
 fn suspects<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     differs: impl Fn(&Entity<S>, usize) -> bool,
 ) -> Suspects<S> {
     let object = layout.object;
@@ -133,11 +133,7 @@ fn is_by_reference(section: &str) -> bool {
 }
 
 /// Says what it means that the author of a patch has new rows ignored.
-fn left_out(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    ignored: &Ignored,
-    warnings: &mut Vec<Diagnostic>,
-) {
+fn left_out(comparer: &Comparer<'_>, ignored: &Ignored, warnings: &mut Vec<Diagnostic>) {
     let object = comparer.patched.layout.object;
     for &section in &ignored.sections {
         if comparer.twins.orig_section(section).is_none() && object.section_size(section) > 0 {
@@ -152,7 +148,7 @@ fn left_out(
 }
 
 /// Whether a symbol names something that can do anything without being referred to here.
-fn counts<S: Side>(layout: &Layout<'_, '_, S>, symbol: SymbolId<S>) -> bool {
+fn counts<S: Side>(layout: &Layout<'_, S>, symbol: SymbolId<S>) -> bool {
     match layout.object.symbol_kind(symbol) {
         // Code that nothing here calls: called from other objects, or not at all.
         abi::STT_FUNC | abi::STT_GNU_IFUNC => false,
@@ -162,7 +158,7 @@ fn counts<S: Side>(layout: &Layout<'_, '_, S>, symbol: SymbolId<S>) -> bool {
 
 /// Those of the suspects that nothing in code, data or tables refers to.
 fn unreferenced<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     mut suspects: Suspects<S>,
 ) -> Result<Vec<(SectionId<S>, usize)>> {
     if suspects.is_empty() {
@@ -207,7 +203,7 @@ fn unreferenced<S: Side>(
 }
 
 fn note<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     entity: Entity<S>,
     what: &str,
     exports: &mut Vec<Finding>,

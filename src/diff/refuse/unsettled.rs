@@ -12,7 +12,7 @@ const SHOWN: usize = 10;
 
 /// Fails when the patch holds or refers to a symbol of which it is unknown what it was in
 /// the original: a reference would reach the wrong function or variable.
-pub fn check_unsettled(comparer: &Comparer<'_, '_, '_, '_>, selection: &Selection) -> Result<()> {
+pub fn check_unsettled(comparer: &Comparer<'_>, selection: &Selection) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let mut needed: Vec<_> =
         comparer.twins.unsettled.iter().copied().filter(|&id| selection.symbols[id]).collect();

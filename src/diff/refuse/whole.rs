@@ -19,7 +19,7 @@ use crate::kernel::{macros, names};
 /// Finds functions that changed in a section of several that comes in whole because another
 /// one is new: only functions with a section of their own are redirected.
 pub(super) fn left_unpatched(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     section: SectionId<Patched>,
     details: &mut Vec<Finding>,
@@ -46,10 +46,7 @@ pub(super) fn left_unpatched(
 
 /// Whether a section that comes in whole, whatever it is called, holds a variable that the
 /// running kernel has: the patch would use a second one.
-pub(super) fn holds_live_data(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    section: SectionId<Patched>,
-) -> bool {
+pub(super) fn holds_live_data(comparer: &Comparer<'_>, section: SectionId<Patched>) -> bool {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let name = object.section_name(section);
@@ -71,7 +68,7 @@ pub(super) fn holds_live_data(
 /// Finds constants that changed in a section that the drop-in carries whole with every patch:
 /// that it comes along says nothing about the functions that stay as they are, and may read them.
 pub(super) fn changed_constants(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     details: &mut Vec<Finding>,
 ) {
@@ -107,10 +104,7 @@ pub(super) fn changed_constants(
 
 /// Static locals without twins that are others than those of their names in the original: code
 /// reaches them through the section as well, by a distance that may be the same.
-fn renewed(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    section: SectionId<Patched>,
-) -> Vec<SymbolId<Patched>> {
+fn renewed(comparer: &Comparer<'_>, section: SectionId<Patched>) -> Vec<SymbolId<Patched>> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let name = patched.object.section_name(section);
     let arena = Bump::new();
@@ -134,18 +128,18 @@ fn renewed(
 }
 
 /// Constants with what they hold, in order, by their normal names.
-type Constants<'a, 'd, S> = IndexMap<&'a str, Vec<Constant<'d, S>>, RandomState>;
+type Constants<'a, S> = IndexMap<&'a str, Vec<Constant<'a, S>>, RandomState>;
 
 /// A constant, and what it holds where that is known.
-type Constant<'d, S> = (SymbolId<S>, Option<&'d [u8]>);
+type Constant<'a, S> = (SymbolId<S>, Option<&'a [u8]>);
 
 /// Adds the named constants of a section that are wanted.
-fn constants<'a, 'd: 'a, S: Side>(
-    layout: &Layout<'_, 'd, S>,
+fn constants<'a: 'a, S: Side>(
+    layout: &Layout<'a, S>,
     section: SectionId<S>,
     arena: &'a Bump,
     wanted: impl Fn(SymbolId<S>) -> bool,
-    found: &mut Constants<'a, 'd, S>,
+    found: &mut Constants<'a, S>,
 ) {
     for index in 0..layout.entity_count(section) {
         let entity = layout.entity(section, index);
@@ -156,7 +150,7 @@ fn constants<'a, 'd: 'a, S: Side>(
 }
 
 /// The bytes of a thing; `None` where they do not say what it holds, since it has pointers.
-fn content<'d, S: Side>(layout: &Layout<'_, 'd, S>, entity: &Entity<S>) -> Option<&'d [u8]> {
+fn content<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<&'a [u8]> {
     let object = layout.object;
     let mut pointers = object.relocs(entity.section).within(entity.start, entity.end);
     let range = usize::try_from(entity.start).ok()?..usize::try_from(entity.end).ok()?;
@@ -165,9 +159,7 @@ fn content<'d, S: Side>(layout: &Layout<'_, 'd, S>, entity: &Entity<S>) -> Optio
 
 /// Sections that the linker may drop together with others. Groups that it may not drop only
 /// keep sections together, such as code and the probes for its profile.
-pub(super) fn grouped(
-    comparer: &Comparer<'_, '_, '_, '_>,
-) -> IndexSet<SectionId<Patched>, RandomState> {
+pub(super) fn grouped(comparer: &Comparer<'_>) -> IndexSet<SectionId<Patched>, RandomState> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     if comparer.policy.whole_sections {
@@ -180,7 +172,7 @@ pub(super) fn grouped(
 
 /// The members of a group that the linker may drop.
 pub(super) fn comdat(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     id: SectionId<Patched>,
 ) -> Option<Vec<SectionId<Patched>>> {
     let object = layout.object;
@@ -191,7 +183,7 @@ pub(super) fn comdat(
 
 /// Whether a section holds nothing but thunks that each object brings along: no other object,
 /// and not the kernel, needs to know of this one.
-pub(super) fn is_own_thunk(layout: &Layout<'_, '_, Patched>, section: SectionId<Patched>) -> bool {
+pub(super) fn is_own_thunk(layout: &Layout<'_, Patched>, section: SectionId<Patched>) -> bool {
     let object = layout.object;
     let named = |&&id: &&SymbolId<Patched>| {
         object.symbol_kind(id) != abi::STT_SECTION && !layout.is_mapping(id)

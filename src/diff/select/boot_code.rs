@@ -20,7 +20,7 @@ pub enum BootCode {
 
 impl BootCode {
     /// Whether it is only warned of in this object, whatever else changed.
-    pub(in crate::diff) fn warns(self, comparer: &Comparer<'_, '_, '_, '_>) -> bool {
+    pub(in crate::diff) fn warns(self, comparer: &Comparer<'_>) -> bool {
         match self {
             BootCode::AsLinked => comparer.patched.layout.is_linked(),
             BootCode::Warn => true,
@@ -30,18 +30,12 @@ impl BootCode {
 }
 
 /// Whether a function has run for the last time before a patch is applied.
-pub(in crate::diff) fn is_boot_code(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SymbolId<Patched>,
-) -> bool {
+pub(in crate::diff) fn is_boot_code(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> bool {
     until(comparer, id).is_some()
 }
 
 /// When it has, if it has.
-pub(in crate::diff) fn until(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    id: SymbolId<Patched>,
-) -> Option<Lifetime> {
+pub(in crate::diff) fn until(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Lifetime> {
     let object = comparer.patched.layout.object;
     let section = object.section_of(id)?;
     runs_until(object.section_name(section), comparer.in_module)

@@ -10,7 +10,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::macros::{POINTER_NAMES, POINTERS};
 use crate::kernel::refs::Refs;
 
-impl Selector<'_, '_, '_, '_> {
+impl Selector<'_> {
     /// Includes the callbacks that the kernel's macros point to. The drop-in does not know them.
     pub(super) fn pointers_to_callbacks(&mut self) -> Result<()> {
         let object = self.layout.object;

@@ -9,7 +9,7 @@ use crate::elf::ids::{Patched, SymbolId};
 /// Changed functions that ftrace cannot redirect, in symbol order. Code that only runs at boot is
 /// left to [`crate::diff::refuse::boot`].
 pub(in crate::diff) fn unhookable(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     boot: BootCode,
 ) -> Vec<SymbolId<Patched>> {

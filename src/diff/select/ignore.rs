@@ -32,14 +32,14 @@ pub struct Ignored {
 
 impl Ignored {
     /// Reads the macros' sections.
-    pub fn new(layout: &Layout<'_, '_, Patched>) -> Result<Self> {
+    pub fn new(layout: &Layout<'_, Patched>) -> Result<Self> {
         let mut ignored = Ignored::default();
         ignored.read_sections(layout)?;
         ignored.read_functions(layout)?;
         Ok(ignored)
     }
 
-    fn read_sections(&mut self, layout: &Layout<'_, '_, Patched>) -> Result<()> {
+    fn read_sections(&mut self, layout: &Layout<'_, Patched>) -> Result<()> {
         let object = layout.object;
         let Some(list) = layout.section_named(SECTIONS) else { return Ok(()) };
         if object.relocs(list).is_empty() {
@@ -65,7 +65,7 @@ impl Ignored {
         Ok(())
     }
 
-    fn read_functions(&mut self, layout: &Layout<'_, '_, Patched>) -> Result<()> {
+    fn read_functions(&mut self, layout: &Layout<'_, Patched>) -> Result<()> {
         let object = layout.object;
         let Some(list) = layout.section_named(FUNCTIONS) else { return Ok(()) };
         let refs = Refs::new(layout, list);
@@ -92,10 +92,10 @@ impl Ignored {
 }
 
 /// The string that a relocation of `.kpatch.ignore.sections` points to, and its section.
-fn named<'d>(
-    layout: &Layout<'_, 'd, Patched>,
+fn named<'a>(
+    layout: &Layout<'a, Patched>,
     reloc: &Reloc<Patched>,
-) -> Result<(SectionId<Patched>, &'d str)> {
+) -> Result<(SectionId<Patched>, &'a str)> {
     let object = layout.object;
     let fail = || {
         Error::broken(Code::IgnoreSection, "KPATCH_IGNORE_SECTION does not point to a string")

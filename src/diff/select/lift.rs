@@ -45,7 +45,7 @@ pub struct Outside<'a> {
 /// Puts callers of functions that cannot be redirected into the patch instead of these. Returns
 /// the functions for which that cannot be done.
 pub fn lift(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &mut Statuses,
     outside: &Outside<'_>,
 ) -> Result<Blocked> {
@@ -99,7 +99,7 @@ struct Found {
 }
 
 fn users_of(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     roots: &IndexSet<SymbolId<Patched>, RandomState>,
     outside: &Outside<'_>,
 ) -> Result<Found> {
@@ -158,7 +158,7 @@ fn users_of(
 
 /// Why not all that use a function are in its object, when other objects can name it.
 fn known_elsewhere(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     root: SymbolId<Patched>,
     outside: &Outside<'_>,
 ) -> Result<Option<String>> {
@@ -192,7 +192,7 @@ enum User<S> {
 
 /// What uses the functions that `wanted` says.
 fn uses<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     wanted: impl Fn(SymbolId<S>) -> Option<SymbolId<Patched>>,
 ) -> Result<Vec<Use<S>>> {
     let object = layout.object;
@@ -221,8 +221,8 @@ fn uses<S: Side>(
 
 /// The function into which a reference leads.
 fn target_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    refs: &Refs<'_, '_, '_, S>,
+    layout: &Layout<'_, S>,
+    refs: &Refs<'_, S>,
     reloc: &Reloc<S>,
 ) -> Result<Option<SymbolId<S>>> {
     let object = layout.object;
@@ -238,11 +238,7 @@ fn target_of<S: Side>(
     Ok(function_at(layout, home, at))
 }
 
-fn user_at<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    section: SectionId<S>,
-    reloc: &Reloc<S>,
-) -> User<S> {
+fn user_at<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, reloc: &Reloc<S>) -> User<S> {
     let object = layout.object;
     let entity = layout.entity_at(section, reloc.offset).map(|i| layout.entity(section, i));
     let symbol = entity.and_then(|e| e.symbol);
@@ -262,13 +258,13 @@ fn user_at<S: Side>(
 }
 
 /// Whether a function, or a part of it, refers to itself by a call or jump.
-fn is_own<S: Side>(layout: &Layout<'_, '_, S>, user: &User<S>, function: SymbolId<S>) -> bool {
+fn is_own<S: Side>(layout: &Layout<'_, S>, user: &User<S>, function: SymbolId<S>) -> bool {
     matches!(user, User::Function(id) if layout.root(*id) == function)
 }
 
 /// Adds the calls whose distance the assembler knew.
 fn near_uses<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     wanted: &impl Fn(SymbolId<S>) -> Option<SymbolId<Patched>>,
     found: &mut Vec<Use<S>>,
@@ -299,16 +295,16 @@ fn near_uses<S: Side>(
 
 /// Whether code has run for the last time when a patch of the kernel is applied.
 fn outlived<S: Side>(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    layout: &Layout<'_, '_, S>,
+    comparer: &Comparer<'_>,
+    layout: &Layout<'_, S>,
     function: SymbolId<S>,
 ) -> bool {
     !comparer.in_module && is_freed(comparer, layout, function)
 }
 
 fn is_freed<S: Side>(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    layout: &Layout<'_, '_, S>,
+    comparer: &Comparer<'_>,
+    layout: &Layout<'_, S>,
     function: SymbolId<S>,
 ) -> bool {
     let section = layout.object.section_of(function);

@@ -21,7 +21,7 @@ pub struct Lifted {
 
 impl Lifted {
     /// Whether a function, or what it is part of, is carried for its callers.
-    pub fn carries(&self, layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
+    pub fn carries(&self, layout: &Layout<'_, Patched>, id: SymbolId<Patched>) -> bool {
         !self.carried.is_empty() && self.carried.contains_key(&main_of(layout, id))
     }
 
@@ -31,11 +31,7 @@ impl Lifted {
     }
 
     /// What there is to say about a function beside how it differs.
-    pub fn reason(
-        &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
-        id: SymbolId<Patched>,
-    ) -> Option<Reason> {
+    pub fn reason(&self, comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Reason> {
         let name = |id| comparer.output_name(id).to_owned();
         if let Some(callers) = self.carried.get(&id) {
             let callers = callers.iter().map(|&c| name(c)).collect();
@@ -47,7 +43,7 @@ impl Lifted {
 }
 
 /// A function, its parts, and other names of these.
-pub(crate) fn names_of<S: Side>(layout: &Layout<'_, '_, S>, root: SymbolId<S>) -> Vec<SymbolId<S>> {
+pub(crate) fn names_of<S: Side>(layout: &Layout<'_, S>, root: SymbolId<S>) -> Vec<SymbolId<S>> {
     let object = layout.object;
     let mut sections: IndexSet<SectionId<S>, RandomState> = IndexSet::default();
     sections.extend(object.section_of(root));
@@ -67,10 +63,7 @@ pub(crate) fn names_of<S: Side>(layout: &Layout<'_, '_, S>, root: SymbolId<S>) -
 }
 
 /// The function that a symbol is a name of, or of a part of.
-pub(in crate::diff) fn main_of<S: Side>(
-    layout: &Layout<'_, '_, S>,
-    id: SymbolId<S>,
-) -> SymbolId<S> {
+pub(in crate::diff) fn main_of<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> SymbolId<S> {
     let section = layout.object.section_of(id);
     let value = layout.object.symbol_value(id);
     section.and_then(|s| function_at(layout, s, value)).unwrap_or_else(|| layout.root(id))
@@ -78,7 +71,7 @@ pub(in crate::diff) fn main_of<S: Side>(
 
 /// The function that byte `at` of a section belongs to.
 pub(super) fn function_at<S: Side>(
-    layout: &Layout<'_, '_, S>,
+    layout: &Layout<'_, S>,
     section: SectionId<S>,
     at: u64,
 ) -> Option<SymbolId<S>> {

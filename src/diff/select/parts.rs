@@ -9,10 +9,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::refs::Refs;
 
 /// One warning for each unchanged part that jumps into a changed function.
-pub fn left_behind(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    statuses: &Statuses,
-) -> Result<Vec<Diagnostic>> {
+pub fn left_behind(comparer: &Comparer<'_>, statuses: &Statuses) -> Result<Vec<Diagnostic>> {
     let layout = comparer.patched.layout;
     let object = layout.object;
     let mut warnings = Vec::new();

@@ -14,7 +14,7 @@ use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, Filter};
 
-impl Selector<'_, '_, '_, '_> {
+impl Selector<'_> {
     /// Keeps the rows that describe included code, and what they need, until nothing is added.
     pub(in crate::diff) fn rows(&mut self) -> Result<()> {
         while let Some(code) = self.text.pop() {
@@ -60,11 +60,7 @@ impl Selector<'_, '_, '_, '_> {
     }
 
     /// Keeps the row of a table that a reference leads to.
-    pub fn include_row(
-        &mut self,
-        refs: &Refs<'_, '_, '_, Patched>,
-        reloc: &Reloc<Patched>,
-    ) -> Result<()> {
+    pub fn include_row(&mut self, refs: &Refs<'_, Patched>, reloc: &Reloc<Patched>) -> Result<()> {
         let home = self.layout.object.section_of(reloc.symbol);
         let Some(Class::Table(_)) = home.map(|s| self.layout.class(s)) else { return Ok(()) };
         if matches!(self.layout.class(refs.base()), Class::Table(_) | Class::Noise(_)) {
@@ -384,7 +380,7 @@ impl Selector<'_, '_, '_, '_> {
     }
 }
 
-impl Selector<'_, '_, '_, '_> {
+impl Selector<'_> {
     /// Fails when a carried function begins under a row of code that is not carried. objtool writes a row
     /// only where something changes, so that functions of one section that never move the stack pointer
     /// share one; most often the row of a prefix (`__cfi_f`, `__pfx_f`), which is carried along.

@@ -48,7 +48,7 @@ pub(super) struct Included {
 
 /// Selects what goes into the patch.
 pub fn select(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     statuses: &Statuses,
     ignored: &Ignored,
     destination: &Destination<'_>,
@@ -88,9 +88,9 @@ pub fn select(
     Ok(selector.selection)
 }
 
-pub(super) struct Selector<'a, 'l, 'o, 'd> {
-    pub comparer: &'a Comparer<'a, 'l, 'o, 'd>,
-    pub layout: &'l Layout<'o, 'd, Patched>,
+pub(super) struct Selector<'a> {
+    pub comparer: &'a Comparer<'a>,
+    pub layout: &'a Layout<'a, Patched>,
     pub statuses: &'a Statuses,
     pub destination: &'a Destination<'a>,
     pub selection: Selection,
@@ -108,7 +108,7 @@ pub(super) struct Selector<'a, 'l, 'o, 'd> {
     pub unsupported: IndexMap<TableNumber, (usize, Vec<String>), RandomState>,
 }
 
-impl Selector<'_, '_, '_, '_> {
+impl Selector<'_> {
     pub fn include_section(&mut self, id: SectionId<Patched>) {
         if !self.mark_section(id) {
             return;
@@ -250,7 +250,7 @@ impl Selector<'_, '_, '_, '_> {
     /// section are included.
     pub fn include_content(
         &mut self,
-        refs: &Refs<'_, '_, '_, Patched>,
+        refs: &Refs<'_, Patched>,
         reloc: &Reloc<Patched>,
         symbol: SymbolId<Patched>,
     ) -> Result<()> {

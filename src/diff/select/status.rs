@@ -51,7 +51,7 @@ pub struct Statuses {
 impl Statuses {
     /// Whether a section is shared by several functions or variables, or by strings and
     /// constants, so that it is judged and carried in parts.
-    pub fn is_shared(&self, layout: &Layout<'_, '_, Patched>, section: SectionId<Patched>) -> bool {
+    pub fn is_shared(&self, layout: &Layout<'_, Patched>, section: SectionId<Patched>) -> bool {
         self.split
             && layout.owner(section).is_none()
             && matches!(layout.class(section), Class::Text | Class::Data | Class::Strings)
@@ -63,7 +63,7 @@ impl Statuses {
     /// by one. With `complete`, or in objects linked from several, a definition may become weak,
     /// or cease to be. Fails, with class refused, on differences that no patch can express.
     pub fn new(
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         complete: bool,
@@ -103,7 +103,7 @@ impl Statuses {
     }
 
     /// Declares the same what was asked to be ignored; returns lines for the user.
-    fn ignore(&mut self, layout: &Layout<'_, '_, Patched>, ignored: &Ignored) -> Vec<String> {
+    fn ignore(&mut self, layout: &Layout<'_, Patched>, ignored: &Ignored) -> Vec<String> {
         let object = layout.object;
         let mut messages = Vec::new();
         for &function in &ignored.functions {
@@ -143,25 +143,21 @@ impl Statuses {
 
     /// Whether the patch has its own definition of what the kernel has under that name: a changed
     /// function, or one that is carried for its callers.
-    pub fn is_own_copy(&self, layout: &Layout<'_, '_, Patched>, id: SymbolId<Patched>) -> bool {
+    pub fn is_own_copy(&self, layout: &Layout<'_, Patched>, id: SymbolId<Patched>) -> bool {
         layout.object.symbol_kind(id) == abi::STT_FUNC
             && (self.symbols[id] == Status::Changed && layout.parent(id).is_none()
                 || self.lifted.carries(layout, id))
     }
 
     /// Makes a function, with its parts and all its names, one that only the patch has.
-    pub(in crate::diff) fn carry(
-        &mut self,
-        comparer: &Comparer<'_, '_, '_, '_>,
-        root: SymbolId<Patched>,
-    ) {
+    pub(in crate::diff) fn carry(&mut self, comparer: &Comparer<'_>, root: SymbolId<Patched>) {
         for id in names_of(comparer.patched.layout, root) {
             self.symbols[id] = Status::New;
         }
     }
 
     /// Makes functions changed whose parts are, and parts whose functions are.
-    pub(super) fn spread(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+    pub(super) fn spread(&mut self, comparer: &Comparer<'_>) {
         self.spread_to_parents(comparer);
         if self.split {
             self.spread_to_parts(comparer);
@@ -171,7 +167,7 @@ impl Statuses {
     /// Of a section and of the relocations that apply to it.
     fn of_section(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         verdicts: &Verdicts,
         id: SectionId<Patched>,
     ) -> Result<[Status; 2]> {
@@ -241,7 +237,7 @@ impl Statuses {
 
     /// A function whose split-off part changed has changed, unless ftrace can hook the part
     /// by itself.
-    fn spread_to_parents(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+    fn spread_to_parents(&mut self, comparer: &Comparer<'_>) {
         let layout = comparer.patched.layout;
         let object = layout.object;
         for id in layout.parts() {
@@ -268,7 +264,7 @@ impl Statuses {
     /// was: it jumps back into the function, and the kernel's part would into the kernel's
     /// function. A part that ftrace can hook is called and returns. What only runs at boot
     /// stays out of the patch, and so do its parts.
-    fn spread_to_parts(&mut self, comparer: &Comparer<'_, '_, '_, '_>) {
+    fn spread_to_parts(&mut self, comparer: &Comparer<'_>) {
         let layout = comparer.patched.layout;
         let object = layout.object;
         let place = |id| object.section_of(id).map_or("", |s| object.section_name(s));
@@ -291,7 +287,7 @@ impl Statuses {
 
 /// Whether what is in a section is freed before a patch is applied.
 pub(super) fn is_past_in(
-    layout: &Layout<'_, '_, Patched>,
+    layout: &Layout<'_, Patched>,
     id: SectionId<Patched>,
     module: bool,
 ) -> bool {
@@ -302,7 +298,7 @@ pub(super) fn is_past_in(
 /// running kernel has: it became less, or something new needs more. Code may rely on the
 /// alignment of a variable, for which the kernel's has its place already.
 fn is_aligned_for_new(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     twin: SectionId<Orig>,
     id: SectionId<Patched>,
 ) -> bool {
@@ -329,11 +325,7 @@ fn differing<I: Id, T: Send>(
 
 /// What differs in a section as far as it has names. Nameless data is accounted for by
 /// everything that refers to it: it is no change by itself.
-fn named_verdict(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    verdicts: &Verdicts,
-    id: SectionId<Patched>,
-) -> Verdict {
+fn named_verdict(comparer: &Comparer<'_>, verdicts: &Verdicts, id: SectionId<Patched>) -> Verdict {
     let layout = comparer.patched.layout;
     let whole = verdicts.section(id);
     if whole.is_same() || !layout.is_nameless(id) {
@@ -347,7 +339,7 @@ fn named_verdict(
 
 /// Fails when the variable that a section is about has another size: that says more than what
 /// follows from it for the section.
-fn size_settled(comparer: &Comparer<'_, '_, '_, '_>, id: SectionId<Patched>) -> Result<()> {
+fn size_settled(comparer: &Comparer<'_>, id: SectionId<Patched>) -> Result<()> {
     let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let Some(owner) = comparer.patched.layout.owner(id) else { return Ok(()) };
     let Some(twin) = comparer.twins.orig_symbol(owner) else { return Ok(()) };

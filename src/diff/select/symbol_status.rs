@@ -21,7 +21,7 @@ impl Statuses {
     /// The status of a symbol. Fails on differences that no patch can express.
     pub(super) fn symbol(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         id: SymbolId<Patched>,
@@ -44,7 +44,7 @@ impl Statuses {
     /// Fails when the types of two symbols differ, or who can see them and it matters.
     fn check_info(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         (twin, id): (SymbolId<Orig>, SymbolId<Patched>),
         defined: bool,
     ) -> Result<()> {
@@ -65,7 +65,7 @@ impl Statuses {
     /// The status of what both objects define.
     fn defined(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         verdicts: &Verdicts,
         ignored: &Ignored,
         (twin, o): Placed<Orig>,
@@ -131,7 +131,7 @@ impl Statuses {
     /// The status of what has its section for itself.
     fn bundled(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         (twin, o): Placed<Orig>,
         (id, p): Placed<Patched>,
     ) -> Result<Status> {
@@ -158,7 +158,7 @@ impl Statuses {
     /// there are two. Code and variables in shared sections stay where they are.
     fn shared_constant(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         verdicts: &Verdicts,
         id: SymbolId<Patched>,
         section: SectionId<Patched>,
@@ -178,7 +178,7 @@ impl Statuses {
     /// Whether a symbol may have moved between sections.
     fn check_move(
         &self,
-        comparer: &Comparer<'_, '_, '_, '_>,
+        comparer: &Comparer<'_>,
         ignored: &Ignored,
         id: SymbolId<Patched>,
         (o, p): (SectionId<Orig>, SectionId<Patched>),
@@ -198,7 +198,7 @@ impl Statuses {
 /// The sections that define two symbols; `None` when neither has one. Fails when they are not
 /// defined alike.
 fn homes(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     twin: SymbolId<Orig>,
     id: SymbolId<Patched>,
 ) -> Result<Option<(SectionId<Orig>, SectionId<Patched>)>> {
@@ -218,11 +218,7 @@ fn homes(
 }
 
 /// The status of what no section defines.
-fn outside(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    twin: SymbolId<Orig>,
-    id: SymbolId<Patched>,
-) -> Result<Status> {
+fn outside(comparer: &Comparer<'_>, twin: SymbolId<Orig>, id: SymbolId<Patched>) -> Result<Status> {
     let (before, after) = (comparer.orig.layout.object, comparer.patched.layout.object);
     let name = || after.symbol_name(id);
     let absolute = (before.home(twin), after.home(id)) == (Home::Absolute, Home::Absolute);
@@ -238,11 +234,7 @@ fn outside(
 }
 
 /// Whether both are called in the same way.
-fn same_convention(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    twin: SymbolId<Orig>,
-    id: SymbolId<Patched>,
-) -> bool {
+fn same_convention(comparer: &Comparer<'_>, twin: SymbolId<Orig>, id: SymbolId<Patched>) -> bool {
     let (before, after) = (comparer.orig.layout.object, comparer.patched.layout.object);
     convention(before.symbol_other(twin)) == convention(after.symbol_other(id))
 }
@@ -250,7 +242,7 @@ fn same_convention(
 /// Whether a function or variable is a name of what its twin is a name of: an alias may stand
 /// for something else, although what it stood for, and stands for now, did not change.
 fn is_where_it_was(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     (twin, o): (SymbolId<Orig>, SectionId<Orig>),
     (id, p): (SymbolId<Patched>, SectionId<Patched>),
@@ -291,7 +283,7 @@ fn alias_moved(name: &str) -> Error {
 }
 
 fn changed_sections(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     id: SymbolId<Patched>,
     (o, p): (SectionId<Orig>, SectionId<Patched>),
 ) -> Error {
@@ -322,7 +314,7 @@ fn changed_sections(
 
 /// The status of the symbol that names an entity; aliases have none of their own.
 fn entity_status(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     id: SymbolId<Patched>,
     section: SectionId<Patched>,

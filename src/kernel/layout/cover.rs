@@ -24,7 +24,7 @@ fn short(at: u64) -> u32 {
 impl<S: Side> Cover<S> {
     /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
     /// the symbol table wins.
-    pub(in crate::kernel) fn new(layout: &Layout<'_, '_, S>, section: SectionId<S>) -> Self {
+    pub(in crate::kernel) fn new(layout: &Layout<'_, S>, section: SectionId<S>) -> Self {
         let (mut empty, mut ends) = (Vec::new(), Vec::new());
         let mut events = Vec::new();
         for &member in layout.object.members(section) {

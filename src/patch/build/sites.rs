@@ -9,7 +9,7 @@ use crate::elf::out::OutReloc;
 
 /// Adds the table that tells ftrace where the functions of the patch can be hooked, and
 /// turns sites that were switched off back into calls.
-pub(super) fn add(output: &mut Output, builder: &Builder<'_, '_, '_, '_>) -> Result<()> {
+pub(super) fn add(output: &mut Output, builder: &Builder<'_>) -> Result<()> {
     let layout = builder.patched();
     let arch = layout.arch;
     let table = (arch.site_table)(layout.has_pfe());

@@ -17,7 +17,7 @@ pub(super) fn is_hidden(section: &str) -> bool {
     [OBJECTS, FUNCTIONS, STRINGS].contains(&section) || section.starts_with(RELOCATIONS)
 }
 
-impl<S: Side> Canon<'_, '_, S> {
+impl<S: Side> Canon<'_, S> {
     /// Lines for the objects, functions and relocations of these tables.
     pub(super) fn klp_build(&self, lines: &mut Vec<String>) -> Result<()> {
         if let Some(table) = self.table(OBJECTS, OBJECT_ROW)? {

@@ -49,7 +49,7 @@ pub enum CauseKind {
 type Files = BTreeMap<String, BTreeMap<u64, String>>;
 
 /// Adds places of the source to all that differs, and causes to functions.
-pub fn blame(comparer: &Comparer<'_, '_, '_, '_>, functions: &mut [Function]) {
+pub fn blame(comparer: &Comparer<'_>, functions: &mut [Function]) {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let (o, p) = rayon::join(|| Sections::new(orig), || Sections::new(patched));
     let (Some(o), Some(p)) = (o, p) else { return };
@@ -72,11 +72,7 @@ pub fn blame(comparer: &Comparer<'_, '_, '_, '_>, functions: &mut [Function]) {
 
 /// Adds to changed functions where the source has what differs first. The debug information of what was linked from
 /// many files takes longer than the comparison: there it is only read for those who ask how functions differ.
-pub fn locate(
-    comparer: &Comparer<'_, '_, '_, '_>,
-    ids: &[SymbolId<Patched>],
-    functions: &mut [Function],
-) {
+pub fn locate(comparer: &Comparer<'_>, ids: &[SymbolId<Patched>], functions: &mut [Function]) {
     let layout = comparer.patched.layout;
     let changed = |function: &Function| function.status == FunctionStatus::Changed;
     if layout.is_linked() || !functions.iter().any(changed) {

@@ -25,7 +25,7 @@ struct Code<S> {
 type Row = (Option<usize>, Option<usize>);
 
 /// How a patched function, with what was split off from it, differs from the original.
-pub fn body(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Body {
+pub fn body(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Body {
     let layout = comparer.patched.layout;
     let mut family = vec![id];
     let mut parts = Vec::new();
@@ -37,7 +37,7 @@ pub fn body(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Body 
 }
 
 /// `None` when nothing differs.
-fn part(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Part> {
+fn part(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Part> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let twin = comparer.twins.orig_symbol(id);
     let p = code(patched, id)?;
@@ -70,7 +70,7 @@ fn part(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Pa
 }
 
 /// Where the code of a function is.
-fn code<S: Side>(layout: &Layout<'_, '_, S>, id: SymbolId<S>) -> Option<Code<S>> {
+fn code<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> Option<Code<S>> {
     let section = layout.object.section_of(id)?;
     let start = layout.object.symbol_value(id);
     let index = layout.entity_at(section, start)?;
@@ -89,15 +89,15 @@ struct Labels {
 }
 
 /// Both listings of one function.
-struct Both<'a, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'a, 'l, 'o, 'd>,
+struct Both<'a> {
+    comparer: &'a Comparer<'a>,
     o: Option<Code<Orig>>,
     p: Code<Patched>,
     before: &'a [Listed<Orig>],
     after: &'a [Listed<Patched>],
 }
 
-impl Both<'_, '_, '_, '_> {
+impl Both<'_> {
     /// The lines of both sides next to each other: those that read the same, and between them
     /// those that do the same thing with something else.
     fn aligned(&self) -> Vec<Row> {

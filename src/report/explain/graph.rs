@@ -114,7 +114,7 @@ enum Key {
 
 /// Follows what is included from what changed.
 pub fn graph(
-    comparer: &Comparer<'_, '_, '_, '_>,
+    comparer: &Comparer<'_>,
     selection: &Selection,
     listed: &[(SymbolId<Patched>, bool)],
 ) -> Graph {
@@ -138,16 +138,16 @@ pub fn graph(
     walk.graph
 }
 
-struct Walk<'a, 'l, 'o, 'd> {
-    comparer: &'a Comparer<'a, 'l, 'o, 'd>,
-    layout: &'l Layout<'o, 'd, Patched>,
+struct Walk<'a> {
+    comparer: &'a Comparer<'a>,
+    layout: &'a Layout<'a, Patched>,
     selection: &'a Selection,
     known: IndexMap<Key, usize, RandomState>,
     pending: VecDeque<(Key, usize)>,
     graph: Graph,
 }
 
-impl Walk<'_, '_, '_, '_> {
+impl Walk<'_> {
     /// Notes a thing unless it is known.
     fn add(&mut self, key: Key, because: Because, via: Option<(usize, u64)>) {
         if self.known.contains_key(&key) {

@@ -28,7 +28,7 @@ pub struct KlpFact {
 }
 
 /// The symbols that livepatch resolves, in the order in which the output needs them.
-pub fn facts(comparer: &Comparer<'_, '_, '_, '_>, resolution: &Resolution<'_>) -> Vec<KlpFact> {
+pub fn facts(comparer: &Comparer<'_>, resolution: &Resolution<'_>) -> Vec<KlpFact> {
     let layout = comparer.patched.layout;
     let mut found: IndexMap<SymbolId<Patched>, KlpFact, RandomState> = IndexMap::default();
     for reloc in &resolution.relocs {

@@ -36,25 +36,25 @@ impl<S> Listed<S> {
 }
 
 /// A stretch of code that is listed.
-pub struct Listing<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
-    refs: Refs<'l, 'o, 'd, S>,
+pub struct Listing<'a, S> {
+    layout: &'a Layout<'a, S>,
+    refs: Refs<'a, S>,
     section: SectionId<S>,
     start: u64,
     end: u64,
-    code: &'d [u8],
+    code: &'a [u8],
     /// The name in the original.
-    name_of: &'l (dyn Fn(SymbolId<S>) -> Option<String> + 'l),
+    name_of: &'a (dyn Fn(SymbolId<S>) -> Option<String> + 'a),
 }
 
-impl<'l, 'o, 'd, S: Side> Listing<'l, 'o, 'd, S> {
+impl<'a, S: Side> Listing<'a, S> {
     /// Of bytes `start..end` of a section. `name_of` gives the name that a symbol has in the
     /// original.
     pub fn new(
-        layout: &'l Layout<'o, 'd, S>,
+        layout: &'a Layout<'a, S>,
         section: SectionId<S>,
         (start, end): (u64, u64),
-        name_of: &'l (dyn Fn(SymbolId<S>) -> Option<String> + 'l),
+        name_of: &'a (dyn Fn(SymbolId<S>) -> Option<String> + 'a),
     ) -> Self {
         let code = layout.object.contents(section);
         let end = end.min(code.len() as u64);

@@ -25,7 +25,7 @@ enum About {
 
 /// Adds to the findings of a refusal where that is in the source, as far as the objects have debug
 /// information, and to those about data how it differs.
-pub fn complete(comparer: &Comparer<'_, '_, '_, '_>, error: Error) -> Error {
+pub fn complete(comparer: &Comparer<'_>, error: Error) -> Error {
     let places = error.places();
     let about: Vec<Option<About>> = places.iter().map(|place| about(comparer, place)).collect();
     if about.iter().all(Option::is_none) {
@@ -94,7 +94,7 @@ fn declared<S: Side>(
 }
 
 /// The symbol that a finding names, or that its section is about.
-fn about(comparer: &Comparer<'_, '_, '_, '_>, place: &Place) -> Option<About> {
+fn about(comparer: &Comparer<'_>, place: &Place) -> Option<About> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     if let Some(name) = &place.symbol {
         let mut ids = patched.object.symbols().skip(1);
@@ -119,7 +119,7 @@ fn about(comparer: &Comparer<'_, '_, '_, '_>, place: &Place) -> Option<About> {
 }
 
 /// Whether a finding may be about what is in a section.
-fn is_in(layout: &Layout<'_, '_, Patched>, section: SectionId<Patched>, place: &Place) -> bool {
+fn is_in(layout: &Layout<'_, Patched>, section: SectionId<Patched>, place: &Place) -> bool {
     let name = place.section.as_deref().filter(|name| !name.is_empty());
     name.is_none_or(|name| layout.object.section_name(section) == name)
 }

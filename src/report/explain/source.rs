@@ -32,7 +32,7 @@ pub struct Sections<S> {
 
 impl<S: Side> Sections<S> {
     /// `None` where there is no debug information, or none that can be read.
-    pub fn new(layout: &Layout<'_, '_, S>) -> Option<Self> {
+    pub fn new(layout: &Layout<'_, S>) -> Option<Self> {
         let object = layout.object;
         let info = gimli::SectionId::DebugInfo.name();
         object.sections().find(|&id| object.section_name(id) == info)?;
@@ -64,7 +64,7 @@ impl<S: Side> Sections<S> {
     }
 
     /// The contents of a section, with its references resolved.
-    fn resolved(&self, layout: &Layout<'_, '_, S>, id: SectionId<S>) -> Option<Vec<u8>> {
+    fn resolved(&self, layout: &Layout<'_, S>, id: SectionId<S>) -> Option<Vec<u8>> {
         let object: &Object<'_, S> = layout.object;
         let mut contents = inflate::contents_of(object, id)?.into_owned();
         for reloc in object.relocs(id).iter() {

@@ -14,16 +14,16 @@ const LISTED: usize = 64;
 const LONGEST: usize = 256;
 
 /// A variable in one object.
-struct Variable<'l, 'o, 'd, S> {
-    layout: &'l Layout<'o, 'd, S>,
+struct Variable<'a, S> {
+    layout: &'a Layout<'a, S>,
     section: SectionId<S>,
     start: u64,
     size: u64,
-    bytes: &'d [u8],
+    bytes: &'a [u8],
 }
 
-impl<'l, 'o, 'd, S: Side> Variable<'l, 'o, 'd, S> {
-    fn new(layout: &'l Layout<'o, 'd, S>, id: SymbolId<S>) -> Option<Self> {
+impl<'a, S: Side> Variable<'a, S> {
+    fn new(layout: &'a Layout<'a, S>, id: SymbolId<S>) -> Option<Self> {
         let section = layout.object.section_of(id)?;
         let start = layout.object.symbol_value(id);
         let size = layout.object.symbol_size(id);
@@ -66,7 +66,7 @@ impl<'l, 'o, 'd, S: Side> Variable<'l, 'o, 'd, S> {
 }
 
 /// How a patched variable differs from the original; `None` for what has no twin.
-pub fn values(comparer: &Comparer<'_, '_, '_, '_>, id: SymbolId<Patched>) -> Option<Values> {
+pub fn values(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Values> {
     let twin = comparer.twins.orig_symbol(id).or_else(|| comparer.twins.replaced.was(id))?;
     let o = Variable::new(comparer.orig.layout, twin)?;
     let p = Variable::new(comparer.patched.layout, id)?;
@@ -140,8 +140,8 @@ fn add(found: &mut Values, at: u64, before: Option<String>, after: Option<String
 
 /// Numbers that differ in `from..to`: of the width that holds what differs.
 fn numbers<O: Side, P: Side>(
-    o: &Variable<'_, '_, '_, O>,
-    p: &Variable<'_, '_, '_, P>,
+    o: &Variable<'_, O>,
+    p: &Variable<'_, P>,
     (from, to): (u64, u64),
     found: &mut Values,
 ) {
