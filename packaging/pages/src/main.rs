@@ -5,12 +5,13 @@
 //! makes `DIR/man1/*.1` and `DIR/{bash,zsh,fish}/*`, by the names that the shells look for. The
 //! same sources make the same files.
 
+mod completions;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Command;
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 /// Pages that are written by hand: kpatch's two programs have the command line of GNU argp.
@@ -27,15 +28,10 @@ fn main() -> anyhow::Result<()> {
         let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man").join(page);
         fs::copy(&written, man.join(page)).with_context(|| written.display().to_string())?;
     }
-    for (shell, name) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
-        let folder = folder.join(name);
+    for (shell, name, text) in completions::all(&klp_diff::cli::command())? {
+        let folder = folder.join(shell);
         fs::create_dir_all(&folder)?;
-        let made =
-            clap_complete::generate_to(shell, &mut klp_diff::cli::command(), "klp-diff", &folder)?;
-        if shell == Shell::Bash {
-            // bash-completion loads the file with the program's name.
-            fs::rename(made, folder.join("klp-diff"))?;
-        }
+        fs::write(folder.join(name), text).with_context(|| folder.display().to_string())?;
     }
     Ok(())
 }
