@@ -5,8 +5,13 @@
 //! |---|---|
 //! | `console,run` | a session: `$ ` a command, `> ` its further lines, then what it prints; a line `...` is any number of lines, and at the end of one it is any text. The commands of a page share a folder |
 //! | `console,needs-WHAT` | not run here; [`NEEDS`] says what is missing |
-//! | any other language | no commands |
+//! | one of [`PLAIN`] | no commands |
+//!
+//! What a session runs ends with 0, or it says with what (`; echo "status $?"`). All commands, also those in the text,
+//! name options, targets and files that there are.
 
+#[path = "book/named.rs"]
+mod named;
 #[path = "common/suite.rs"]
 mod suite;
 
@@ -26,12 +31,8 @@ const NEEDS: [(&str, &str); 7] = [
     ("corpus", "a corpus of one's own"),
 ];
 
-/// Whether the book does not have the page yet.
-fn is_draft(page: &Path) -> bool {
-    let summary = read(Path::new("docs/SUMMARY.md"));
-    let listed = |name: &Path| links(&summary).iter().any(|(_, link)| Path::new(link) == name);
-    page.strip_prefix("docs").is_ok_and(|name| name != Path::new("SUMMARY.md") && !listed(name))
-}
+/// Languages of fences without commands.
+const PLAIN: [&str; 7] = ["text", "json", "toml", "yaml", "c", "rust", "diff"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,8 +40,9 @@ fn root() -> &'static Path {
 
 /// The pages, as paths from the root.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from).into();
+    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+    let further = ["fuzz/README.md", "kpatch-compat/README.md"];
+    let mut pages: Vec<PathBuf> = beside.into_iter().chain(further).map(PathBuf::from).collect();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name();
         if Path::new(&name).extension().is_some_and(|e| e == "md") {
@@ -151,14 +153,19 @@ fn no_link_is_dead() {
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
-fn most_pages_have_their_place_in_the_book() {
-    let drafts: Vec<PathBuf> = pages().into_iter().filter(|page| is_draft(page)).collect();
-    eprintln!("not in docs/SUMMARY.md: {drafts:?}");
-    assert!(drafts.len() <= 3, "not in docs/SUMMARY.md: {drafts:?}");
+fn every_page_has_its_place_in_the_book() {
+    let summary = read(Path::new("docs/SUMMARY.md"));
+    let listed: Vec<&str> = links(&summary).into_iter().map(|(_, link)| link).collect();
+    let of_book = |page: &PathBuf| page.strip_prefix("docs").map(Path::to_owned).ok();
+    let mut lost: Vec<PathBuf> = pages().iter().filter_map(of_book).collect();
+    lost.retain(|name| {
+        name != Path::new("SUMMARY.md") && !listed.iter().any(|l| Path::new(l) == name)
+    });
+    assert!(lost.is_empty(), "not in docs/SUMMARY.md: {lost:?}");
 }
 fn every_command_is_run_or_says_what_it_needs() {
     let mut wrong = Vec::new();
-    for page in pages().into_iter().filter(|page| !is_draft(page)) {
+    for page in pages() {
         let (fences, rest) = take_apart(&read(&page));
         let mut say = |line: usize, what: &str| {
             wrong.push(format!("{}:{line}: {what}", page.display()));
@@ -176,7 +183,8 @@ fn every_command_is_run_or_says_what_it_needs() {
                 _ if language == "console" => say(*line, "a session must say run or needs-WHAT"),
                 _ if language.is_empty() => say(*line, "a fence without a language"),
                 _ if commands => say(*line, "commands belong into a fence of console"),
-                _ => {}
+                _ if PLAIN.contains(&language.as_str()) => {}
+                _ => say(*line, &format!("'{language}' is no language that tests/book.rs knows")),
             }
             if language.starts_with("console") && !text.starts_with("$ ") {
                 say(*line, "a session begins with a command");
@@ -192,6 +200,49 @@ fn every_command_is_run_or_says_what_it_needs() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Pieces of code in lines.
+fn spans(text: &str) -> Vec<(usize, &str)> {
+    let lines = text.lines().enumerate();
+    lines
+        .flat_map(|(n, line)| line.split('`').skip(1).step_by(2).map(move |s| (n + 1, s)))
+        .collect()
+}
+
+fn what_commands_name_is_there() {
+    let Some(programs) = programs() else {
+        crate::suite::lacks("create-diff-object is not built");
+        return;
+    };
+    let mut named = named::Named::new(root(), &programs);
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for page in pages() {
+        let text = read(&page);
+        let (fences, _) = take_apart(&text);
+        let mut commands: Vec<(usize, String)> = Vec::new();
+        // What is run is seen to be right or wrong.
+        for fence in fences.iter().filter(|f| f.language.starts_with("console,needs")) {
+            commands.extend(session(&fence.text).into_iter().map(|s| (fence.line, s.command)));
+        }
+        let mut open = false;
+        let outside = text.lines().map(|line| {
+            let fence = line.trim_start().starts_with("```");
+            open ^= fence;
+            if open || fence { "" } else { line }
+        });
+        let outside = outside.collect::<Vec<_>>().join("\n");
+        commands.extend(spans(&outside).into_iter().map(|(line, s)| (line, s.to_owned())));
+        for (line, command) in commands {
+            count += 1;
+            for what in named.wrong(&command) {
+                wrong.push(format!("{}:{line}: `{command}`: {what}", page.display()));
+            }
+        }
+    }
+    assert!(count > 1000, "only {count} were looked at");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -275,6 +326,13 @@ fn sessions_print_what_the_book_says() {
                     fence.line,
                     prints.join("\n")
                 );
+                assert!(
+                    output.status.success() || command.contains("$?"),
+                    "{}:{}: `{command}` ends with {} and the page does not say so: {said}",
+                    page.display(),
+                    fence.line,
+                    output.status
+                );
                 count += 1;
             }
         }
@@ -285,8 +343,9 @@ fn sessions_print_what_the_book_says() {
 fn main() -> std::process::ExitCode {
     suite::run(&[
         ("no_link_is_dead", no_link_is_dead),
-        ("most_pages_have_their_place_in_the_book", most_pages_have_their_place_in_the_book),
+        ("every_page_has_its_place_in_the_book", every_page_has_its_place_in_the_book),
         ("every_command_is_run_or_says_what_it_needs", every_command_is_run_or_says_what_it_needs),
+        ("what_commands_name_is_there", what_commands_name_is_there),
         ("sessions_print_what_the_book_says", sessions_print_what_the_book_says),
     ])
 }
