@@ -252,6 +252,26 @@ fn the_drop_in_refuses_what_nothing_explains() {
         assert_eq!(error.class(), klp_diff::diag::Class::Refused, "{case}: {error}");
     }
 }
+fn what_fails_before_anything_is_compared_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().to_owned();
+    for missing in [[there.clone(), there.join("no")], [there.join("no"), there.clone()]] {
+        let found = document(&missing, &[], 1);
+        assert_eq!(found["objects"][0]["refusals"][0]["code"], "unreadable");
+    }
+    // An input is never written over.
+    let file = there.join("precious");
+    std::fs::write(&file, "contents").unwrap();
+    let name = file.to_str().unwrap();
+    let output = run(&[there.clone(), there.clone()], &["--image", name, "--json", name]);
+    assert_ne!(output.status.code(), Some(0));
+    let output = run(
+        &[file.clone(), file.clone()],
+        &["--images", there.join("no").to_str().unwrap(), "--json", name],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read(&file).unwrap(), b"contents");
+}
 fn a_broken_file_is_a_refusal_with_exit_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.o");
@@ -280,6 +300,10 @@ fn main() -> std::process::ExitCode {
         ("refusals_and_warnings_have_places", refusals_and_warnings_have_places),
         ("the_drop_in_refuses_what_nothing_explains", the_drop_in_refuses_what_nothing_explains),
         ("a_broken_file_is_a_refusal_with_exit_1", a_broken_file_is_a_refusal_with_exit_1),
+        (
+            "what_fails_before_anything_is_compared_is_reported",
+            what_fails_before_anything_is_compared_is_reported,
+        ),
         ("the_schema_is_a_file_too", the_schema_is_a_file_too),
         ("explanations_fit_the_schema", explanations_fit_the_schema),
         ("results_of_a_corpus_fit_their_schema", results_of_a_corpus_fit_their_schema),

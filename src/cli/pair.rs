@@ -58,14 +58,18 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
     let found = targets.search(&args.images);
-    if let Err(error) = found.and_then(|()| check_files(args, &targets)) {
-        return Ok(fail(&error));
+    // A report must not be written over an input.
+    if let Err(error) = check_files(args, &targets) {
+        return Ok(fail(found.as_ref().err().unwrap_or(&error)));
+    }
+    if let Err(error) = &found {
+        return Ok(fail_with_report(args, error));
     }
     match (args.orig.is_dir(), args.patched.is_dir()) {
         (true, true) => return Ok(super::tree::run(args, &targets, &sizes)),
         (true, false) if args.patched.exists() => return Err(mixed(&args.orig, &args.patched)),
         (false, true) if args.orig.exists() => return Err(mixed(&args.patched, &args.orig)),
-        (true, false) => return Ok(fail(&missing(&args.patched))),
+        (true, false) => return Ok(fail_with_report(args, &missing(&args.patched))),
         // What is not there is told when it is opened.
         _ => {}
     }
@@ -93,6 +97,13 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
     };
     let object = json::Object::new(&orig, &patched, &report, result.err().as_ref());
     Ok(output::write_reports(&args.report, vec![object], exit))
+}
+
+/// Fails before anything was compared.
+fn fail_with_report(args: &Args, error: &Error) -> Exit {
+    let [orig, patched] = [&args.orig, &args.patched].map(|path| path.display().to_string());
+    let object = json::Object::new(&orig, &patched, &Report::default(), Some(error));
+    output::write_reports(&args.report, vec![object], fail(error))
 }
 
 fn missing(path: &Path) -> Error {
