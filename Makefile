@@ -67,7 +67,7 @@ install: $(if $(shell command -v $(CARGO)),all)
 	done
 	set -e; for name in $(HEADERS); do \
 	  $(call keep,$(PATCHDIR)/$$name,644); \
-	  $(INSTALL) -m 644 kpatch-compat/include/$$name $(DESTDIR)$(PATCHDIR)/$$name; \
+	  $(INSTALL) -m 644 include/$$name $(DESTDIR)$(PATCHDIR)/$$name; \
 	done
 	$(INSTALL) -m 644 $(PAGES)/man1/* $(DESTDIR)$(MANDIR)/man1/
 	$(INSTALL) -m 644 $(PAGES)/bash/klp-diff $(DESTDIR)$(BASHDIR)/klp-diff

@@ -159,6 +159,29 @@ fn files_are_added() {
     has(&out, &["it adds new.o, but the patch does not add its file"]);
 }
 
+/// Patches include the headers by their names, wherever the program is installed.
+fn headers_for_authors_of_patches_are_found() {
+    if !can_build(&TOOLS) {
+        return;
+    }
+    let lab = Lab::new();
+    for entry in std::fs::read_dir(root().join("tests/kernel/include/linux")).unwrap() {
+        let header = entry.unwrap().path();
+        let to = lab.path("source/include/linux").join(header.file_name().unwrap());
+        std::fs::copy(header, to).unwrap();
+    }
+    let callback = "#include \"kpatch-macros.h\"\n\n\
+        static int before(patch_object *obj)\n{\n\treturn 0;\n}\nKPATCH_PRE_PATCH_CALLBACK(before);\n\n\
+        int two(int x)";
+    lab.patch(
+        "c.patch",
+        &[("fs/two.c", "int two(int x)", callback), ("fs/two.c", "x + 2", "x + 3")],
+    );
+    let (status, out) = lab.build(&["c.patch"]);
+    assert_eq!(status, Some(0), "{out}");
+    has(&out, &["changed function: two\n", "new function: before\n"]);
+}
+
 fn what_is_not_the_kernel_is_refused() {
     if !can_build(&TOOLS) {
         return;
@@ -496,6 +519,7 @@ fn main() -> std::process::ExitCode {
         ),
         ("a_header_concerns_those_that_include_it", a_header_concerns_those_that_include_it),
         ("files_are_added", files_are_added),
+        ("headers_for_authors_of_patches_are_found", headers_for_authors_of_patches_are_found),
         ("what_is_not_the_kernel_is_refused", what_is_not_the_kernel_is_refused),
         ("what_cannot_be_done_says_why", what_cannot_be_done_says_why),
         ("what_an_interrupted_run_left_is_undone", what_an_interrupted_run_left_is_undone),

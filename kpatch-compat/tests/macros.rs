@@ -92,7 +92,7 @@ impl Lab {
                 .arg("-isystem")
                 .arg(root.join("../tests/kernel/include"))
                 .arg("-I")
-                .arg(root.join("include"))
+                .arg(root.join("../include"))
                 .args(flags)
                 .args(more)
                 .args(["source.c", "-o", output])

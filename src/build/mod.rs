@@ -8,6 +8,7 @@
 //! | copy the source to the work folder, keep it in step | `source` |
 //! | configure it, choose the compiler | `config` |
 //! | run the kernel's build | `kbuild` |
+//! | headers for authors of patches | `headers` |
 //! | which objects a file is compiled into | `objects`, `which` |
 //! | keep the numbers of lines, and see that they were kept | `lines`, `numbers` |
 //! | objects that only a link makes | `whole` |
@@ -21,6 +22,7 @@
 pub mod apply;
 pub mod config;
 pub mod find;
+mod headers;
 pub mod kbuild;
 pub mod lines;
 pub mod numbers;

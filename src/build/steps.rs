@@ -13,7 +13,7 @@ use super::kbuild::{Make, Owner};
 use super::lines::keep;
 use super::scope::{self, Kind};
 use super::source::{Synced, Work};
-use super::{originals, outside, patch, whole};
+use super::{headers, originals, outside, patch, whole};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
 use crate::host::files;
@@ -213,6 +213,7 @@ impl<'r> Session<'r> {
         let compiler = config::compiler(&given, &request.choice)?;
         say(&format!("configuration: {}; compiler: {}", found.config_from, compiler.text));
         let work = Work::open(&request.work)?;
+        headers::lay(&work)?;
         let started = Instant::now();
         for left in work.note(PATCHED).lines().filter(|l| !request.given.source.join(l).exists()) {
             work.replace(left, None)?;
@@ -331,7 +332,7 @@ impl<'r> Session<'r> {
 
     /// Arguments of make for objects.
     pub(super) fn flags(&self) -> Vec<String> {
-        let mut flags = vec![FLAGS.to_owned()];
+        let mut flags = vec![format!("{FLAGS} -I{}", headers::folder(&self.work).display())];
         // Where the build runs objtool on the linked module, it must not have seen the objects:
         // those of modules of one file it looks at one by one.
         if self.config.has("OBJTOOL")

@@ -317,7 +317,7 @@ impl Lab {
     /// Builds a module of a source beside this one.
     pub fn build_target(&self, source: &str, name: &str) -> Fallible<Target> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let include = root.join("kpatch-compat/include");
+        let include = root.join("include");
         let base = self.fresh()?;
         for (variant, flags) in [
             ("running", ""),

@@ -47,7 +47,7 @@ cat "$out/env"
 objects() {
 	local folder=$1 object
 	shift
-	build KCFLAGS="-ffunction-sections -fdata-sections -I$here/../../../kpatch-compat/include" "$@"
+	build KCFLAGS="-ffunction-sections -fdata-sections -I$here/../../../include" "$@"
 	for object; do
 		install -D -m 644 "$kdir/$object" "$folder/$object"
 	done
