@@ -1,4 +1,4 @@
-//# what: a static local is gone, and whether it was renamed or dropped cannot be known
+//# what: a static local is gone, and a name of another object is new, which may be what goes on with it
 //# exit: 2
 #include "kernel.h"
 

@@ -273,7 +273,7 @@ codes! {
         "The source is of another release than the kernel that runs.";
     StaticLocalReferenceMissing "static-local-reference-missing" [Refusal]
         "A function lost its reference to a static local.";
-    StaticLocalRemoved "static-local-removed" [Refusal]
+    StaticLocalRemoved "static-local-removed" [Refusal, Warning]
         "A use of a static local was removed.";
     StaticLocalUncorrelated "static-local-uncorrelated" [Warning]
         "A static local has no counterpart and is taken for a new one.";

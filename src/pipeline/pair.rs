@@ -76,6 +76,7 @@ pub fn pair<'a>(
         notes
             .warnings
             .extend(warning.map(|w| Diagnostic::warning(Code::StaticLocalUncorrelated, w)));
+        notes.warnings.extend(doubts.given_up.iter().cloned());
         let ignored = Ignored::new(patched)?;
         notes.messages.extend(ignored.messages.iter().cloned());
         let (orig, patched) = halves?;

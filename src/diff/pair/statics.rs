@@ -14,7 +14,7 @@ use super::keys::Keys;
 use super::local_uses::{Handles, User, counts, for_each_target, user_at};
 use super::locals::{self, Doubt, is_constant};
 use super::twins::Twins;
-use crate::diag::{Code, Error, Result};
+use crate::diag::{Code, Diagnostic, Error, Result};
 use crate::diff::policy::Policy;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
@@ -37,6 +37,9 @@ pub struct Doubts {
     /// Why there can be no patch: the first one that can not be followed. The others are
     /// paired all the same, so that it can be told what changed.
     pub refused: Option<Error>,
+    /// Warnings about state that is given up: those variables went away, and nothing is new that
+    /// could go on with it.
+    pub given_up: Vec<Diagnostic>,
     /// Variables that nothing tells apart.
     pub open: Vec<Doubt>,
 }
@@ -60,14 +63,18 @@ pub fn correlate_statics(
         twins.doubted_orig.extend(doubt.orig.iter().copied());
     }
     let twins = &*twins;
-    let refused = match policy.pairs_by_order {
-        true => statics.verify_all(twins)?,
-        false => {
-            let lost = |v: &&locals::Variable<Orig>| statics.is_lost(v, twins);
-            left.iter().find(lost).map(|v| statics.removed(v.id, &statics.first_user(v)))
-        }
+    let lost = |v: &&locals::Variable<Orig>| statics.is_lost(v, twins);
+    let (refused, given_up) = match policy.pairs_by_order {
+        true => (statics.verify_all(twins)?, Vec::new()),
+        false => match left.iter().find(lost) {
+            Some(first) if statics.has_heir(twins) => {
+                (Some(statics.removed(first.id, &statics.first_user(first))), Vec::new())
+            }
+            _ => (None, left.iter().filter(lost).map(|v| statics.given_up(v)).collect()),
+        },
     };
-    Ok(Doubts { uncorrelated: statics.uncorrelated(twins)?, refused, open: found.doubts })
+    let uncorrelated = statics.uncorrelated(twins)?;
+    Ok(Doubts { uncorrelated, refused, given_up, open: found.doubts })
 }
 
 /// Fails when the patch holds a variable that nothing tells from another: it would get the
@@ -209,6 +216,44 @@ impl Statics<'_> {
                 && twins.orig_symbol(id).is_none()
                 && names::same(object.symbol_name(id), name)
         })
+    }
+
+    /// Whether the patched object knows of anything new that could go on with the state of a
+    /// variable which went away: a variable of its own, or something of another object. New
+    /// functions of its own have no state but in variables.
+    fn has_heir(&self, twins: &Twins) -> bool {
+        let object = self.patched.object;
+        object.symbols().any(|id| {
+            if twins.orig_symbol(id).is_some() || object.symbol_name(id).is_empty() {
+                return false;
+            }
+            match (object.symbol_kind(id), object.section_of(id)) {
+                (abi::STT_FILE | abi::STT_SECTION, _) => false,
+                // Undefined, common or absolute.
+                (_, None) => true,
+                // What a macro defines for each of its uses is nobody else's.
+                _ if self.patched.is_special_static(id) => false,
+                (_, Some(section)) => {
+                    self.patched.class(section) == Class::Data && !is_constant(self.patched, id)
+                }
+            }
+        })
+    }
+
+    /// The warning about state that nothing goes on with.
+    fn given_up(&self, v: &locals::Variable<Orig>) -> Diagnostic {
+        let object = self.orig.object;
+        let name = object.symbol_name(v.id);
+        Diagnostic::warning(
+            Code::StaticLocalRemoved,
+            format!(
+                "static local variable {name} of {} went away and nothing is new that could go on with what it holds",
+                self.first_user(v)
+            ),
+        )
+        .in_file(object.file())
+        .at_symbol(name)
+        .advise("if its state matters, a callback of the patch has to hand it on")
     }
 
     fn first_user(&self, v: &locals::Variable<Orig>) -> String {
