@@ -11,8 +11,8 @@ mod common;
 use std::path::Path;
 
 use common::compile;
-use klp_diff::report::Report;
-use klp_diff::run;
+use klp_diff::report::explain::Wanted;
+use klp_diff::{Job, Outcome, Run, run};
 
 /// What both sides are made from: a function with a table of jumps, two aligned loops, rows of
 /// tables, and a neighbour. What the patched one has otherwise is replaced in the text.
@@ -72,14 +72,13 @@ const GCC: &str = "gcc -x assembler-with-cpp";
 
 /// The code of the result, or the names of what changed, and what was forgiven by which rule.
 fn say(orig: &[u8], patched: &[u8]) -> (String, Vec<&'static str>) {
-    let job = common::job(orig, patched);
-    let mut report = Report { explain_noise: true, ..Report::default() };
-    let result = run(&job, &mut report);
+    let wanted = Wanted { noise: true, ..Wanted::default() };
+    let Run { report, outcome } = run(&Job { wanted, ..common::job(orig, patched) });
     let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
-    let said = match (result, names.is_empty()) {
+    let said = match (outcome, names.is_empty()) {
         (_, false) => names.join(" "),
-        (Err(error), true) => error.code().name().to_owned(),
-        (Ok(_), true) => "unchanged".to_owned(),
+        (Outcome::Refused(error), true) => error.code().name().to_owned(),
+        (_, true) => "unchanged".to_owned(),
     };
     (said, report.ignored.iter().map(|entry| entry.rule).collect())
 }

@@ -8,8 +8,7 @@ mod suite;
 mod common;
 
 use common::compile;
-use klp_diff::report::Report;
-use klp_diff::run;
+use klp_diff::{Outcome, Run, run};
 
 const COMMON: &str = "-O2 -c -w -fno-asynchronous-unwind-tables -fno-stack-protector";
 
@@ -24,10 +23,10 @@ const COMPILERS: [&str; 4] = [
 /// The code of the result, or the names of what changed.
 fn say(orig: &[u8], patched: &[u8]) -> String {
     let job = common::job(orig, patched);
-    let mut report = Report::default();
-    match run(&job, &mut report) {
-        Err(error) => error.code().name().to_owned(),
-        Ok(_) => {
+    let Run { report, outcome } = run(&job);
+    match outcome {
+        Outcome::Refused(error) => error.code().name().to_owned(),
+        Outcome::Unchanged | Outcome::Changed { .. } => {
             let names: Vec<&str> = report.functions.iter().map(|f| f.name.as_str()).collect();
             names.join(" ")
         }

@@ -10,8 +10,8 @@ use klp_diff::elf::object::Object;
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::{Report, canon};
-use klp_diff::{Input, Job, ParentFiles, draft, run};
+use klp_diff::report::canon;
+use klp_diff::{Input, Job, ParentFiles, Run, draft, run};
 use synth::{Options, STRUCT_SIZES, Side};
 
 /// Calls `with` with the job that compares a synthetic pair.
@@ -38,14 +38,16 @@ fn synthetic(options: &Options, with: impl FnOnce(&Job<'_>)) {
         policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     });
 }
 
 #[test]
 fn output_of_a_synthetic_pair() {
     synthetic(&Options::new(8, 1), |job| {
-        let mut report = Report::default();
-        let output = run(job, &mut report).unwrap().unwrap();
+        let Run { report, outcome } = run(job);
+        let output = outcome.patch().unwrap().unwrap();
         let lines: Vec<String> = report.functions.iter().map(|f| f.line()).collect();
         let bytes = write(&output).unwrap();
         let object = Object::<Patched>::parse("out.o", &bytes).unwrap();
@@ -58,10 +60,10 @@ fn output_of_a_synthetic_pair() {
 #[test]
 fn a_draft_is_written_and_checked_as_its_output_is() {
     synthetic(&Options::new(2000, 1000), |job| {
-        let draft = draft(job, &mut Report::default()).unwrap().unwrap();
+        let draft = draft(job).outcome.patch().unwrap().unwrap();
         let mut bytes = write(&draft).unwrap();
         verify(&draft, &bytes).unwrap();
-        let output = run(job, &mut Report::default()).unwrap().unwrap();
+        let output = run(job).outcome.patch().unwrap().unwrap();
         assert!(write(&output).unwrap() == bytes, "the files differ");
         verify(&output, &bytes).unwrap();
 

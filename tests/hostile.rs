@@ -21,9 +21,8 @@ use klp_diff::elf::object::Object;
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
-use klp_diff::report::Report;
 use klp_diff::running::image::KernelImage;
-use klp_diff::{Input, Job};
+use klp_diff::{Input, Job, Outcome};
 
 /// Mutants of each object.
 const MUTANTS: u32 = 150;
@@ -40,10 +39,11 @@ fn compare(orig: &[u8], patched: &[u8], drop_in: bool) -> Result<(), String> {
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
+        wanted: klp_diff::report::explain::Wanted { noise: !drop_in, ..Default::default() },
+        progress: Default::default(),
     };
-    let mut report = Report { explain_noise: !drop_in, ..Report::default() };
-    match klp_diff::run(&job, &mut report) {
-        Err(error) if error.class() == Class::Broken => {
+    match klp_diff::run(&job).outcome {
+        Outcome::Refused(error) if error.class() == Class::Broken => {
             let told = error.to_string();
             let named = told.contains("orig.o") || told.contains("patched.o");
             if named { Ok(()) } else { Err(format!("no file is named: {told}")) }

@@ -246,8 +246,10 @@ fn the_drop_in_refuses_what_nothing_explains() {
             policy: klp_diff::Policy::KPATCH,
             klp_arch: false,
             among: Default::default(),
+            wanted: Default::default(),
+            progress: Default::default(),
         };
-        let error = klp_diff::run(&job, &mut klp_diff::report::Report::default()).unwrap_err();
+        let error = klp_diff::run(&job).outcome.patch().unwrap_err();
         assert_eq!(error.code().name(), code, "{case}: {error}");
         assert_eq!(error.class(), klp_diff::diag::Class::Refused, "{case}: {error}");
     }

@@ -14,7 +14,7 @@ use klp_diff::elf::out::OutObject;
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, convert, to_klp_module};
-use klp_diff::report::{Report, canon};
+use klp_diff::report::canon;
 use klp_diff::{Input, Job, ParentFiles, run};
 
 /// One pair with what its kernel says about it.
@@ -47,8 +47,10 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
         policy: klp_diff::Policy::KPATCH,
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    run(&job, &mut Report::default()).unwrap_or_else(|e| panic!("{}: {e}", case.case))
+    run(&job).outcome.patch().unwrap_or_else(|e| panic!("{}: {e}", case.case))
 }
 
 fn lines(object: &OutObject) -> Vec<String> {

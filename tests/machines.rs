@@ -9,7 +9,7 @@ use klp_diff::elf::out::{
 };
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::{Report, canon};
+use klp_diff::report::canon;
 use klp_diff::{Input, Job, ParentFiles, run};
 
 /// A machine with the entry of a function that ftrace can hook.
@@ -208,8 +208,10 @@ impl Pair {
             policy: klp_diff::Policy::KPATCH,
             klp_arch: self.klp_arch,
             among: Default::default(),
+            wanted: Default::default(),
+            progress: Default::default(),
         };
-        let Some(output) = run(&job, &mut Report::default())? else { return Ok(Vec::new()) };
+        let Some(output) = run(&job).outcome.patch()? else { return Ok(Vec::new()) };
         let bytes = write(&output)?;
         canon::canonical(&Object::<Patched>::parse("out.o", &bytes)?)
     }

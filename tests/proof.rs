@@ -22,7 +22,6 @@ use klp_diff::patch::convert::{ConvertOptions, convert};
 use klp_diff::patch::klp_build::to_klp_build;
 use klp_diff::patch::module::link::{Prepare, finish, prepare};
 use klp_diff::prove::{prove_klp, prove_linked};
-use klp_diff::report::Report;
 use klp_diff::{Input, Job, ParentFiles, proved};
 
 #[path = "common/patch.rs"]
@@ -330,8 +329,10 @@ fn whatever_is_altered_is_noticed() {
             policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
             klp_arch: false,
             among: klp_diff::Among { remade, ..Default::default() },
+            wanted: Default::default(),
+            progress: Default::default(),
         };
-        let done = proved(&job, &mut Report::default(), |draft, proof| {
+        let done = proved(&job, |draft, proof| {
             let object = draft.finish();
             if remade {
                 let object = to_klp_build(object, "vmlinux")?;
@@ -365,7 +366,7 @@ fn whatever_is_altered_is_noticed() {
             println!("create-klp-module: {caught:?}");
             Ok(())
         });
-        done.expect("builds").expect("changes");
+        done.outcome.patch().expect("builds").expect("changes");
     }
 }
 

@@ -14,8 +14,7 @@ use std::path::Path;
 use common::compile;
 use klp_diff::diff::explain::found::NoiseFound;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::Report;
-use klp_diff::{Input, Job, run};
+use klp_diff::{Input, Job, Outcome, Run, run};
 
 const OPTIONS: &str = "-O2 -c -w -ffunction-sections -fdata-sections -fno-pic -mcmodel=kernel -pg -mfentry \
      -fcf-protection=none -fno-stack-protector -fno-asynchronous-unwind-tables -fshort-wchar";
@@ -40,13 +39,14 @@ fn say(orig: &[u8], patched: &[u8], drop_in: bool) -> Said {
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
+        wanted: klp_diff::report::explain::Wanted { noise: true, ..Default::default() },
+        progress: Default::default(),
     };
-    let mut report = Report { explain_noise: true, ..Report::default() };
-    let result = run(&job, &mut report);
-    let verdict = match result {
-        Err(error) => error.code().name().to_owned(),
-        Ok(_) if report.is_changed() => "changed".to_owned(),
-        Ok(_) => "unchanged".to_owned(),
+    let Run { report, outcome } = run(&job);
+    let verdict = match outcome {
+        Outcome::Refused(error) => error.code().name().to_owned(),
+        Outcome::Changed { .. } => "changed".to_owned(),
+        Outcome::Unchanged => "unchanged".to_owned(),
     };
     let names = report.functions.iter().map(|f| f.name.clone()).collect();
     Said { verdict, names, ignored: report.ignored }

@@ -9,8 +9,7 @@ use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::write::write;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles, run};
+use klp_diff::{Input, Job, Outcome, ParentFiles, run};
 use klp_diff_fuzz::{mutate_pair, split};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
@@ -62,9 +61,10 @@ fuzz_target!(|data: &[u8]| {
             policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
             klp_arch: false,
             among: Default::default(),
+            wanted: klp_diff::report::explain::Wanted { noise: !drop_in, ..Default::default() },
+            progress: Default::default(),
         };
-        let mut report = Report { explain_noise: !drop_in, ..Report::default() };
-        if let Ok(Some(output)) = run(&job, &mut report) {
+        if let Outcome::Changed { patch: Some(output), .. } = run(&job).outcome {
             // What was proved can be written.
             write(&output).expect("written");
         }

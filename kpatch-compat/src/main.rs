@@ -11,7 +11,7 @@ use klp_diff::elf::publish::publish_proved;
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, ParentFiles, Policy, proved};
+use klp_diff::{Input, Job, Outcome, ParentFiles, Policy, Run, proved};
 use kpatch_compat::argp::{Command, Flag, Parsed};
 use kpatch_compat::finish;
 
@@ -32,12 +32,6 @@ const COMMAND: Command = Command {
     ],
 };
 
-/// What happened, as an exit status.
-enum Outcome {
-    Written = 0,
-    Unchanged = 3,
-}
-
 fn main() -> ExitCode {
     klp_diff::prepare("create-diff-object");
     let parsed = match COMMAND.arguments() {
@@ -46,12 +40,13 @@ fn main() -> ExitCode {
     };
     use_threads(None);
     let child = parsed.positionals.first().map(child_name).unwrap_or_default();
-    let mut report = Report::default();
-    let result = diff(&parsed, &child, &mut report);
+    let Run { report, outcome } =
+        diff(&parsed, &child).unwrap_or_else(|error| Run::refused(error, Default::default()));
     show(&report, &child);
-    ExitCode::from(finish(match result {
-        Ok(outcome) => outcome as u8,
-        Err(error) => {
+    ExitCode::from(finish(match outcome {
+        Outcome::Changed { patch: Some(()), .. } => 0,
+        Outcome::Changed { patch: None, .. } | Outcome::Unchanged => 3,
+        Outcome::Refused(error) => {
             show_error(&error, &child);
             match error.class() {
                 Class::Broken => 1,
@@ -99,11 +94,7 @@ fn show_error(error: &Error, child: &str) {
     lines.iter().for_each(|line| print::err(line));
 }
 
-fn diff(
-    Parsed { flags, positionals }: &Parsed,
-    child: &str,
-    report: &mut Report,
-) -> Result<Outcome> {
+fn diff(Parsed { flags, positionals }: &Parsed, child: &str) -> Result<Run<()>> {
     let ([debug, klp_arch], [orig, patched, parent, symtab, symvers, _, output]) =
         (&flags[..], &positionals[..])
     else {
@@ -137,18 +128,17 @@ fn diff(
         policy: Policy::KPATCH,
         klp_arch: *klp_arch,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    let written = proved(&job, report, |made, proof| {
+    let run = proved(&job, |made, proof| {
         orig.check_unchanged()?;
         patched.check_unchanged()?;
         publish_proved(Path::new(output), &made, proof)
-    })?;
-    if *debug {
+    });
+    if *debug && !matches!(run.outcome, Outcome::Refused(_)) {
         let size = |image: &Image| image.bytes().len();
         print::out(&format!("{child}: compared {} and {} bytes", size(&orig), size(&patched)));
     }
-    Ok(match written {
-        Some(()) => Outcome::Written,
-        None => Outcome::Unchanged,
-    })
+    Ok(run)
 }

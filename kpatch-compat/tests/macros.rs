@@ -143,10 +143,11 @@ impl Lab {
             policy: klp_diff::Policy::NATIVE,
             klp_arch: false,
             among: Default::default(),
+            wanted: Default::default(),
+            progress: Default::default(),
         };
-        let mut report = Report::default();
-        let output = klp_diff::run(&job, &mut report).unwrap();
-        (output.expect("a change"), report)
+        let run = klp_diff::run(&job);
+        (run.outcome.patch().unwrap().expect("a change"), run.report)
     }
 }
 

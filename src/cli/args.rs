@@ -199,11 +199,7 @@ impl ReportArgs {
             asked: named.chain(why).cloned().collect(),
             graph: html.is_some() || !why.is_empty(),
             klp: html.is_some() || !why.is_empty(),
+            noise: self.json.is_some() || self.explain_noise || self.expect_change,
         }
-    }
-
-    /// Whether it is needed what was judged noise.
-    pub(super) fn explains_noise(&self) -> bool {
-        self.json.is_some() || self.explain_noise || self.expect_change
     }
 }

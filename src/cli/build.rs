@@ -26,7 +26,7 @@ use crate::host::{print, use_threads};
 use crate::report::explain::Wanted;
 use crate::report::{Report, json};
 use crate::running::installed::VMLINUX;
-use crate::{Among, Input, Job, Policy};
+use crate::{Input, Job};
 
 /// Builds a livepatch module from source patches.
 ///
@@ -385,8 +385,7 @@ fn involved(ready: &Ready, object: &Touched) -> Result<Involved> {
     if !object.there[1] {
         return Ok(Involved::default());
     }
-    let mut report = Report::default();
-    compare(&[ready.orig.join(&object.path), patched.clone()], &mut report)?;
+    let report = compare(&[ready.orig.join(&object.path), patched.clone()])?;
     let names: BTreeSet<String> = report.functions.into_iter().map(|f| f.name).collect();
     let referred = referred(&patched, &names)?;
     Ok((names, referred))
@@ -404,13 +403,7 @@ impl Linked {
         builds.add_folders(&ready.orig, &ready.patched)?;
         let sizes = struct_sizes(&[]).map_err(|e| Error::broken(Code::BadEnvironment, e))?;
         let wanted = Wanted::default();
-        let how = How {
-            strict: false,
-            no_lift: false,
-            explain_noise: false,
-            wanted: &wanted,
-            remade: false,
-        };
+        let how = How { strict: false, no_lift: false, wanted: &wanted, remade: false };
         let against = |_: usize| Against { parent: None, sizes: &sizes, module: false };
         // What is refused here is refused again when the module is made.
         let outcomes = builds.compare_all(how, &against, None);
@@ -433,24 +426,17 @@ impl Linked {
     }
 }
 
-/// Compares a pair for itself; what is refused here is refused again, with all that is known,
+/// What a pair is found to be by itself; what is refused here is refused again, with all that is known,
 /// when the module is made.
-fn compare(files: &[PathBuf; 2], report: &mut Report) -> Result<()> {
+fn compare(files: &[PathBuf; 2]) -> Result<Report> {
     let [orig, patched] = files;
     let names = [orig, patched].map(|p| p.display().to_string());
     let (orig, patched) = (Image::open(orig)?, Image::open(patched)?);
     let sizes = struct_sizes(&[]).map_err(|e| Error::broken(Code::BadEnvironment, e))?;
-    let job = Job {
-        orig: Input { name: &names[0], data: orig.bytes() },
-        patched: Input { name: &names[1], data: patched.bytes() },
-        parent: None,
-        sizes,
-        policy: Policy::NATIVE,
-        klp_arch: false,
-        among: Among::default(),
-    };
-    let _ = crate::run(&job, report);
-    Ok(())
+    let orig = Input { name: &names[0], data: orig.bytes() };
+    let patched = Input { name: &names[1], data: patched.bytes() };
+    let job = Job { sizes, ..Job::new(orig, patched) };
+    Ok(crate::run(&job).report)
 }
 
 /// The command line of `klp-diff module` for what was compiled.

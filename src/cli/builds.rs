@@ -17,6 +17,7 @@ use super::pair::Against;
 use super::referrers::{Beside, Referrers};
 use super::wait::{Bar, Count};
 use crate::Among;
+use crate::Run;
 use crate::arch::Arch;
 use crate::diag::{Code, Diagnostic, Error, Result};
 use crate::diff::compare::inlining::{Bodies, Question};
@@ -72,8 +73,6 @@ pub(super) struct How<'w> {
     pub(super) strict: bool,
     /// Refuse functions that cannot be redirected, instead of patching their callers.
     pub(super) no_lift: bool,
-    /// Account for what differs and means nothing, too.
-    pub(super) explain_noise: bool,
     /// What is to be explained.
     pub(super) wanted: &'w Wanted,
     /// objtool sees the linked module, and makes its tables then.
@@ -153,11 +152,7 @@ impl Builds {
             patched: shown(&self.patched, &unit.patched),
             path: self.path(index).to_owned(),
             object: against.parent.map_or("", |files| files.name).to_owned(),
-            report: Report {
-                explain_noise: how.explain_noise,
-                wanted: how.wanted.clone(),
-                ..Report::default()
-            },
+            report: Report::default(),
             result: Ok(None),
         };
         let others = Beside {
@@ -166,20 +161,21 @@ impl Builds {
             known: &self.referrers,
             unit: index,
         };
-        outcome.result = self.inner(
-            unit,
-            against,
-            Among {
-                boot,
-                peers,
-                complete,
-                others: Some(&others),
-                no_lift: how.no_lift,
-                remade: how.remade,
-                ..Among::default()
-            },
-            &mut outcome,
-        );
+        let among = Among {
+            boot,
+            peers,
+            complete,
+            others: Some(&others),
+            no_lift: how.no_lift,
+            remade: how.remade,
+            ..Among::default()
+        };
+        let mut warnings = Vec::new();
+        let run = self.inner(unit, against, among, &outcome, how.wanted, &mut warnings);
+        let run = run.unwrap_or_else(|error| Run::refused(error, how.wanted.clone()));
+        outcome.report = run.report;
+        outcome.report.warnings.splice(0..0, warnings);
+        outcome.result = run.outcome.patch();
         self.forget_overridden(&mut outcome);
         if outcome.result.is_ok()
             && let Err(error) = self.check_overrides(unit, &outcome.report)
@@ -189,31 +185,34 @@ impl Builds {
         outcome
     }
 
+    /// Compares what is in a unit. What is to be said of the unit itself goes into `warnings`.
     fn inner(
         &self,
         unit: &Unit,
         against: Against<'_>,
         among: Among<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<Option<OutObject>> {
-        let report = &mut outcome.report;
+        outcome: &Outcome,
+        wanted: &Wanted,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Run> {
         if unit.patched.is_empty() {
+            let mut removed = Vec::new();
             for &i in &unit.orig {
-                report.removed.extend(functions(&self.orig[i])?);
+                removed.extend(functions(&self.orig[i])?);
                 let line = "the patched build has no such object; what it holds stays in the running kernel";
-                report.warnings.push(
+                warnings.push(
                     Diagnostic::warning(Code::RemovedObject, line)
                         .in_file(self.orig[i].path.clone()),
                 );
             }
-            return Ok(None);
+            let report = Report { removed, wanted: wanted.clone(), ..Report::default() };
+            return Ok(Run { report, outcome: crate::Outcome::Unchanged });
         }
         let orig = match unit.orig.is_empty() {
             true => {
                 let line =
                     "the original has no such object; what refers to it brings it into the patch";
-                report
-                    .warnings
+                warnings
                     .push(Diagnostic::warning(Code::NewObject, line).in_file(outcome.path.clone()));
                 let like = &self.patched[unit.patched[0]];
                 Cow::Owned(nothing(&Object::parse(&like.shown(), like.image.bytes())?)?)
@@ -227,21 +226,20 @@ impl Builds {
             );
             let warning =
                 Diagnostic::warning(Code::DefinitionReplaced, line).at_symbol(name.clone());
-            report.warnings.push(warning.in_file(outcome.path.clone()));
+            warnings.push(warning.in_file(outcome.path.clone()));
         }
         let patched = bytes::<Patched>(&self.patched, &unit.patched)?;
-        let output = against.compare(
-            [(&outcome.orig, &*orig), (&outcome.patched, &*patched)],
-            among,
-            report,
-        )?;
-        let sides = [(&self.orig, &unit.orig), (&self.patched, &unit.patched)];
-        for (members, picked) in sides {
-            for &i in picked {
-                members[i].image.check_unchanged()?;
+        let inputs = [(&*outcome.orig, &*orig), (&*outcome.patched, &*patched)];
+        let mut run = against.compare(inputs, among, wanted);
+        if !matches!(run.outcome, crate::Outcome::Refused(_)) {
+            let sides = [(&self.orig, &unit.orig), (&self.patched, &unit.patched)];
+            let mut read =
+                sides.into_iter().flat_map(|(all, picked)| picked.iter().map(|&i| &all[i]));
+            if let Err(error) = read.try_for_each(|member| member.image.check_unchanged()) {
+                run.outcome = crate::Outcome::Refused(error);
             }
         }
-        Ok(output)
+        Ok(run)
     }
 
     /// Takes what was never part of the kernel out of the lists of what came and went.

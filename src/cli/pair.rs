@@ -28,12 +28,13 @@ use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
 use crate::patch::convert::{ConvertOptions, convert, of_draft};
 use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
-use crate::report::Report;
-use crate::report::json;
+use crate::report::explain::Wanted;
+use crate::report::progress::Progress;
+use crate::report::{Report, json};
 use crate::running::image::KernelImage;
 use crate::running::installed::VMLINUX;
 use crate::running::symtab::as_text;
-use crate::{Among, Input, Job, ParentFiles, Policy};
+use crate::{Among, Input, Job, Outcome, ParentFiles, Policy, Run};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
@@ -73,14 +74,17 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         // What is not there is told when it is opened.
         _ => {}
     }
-    let mut report = Report {
-        explain_noise: args.report.explains_noise(),
-        wanted: args.report.wanted(),
-        ..Report::default()
-    };
-    let bar = Bar::steps(&report.progress);
-    let mut result = diff(args, &targets, sizes, &mut report);
+    let progress = Progress::default();
+    let bar = Bar::steps(&progress);
+    let run = diff(args, &targets, sizes, &progress);
     drop(bar);
+    let Run { report, outcome } =
+        run.unwrap_or_else(|error| Run::refused(error, args.report.wanted()));
+    let mut result = match outcome {
+        Outcome::Unchanged => Ok(Exit::Unchanged),
+        Outcome::Changed { .. } => Ok(Exit::Changed),
+        Outcome::Refused(error) => Err(error),
+    };
     if args.report.expect_change && matches!(result, Ok(Exit::Unchanged)) {
         result = Err(output::nothing_changed());
     }
@@ -207,7 +211,13 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
     Ok(StructSizes::new(sizes, true))
 }
 
-fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report) -> Result<Exit> {
+/// Compares the pair and writes its output.
+fn diff(
+    args: &Args,
+    targets: &Targets,
+    sizes: StructSizes,
+    progress: &Progress,
+) -> Result<Run<()>> {
     let orig = Image::open(&args.orig)?;
     let patched = Image::open(&args.patched)?;
     let names = [&orig, &patched].map(|i| i.path().display().to_string());
@@ -237,13 +247,17 @@ fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report)
         remade: args.flavor == Flavor::KlpBuild,
         ..Among::default()
     };
-    let job = against.job(inputs, among);
+    let job = Job {
+        wanted: args.report.wanted(),
+        progress: progress.clone(),
+        ..against.job(inputs, among)
+    };
     let unchanged = || {
         orig.check_unchanged()?;
         patched.check_unchanged()?;
         kernel.check_unchanged()
     };
-    let written = crate::proved(&job, report, |draft, proof| {
+    let mut run = crate::proved(&job, |draft, proof| {
         unchanged()?;
         let Some(path) = &args.output else { return Ok(()) };
         let model: Box<dyn Model> = match args.flavor {
@@ -261,12 +275,15 @@ fn diff(args: &Args, targets: &Targets, sizes: StructSizes, report: &mut Report)
         std::mem::forget(model);
         Ok(())
     });
-    // What is wrong with the pair as a whole is told of the patched object.
-    let written = written.map_err(|e| e.in_file(&*names[1]))?;
-    if written.is_none() {
-        unchanged()?;
-    }
-    Ok(if report.is_changed() { Exit::Changed } else { Exit::Unchanged })
+    run.outcome = match run.outcome {
+        // What is wrong with the pair as a whole is told of the patched object.
+        Outcome::Refused(error) => Outcome::Refused(error.in_file(&*names[1])),
+        outcome @ (Outcome::Unchanged | Outcome::Changed { patch: None, .. }) => {
+            unchanged().map_or_else(Outcome::Refused, |()| outcome)
+        }
+        outcome @ Outcome::Changed { .. } => outcome,
+    };
+    Ok(run)
 }
 
 /// The files that describe what is patched.
@@ -454,10 +471,10 @@ impl Against<'_> {
         &self,
         inputs: [(&str, &[u8]); 2],
         among: Among<'_>,
-        report: &mut Report,
-    ) -> Result<Option<OutObject>> {
+        wanted: &Wanted,
+    ) -> Run {
         let among = Among { module: self.module, ..among };
-        crate::run(&self.job(inputs, among), report)
+        crate::run(&Job { wanted: wanted.clone(), ..self.job(inputs, among) })
     }
 
     /// What is compared, names and contents, and what to build the output against.
@@ -470,6 +487,8 @@ impl Against<'_> {
             policy: Policy::NATIVE,
             klp_arch: false,
             among,
+            wanted: Default::default(),
+            progress: Default::default(),
         }
     }
 }

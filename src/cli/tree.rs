@@ -90,7 +90,6 @@ fn compare(args: &Args, targets: &Targets, sizes: &StructSizes) -> Result<Vec<Ou
     let how = How {
         strict: args.strict,
         no_lift: args.no_lift,
-        explain_noise: args.report.explains_noise(),
         wanted: &wanted,
         remade: args.flavor == Flavor::KlpBuild,
     };

@@ -10,34 +10,68 @@ use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants::take_apart;
 use crate::diff::compare::pair::{Half, Pair};
 use crate::diff::compare::questions::Answers;
-use crate::diff::compare::states::States;
+use crate::diff::compare::states::{States, Uses};
 use crate::diff::pair::twins::Twins;
-use crate::diff::refuse::check;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::Symbol;
 use crate::kernel::boot::is_of_module;
 use crate::patch::elsewhere::readers_elsewhere;
 use crate::patch::resolve::Target;
-use crate::report::explain::Wanted;
-use crate::report::told::{functions, told_data};
-use crate::report::{Data, Function};
 
-/// Compares everything. Constants that are told apart by their readers are no twins any more,
-/// so this changes who is who.
-pub fn compare(job: &Job<'_>, paired: &mut Paired<'_>) -> Result<(States, Verdicts)> {
-    let Paired { orig, patched, twins, target, .. } = paired;
+/// Both objects, compared.
+pub struct Compared<'a> {
+    /// The objects. Constants that are told apart by their readers are no twins any more.
+    pub paired: Paired<'a>,
+    /// What differs.
+    pub verdicts: Verdicts,
+    uses: Uses,
+}
+
+/// What everything is decided and told by.
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What is asked.
+    pub job: &'a Job<'a>,
+    /// The objects.
+    pub paired: &'a Paired<'a>,
+    /// What differs.
+    pub verdicts: &'a Verdicts,
+    /// Answers questions about both objects.
+    pub comparer: &'a Comparer<'a>,
+}
+
+impl<'a> Compared<'a> {
+    /// What answers questions about the objects.
+    pub fn comparer(&'a self, job: &Job<'_>) -> Comparer<'a> {
+        let Paired { orig, patched, twins, .. } = &self.paired;
+        Comparer {
+            states: States::from(self.uses.clone()),
+            ..comparing(job, (orig, patched), twins)
+        }
+    }
+
+    /// What to decide by. `comparer` is [`Compared::comparer`].
+    pub fn evidence(&'a self, job: &'a Job<'a>, comparer: &'a Comparer<'a>) -> Evidence<'a> {
+        Evidence { job, paired: &self.paired, verdicts: &self.verdicts, comparer }
+    }
+}
+
+/// Compares everything.
+pub fn compare<'a>(job: &Job<'_>, mut paired: Paired<'a>) -> Result<Compared<'a>> {
+    let Paired { orig, patched, twins, target, .. } = &mut paired;
     let (before, after) = (orig.layout.object, patched.layout.object);
     let elsewhere = |o, p| read_elsewhere(job, target.as_ref(), before.symbol(o), after.symbol(p));
     let compare = |twins: &Twins| {
         let comparer = comparing(job, (orig, patched), twins);
         let verdicts = comparer.run()?;
-        Ok((comparer.states, verdicts))
+        Ok((comparer.states.uses(), verdicts))
     };
-    match job.policy.proves_noise {
+    let (uses, verdicts) = match job.policy.proves_noise {
         true => take_apart((orig.layout, patched.layout), twins, &elsewhere, compare),
         false => compare(twins),
-    }
+    }?;
+    Ok(Compared { paired, verdicts, uses })
 }
 
 /// Who may read a constant beside its own object.
@@ -66,11 +100,6 @@ fn read_elsewhere(
     Ok(readers_elsewhere(target, before.name)?.unwrap_or_else(Some))
 }
 
-/// What answers questions about two objects that were compared.
-pub fn comparer<'a>(job: &Job<'_>, paired: &'a Paired<'a>, states: States) -> Comparer<'a> {
-    Comparer { states, ..comparing(job, (&paired.orig, &paired.patched), &paired.twins) }
-}
-
 fn comparing<'a>(
     job: &Job<'_>,
     (orig, patched): (&'a Half<'a, Orig>, &'a Half<'a, Patched>),
@@ -92,26 +121,4 @@ fn comparing<'a>(
         realignments: Arc::default(),
         ledger: None,
     }
-}
-
-/// Functions that went away, and what became of data.
-pub fn other_changes(
-    comparer: &Comparer<'_>,
-    verdicts: &Verdicts,
-    wanted: &Wanted,
-) -> (Vec<String>, Vec<Data>) {
-    let (removed, data) =
-        rayon::join(|| check::removed_functions(comparer), || check::data(comparer, verdicts));
-    (removed, told_data(comparer, data, wanted))
-}
-
-/// What differs, where it was not decided what the patch carries.
-pub fn differing(
-    job: &Job<'_>,
-    comparer: &Comparer<'_>,
-    verdicts: &Verdicts,
-    wanted: &Wanted,
-) -> Result<Vec<Function>> {
-    let differing = check::differing_functions(comparer, verdicts, job.among.boot);
-    functions(comparer, differing, Vec::new(), |_| Vec::new(), wanted)
 }

@@ -8,6 +8,8 @@ use crate::diff::select::boot_code::BootCode;
 use crate::kernel::tables::StructSizes;
 use crate::patch::resolve::Peers;
 use crate::patch::sealed::Pointers;
+use crate::report::explain::Wanted;
+use crate::report::progress::Progress;
 use crate::running::image::KernelImage;
 use crate::running::parent::Parent;
 use crate::running::symtab::ParentTable;
@@ -70,6 +72,27 @@ pub struct Job<'a> {
     pub klp_arch: bool,
     /// What else is known of the patch that the pair is part of.
     pub among: Among<'a>,
+    /// What is told beside the verdict.
+    pub wanted: Wanted,
+    /// How far the run is; others may watch it.
+    pub progress: Progress,
+}
+
+impl<'a> Job<'a> {
+    /// Compares two objects as `klp-diff` does, and builds nothing.
+    pub fn new(orig: Input<'a, &'a [u8]>, patched: Input<'a, &'a [u8]>) -> Self {
+        Job {
+            orig,
+            patched,
+            parent: None,
+            sizes: StructSizes::default(),
+            policy: Policy::NATIVE,
+            klp_arch: false,
+            among: Among::default(),
+            wanted: Wanted::default(),
+            progress: Progress::default(),
+        }
+    }
 }
 
 /// The other objects of a patch.

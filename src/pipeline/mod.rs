@@ -1,6 +1,6 @@
-//! The phases of a run, in the order of their files in `lib.rs`: each takes what those before
-//! it returned, and returns a value. What a phase finds beside it, to be told also when the
-//! phase fails, comes back in [`Notes`].
+//! The phases of a run, a file for each, in the order in which `lib.rs` names them: each takes what
+//! those before it returned, and returns a value. What a phase finds beside it, to be told also
+//! when the phase fails, comes back next to its result; [`Findings`] makes one report of it.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -9,12 +9,16 @@ pub mod compare;
 mod job;
 pub mod judge;
 pub mod load;
+mod outcome;
 pub mod pair;
+pub mod resolve;
+pub mod select;
+pub mod tell;
 
 pub use job::{Among, Input, Job, Others, ParentFiles};
+pub use outcome::{Findings, Outcome, Run, keep};
 
 use crate::diag::Diagnostic;
-use crate::report::Report;
 
 /// What the user is told although nothing fails.
 #[derive(Clone, Debug, Default)]
@@ -26,9 +30,9 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// Adds them to a report.
-    pub fn tell(self, report: &mut Report) {
-        report.messages.extend(self.messages);
-        report.warnings.extend(self.warnings);
+    /// Adds what was found later.
+    fn extend(&mut self, later: Notes) {
+        self.messages.extend(later.messages);
+        self.warnings.extend(later.warnings);
     }
 }

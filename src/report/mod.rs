@@ -74,17 +74,15 @@ pub struct Report {
     pub removed: Vec<String>,
     /// What makes the patch worth applying.
     pub effect: Effect,
-    /// Find out what was judged noise; set it before the run.
-    pub explain_noise: bool,
     /// Names that the output refers to and neither has nor the parent knows: another object of
     /// the patch must define them.
     pub needs: Vec<String>,
     /// What other objects of the patch may call things of this one: their names in the patched
     /// build, and their places in the parent's symbol table.
     pub offers: Vec<(String, u32)>,
-    /// Differences that were judged noise, by rule.
+    /// Differences that were judged noise, by rule, when they are wanted.
     pub ignored: Vec<NoiseFound>,
-    /// What is to be explained; set it before the run.
+    /// What was to be told beside the verdict.
     pub wanted: explain::Wanted,
     /// Why each thing is in the output, when it is wanted.
     pub graph: Option<explain::graph::Graph>,
@@ -93,8 +91,6 @@ pub struct Report {
     /// Things that were asked for by name, and that mean the same in both objects, each with
     /// what differs and was judged noise.
     pub unchanged: Vec<(String, Vec<NoiseFound>)>,
-    /// How far the run is; others may watch it.
-    pub progress: progress::Progress,
 }
 
 /// A variable or constant that is not as in the original.

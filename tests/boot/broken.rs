@@ -12,7 +12,6 @@ use klp_diff::patch::module::check::check;
 use klp_diff::patch::module::kbuild::{Tools, build, write_sources};
 use klp_diff::patch::module::link::{Prepare, finish, prepare};
 use klp_diff::patch::module::tree::{KernelTree, exports};
-use klp_diff::report::Report;
 use klp_diff::running::symtab::as_text;
 use klp_diff::{Input, Job, ParentFiles};
 
@@ -200,8 +199,10 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
         policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    Ok(klp_diff::run(&job, &mut Report::default())?.ok_or("nothing changed")?)
+    Ok(klp_diff::run(&job).outcome.patch()?.ok_or("nothing changed")?)
 }
 
 /// The object without some sections; what was defined there becomes undefined and unused.

@@ -125,9 +125,11 @@ pub fn diff(
         policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    let mut report = Report::default();
-    (klp_diff::run(&job, &mut report), report)
+    let run = klp_diff::run(&job);
+    (run.outcome.patch(), run.report)
 }
 
 /// (old address, sympos) of the first function of an output.

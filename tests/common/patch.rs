@@ -38,6 +38,8 @@ pub fn job<'a>(orig: &'a [u8], patched: &'a [u8]) -> Job<'a> {
         policy: klp_diff::Policy::NATIVE,
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     }
 }
 
@@ -84,7 +86,9 @@ pub fn outcome(
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
         klp_arch: false,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    let mut report = Report::default();
-    (run(&job, &mut report), report)
+    let run = run(&job);
+    (run.outcome.patch(), run.report)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use klp_diff::diag::Class;
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
-use klp_diff::{Input, Job, Policy};
+use klp_diff::{Input, Job, Outcome, Policy, Run};
 
 use super::model::File;
 use super::mutants::{Mutant, RelocEdit, SymbolEdit};
@@ -157,19 +157,22 @@ fn compare(
         policy: options.policy,
         klp_arch: false,
         among: Default::default(),
+        wanted: klp_diff::report::explain::Wanted { noise: true, ..Default::default() },
+        progress: Default::default(),
     };
-    let mut report = Report { explain_noise: true, ..Report::default() };
-    let result = catch_unwind(AssertUnwindSafe(|| klp_diff::run(&job, &mut report)));
-    match result {
-        Err(_) => Answer::Panicked(PANIC.with_borrow(|text| text.clone())),
-        Ok(Err(error)) => {
+    let run = catch_unwind(AssertUnwindSafe(|| klp_diff::run(&job)));
+    let Ok(Run { report, outcome }) = run else {
+        return Answer::Panicked(PANIC.with_borrow(|text| text.clone()));
+    };
+    match outcome {
+        Outcome::Refused(error) => {
             let class = if error.class() == Class::Refused { "refused" } else { "broken" };
             Answer::Refused(format!("{class}: {}", error.code()))
         }
-        Ok(Ok(_)) if report.is_changed() => {
+        Outcome::Changed { .. } => {
             Answer::Named(report.functions.iter().map(|f| f.name.clone()).collect())
         }
-        Ok(Ok(_)) => match report.warnings.first() {
+        Outcome::Unchanged => match report.warnings.first() {
             Some(warning) => Answer::Warned(warning.code().name().to_owned()),
             None => Answer::Silent(Silence::new(&report)),
         },

@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::report::Report;
-use klp_diff::{Among, Input, Job, Policy};
+use klp_diff::{Among, Input, Job, Policy, Run};
 
 use map::Reach;
 
@@ -37,10 +36,12 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
         klp_arch: false,
         // Callers of what cannot be redirected do not change.
         among: Among { no_lift: true, ..Among::default() },
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    let mut report = Report::default();
-    match klp_diff::run(&job, &mut report) {
-        Err(e) => {
+    let Run { report, outcome } = klp_diff::run(&job);
+    match outcome {
+        klp_diff::Outcome::Refused(e) => {
             let details = e.details().first().map(|d| format!(" [{d}]")).unwrap_or_default();
             let text = format!("{}: {e}{details}", e.code());
             if e.class() == ErrorClass::Refused {
@@ -49,7 +50,7 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
                 Answer::Broken(text)
             }
         }
-        Ok(_) if report.is_changed() => {
+        klp_diff::Outcome::Changed { .. } => {
             let functions = report.functions.iter().map(|f| f.name.clone());
             // What only runs at boot stays out of the patch, and is named in a warning.
             let left_out =
@@ -57,7 +58,7 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
             let left_out = left_out.filter_map(|w| w.place().symbol.clone());
             Answer::Changed(functions.chain(left_out).collect())
         }
-        Ok(_) => Answer::Unchanged,
+        klp_diff::Outcome::Unchanged => Answer::Unchanged,
     }
 }
 

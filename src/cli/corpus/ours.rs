@@ -14,7 +14,7 @@ use crate::elf::write::write;
 use crate::kernel::tables::StructSizes;
 use crate::report::{FunctionStatus, Report, canon};
 use crate::running::symtab::as_text;
-use crate::{Input, Job, ParentFiles, Policy};
+use crate::{Input, Job, ParentFiles, Policy, Run};
 
 /// An output object.
 pub(super) struct Output {
@@ -40,8 +40,11 @@ pub(super) struct Outcome {
 
 /// Compares `orig` and `patched` as the case wants it. `drop_in` overrides the case.
 pub(super) fn run(case: &Case, orig: &Path, patched: &Path, drop_in: bool) -> Outcome {
-    let mut report = Report::default();
-    let (exit, message, output) = match attempt(case, orig, patched, drop_in, &mut report) {
+    let (report, done) = match attempt(case, orig, patched, drop_in) {
+        Ok(Run { report, outcome }) => (report, finished(outcome, drop_in)),
+        Err(error) => (Report::default(), Err(error)),
+    };
+    let (exit, message, output) = match done {
         Ok((exit, output)) => (exit, None, output),
         Err(error) => {
             let exit = match error.class() {
@@ -68,13 +71,7 @@ pub(super) fn run(case: &Case, orig: &Path, patched: &Path, drop_in: bool) -> Ou
     Outcome { exit, functions, message, output }
 }
 
-fn attempt(
-    case: &Case,
-    orig_path: &Path,
-    patched_path: &Path,
-    drop_in: bool,
-    report: &mut Report,
-) -> Result<(u8, Option<Output>)> {
+fn attempt(case: &Case, orig_path: &Path, patched_path: &Path, drop_in: bool) -> Result<Run> {
     let shown = |path: &Path| path.display().to_string();
     let (orig, patched) = (Image::open(orig_path)?, Image::open(patched_path)?);
     let (orig_name, patched_name) = (shown(orig_path), shown(patched_path));
@@ -115,13 +112,22 @@ fn attempt(
         policy: if drop_in { Policy::KPATCH } else { Policy::NATIVE },
         klp_arch: case.klp_arch,
         among: Default::default(),
+        wanted: Default::default(),
+        progress: Default::default(),
     };
-    let object = crate::run(&job, report)?;
+    let run = crate::run(&job);
     orig.check_unchanged()?;
     patched.check_unchanged()?;
-    let Some(object) = object else {
-        let changed = !drop_in && report.is_changed();
-        return Ok((if changed { 0 } else { 3 }, None));
+    Ok(run)
+}
+
+/// The exit status that a run ends with, and what was written.
+fn finished(outcome: crate::Outcome, drop_in: bool) -> Result<(u8, Option<Output>)> {
+    let object = match outcome {
+        crate::Outcome::Refused(error) => return Err(error),
+        crate::Outcome::Changed { patch: Some(object), .. } => object,
+        crate::Outcome::Changed { patch: None, .. } if !drop_in => return Ok((0, None)),
+        crate::Outcome::Changed { .. } | crate::Outcome::Unchanged => return Ok((3, None)),
     };
     let bytes = write(&object)?;
     verify(&object, &bytes)?;

@@ -149,10 +149,9 @@ impl Request<'_> {
             Against { parent: Some(of_unit[unit]), sizes, module }
         };
         // `--strict` is about the images here.
-        let (wanted, explain_noise) =
-            (self.args.report.wanted(), self.args.report.explains_noise());
+        let wanted = self.args.report.wanted();
         let no_lift = self.args.no_lift;
-        let how = How { strict: false, no_lift, explain_noise, wanted: &wanted, remade: false };
+        let how = How { strict: false, no_lift, wanted: &wanted, remade: false };
         let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, how, &against);
         builds.ask(&mut outcomes)?;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bumpalo::Bump;
 use foldhash::fast::{FixedState, RandomState};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::comparer::{Comparer, Sink, Spans};
 use super::questions::Open;
@@ -40,7 +40,7 @@ pub struct StateChange {
 }
 
 /// A variable without a twin, its counterpart, and code that uses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Use {
     orig: SymbolId<Orig>,
     variable: SymbolId<Patched>,
@@ -48,22 +48,33 @@ struct Use {
     at: u64,
 }
 
-/// The uses of variables that may have changed; comparisons run in parallel. What a variable
-/// points to is looked at when all uses are known: such variables can point to each other.
+/// Where comparisons, which run in parallel, note the uses of variables that may have changed.
 #[derive(Debug, Default)]
 pub struct States(Mutex<Vec<Use>>);
+
+/// The uses of variables that may have changed, by variable and place. What a variable points to
+/// is looked at when all uses are known: such variables can point to each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses(Vec<Use>);
 
 impl States {
     fn note(&self, found: Use) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(found);
     }
 
-    /// The uses noted since the last time, by variable and place.
-    fn take(&self) -> Vec<Use> {
-        let mut all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    /// The uses noted.
+    pub fn uses(&self) -> Uses {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         all.sort_unstable();
         all.dedup();
-        all
+        Uses(all)
+    }
+}
+
+impl From<Uses> for States {
+    /// Notes more.
+    fn from(uses: Uses) -> Self {
+        States(Mutex::new(uses.0))
     }
 }
 
@@ -114,12 +125,15 @@ impl Comparer<'_> {
     pub(in crate::diff) fn changed_states(&self) -> Result<Vec<StateChange>> {
         let mut changes = Vec::new();
         let mut reasons: IndexMap<_, Option<Reason>, RandomState> = IndexMap::default();
+        let mut seen: IndexSet<Use, RandomState> = IndexSet::default();
         loop {
-            let uses = self.states.take();
-            if uses.is_empty() {
+            let Uses(uses) = self.states.uses();
+            let known = seen.len();
+            seen.extend(uses);
+            if seen.len() == known {
                 break;
             }
-            for Use { orig, variable, user, at } in uses {
+            for &Use { orig, variable, user, at } in seen.iter().skip(known) {
                 if self.is_registration(user, at) {
                     continue;
                 }

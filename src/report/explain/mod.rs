@@ -19,7 +19,7 @@ pub mod source;
 pub mod values;
 pub mod ways;
 
-/// What somebody wants to be told beside the verdict; to be set before the run.
+/// What somebody wants to be told beside the verdict.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// The differences of functions and variables.
@@ -32,6 +32,8 @@ pub struct Wanted {
     pub graph: bool,
     /// Who resolves what the patch refers to.
     pub klp: bool,
+    /// What was judged noise, by rule.
+    pub noise: bool,
 }
 
 impl Wanted {

@@ -1,0 +1,105 @@
+//! Resolves what the patch refers to, and checks that the kernel has it.
+
+use super::Notes;
+use super::compare::Evidence;
+use super::job::Job;
+use super::select::Selected;
+use crate::diag::Result;
+use crate::diff::refuse::check;
+use crate::elf::ids::{Patched, SymbolId};
+use crate::patch::build::Builder;
+use crate::patch::entries::Entries;
+use crate::patch::freed::check_freed;
+use crate::patch::klp::Resolution;
+use crate::patch::live::{check_folded, untraced};
+use crate::patch::resolve::{Replaced, Resolver};
+use crate::patch::sealed::check_pointers;
+use crate::patch::short::check_short;
+use crate::report::explain::klp::{KlpFact, facts};
+
+/// What there is to tell of the output, also when it cannot be made.
+#[derive(Default)]
+pub struct Told {
+    /// What the user should look at.
+    pub notes: Notes,
+    /// Names that another object of the patch must define.
+    pub needs: Vec<String>,
+    /// What livepatch resolves, when it is wanted.
+    pub klp: Vec<KlpFact>,
+}
+
+/// What the output is made of.
+pub struct Resolved<'a> {
+    pub(super) builder: Builder<'a>,
+    pub(super) entries: Entries,
+    pub(super) replaced: Vec<Replaced<'a>>,
+    pub(super) resolution: Resolution<'a>,
+}
+
+/// What other objects of the patch may call things of this one, where these are asked for it.
+pub fn offers(job: &Job<'_>, resolver: Option<&Resolver<'_>>) -> Vec<(String, u32)> {
+    let asked = resolver.filter(|_| job.among.peers.is_some());
+    asked.map(Resolver::offers).unwrap_or_default()
+}
+
+/// Finds what the patch refers to; the kernel must have it.
+pub fn resolve<'a>(
+    evidence: &Evidence<'a>,
+    selected: &'a Selected,
+    resolver: &Resolver<'a>,
+) -> (Told, Result<Resolved<'a>>) {
+    let mut told = Told::default();
+    let resolved = evidence.resolve(selected, resolver, &mut told);
+    (told, resolved)
+}
+
+impl<'a> Evidence<'a> {
+    fn resolve(
+        &self,
+        Selected { statuses, selection }: &'a Selected,
+        resolver: &Resolver<'a>,
+        told: &mut Told,
+    ) -> Result<Resolved<'a>> {
+        let Evidence { job, comparer, .. } = *self;
+        let builder = Builder::new(comparer, statuses, selection, job.among.remade)?;
+        let redirected = check::redirected(comparer, statuses, selection);
+        let (entries, replaced) =
+            rayon::join(|| builder.entries(), || resolver.replaced(&redirected));
+        let (entries, replaced) = (entries?, replaced?);
+        let resolution = resolver.resolve(selection, &entries)?;
+        told.needs = resolver.unknown(selection, &entries, &resolution)?;
+        if job.wanted.klp {
+            told.klp = facts(comparer, &resolution);
+        }
+        if job.policy.refuses_unsafe {
+            check_freed(resolver, &resolution)?;
+            check_short(resolver, selection, &entries, &resolution)?;
+            let named = resolution.relocs.iter().map(|klp| klp.meant);
+            let touched = redirected.iter().copied().chain(named);
+            self.check_image(resolver, touched, &replaced, &mut told.notes)?;
+            let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
+            check_pointers(resolver, selection, &entries, &resolution, &pointers)?;
+        }
+        Ok(Resolved { builder, entries, replaced, resolution })
+    }
+
+    /// Whether the image, if there is one, has what is `touched` as the original has it.
+    fn check_image(
+        &self,
+        resolver: &Resolver<'_>,
+        touched: impl Iterator<Item = SymbolId<Patched>>,
+        replaced: &[Replaced<'_>],
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let Resolver { comparer, target, .. } = resolver;
+        let live = target.live.as_ref();
+        if let Some(live) = live {
+            let strict = self.job.parent.is_some_and(|files| files.strict);
+            let touched = touched.filter_map(|id| self.paired.twins.orig_symbol(id));
+            let orig = self.paired.orig.layout.object;
+            notes.warnings.extend(live.check_original(orig, touched, strict)?);
+            notes.warnings.extend(untraced(live.image, replaced));
+        }
+        check_folded(comparer, target.parent, live.map(|l| l.image), replaced)
+    }
+}
