@@ -27,6 +27,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 pub mod arch;
 #[cfg(feature = "cli")]
 pub mod build;

@@ -282,6 +282,7 @@ const BRANCHES: [u32; 4] = [
     R_AARCH64_CALL26.0,
 ];
 
+#[expect(clippy::arithmetic_side_effects, reason = "a field has fewer bits than the number")]
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let word = word_at(code, at)?;
     let (bits, low, mask, kind) = match word >> 24 {

@@ -4,6 +4,11 @@
 //! Sources: Power ISA book I, 1.6 (D and DS forms); Arm ARM, C4.1 (loads and stores, data
 //! processing with an immediate); z/Architecture Principles of Operation, chapter 5.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
+)]
+
 use super::{Arch, aarch64, powerpc64, s390x, signed, word_at};
 
 /// What the instruction at byte `at` may add to the address in a register that is not the stack

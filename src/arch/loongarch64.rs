@@ -15,6 +15,11 @@
 //!   `00 00 40 03`) at the start of the function and an entry in
 //!   `__patchable_function_entries` that points to the first.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
+)]
+
 use object::elf as e;
 use object::elf::{
     R_LARCH_64, R_LARCH_B26, R_LARCH_PCALA_HI20, R_LARCH_PCALA_LO12, R_LARCH_PCALA64_LO20,

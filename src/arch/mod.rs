@@ -429,6 +429,7 @@ impl Reach {
 }
 
 /// The low `bits` of `value` as a signed number.
+#[expect(clippy::arithmetic_side_effects, reason = "callers ask for one bit to 32")]
 pub(crate) fn signed(value: u32, bits: u32) -> i64 {
     i64::from((value << (32 - bits)).cast_signed() >> (32 - bits))
 }
@@ -506,6 +507,7 @@ fn words_are(section: &[u8], offset: u64, words: &[[u8; 4]]) -> bool {
 }
 
 /// [`Arch::instruction_at`] where all instructions have four bytes.
+#[expect(clippy::arithmetic_side_effects, reason = "places within code that is in memory")]
 fn four_bytes_at(
     code: &[u8],
     from: usize,

@@ -172,6 +172,7 @@ static RELOCS: &[RelocType] = relocs! {
     R_390_GNU_VTENTRY = 251 None 0;
 };
 
+#[expect(clippy::arithmetic_side_effects, reason = "places within code that is in memory")]
 fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize), usize> {
     let mut start = from;
     loop {
@@ -214,6 +215,7 @@ fn leads(code: &[u8], offset: u64, _: u32) -> bool {
     }
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "a field has fewer bits than the number")]
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let instruction = code.get(usize::try_from(at).ok()?..)?;
     let len = instruction_len(instruction)? as u64;

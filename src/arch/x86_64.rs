@@ -155,6 +155,7 @@ static RELOCS: &[RelocType] = relocs! {
     R_X86_64_GNU_VTENTRY = 251 None 0;
 };
 
+#[expect(clippy::arithmetic_side_effects, reason = "places within code that is in memory")]
 fn instruction_at(code: &[u8], from: usize, at: usize) -> Result<(usize, usize), usize> {
     let mut decoder = decoder(code.get(from..).unwrap_or(&[]), 0);
     loop {
@@ -213,6 +214,7 @@ fn instruction_len(bytes: &[u8]) -> Option<usize> {
     decode(&mut decoder(bytes, 0)).map(|instruction| instruction.len())
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "places within code that is in memory")]
 fn reach(code: &[u8], at: u64) -> Option<(u64, Option<Reach>)> {
     let mut decoder = decoder(code.get(usize::try_from(at).ok()?..)?, at);
     let instruction = decode(&mut decoder)?;
@@ -281,6 +283,7 @@ fn immediates(code: &[u8]) -> Vec<u64> {
 /// The relocation of the entry's fentry call: the first one of the function, at the place
 /// where the compiler puts it. The place matters: behind a function without relocations
 /// follows the next function, whose fentry call is not ours.
+#[expect(clippy::arithmetic_side_effects, reason = "those before were passed over")]
 fn fentry<'a>(f: &FunctionView<'_>, relocs: EntryRelocs<'_, 'a>) -> Option<EntryReloc<'a>> {
     let mut own = relocs.skip_while(|r| r.offset < f.value);
     let first = own.next()?;
@@ -340,6 +343,7 @@ fn has_profiling(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> bool {
     fentry(f, relocs).is_some() || listed_nop(f).is_some()
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "the call's field is behind its first byte")]
 fn ftrace_site(f: &FunctionView<'_>, relocs: EntryRelocs<'_, '_>) -> Result<FtraceSite, String> {
     let Some(entry) = fentry(f, relocs) else {
         if let Some(offset) = listed_nop(f) {

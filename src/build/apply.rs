@@ -3,6 +3,11 @@
 //! A hunk belongs where its lines are. That may be other lines than it says, as long as there
 //! is only one such place; anything less is refused.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of lines, which have 32 bits in a patch"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

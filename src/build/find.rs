@@ -1,6 +1,8 @@
 //! The kernel that is patched and what belongs to it: what the command line names, and else what is
 //! in a built tree or installed.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,11 @@
 //! So it stands at the next line where none of these is the case. A branch of `#if` that is
 //! not compiled passes over it: behind each branch it stands again.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use super::apply::Numbered;
 
 /// The text with its markers, and the lines before the patch whose numbers are other ones now.

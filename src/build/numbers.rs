@@ -4,6 +4,11 @@
 //! is what the compiler makes of them: so the objects' sources are preprocessed without and with the patch,
 //! and each line that the patch leaves is looked for at its number.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::keep;

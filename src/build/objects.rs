@@ -7,6 +7,11 @@
 //! describes something, so that a header of macros is missing there: it adds objects, and never
 //! takes one away.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

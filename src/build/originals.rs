@@ -2,6 +2,8 @@
 //!
 //! What was found about each object, and over all of them; nothing is decided here.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

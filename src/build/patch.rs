@@ -1,6 +1,11 @@
 //! Unified diffs, as git and diff write them, read strictly: what is cut short or says
 //! something else than its headers is an error, and nothing of it is used.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of lines, which have 32 bits in a patch"
+)]
+
 use crate::diag::{Code, Error, Result};
 
 /// What a patch does to one file.
@@ -301,10 +306,12 @@ fn hunk_header(text: &str) -> Option<(usize, usize, usize)> {
     let inner = text.strip_prefix("@@ -")?;
     let (inner, _) = inner.split_once(" @@")?;
     let (old, new) = inner.split_once(" +")?;
+    // No file has more lines, and sums of such numbers are numbers.
+    let number = |text: &str| text.parse().ok().map(|n: u32| n as usize);
     let range = |text: &str| -> Option<(usize, usize)> {
         match text.split_once(',') {
-            Some((start, count)) => Some((start.parse().ok()?, count.parse().ok()?)),
-            None => Some((text.parse().ok()?, 1)),
+            Some((start, count)) => Some((number(start)?, number(count)?)),
+            None => Some((number(text)?, 1)),
         }
     };
     let ((start, old), (_, new)) = (range(old)?, range(new)?);

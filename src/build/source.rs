@@ -4,6 +4,8 @@
 //! a clean tree; of a tree that was built in, where Kbuild would write through the links, they
 //! are copied. What this program changes gets a file of its own first.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::hash::BuildHasher as _;

@@ -1,5 +1,7 @@
 //! Which objects a patch concerns, and why.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;

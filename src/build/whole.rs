@@ -8,6 +8,8 @@
 //! The linker is called through a script of ours in the work folder, by the same name for all that is
 //! built: what the Makefiles give it stays as it is, and Kconfig sees no other linker.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 

@@ -1,6 +1,10 @@
 //! Two builds of one kernel, object by object: which are compared with which, and how the
 //! outputs of one patch refer to each other.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
 #![expect(clippy::indexing_slicing, reason = "members and units have the numbers they were given")]
 
 use std::borrow::Cow;

@@ -227,6 +227,7 @@ fn closest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n s
 }
 
 /// How many letters must be put in, taken out or exchanged to make one word of the other.
+#[expect(clippy::arithmetic_side_effects, reason = "lengths of words")]
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

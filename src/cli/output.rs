@@ -1,5 +1,7 @@
 //! What `klp-diff` prints about pairs, and where.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use super::args::ReportArgs;
 use super::{Exit, complain, fail};
 use crate::diag::{Code, Error};

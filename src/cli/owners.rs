@@ -2,6 +2,10 @@
 //! the linked files show.
 
 #![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+#![expect(
     clippy::indexing_slicing,
     reason = "images and subjects have the numbers they were given"
 )]

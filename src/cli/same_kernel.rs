@@ -2,6 +2,8 @@
 //! module that was compared with one and built for another patches the wrong place, or does
 //! not load.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

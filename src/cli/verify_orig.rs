@@ -1,5 +1,7 @@
 //! `klp-diff verify-orig --image vmlinux ORIG...`: is the original build what runs?
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

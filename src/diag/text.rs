@@ -1,5 +1,10 @@
 //! How names and numbers of the input are written in messages.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::borrow::Cow;
 
 /// A distance in bytes as it stands behind a name: `+0x1c`, `-0x10`.

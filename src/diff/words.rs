@@ -1,5 +1,7 @@
 //! The words for a [`Reason`]: for text, for JSON, and for refusals that quote one.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::fmt;
 
 use super::reason::{

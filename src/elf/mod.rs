@@ -2,7 +2,6 @@
 //! relocatable ELF files. Knows nothing about the kernel.
 
 #![deny(clippy::indexing_slicing)]
-#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod abi;
 mod compressed;

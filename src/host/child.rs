@@ -3,6 +3,8 @@
 //! Each runs in a process group of its own, which ends with it, at its time limit, or when
 //! this program is told to end: what it started does not survive it.
 
+#![expect(clippy::arithmetic_side_effects, reason = "times that are bounded, and texts")]
+
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;

@@ -4,6 +4,8 @@
 //! So everything that must not stay is registered here, and a thread that waits for SIGINT,
 //! SIGTERM and SIGHUP removes it before the signal does what it does by default.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts from one")]
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,6 +3,11 @@
 //! What cannot be printed is remembered: a result that nobody could read is no success. That a
 //! reader went away is no failure.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 

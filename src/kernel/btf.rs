@@ -1,5 +1,10 @@
 //! Sizes of structs from a kernel's BTF section (Documentation/bpf/btf.rst).
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sums of numbers of 32 bits in one of 64; what is larger is checked"
+)]
+
 use crate::diag::{Code, Error, Result};
 
 /// The structs that table sections consist of, and the names their sizes go by. Rows of

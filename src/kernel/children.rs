@@ -1,5 +1,10 @@
 //! Finds the functions that others were split from, by their names.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small multiples of bytes and of the length of a name"
+)]
+
 use indexmap::IndexMap;
 use rayon::prelude::*;
 

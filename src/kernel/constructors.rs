@@ -10,6 +10,8 @@
 //! A name is no proof: every reference of such a function must lead to the runtime's entries
 //! for that, or to data.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use super::layout::{Class, Layout};
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side, SymbolId};

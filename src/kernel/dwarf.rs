@@ -2,6 +2,8 @@
 //!
 //! All entries are passed over once, whatever their nesting; only structs are looked at.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a field has at most eight bytes")]
+
 use std::borrow::Cow;
 
 use gimli::{AttributeValue, DebugInfoUnitHeadersIter, Dwarf, EndianSlice, RunTimeEndian};

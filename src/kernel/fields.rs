@@ -2,6 +2,11 @@
 //! they are, and which address they mean. Only those of calls and jumps, which are whole
 //! addresses (AArch64, s390x and LoongArch ELF ABIs, relocation tables).
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
+)]
+
 use crate::arch::{RelocType, signed};
 
 /// Bits of the instruction that hold the address, lowest first in the target's byte order.

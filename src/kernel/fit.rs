@@ -7,6 +7,11 @@
 //! starts. It must do so in both objects. Where several layouts of one size fit, the rows are
 //! the same, and only what all of them call noise is noise.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of layouts are constants above zero, rows and fields lie within the section"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

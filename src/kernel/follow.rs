@@ -6,6 +6,11 @@
 //! that something else may come to or that the kernel may rewrite, a new value, an instruction
 //! that is not known. Code is read once from front to back.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within code, which has less than 4 GiB; an instruction moves the stack by 32 bits at most"
+)]
+
 use super::layout::Layout;
 use super::lines::{self, Takes};
 use super::refs::{Effective, Refs};

@@ -8,6 +8,8 @@
 //! the machines; every byte of it in a field or, where it is always zero, in none; a pair of
 //! objects in the tests that differs in one field of it.
 
+#![expect(clippy::arithmetic_side_effects, reason = "sums of constants")]
+
 /// What a field of a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {

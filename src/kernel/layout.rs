@@ -283,6 +283,7 @@ impl<'a, S: Side> Layout<'a, S> {
         matches!(self.class(section), Class::Text | Class::Data | Class::Strings)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "a section has less than 4 GiB")]
     fn cuts_of(&self, sections: &[SectionId<S>]) -> Vec<Cut<S>> {
         let mut cuts = Vec::new();
         let mut points: Vec<CutPoint<S>> = Vec::new();
@@ -480,6 +481,7 @@ impl<'a, S: Side> Layout<'a, S> {
     /// Entity `index` of a section.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "callers ask for entities below `entity_count`")]
+    #[expect(clippy::arithmetic_side_effects, reason = "places in a list that is in memory")]
     pub fn entity(&self, section: SectionId<S>, index: usize) -> Entity<S> {
         if let Some(owner) = self.owner(section) {
             let end = self.object.section_size(section);

@@ -3,6 +3,11 @@
 //! Checklist for a new callee: a row in `CALLEES` with the header that declares it, and a pair
 //! of sources in the tests in which only the line differs.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 /// How a function of the kernel is told its line number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {

@@ -1,6 +1,11 @@
 //! References that no relocation tells of: to other code of the same section the assembler
 //! knows the distance and writes it into the instruction.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within code, which has less than 4 GiB"
+)]
+
 use super::layout::Layout;
 use super::refs::undecodable;
 use crate::arch::Reach;

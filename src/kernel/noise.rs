@@ -4,6 +4,8 @@
 //! in which only such a section differs. A section that no rule names and that differs is
 //! refused by name: a new kernel's new table cannot slip through.
 
+#![expect(clippy::arithmetic_side_effects, reason = "the list is not empty")]
+
 use crate::arch::Arch;
 use crate::elf::abi::EM_X86_64;
 

@@ -5,6 +5,11 @@
 //! follows, and the NOPs that a function may have in front of it; no symbol covers any of them and no relocation changes them; and they are what
 //! assemblers and linkers of the machine fill with. What ends a section is never padding.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within sections, which have less than 4 GiB, and alignments"
+)]
+
 use super::layout::Layout;
 use crate::arch::{Flow, Step, step};
 use crate::elf::abi;

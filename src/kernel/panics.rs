@@ -10,6 +10,11 @@
 //! Checklist for a new callee: a row in `CALLEES` with the number of its written arguments as
 //! the calling convention counts them: a string is two.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places of references, which have 63 bits, and small distances"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

@@ -5,6 +5,8 @@
 //! next place that anything refers to is the best bound there is, unless one function refers
 //! to both: it may read one thing in parts that another function reads as a whole.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a pool has an entry size")]
+
 use super::classes::Traits;
 use super::constructors;
 use super::layout::{Class, Layout};

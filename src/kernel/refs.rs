@@ -4,6 +4,8 @@
 //! they can. The same reference then looks different in two objects. [`Refs::resolve`] finds
 //! the symbol that is meant.
 
+#![expect(clippy::arithmetic_side_effects, reason = "the machine's constants")]
+
 use std::cell::Cell;
 
 use super::layout::{Class, Layout};

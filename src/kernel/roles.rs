@@ -1,6 +1,11 @@
 //! What part a symbol plays: a traceable function, a static local, one of the macros'
 //! variables.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "the places before are sorted, so that differences are none below zero"
+)]
+
 use super::classes::Traits;
 use super::facts::{self, Facts};
 use super::layout::{Class, Layout};

@@ -1,5 +1,10 @@
 //! The rows of the table sections of one object, and which code each describes.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows are within tables and fields within rows, all below 4 GiB"
+)]
+
 use super::fit::{Forms, Reading};
 use super::forms::{Field, Form, Replacement};
 use super::layout::{Class, Layout};

@@ -1,5 +1,10 @@
 //! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "parts of sections of less than 4 GiB, one behind the other; alignments are at most 16 MiB"
+)]
+
 mod sites;
 
 use foldhash::fast::RandomState;

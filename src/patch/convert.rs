@@ -7,6 +7,11 @@
 //! with section index SHN_LIVEPATCH, and relocation tables `.klp.rela.OBJECT.SECTION` with
 //! SHF_RELA_LIVEPATCH. Rows and names are read and written in `patch::format`.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows are within their table, and places in joined sections are checked to have 32 bits"
+)]
+
 use indexmap::IndexMap;
 
 use super::format::klp::{SymbolName, TABLE_FLAGS, table_name};

@@ -1,6 +1,8 @@
 //! Who in the kernel refers to a function or a constant, beside the object that defines it: the
 //! linked image tells. What may be a reference counts as one.
 
+#![expect(clippy::arithmetic_side_effects, reason = "what was found lies at or behind its start")]
+
 use rayon::prelude::*;
 
 use crate::diag::Result;

@@ -1,5 +1,7 @@
 //! The relocations that the output carries, and how they are gone through in parallel.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use rayon::prelude::*;
 
 use crate::diag::Result;

@@ -6,6 +6,11 @@
 //! of the module sees what the code refers to, and a row in `__klp_relocs.OBJECT`. When the
 //! module is linked, `objtool klp post-link` makes `.klp.rela.OBJECT.SECTION` of these rows.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and sections of what was built, which is in memory"
+)]
+
 use super::convert::{Krela, Map, Tables, bad, remove_sections};
 use super::format::klp::SymbolName;
 use super::format::kpatch::FunctionRow;

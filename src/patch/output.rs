@@ -1,5 +1,10 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and sections of what was built, which is in memory"
+)]
+
 use super::format::kpatch::Layout;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;

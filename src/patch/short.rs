@@ -1,5 +1,7 @@
 //! Refuses references to the kernel whose field does not hold the distance from a module.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use super::entries::Entries;
 use super::klp::Resolution;
 use super::resolve::Resolver;

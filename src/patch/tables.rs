@@ -3,6 +3,11 @@
 //! Where much changed they are most of the output, so only rows a sixth of their size are kept,
 //! and what the file holds is made while it is written.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and sections of what was built, which is in memory"
+)]
+
 use super::format::kpatch::{RelocationRow, SymbolRow};
 use super::klp::{KlpReloc, KlpSymbol, Resolution};
 use super::output::Output;

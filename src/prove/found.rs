@@ -1,5 +1,7 @@
 //! What the kernel finds for a name and a position, and whether that is what is meant.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use super::differs;
 use super::walk::Walk;
 use super::written::{Asked, Home, Reference, Symbol};

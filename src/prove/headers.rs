@@ -1,5 +1,10 @@
 //! The headers of the file and of its sections, and bytes that no reference leads to.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use super::places::Span;
 use super::walk::{Item, Walk};
 use super::{differs, names};

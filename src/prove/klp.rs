@@ -4,6 +4,11 @@
 //! So each section of the input must be in the output with the same bytes and references; the
 //! tables that only say what livepatch resolves are gone, and those of `.kpatch.arch` are joined.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in contents that are in memory, and counts"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
@@ -80,7 +85,7 @@ fn places(input: &Written<'_>, output: &Written<'_>) -> Result<IndexMap<u32, Pla
         };
         let behind = joined.get(&to).copied().unwrap_or(0);
         let at = holds(output, to, behind, section.data).unwrap_or(behind);
-        joined.insert(to, at + section.size);
+        joined.insert(to, at.saturating_add(section.size));
         places.insert(index, (to, at));
     }
     match free
@@ -128,7 +133,7 @@ impl Modules<'_> {
             }
             // Places in what is compressed are of what it unpacks to.
             let end = match ours.flags & abi::SHF_COMPRESSED {
-                0 => at + ours.size.max(1),
+                0 => at.saturating_add(ours.size.max(1)),
                 _ => u64::MAX,
             };
             let refs = self.output.within(to, at, end);

@@ -4,6 +4,11 @@
 //! the same place to what stands for it (`patch::klp_build`). Both must say the same; then they
 //! are one reference like those of the other forms.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use super::differs;
 use super::names::{ROW_ALIGN, is_own};
 use super::walk::Walk;

@@ -12,6 +12,8 @@
 //! which tables of the module list, and switches off their relocations; and it lets the symbols of prefixes reach
 //! up to their functions.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

@@ -1,5 +1,10 @@
 //! What the tools add for the kernel: tables of functions and of ftrace sites.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use indexmap::IndexSet;
 
 use super::differs;

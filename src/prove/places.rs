@@ -1,5 +1,10 @@
 //! Which bytes of the output are which bytes of the patched object.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "stretches begin before they end, and what was found is within"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

@@ -1,5 +1,10 @@
 //! Rows of the kernel's tables: those that describe what is carried, and no others.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use super::differs;
 use super::walk::{Item, Walk};
 use super::written::To;

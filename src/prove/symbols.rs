@@ -1,5 +1,10 @@
 //! What the symbols of the output are in the patched object.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

@@ -1,5 +1,10 @@
 //! Follows the references of the output and of the patched object in step.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "stretches are checked to lie within the section"
+)]
+
 use std::borrow::Cow;
 
 use foldhash::fast::RandomState;

@@ -5,6 +5,11 @@
 //! (`.klp.rela.OBJECT.SECTION`, `.klp.sym.OBJECT.NAME,POSITION`; Linux
 //! Documentation/livepatch/module-elf-format.rst) become references like the others.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and stretches are within sections, which are in memory"
+)]
+
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use elf::file::Class;

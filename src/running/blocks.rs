@@ -4,6 +4,11 @@
 //! pairs each block of the original object with the parent's block that has the same
 //! local functions and variables; FILE names alone do not tell blocks apart.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};

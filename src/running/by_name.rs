@@ -4,6 +4,11 @@
 //! begins as there are entries: a look-up reads few names, and building the index compares
 //! none but equal ones.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::ops::Range;

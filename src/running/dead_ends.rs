@@ -11,6 +11,11 @@
 //! static keys and alternatives open ways that the stored bytes do not show. What cannot be told
 //! returns.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within functions, whose bytes are there"
+)]
+
 use std::cell::RefCell;
 
 use foldhash::fast::RandomState;
@@ -131,9 +136,8 @@ impl<'a> DeadEnds<'a> {
                 }
                 // What calls into its own middle reads or replaces a return address.
                 Flow::Call { target } if target < function.size => {
-                    let relocated =
-                        !image.elf.relocs_at(function.section, function.value + at + 1).is_empty();
-                    if !relocated {
+                    let field = function.value.wrapping_add(at).wrapping_add(1);
+                    if image.elf.relocs_at(function.section, field).is_empty() {
                         return None;
                     }
                 }

@@ -4,6 +4,11 @@
 //! Of a text only the places of the names are kept, and what look-ups ask for most: a kernel
 //! has hundreds of thousands of rows, and few of them are ever looked at as a whole.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::ops::Range;
 
 use memchr::memrchr;

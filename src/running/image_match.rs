@@ -5,6 +5,11 @@
 //! name, those count whose bytes agree with the object's. Functions that only one symbol can
 //! be come first; what they refer to tells the addresses of further local symbols.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within functions, which lie within sections, and counts"
+)]
+
 use std::collections::VecDeque;
 
 use crate::diag::Result;

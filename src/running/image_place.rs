@@ -5,6 +5,11 @@
 //! names. So a wrong byte is found nearly everywhere, and every reference of a function that
 //! is known to run tells where the local symbol it names went.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use crate::arch::{RelocClass, RelocType};
 use crate::elf::abi;
 use crate::elf::ids::{Id, SectionId, Side, SymbolId};

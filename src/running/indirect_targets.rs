@@ -7,6 +7,8 @@
 //! (arch/x86/kernel/alternative.c). A livepatch that is the first to take such an address gets
 //! a pointer that cannot be called.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 

@@ -1,6 +1,8 @@
 //! Which of several linked files an object was linked into: the one that has all that it defines,
 //! with the same code.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 

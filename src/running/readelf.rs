@@ -5,6 +5,11 @@
 //! understood, with or without the `[<localentry>: 8]` column. The text is read in
 //! parallel pieces.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use memchr::{memchr, memchr_iter};
 use rayon::prelude::*;
 

@@ -4,6 +4,8 @@
 //! The table is read in parallel pieces and indexed by sorting, so a million lines
 //! take well under a second, every look-up is O(log n), and no name is copied.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::ops::Range;
 use std::sync::OnceLock;
 

@@ -1,5 +1,7 @@
 //! Module.symvers: which symbols are exported, and by which object.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a column is at least the third")]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

@@ -5,6 +5,11 @@
 //! too. Register 0 as a base or index means none; that it is said to be read does no harm.
 //! Arguments: s390x supplement, "Parameter Passing".
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
+)]
+
 use super::super::{Arguments, Does, Effect, Immediate, Place, Stack};
 use super::instruction_len;
 use crate::arch::effect::registers;

@@ -3,6 +3,11 @@
 //! Registers have the numbers of their encoding (Intel SDM, volume 2, 2.2.1); parts of a register
 //! count as the register. Arguments: psABI section "Parameter Passing".
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
+)]
+
 use iced_x86::{
     Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
     UsedMemory,

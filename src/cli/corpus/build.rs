@@ -1,5 +1,7 @@
 //! `corpus build`: compiles the sources once, into a tree that `corpus run` reads.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,5 +1,7 @@
 //! Our own layout: a folder with `case.toml`. docs/corpus.md describes the file.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

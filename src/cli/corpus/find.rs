@@ -8,6 +8,8 @@
 //! | `orig/` and `patched/` | one case per object that both have |
 //! | `*.c` with a `//#` header | one case per compiler and variant |
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! Runs a case through this library, in this process.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::path::Path;
 
 use super::case::{Case, Symtab};

@@ -1,5 +1,10 @@
 //! Runs cases in parallel within a memory budget, and stops in good order.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "estimates of memory in MiB, of files that are there, and counts"
+)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! A run as text.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::fmt::Write as _;
 
 use super::baseline::Changes;

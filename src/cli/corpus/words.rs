@@ -1,5 +1,7 @@
 //! How two canonical forms differ, in words.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use crate::report::canon;
 
 /// The first difference between the outputs of two tools; `None` when they mean the same.

@@ -3,6 +3,11 @@
 //! Such a distance changes when a function between the two grows, and may stay the same when
 //! another function takes the place of the one that was meant.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::comparer::{Comparer, Spans};
 use super::questions::{Open, Question};
 use crate::arch::Reach;

@@ -1,6 +1,8 @@
 //! When and by whom a kernel was built differs in every build (init/version-timestamps.c). The
 //! running kernel keeps its own; that is no change unless the release differs, too.
 
+#![expect(clippy::arithmetic_side_effects, reason = "places within a struct whose bytes are there")]
+
 use super::comparer::{Comparer, Spans};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSION};

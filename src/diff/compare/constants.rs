@@ -5,6 +5,11 @@
 //! the patch carries the new one. Pointers to it in data that the kernel has stay as they are;
 //! a patch with such a pointer is refused.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::RandomState;

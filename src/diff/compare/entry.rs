@@ -5,6 +5,11 @@
 //! address of the function escapes, so either comes or goes with a pointer somewhere else: the
 //! function is the same. A hash that *changed* is another function type, which callers check.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::comparer::{Comparer, Spans};
 use crate::arch::RelocClass;
 use crate::diag::Result;

@@ -9,6 +9,11 @@
 //! A callee that the object does not define is left as a [`Question`]: when several objects
 //! of a build are compared, [`bodies`] of the others may answer it.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts, and the lesser of a number and its opposite"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

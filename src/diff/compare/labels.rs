@@ -4,6 +4,11 @@
 //! more: two are the same when they are at the same place of their twins and what is there is
 //! equal. The same holds for a reference to a function that leads behind its start.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::comparer::Comparer;
 use super::entry::marker_length;
 use super::questions::{How, Open, Question};

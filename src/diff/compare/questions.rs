@@ -13,6 +13,8 @@
 //! which nothing differs are equal. Every no is final, since nothing is ever equal because
 //! something else differs; every yes that is left has a way that only needs others.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use std::sync::{PoisonError, RwLock};
 
 use foldhash::fast::RandomState;

@@ -8,6 +8,11 @@
 //! which of the other; then distances, references and rows of tables are compared by that.
 //! What is not read ends it, and the functions differ.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -1,5 +1,10 @@
 //! Why a function is in the patch: compares again, this time noting every difference.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::comparer::{Comparer, Sink, Spans};
 use super::inlining::Question;
 use super::meaning::{describe, meaning};

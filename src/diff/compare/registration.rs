@@ -1,5 +1,10 @@
 //! What only tells the runtime of a sanitizer about variables: see `kernel::constructors`.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::comparer::Comparer;
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use crate::elf::ids::{Orig, Patched};

@@ -8,6 +8,11 @@
 //! when its two ways are exchanged, too. Whatever is not understood ends the walk without a
 //! result.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB; rows are within tables"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 

@@ -1,6 +1,11 @@
 //! Compares the rows of the kernel's tables that describe two entities, and those that code
 //! refers to.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows are within tables and fields within rows, all below 4 GiB"
+)]
+
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
 use super::meaning::{describe, meaning};

@@ -5,6 +5,8 @@
 //! stays as it is keeps the running kernel's variable, whose value no patch can set anew.
 //! That its initialiser changed is no difference of the function, but it is never dropped.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a constant place")]
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hasher as _};

@@ -1,6 +1,11 @@
 //! What symbols, headers of sections and relocations say that no comparison of contents looks
 //! at: of each field that differs, the rule that proves that it means nothing.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "entries and fields within sections, which are in memory, and counts"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

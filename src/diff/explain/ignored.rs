@@ -1,5 +1,10 @@
 //! Which differences were judged noise, by which rule and on what evidence.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "entries and fields within sections, which are in memory, and counts"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use rayon::prelude::*;

@@ -3,6 +3,11 @@
 //! Candidates are found by the names that they define, through an index, so that thousands of
 //! objects of one name cost what they define.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts of what is in memory; one of the two defines something"
+)]
+
 use std::hash::BuildHasher;
 
 use foldhash::fast::{FixedState, RandomState};

@@ -5,6 +5,11 @@
 //! they define, and by which global functions refer to that. What stays open is not paired,
 //! but remembered: see [`Files::rivals`].
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 

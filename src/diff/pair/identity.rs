@@ -3,6 +3,11 @@
 //! Numbers shift when a file is added, and file names repeat, so neither says which object
 //! is which (`--lto-obj-path` numbers its files; `core.c` exists many times in a kernel).
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};

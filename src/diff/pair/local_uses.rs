@@ -3,6 +3,11 @@
 //! A use is a reference in the code of a function, in a row of a table that describes that code
 //! (a branch on a static key is only there), or in other data.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;

@@ -10,6 +10,11 @@
 //! or renamed: see `diff::pair::moves`. Constants have no state: any of equal
 //! content will do.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};

@@ -1,5 +1,10 @@
 //! Who refers to a symbol: evidence where its own name says too little.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::{FixedState, RandomState};

@@ -1,6 +1,11 @@
 //! The C tool's check of static local variables: each section that refers to one must refer to
 //! its twin, or have a twin at all.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;

@@ -1,6 +1,8 @@
 //! Accounts for every section: it was compared, is carried with what refers to it, or is
 //! ignored by a rule with a name. What differs and is none of these is refused by name.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
@@ -498,8 +500,9 @@ pub fn check_states(
         let text =
             format!("the initial value of {name}, used by {user}, changed: {}", state.reason);
         let section = object.section_of(state.variable).map_or("", |s| object.section_name(s));
-        let offset =
-            object.symbol_value(state.variable) + state.reason.offset.map_or(0, i64::cast_unsigned);
+        let offset = object
+            .symbol_value(state.variable)
+            .wrapping_add_signed(state.reason.offset.unwrap_or(0));
         details.push(Finding::in_section(section, text).at_symbol(name).at_offset(offset));
     }
     for name in comparer.anchored_states()? {

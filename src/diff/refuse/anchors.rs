@@ -5,6 +5,11 @@
 //! meant. A reference to such a section means all of it, as it is laid out, so a patch can only
 //! refer to the kernel's when nothing in it moved or changed, and cannot carry a part of it.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use std::collections::BTreeSet;
 
 use super::counted::{Counting, Shared, reached, unit};

@@ -1,6 +1,11 @@
 //! What functions count to: the variables that lie where a number which an instruction adds leads
 //! from an address that the function refers to.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within code, which has less than 4 GiB"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

@@ -7,6 +7,8 @@
 //! and no code without a name calls it. Callers that cannot be redirected either are carried for
 //! theirs. Those of the original count, since they are what runs.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

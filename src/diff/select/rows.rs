@@ -1,5 +1,10 @@
 //! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows are within tables and fields within rows, all below 4 GiB; places of references have 63 bits"
+)]
+
 use super::selector::{Included, Selector};
 use crate::diag::{Code, Error, Result};
 use crate::diff::selection::Unwind;

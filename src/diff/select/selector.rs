@@ -1,5 +1,10 @@
 //! Chooses what the patch must carry: what changed, and what that needs.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts of what is in memory, and places within sections"
+)]
+
 use std::collections::BTreeSet;
 
 use foldhash::fast::RandomState;

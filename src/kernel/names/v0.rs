@@ -4,6 +4,11 @@
 //! and of what the build says of the crate, and of nothing that somebody wrote. References within a name
 //! (`B2_`) count bytes, so that they move with the length of a hash.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 /// A piece of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {

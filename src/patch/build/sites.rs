@@ -1,5 +1,10 @@
 //! ftrace sites of the functions of a patch.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and sections of what was built, which is in memory"
+)]
+
 use super::super::output::Output;
 use super::Builder;
 use crate::arch::SiteTable;

@@ -2,6 +2,8 @@
 //! `kpatch_relocation`, `kpatch_arch`) whose pointers are relocations, with nothing in the field;
 //! see docs/compatibility.md. Names are in `.kpatch.strings`.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a field is shorter than a number")]
+
 use std::ops::Range;
 
 use crate::kernel::knowledge::livepatch;

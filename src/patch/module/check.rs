@@ -3,6 +3,8 @@
 //! The kernel refuses some of it with a line in its log that says little; the rest, such as a
 //! missing row in a table of code to be patched, crashes it later.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 

@@ -3,6 +3,11 @@
 //! kpatch's tables (`patch::tables`) stay in the object through the link; they say which
 //! ordinary relocations are to become livepatch relocations afterwards.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows and sections of what was built, which is in memory"
+)]
+
 use std::fmt;
 
 use indexmap::IndexSet;

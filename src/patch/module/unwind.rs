@@ -6,6 +6,11 @@
 //! it; and a function with rows may have code that none describes, since objtool took it for
 //! unreachable (Linux tools/objtool/Documentation/objtool.txt; arch/*/include/asm/orc_types.h).
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

@@ -3,6 +3,11 @@
 //! The longest common subsequence where that is cheap. Long listings are first cut at lines
 //! that each side has once, so that the cost stays near the length of the input.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 /// Most cells of the table by which a stretch is compared.
 const CELLS: usize = 1 << 20;
 /// How often a stretch is cut.

@@ -7,6 +7,8 @@
 //! function of which nothing differs that was written in it; where nothing else explains a
 //! change, the function itself is taken for edited.
 
+#![expect(clippy::arithmetic_side_effects, reason = "steps of a sorted list, and counts")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;

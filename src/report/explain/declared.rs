@@ -3,6 +3,11 @@
 //!
 //! Things are known by their addresses, not by their names: many have the same name.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "the member holds the byte; the size of an element is not zero"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 

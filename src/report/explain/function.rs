@@ -1,5 +1,10 @@
 //! How a function differs, instruction by instruction and row by row.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places in lists that are in memory, and counts of them"
+)]
+
 use std::collections::BTreeMap;
 
 use super::align::matches;

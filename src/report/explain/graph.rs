@@ -1,5 +1,10 @@
 //! Why each thing of the output is there: from what changed along references.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "rows are within tables and fields within rows, all below 4 GiB"
+)]
+
 use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;

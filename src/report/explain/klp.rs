@@ -1,5 +1,7 @@
 //! Who finds in the running kernel what the patch refers to.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::Serialize;

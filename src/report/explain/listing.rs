@@ -1,5 +1,10 @@
 //! The instructions of one side in words, so that those of both can be compared.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use crate::arch::{Reach, disassemble};
 use crate::diff::compare::meaning::meaning_as;
 use crate::elf::abi;

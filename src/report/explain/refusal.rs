@@ -1,5 +1,7 @@
 //! What a refusal is about: where in the source it is declared, and how it differs.
 
+#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
+
 use super::declared::Declared;
 use super::source::Sections;
 use super::values::values;

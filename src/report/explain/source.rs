@@ -4,6 +4,11 @@
 //! references of the debug information are resolved with these. Where one of them is of a kind
 //! that cannot be resolved so, nothing is known.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes are bounded before they are added; a field has one byte to eight"
+)]
+
 use std::collections::BTreeMap;
 
 use addr2line::Context;

@@ -1,5 +1,10 @@
 //! How variables and constants differ: by what they hold, not by bytes.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "spans begin before they end, and lie within sections of less than 4 GiB"
+)]
+
 use super::{Field, Values};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::meaning::describe;

@@ -1,5 +1,10 @@
 //! Text that is safe in a page, whatever the objects call their things.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use std::fmt;
 
 use crate::diag::printable;

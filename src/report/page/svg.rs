@@ -1,5 +1,7 @@
 //! The inclusion graph as a picture: what changed on the left, what it brings in to the right.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a drawing's measures")]
+
 use std::fmt::Write as _;
 
 use super::html::{Text, short};

@@ -1,5 +1,10 @@
 //! Why something is in the output, in words.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "places within a text that is in memory, and counts"
+)]
+
 use super::style::{Paint, Style};
 use crate::diag::printable;
 use crate::report::Report;
