@@ -1,6 +1,8 @@
 //! What changed: pairs the two objects, compares what entities mean, selects what a patch
 //! must carry, and checks that it can be applied.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod compare;
 mod definition;
 pub mod explain;

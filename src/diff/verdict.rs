@@ -1,5 +1,7 @@
 //! What comparing two entities found.
 
+#![expect(clippy::indexing_slicing, reason = "there is one verdict for each entity of the section")]
+
 use indexmap::IndexMap;
 
 use crate::elf::ids::{Id, IdVec, Patched, SectionId};

@@ -1,6 +1,10 @@
 //! Builds the output object: included sections and symbols, kpatch's tables, ftrace sites.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "sections and symbols of the output have the numbers they were given when they were added; parts lie within their section"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "parts of sections of less than 4 GiB, one behind the other; alignments are at most 16 MiB"
 )]

@@ -8,6 +8,10 @@
 //! SHF_RELA_LIVEPATCH. Rows and names are read and written in `patch::format`.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "indexes are of sections and symbols of this object, which its reader has checked"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows are within their table, and places in joined sections are checked to have 32 bits"
 )]

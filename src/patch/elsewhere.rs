@@ -1,6 +1,7 @@
 //! Who in the kernel refers to a function or a constant, beside the object that defines it: the
 //! linked image tells. What may be a reference counts as one.
 
+#![expect(clippy::indexing_slicing, reason = "indexes of the list that they were counted from")]
 #![expect(clippy::arithmetic_side_effects, reason = "what was found lies at or behind its start")]
 
 use rayon::prelude::*;

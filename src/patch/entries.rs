@@ -1,5 +1,6 @@
 //! The relocations that the output carries, and how they are gone through in parallel.
 
+#![expect(clippy::indexing_slicing, reason = "what is carried was counted from these lists")]
 #![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
 
 use rayon::prelude::*;

@@ -1,6 +1,8 @@
 //! Decides who resolves each reference of the patch: the linker, the module loader, or
 //! livepatch when the patched object is there.
 
+#![expect(clippy::indexing_slicing, reason = "partition points lie within the list")]
+
 use rayon::prelude::*;
 
 use super::entries::{Chunk, Entries, EntryId};

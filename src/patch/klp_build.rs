@@ -7,6 +7,10 @@
 //! module is linked, `objtool klp post-link` makes `.klp.rela.OBJECT.SECTION` of these rows.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "sections and symbols of the output have the numbers they were given when they were added"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows and sections of what was built, which is in memory"
 )]

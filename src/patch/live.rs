@@ -1,6 +1,8 @@
 //! What the image that runs says about a patch: which symbols its names are, whether the
 //! original object is what runs, and what else a redirected function would take along.
 
+#![expect(clippy::indexing_slicing, reason = "places that a search of the same list found")]
+
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 

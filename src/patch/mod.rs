@@ -1,5 +1,7 @@
 //! From what was selected to the output model, in kpatch's and in the kernel's own form.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod build;
 pub mod convert;
 pub mod elsewhere;

@@ -1,6 +1,10 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "sections and symbols of the output have the numbers they were given when they were added"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows and sections of what was built, which is in memory"
 )]

@@ -4,6 +4,10 @@
 //! and what the file holds is made while it is written.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "rows and targets have the numbers of their places in the lists"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows and sections of what was built, which is in memory"
 )]

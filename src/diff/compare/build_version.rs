@@ -1,6 +1,7 @@
 //! When and by whom a kernel was built differs in every build (init/version-timestamps.c). The
 //! running kernel keeps its own; that is no change unless the release differs, too.
 
+#![expect(clippy::indexing_slicing, reason = "a window has the field's length")]
 #![expect(clippy::arithmetic_side_effects, reason = "places within a struct whose bytes are there")]
 
 use super::comparer::{Comparer, Spans};

@@ -141,7 +141,7 @@ impl Comparer<'_> {
         let a = before.get(o_start as usize..o_end as usize).unwrap_or(&[]);
         let b = after.get(p_start as usize..p_end as usize).unwrap_or(&[]);
         let length = a.len().min(b.len());
-        length > 0 && a[..length] == b[..length] && strings(before) == strings(after)
+        length > 0 && a.get(..length) == b.get(..length) && strings(before) == strings(after)
     }
 
     /// Whether two instructions read the same from constants without names, at places that they

@@ -71,17 +71,17 @@ impl Comparer<'_> {
         let mut at = 0;
         let mut loads = Vec::new();
         while at < differing {
-            let (x, y) = (&a[at..], &b[at..]);
+            let (x, y) = (a.get(at..).unwrap_or(&[]), b.get(at..).unwrap_or(&[]));
             let (Some(length), Some(other)) =
                 ((arch.instruction_len)(x), (arch.instruction_len)(y))
             else {
                 return Ok(None);
             };
-            if length == 0 || length != other || length > x.len() {
+            if length == 0 || length != other || length > x.len().min(y.len()) {
                 return Ok(None);
             }
             let near = || shifted && self.only_distance_differs(spans, at as u64);
-            if x[..length] == y[..length] {
+            if x.get(..length) == y.get(..length) {
                 // Nothing to prove.
             } else if near() {
                 let instruction = Field {

@@ -9,6 +9,10 @@
 //! result.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "rows have the number of their table; parts have the numbers of their places"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "spans begin before they end, and lie within sections of less than 4 GiB; rows are within tables"
 )]

@@ -4,6 +4,7 @@
 //! the files: their rows, and what these lead to. So rows of different files stand in the order
 //! of what they lead to, before and after; two of one file may not, but then both times.
 
+#![expect(clippy::indexing_slicing, reason = "rows have the numbers of their places in the list")]
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "rows of a section that is in memory, and counts"

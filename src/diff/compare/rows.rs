@@ -1,6 +1,7 @@
 //! Compares the rows of the kernel's tables that describe two entities, and those that code
 //! refers to.
 
+#![expect(clippy::indexing_slicing, reason = "rows have the number of their table")]
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "rows are within tables and fields within rows, all below 4 GiB"

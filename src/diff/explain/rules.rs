@@ -1,5 +1,7 @@
 //! The rules by which whole sections are not compared where they lie.
 
+#![expect(clippy::indexing_slicing, reason = "a class names a table by its place in the list")]
+
 use crate::diff::refuse::account::is_runtime_constant;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};

@@ -4,6 +4,10 @@
 //! objects of one name cost what they define.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "units and members have the numbers of their places in the lists"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "counts of what is in memory; one of the two defines something"
 )]

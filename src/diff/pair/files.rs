@@ -6,6 +6,10 @@
 //! but remembered: see [`Files::rivals`].
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "blocks and files have the numbers of their places in the lists"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "places in lists that are in memory, and counts of them"
 )]

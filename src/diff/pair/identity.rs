@@ -4,6 +4,10 @@
 //! is which (`--lto-obj-path` numbers its files; `core.c` exists many times in a kernel).
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "units and members have the numbers of their places in the lists"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "places in lists that are in memory, and counts of them"
 )]

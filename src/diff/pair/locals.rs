@@ -10,6 +10,7 @@
 //! or renamed: see `diff::pair::moves`. Constants have no state: any of equal
 //! content will do.
 
+#![expect(clippy::indexing_slicing, reason = "pairs are of places in the two lists")]
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "places in lists that are in memory, and counts of them"

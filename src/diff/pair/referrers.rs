@@ -1,6 +1,10 @@
 //! Who refers to a symbol: evidence where its own name says too little.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "a run is not empty, and ranges are parts of the list"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "places in lists that are in memory, and counts of them"
 )]

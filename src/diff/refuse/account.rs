@@ -1,6 +1,10 @@
 //! Accounts for every section: it was compared, is carried with what refers to it, or is
 //! ignored by a rule with a name. What differs and is none of these is refused by name.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "rows have the number of their table, a class that of the table's place in the list"
+)]
 #![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
 
 use foldhash::fast::RandomState;

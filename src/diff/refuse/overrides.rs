@@ -4,6 +4,11 @@
 //! one to another object, that replaces it, though neither object tells by itself. And a weak
 //! definition that is overridden never runs: a change in it has no effect.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "units and members have the numbers of their places in the lists"
+)]
+
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 

@@ -1,5 +1,6 @@
 //! Chooses the rows of the kernel's tables that a patch carries, and its unwind entries.
 
+#![expect(clippy::indexing_slicing, reason = "rows have the number of their table")]
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "rows are within tables and fields within rows, all below 4 GiB; places of references have 63 bits"

@@ -1,6 +1,10 @@
 //! ftrace sites of the functions of a patch.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "sections and symbols of the output have the numbers they were given when they were added"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows and sections of what was built, which is in memory"
 )]

@@ -2,6 +2,7 @@
 //! `kpatch_relocation`, `kpatch_arch`) whose pointers are relocations, with nothing in the field;
 //! see docs/compatibility.md. Names are in `.kpatch.strings`.
 
+#![expect(clippy::indexing_slicing, reason = "a number has eight bytes, a field no more")]
 #![expect(clippy::arithmetic_side_effects, reason = "a field is shorter than a number")]
 
 use std::ops::Range;

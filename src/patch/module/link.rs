@@ -4,6 +4,10 @@
 //! ordinary relocations are to become livepatch relocations afterwards.
 
 #![expect(
+    clippy::indexing_slicing,
+    reason = "indexes are of sections of this object, which its reader has checked"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "rows and sections of what was built, which is in memory"
 )]
