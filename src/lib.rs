@@ -64,9 +64,10 @@ use pipeline::{Findings, keep};
 use prove::Prover;
 use report::progress::Step;
 
-/// Prepares a program for what may happen to it from outside: signals, and input files that
-/// are cut short while they are read. `program` is its name in messages.
+/// Prepares a program for what may happen to it: signals, input files that are cut short while
+/// they are read, no memory, and faults of its own. `program` is its name in messages.
 pub fn prepare(program: &'static str) {
+    host::fault::announce(program);
     elf::map::watch(program);
     // Without a thread for it, signals end the program as they do by default.
     let _ = host::cleanup::watch_signals();

@@ -5,6 +5,8 @@
 //! `--help` and `--usage`, and exit status 64 (EX_USAGE) for a wrong command line. Only
 //! options without arguments are needed here.
 
+#![expect(clippy::arithmetic_side_effects, reason = "lengths of lines")]
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 

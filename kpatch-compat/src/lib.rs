@@ -1,5 +1,7 @@
 //! What kpatch's two binaries have in common besides the library they stand on.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 use klp_diff::host::print;
 
 pub mod argp;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use klp_diff::diag::{Class, Code, Error, Result, printable};
 use klp_diff::elf::image::Image;
 use klp_diff::elf::publish::publish_proved;
+use klp_diff::host::fault::contained;
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::kernel::tables::StructSizes;
 use klp_diff::report::Report;
@@ -34,6 +35,10 @@ const COMMAND: Command = Command {
 
 fn main() -> ExitCode {
     klp_diff::prepare("create-diff-object");
+    contained(run).unwrap_or(ExitCode::from(1))
+}
+
+fn run() -> ExitCode {
     let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
         Err(exit) => return exit,

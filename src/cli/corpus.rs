@@ -186,6 +186,7 @@ struct BuildArgs {
 
 /// Runs the verb.
 pub(super) fn main(args: Vec<OsString>) -> Exit {
+    crate::host::use_threads(None);
     let result = match parse::<Args>(&args) {
         Ok(Args { verb: Verb::Run(args) }) => run(&args),
         Ok(Args { verb: Verb::List(args) }) => list(&args),

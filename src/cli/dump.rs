@@ -36,6 +36,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn main(args: Vec<OsString>) -> Exit {
+    crate::host::use_threads(None);
     match parse::<Args>(&args) {
         Ok(args) => run(&args).unwrap_or_else(|error| {
             fail(&error);

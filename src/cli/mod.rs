@@ -36,6 +36,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 
 use crate::diag::{Class, Error, is_unprintable};
+use crate::host::fault::contained;
 use crate::host::print;
 
 /// Exit statuses of `klp-diff`. Verbs give 0 to 3 meanings of their own in their help.
@@ -136,18 +137,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         args.truncate(2);
         args.push("--help".into());
     }
-    let first = args.get(1).and_then(|word| word.to_str()).unwrap_or("");
+    let first = args.get(1).and_then(|word| word.to_str()).unwrap_or("").to_owned();
     let verb = VERBS.iter().find(|verb| verb.name == first);
-    let exit = match verb {
+    let failed = verb.map_or(Exit::Broken, |verb| verb.failed);
+    let exit = contained(|| match verb {
         Some(verb) => (verb.main)(args.split_off(1)),
-        None => pair(&args, first),
-    };
+        None => pair(&args, &first),
+    })
+    .unwrap_or(failed);
     match print::failure() {
         None => exit,
         Some(_) if exit == Exit::Usage => exit,
         Some(failure) => {
             complain(&format!("klp-diff: {failure}"));
-            verb.map_or(Exit::Broken, |verb| verb.failed)
+            failed
         }
     }
 }

@@ -8,14 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use memmap2::Mmap;
-use signal_hook::consts::SIGBUS;
+use signal_hook::consts::{SIGABRT, SIGBUS};
 
 use crate::host::{cleanup, print};
 
@@ -62,7 +62,7 @@ impl Drop for Map {
 }
 
 /// From now on, when a mapped file is cut short while it is read, says so and ends the program
-/// with exit status 1; `program` is who says it.
+/// with exit status 1; so where there is no memory. `program` is who says it.
 pub fn watch(program: &'static str) {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
@@ -70,7 +70,19 @@ pub fn watch(program: &'static str) {
         // is neither in the allocator nor does it hold one of the locks taken here; other
         // threads go on and release theirs. It does not return.
         let _ = unsafe { signal_hook::low_level::register(SIGBUS, move || ended_by(program)) };
+        // SAFETY: the standard library raises it, when memory is refused, from outside of the
+        // allocator; the handler waits for no lock without end, and does not return.
+        let _ =
+            unsafe { signal_hook::low_level::register(SIGABRT, move || out_of_memory(program)) };
     });
+}
+
+/// The standard library has said how much was asked for.
+fn out_of_memory(program: &str) {
+    for text in [program, ": the system gives no more memory: raise the limit (ulimit -v)\n"] {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    cleanup::abandon(1)
 }
 
 fn ended_by(program: &str) {

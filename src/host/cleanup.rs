@@ -128,6 +128,22 @@ pub fn end(status: i32) -> ! {
     signal_hook::low_level::exit(status)
 }
 
+/// [`end`] for a thread that may hold any lock: what another one registers meanwhile may stay.
+pub fn abandon(status: i32) -> ! {
+    // Whoever holds it for longer is the caller, or waits for memory that there is not.
+    let free = (0..50).any(|_| {
+        let free = REGISTRY.try_lock().is_ok();
+        if !free {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        free
+    });
+    match free {
+        true => end(status),
+        false => signal_hook::low_level::exit(status),
+    }
+}
+
 /// What the first signal sets instead of ending the program.
 static STOP: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
 

@@ -11,6 +11,7 @@ use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject};
 use klp_diff::elf::publish::publish_proved;
+use klp_diff::host::fault::contained;
 use klp_diff::host::{files, print, use_threads};
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::prove::prove_klp;
@@ -28,6 +29,10 @@ const COMMAND: Command = Command {
 
 fn main() -> ExitCode {
     klp_diff::prepare("create-klp-module");
+    contained(command).unwrap_or(ExitCode::from(1))
+}
+
+fn command() -> ExitCode {
     let parsed = match COMMAND.arguments() {
         Ok(parsed) => parsed,
         Err(exit) => return exit,
