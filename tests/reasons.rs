@@ -181,6 +181,38 @@ fn what_the_patch_changes_is_no_matter_of_order() {
         assert!(moved > 10, "{compiler}: {moved}");
     }
 }
+fn clones_that_came_or_went_are_described_as_such() {
+    if !runs("gcc-12") {
+        return;
+    }
+    let source = "int in(int); void tick(void);
+         static __attribute__((noinline)) int spin(int a, int b) {
+             tick(); for (int i = 0; i < b; i++) a += in(a * b); return a; }
+         #ifdef MANY
+         #define SECOND v
+         #else
+         #define SECOND 5
+         #endif
+         int user(int v) { return spin(v, 5) + 1; }
+         int other(int v) { return spin(v + 1, SECOND) + 1; }\n";
+    let lab = Lab::new();
+    let path = lab.file("copies.c", source);
+    assert!(lab.try_compile("gcc-12", "one.o", &path, ""));
+    assert!(lab.try_compile("gcc-12", "many.o", &path, "-DMANY"));
+    let reason = |orig, patched, function: &str| {
+        let document = lab.compare(orig, patched).document;
+        let functions = document["objects"][0]["functions"].as_array().unwrap().clone();
+        let found = functions.iter().find(|f| f["name"] == function).unwrap();
+        assert_eq!(found["status"], "new");
+        let [reason] = found["reasons"].as_array().unwrap().as_slice() else {
+            panic!("{found}");
+        };
+        ["kind", "before", "after"].map(|key| reason[key].as_str().unwrap().to_owned())
+    };
+    let copy = "spin.constprop.0 (a copy for constant arguments)";
+    assert_eq!(reason("one.o", "many.o", "spin"), ["clone", copy, "spin"]);
+    assert_eq!(reason("many.o", "one.o", "spin.constprop.0"), ["clone", "spin", copy]);
+}
 fn exchanged_ways_are_an_edit() {
     if !runs("gcc-12") {
         return;
@@ -297,6 +329,10 @@ fn main() -> std::process::ExitCode {
         (
             "what_the_patch_changes_is_no_matter_of_order",
             what_the_patch_changes_is_no_matter_of_order,
+        ),
+        (
+            "clones_that_came_or_went_are_described_as_such",
+            clones_that_came_or_went_are_described_as_such,
         ),
         ("exchanged_ways_are_an_edit", exchanged_ways_are_an_edit),
         (

@@ -85,6 +85,15 @@ pub enum ReasonKind {
     },
     /// The same instructions are in another order, as a profile has it.
     Profile(Sides<Blocks>),
+    /// The compiler made another copy of a function of the source than before, or none.
+    Clone {
+        /// What the source calls the function.
+        of: String,
+        /// Names of those that went away.
+        gone: Vec<String>,
+        /// The name of the one that came.
+        came: String,
+    },
     /// Livepatch cannot redirect it: the patch has it for those that call it.
     Carried {
         /// These.
@@ -231,6 +240,7 @@ impl ReasonKind {
             ReasonKind::Row { .. }
             | ReasonKind::Reinlined { .. }
             | ReasonKind::Profile(_)
+            | ReasonKind::Clone { .. }
             | ReasonKind::Carried { .. }
             | ReasonKind::CallsCarried { .. } => 3,
             ReasonKind::Relocation(_) => 4,

@@ -9,6 +9,7 @@ use super::reason::{
     Sides,
 };
 use crate::diag::distance;
+use crate::kernel::names;
 
 /// A callee is inlined on one side and called on the other.
 const REINLINED: &str = "re-inlined";
@@ -16,6 +17,9 @@ const REINLINED: &str = "re-inlined";
 const PROMOTED: &str = "promoted";
 /// The same code with its blocks in another order.
 const PROFILE: &str = "profile";
+
+/// Another copy that the compiler made of a function.
+const CLONE: &str = "clone";
 
 /// Names of the kinds that are the optimiser's.
 pub const OPTIMISER: [&str; 3] = [REINLINED, PROMOTED, PROFILE];
@@ -35,6 +39,7 @@ impl ReasonKind {
             ReasonKind::Row { table, .. } => table,
             ReasonKind::Reinlined { .. } => REINLINED,
             ReasonKind::Profile(_) => PROFILE,
+            ReasonKind::Clone { .. } => CLONE,
             ReasonKind::Carried { .. } | ReasonKind::CallsCarried { .. } => "carried",
         }
     }
@@ -73,6 +78,14 @@ impl ReasonKind {
                 before: before.to_string(),
                 after: format!("the same instructions in another order, {after}"),
             },
+            ReasonKind::Clone { of, gone, came } => {
+                let gone: Vec<String> = gone.iter().map(|name| copy(name)).collect();
+                let before = match gone.is_empty() {
+                    true => format!("no such copy of {of}"),
+                    false => gone.join(", "),
+                };
+                Sides { before, after: copy(came) }
+            }
             ReasonKind::Carried { callers } => Sides {
                 before: "livepatch cannot redirect it".to_owned(),
                 after: format!("carried for its callers: {}", callers.join(", ")),
@@ -84,6 +97,15 @@ impl ReasonKind {
                 ),
             },
         }
+    }
+}
+
+/// A function's name, and what the compiler made it for.
+fn copy(name: &str) -> String {
+    let kinds: Vec<&str> = names::copy_kinds(name).collect();
+    match kinds.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name} ({})", kinds.join(", ")),
     }
 }
 

@@ -333,6 +333,20 @@ pub fn written_name(function: &str) -> &str {
     }
 }
 
+/// Copies that compilers make of functions, by what they add to the name, and what they are for
+/// (gcc's -fipa-cp, -fipa-sra and -fpartial-inlining).
+const COPIES: [(&str, &str); 3] = [
+    ("constprop", "a copy for constant arguments"),
+    ("isra", "a copy with other parameters"),
+    ("part", "a part split off"),
+];
+
+/// What the copy of a function that has this name is, as [`COPIES`] has it.
+pub fn copy_kinds(function: &str) -> impl Iterator<Item = &'static str> + '_ {
+    let parts = function.split('.').skip(1);
+    parts.filter_map(|part| COPIES.iter().find(|(name, _)| *name == part).map(|(_, what)| *what))
+}
+
 /// What a static local variable is called in its function: `count.1` of gcc's `count.1` and
 /// of clang's `f.count.1`.
 pub fn variable_part(name: &str) -> &str {

@@ -9,6 +9,7 @@ use super::{Data, Function, FunctionStatus};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::inlining::Question;
+use crate::diff::explain::clones::Clones;
 use crate::diff::explain::found::NoiseFound;
 use crate::diff::explain::ignored::noise_of;
 use crate::diff::reason::Reason;
@@ -42,11 +43,16 @@ pub fn functions(
         reasons.next_if(|(other, _)| *other == id).map(|(_, differs)| differs)
     };
     let ids: Vec<SymbolId<Patched>> = listed.iter().map(|(id, _)| *id).collect();
+    let news = listed.iter().any(|(_, changed)| !changed);
+    let clones = news.then(|| Clones::new(comparer.pair));
     let listed: Vec<_> = listed.into_iter().map(|(id, changed)| (id, changed, known(id))).collect();
     let told: Vec<Result<Function>> = listed
         .into_par_iter()
         .map(|(id, changed, differs)| {
-            let (reasons, questions) = differs.unwrap_or_else(|| comparer.reasons(id))?;
+            let (mut reasons, questions) = differs.unwrap_or_else(|| comparer.reasons(id))?;
+            if let (false, Some(clones)) = (changed, &clones) {
+                reasons.extend(clones.reason(id));
+            }
             let name = comparer.output_name(id);
             let explained = changed && wanted.wants(name);
             Ok(Function {
