@@ -59,7 +59,7 @@ endif
 # Where there is no cargo, as for root with a toolchain of the user's, what was built is installed.
 install: $(if $(shell command -v $(CARGO)),all)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PATCHDIR) $(DESTDIR)$(MANDIR)/man1 \
-	  $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(KLPBUILDDIR)
+	  $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(DOCDIR)/docs $(DESTDIR)$(KLPBUILDDIR)
 	$(INSTALL) $(stripped) -m 755 $(BUILT)/klp-diff $(DESTDIR)$(BINDIR)/klp-diff
 	set -e; for name in $(HELPERS); do \
 	  $(call keep,$(LIBEXECDIR)/$$name,755); \
@@ -75,6 +75,7 @@ install: $(if $(shell command -v $(CARGO)),all)
 	$(INSTALL) -m 644 $(PAGES)/fish/klp-diff.fish $(DESTDIR)$(FISHDIR)/klp-diff.fish
 	$(INSTALL) -m 755 packaging/klp-build/objtool $(DESTDIR)$(KLPBUILDDIR)/objtool
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCDIR)/
+	$(INSTALL) -m 644 docs/*.md docs/*.json $(DESTDIR)$(DOCDIR)/docs/
 
 # A file that is there and not ours is kept beside ours. Ours says so where its text can be looked for.
 keep = old='$(DESTDIR)'$(1); \

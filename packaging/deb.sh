@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 arch=$(dpkg --print-architecture)
-out=${CARGO_TARGET_DIR:-target}/package
+out=$(realpath -m "${CARGO_TARGET_DIR:-target}")/package
 stage=$out/deb
 rm -rf "$stage"
 mkdir -p "$stage/DEBIAN" "$stage/usr/libexec/kpatch" "$stage/usr/share/kpatch/patch"
@@ -19,11 +19,13 @@ make install DESTDIR="$stage" PREFIX=/usr \
   LIBEXECDIR=/usr/libexec/klp-diff PATCHDIR=/usr/share/klp-diff/include \
   ZSHDIR=/usr/share/zsh/vendor-completions
 install -m 755 packaging/alternatives "$stage/usr/libexec/klp-diff/alternatives"
-cp LICENSE-MIT "$stage/usr/share/doc/klp-diff/copyright"
+doc=$stage/usr/share/doc/klp-diff
+install -m 644 packaging/debian/copyright "$doc/copyright"
 make sbom
-install -m 644 "$out/klp-diff.cdx.json" "$stage/usr/share/doc/klp-diff/klp-diff.cdx.json"
-gzip -9n "$stage/usr/share/doc/klp-diff/CHANGELOG.md"
-mv "$stage/usr/share/doc/klp-diff/CHANGELOG.md.gz" "$stage/usr/share/doc/klp-diff/changelog.gz"
+install -m 644 "$out/klp-diff.cdx.json" "$doc/klp-diff.cdx.json"
+gzip -9n <"$doc/CHANGELOG.md" >"$doc/changelog.gz"
+rm "$doc/CHANGELOG.md"
+gzip -9n <packaging/debian/changelog >"$doc/changelog.Debian.gz"
 
 for script in postinst prerm; do
   grep -v '^#DEBHELPER#' "packaging/debian/$script" >"$stage/DEBIAN/$script"
@@ -36,8 +38,8 @@ depends="libc6, libgcc-s1"
 if command -v dpkg-shlibdeps >/dev/null; then
   mkdir -p "$out/shlibs/debian"
   printf 'Source: klp-diff\n\nPackage: klp-diff\nArchitecture: any\n' >"$out/shlibs/debian/control"
-  found=$(cd "$out/shlibs" && dpkg-shlibdeps -O "$OLDPWD/$stage"/usr/bin/klp-diff \
-    "$OLDPWD/$stage"/usr/libexec/klp-diff/create-* 2>/dev/null | sed -n 's/^shlibs:Depends=//p') || :
+  found=$(cd "$out/shlibs" && dpkg-shlibdeps -O "$stage"/usr/bin/klp-diff \
+    "$stage"/usr/libexec/klp-diff/create-* 2>/dev/null | sed -n 's/^shlibs:Depends=//p') || :
   depends=${found:-$depends}
 fi
 cat >"$stage/DEBIAN/control" <<CONTROL

@@ -89,6 +89,8 @@ fn everything_is_where_it_is_looked_for_and_goes_again() {
         "usr/share/fish/vendor_completions.d/klp-diff.fish",
         "usr/share/klp-diff/klp-build/objtool",
         "usr/share/doc/klp-diff/README.md",
+        "usr/share/doc/klp-diff/docs/start.md",
+        "usr/share/doc/klp-diff/docs/report.schema.json",
     ] {
         assert!(found.contains(file), "{file} is not among {found:?}");
     }
