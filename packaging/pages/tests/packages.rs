@@ -8,6 +8,25 @@ fn read(name: &str) -> String {
 }
 
 #[test]
+fn dependencies_are_accounted_for() {
+    let reasons = read("docs/design.md");
+    for file in ["Cargo.toml", "kpatch-compat/Cargo.toml", "packaging/pages/Cargo.toml"] {
+        let manifest: toml::Table = read(file).parse().expect("a manifest");
+        for kind in ["dependencies", "dev-dependencies"] {
+            for name in
+                manifest.get(kind).and_then(|d| d.as_table()).into_iter().flat_map(|t| t.keys())
+            {
+                let own = name == "klp-diff";
+                assert!(
+                    own || reasons.contains(&format!("`{name}`")),
+                    "docs/design.md: why {name}?"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn versions_are_one() {
     let version = env!("CARGO_PKG_VERSION");
     for (file, wanted) in [
