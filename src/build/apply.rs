@@ -213,9 +213,15 @@ fn put(
             }
         };
         if dropped > 0 {
-            notes.push(format!("{path}: the hunk of line {at} fits with a fuzz of {dropped} only"));
+            notes.push(format!(
+                "{path}: the hunk at line {at} of the patch fits with a fuzz of {dropped} only"
+            ));
         } else if place != wanted + head {
-            notes.push(format!("{path}: the hunk of line {at} fits at line {}", place + 1));
+            notes.push(format!(
+                "{path}: the hunk at line {at} of the patch fits at line {}, not {}",
+                place + 1,
+                wanted + head + 1
+            ));
         }
         exchange(text, hunk, place, (head, tail));
         let grown = hunk.lines.iter().fold(0isize, |sum, line| match line {

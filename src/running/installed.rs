@@ -11,6 +11,7 @@
 //!
 //! A file may be compressed. Only what was asked for by a release or a tree is looked at.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
@@ -95,10 +96,14 @@ impl Installed {
         if any {
             return Ok(found);
         }
+        let others = match &releases_in(root)[..] {
+            [] => String::new(),
+            all => format!("name one that is with --release ({}), or ", all.join(", ")),
+        };
         Err(Error::broken(Code::NoKernel, format!("nothing of a kernel {release} is installed"))
             .advise(format!(
-                "looked for {}/lib/modules/{release} and a kernel in /usr/lib/debug and /boot; give \
-                 the folder that it was built in with --kernel",
+                "looked for {}/lib/modules/{release} and a kernel in /usr/lib/debug and /boot; \
+                 {others}give the folder that it was built in with --kernel",
                 root.display().to_string().trim_end_matches('/')
             )))
     }
@@ -225,6 +230,14 @@ impl Installed {
 
 /// The object that is the kernel itself.
 pub const VMLINUX: &str = "vmlinux";
+
+/// Releases of which something is installed, in order.
+fn releases_in(root: &Path) -> Vec<String> {
+    let folders = ["lib/modules", "usr/lib/modules"].map(|folder| root.join(folder).read_dir());
+    let entries = folders.into_iter().flatten().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.collect::<BTreeSet<String>>().into_iter().collect()
+}
 
 /// What `uname -r` says on the kernel that a tree is of: what modules are built for, which in
 /// Debian's trees is not what the build was told.
@@ -404,8 +417,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path();
         let release = "6.1.0-9-amd64";
+        write(root, "lib/modules/6.1.0-8-amd64/build/Module.symvers", "");
         let error = Installed::of_release_in(root, release).expect_err("nothing");
         assert_eq!(error.code(), Code::NoKernel);
+        assert!(error.to_string().contains("--release (6.1.0-8-amd64)"), "{error}");
         assert!(Installed::of_release_in(root, "../x").is_err());
         let modules = format!("lib/modules/{release}");
         write(root, &format!("{modules}/build/Module.symvers"), "");
