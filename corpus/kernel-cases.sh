@@ -14,6 +14,7 @@ usage() {
 }
 
 source= config= patches= out= tools=gcc jobs=$(nproc)
+case ${1:-} in -h | --help) (usage) 2>&1 || exit 0 ;; esac
 while getopts s:c:p:o:t:j: option; do
   case $option in
     s) source=$OPTARG ;; c) config=$OPTARG ;; p) patches=$OPTARG ;; o) out=$OPTARG ;;

@@ -13,6 +13,7 @@ usage() {
 }
 
 out= versions=
+case ${1:-} in -h | --help) (usage) 2>&1 || exit 0 ;; esac
 while getopts o:v: option; do
   case $option in o) out=$OPTARG ;; v) versions=$OPTARG ;; *) usage ;; esac
 done

@@ -16,10 +16,11 @@ use klp_diff::kernel::tables::{RowSize, TABLES};
 
 /// x86_64, aarch64, powerpc64, s390x, loongarch64.
 const MACHINES: [u16; 5] = [62, 183, 21, 22, 258];
-const ROWS: u64 = 3;
+/// The fewest rows, and as many as make a period of the sizes of two layouts.
+const ROWS: [u64; 4] = [1, 2, 3, 6];
 
-/// An object with a function and three rows of a layout that describe it. `entsize`: of the table.
-fn object(arch: &Arch, section: &str, form: &Form, entsize: u64) -> Vec<u8> {
+/// An object with a function and rows of a layout that describe it. `entsize`: of the table.
+fn object(arch: &Arch, section: &str, form: &Form, entsize: u64, rows: u64) -> Vec<u8> {
     let mut out = OutObject {
         big_endian: arch.big_endian,
         kind: abi::ET_REL,
@@ -27,13 +28,13 @@ fn object(arch: &Arch, section: &str, form: &Form, entsize: u64) -> Vec<u8> {
         flags: if arch.machine == 21 { 2 } else { 0 },
         ..OutObject::default()
     };
-    let mut text = OutSection::plain(".text.f", 16, 0, vec![0; 64]);
+    let mut text = OutSection::plain(".text.f", 16, 0, vec![0; 96]);
     text.flags |= abi::SHF_EXECINSTR;
     out.sections.push(text);
     let code = out.add_symbol(OutSymbol::of_section(0));
     let function =
         OutSymbol { kind: abi::STT_FUNC, bind: abi::STB_GLOBAL, ..OutSymbol::of_section(0) };
-    out.add_symbol(OutSymbol { name: "f".into(), size: 64, ..function });
+    out.add_symbol(OutSymbol { name: "f".into(), size: 96, ..function });
     let outside = out.add_symbol(OutSymbol::undefined("outside"));
     let handler = out.add_symbol(OutSymbol::undefined("ex_handler_default"));
     let wide = |width: u64| {
@@ -42,8 +43,8 @@ fn object(arch: &Arch, section: &str, form: &Form, entsize: u64) -> Vec<u8> {
         let relative = of_width(RelocClass::PcRelative).filter(|_| width == 4);
         relative.or_else(|| of_width(RelocClass::Absolute)).expect("a relocation").id
     };
-    let (mut data, mut entries) = (vec![0u8; (form.size * ROWS) as usize], Vec::new());
-    for row in 0..ROWS {
+    let (mut data, mut entries) = (vec![0u8; (form.size * rows) as usize], Vec::new());
+    for row in 0..rows {
         for field in form.fields {
             let at = row * form.size + field.at;
             let (symbol, addend) = match field.holds {
@@ -85,18 +86,21 @@ fn each_layout_of_each_table_is_found_and_no_other_size() {
             let has = |list: &[&str]| list.is_empty() || list.contains(&arch.name);
             for form in forms.iter().filter(|f| has(table.machines) && has(f.machines)) {
                 tried += 1;
-                let what = format!(
-                    "{} {} of {} bytes ({})",
-                    arch.name, table.section, form.size, form.kernels
-                );
-                let (sizes, found) = fitting(&object(arch, table.section, form, 0), form);
-                if !found || sizes != [form.size].into() {
-                    wrong.push(format!("{what}: {sizes:?}"));
-                }
-                // Another entry size contradicts every row.
-                let (sizes, _) = fitting(&object(arch, table.section, form, form.size + 2), form);
-                if !sizes.is_empty() {
-                    wrong.push(format!("{what}, with another entry size: {sizes:?}"));
+                for rows in ROWS {
+                    let what = format!(
+                        "{} {}: {rows} of {} bytes ({})",
+                        arch.name, table.section, form.size, form.kernels
+                    );
+                    let of = |entsize| object(arch, table.section, form, entsize, rows);
+                    let (sizes, found) = fitting(&of(0), form);
+                    if !found || sizes != [form.size].into() {
+                        wrong.push(format!("{what}: {sizes:?}"));
+                    }
+                    // Another entry size contradicts every row.
+                    let (sizes, _) = fitting(&of(form.size + 2), form);
+                    if !sizes.is_empty() {
+                        wrong.push(format!("{what}, with another entry size: {sizes:?}"));
+                    }
                 }
             }
         }

@@ -211,7 +211,7 @@ fn bombs_are_not_unpacked() {
     let (code, _, err) = lab.run(&["o.o", "p.o", "--image", "vmlinux=bomb.gz", "-o", "x"]);
     assert_eq!(code, Some(1));
     assert!(err.starts_with("bomb.gz: it unpacks to more than "), "{err}");
-    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(start.elapsed() < Duration::from_secs(300));
 }
 
 fn alive(child: &mut Child) -> bool {
@@ -313,7 +313,8 @@ fn each_folder_of_a_corpus_is_searched_once() {
     let start = Instant::now();
     let (code, _, err) = lab.run(&["corpus", "run", "tree"]);
     assert!(code == Some(2) && err.contains("no case below"), "{err}");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    // Far from what all ways would take, also on a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(120));
 }
 
 /// A number of shards is what a file says.

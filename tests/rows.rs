@@ -71,6 +71,26 @@ fn sizes_are_found_in_the_rows() {
     let (status, text) = x86(&with("a %d", 5), &with("b %d", 5), &given).unwrap();
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("the rows of __bug_table have 16 bytes"), "{text}");
+    // Rows of 12 bytes on one side, and of 16 on the other.
+    let old = function(
+        "f",
+        "1: ud2\n.pushsection .rodata.str1.1,\"aMS\",@progbits,1\n92: .string \"a.c\"\n.popsection\n\
+         .pushsection __bug_table,\"aw\"\n.long 1b-.\n.long 92b-.\n.word 5\n.word 2305\n.popsection\n",
+    );
+    let (status, text) = x86(&old, &with("a %d", 5), &[]).unwrap();
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("12 in ") && text.contains("16 in "), "{text}");
+    for given in ["BUGS_STRUCT_SIZE=12", "BUG_STRUCT_SIZE=0", "BUG_STRUCT_SIZE=x"] {
+        let (status, text) = x86(&old, &old, &["--struct", given]).unwrap();
+        assert_eq!(status, 64, "{given}: {text}");
+    }
+    let unwind = format!(
+        "{old}.section .orc_unwind,\"a\"\n.skip 6\n.section .orc_unwind_ip,\"a\"\n.long f-.\n"
+    );
+    for (given, wanted) in [("ORC_STRUCT_SIZE=6", 3), ("ORC_STRUCT_SIZE=8", 1)] {
+        let (status, text) = x86(&unwind, &unwind, &["--struct", given]).unwrap();
+        assert_eq!(status, wanted, "{given}: {text}");
+    }
     let given = ["--struct", "BUGS_STRUCT_SIZE=12"];
     let (status, text) = x86(&with("a %d", 5), &with("b %d", 5), &given).unwrap();
     assert_eq!(status, 64, "{text}");

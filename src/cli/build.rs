@@ -12,6 +12,7 @@ use clap::{Parser, ValueEnum as _};
 use super::args::ReportArgs;
 use super::builds::{self, Builds, How};
 use super::output::{nothing_changed, write_reports};
+use super::owners::object_and_path;
 use super::pair::{Against, struct_sizes};
 use super::verify_orig::ImageArg;
 use super::{Exit, complain, fail, module, parse, wrong_usage};
@@ -203,13 +204,9 @@ fn request(args: &Args) -> std::result::Result<Request, String> {
         }
         image.push((object, path));
     }
-    let name = |name: &str| name.strip_suffix(".ko").unwrap_or(name).replace('-', "_");
-    let objects = args.object.iter().map(|given| match given.split_once('=') {
-        Some((object, path)) if !object.is_empty() && !path.is_empty() => {
-            Ok((name(object), Some(path.to_owned())))
-        }
-        None if !given.is_empty() => Ok((name(given), None)),
-        _ => Err(format!("--object {given}: expected NAME or NAME=PATH")),
+    let objects = args.object.iter().map(|given| {
+        let (name, path) = object_and_path(given)?;
+        Ok::<_, String>((name, path.map(str::to_owned)))
     });
     let llvm = args.llvm.as_ref().map(|suffix| match suffix.parse::<u32>() {
         Ok(version) => format!("-{}", version),

@@ -28,6 +28,34 @@ use crate::running::image::KernelImage;
 use crate::running::installed::{Linkage, VMLINUX, module_name};
 use crate::running::owner::{Defined, Fit, Wanted, same_code};
 
+/// Longest name of a module that livepatch takes (`MODULE_NAME_LEN` in include/linux/moduleparam.h).
+const LONGEST_NAME: usize = 55;
+
+/// A kernel object as the command line names it, in the kernel's writing. The error says why none can be called so: the
+/// kernel reads the name up to a dot from names of symbols and sections (kernel/livepatch/core.c).
+pub(super) fn object_name(option: &str, given: &str) -> std::result::Result<String, String> {
+    let name = module_name(given);
+    let fits = |c: char| c.is_ascii_graphic() && !['.', '/', ',', '='].contains(&c);
+    match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fits) {
+        true => Ok(name),
+        false => Err(format!(
+            "{option}: '{given}' is the name of no kernel object: give vmlinux, or a module's as lsmod prints it"
+        )),
+    }
+}
+
+/// The parts of an `--object` option.
+pub(super) fn object_and_path(given: &str) -> std::result::Result<(String, Option<&str>), String> {
+    let option = format!("--object {given}");
+    match given.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((object_name(&option, name)?, Some(path)))
+        }
+        None if !given.is_empty() => Ok((object_name(&option, given)?, None)),
+        _ => Err(format!("{option}: expected NAME or NAME=PATH")),
+    }
+}
+
 /// `--object NAME` and `--object NAME=PATH`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
@@ -37,14 +65,11 @@ pub(super) struct Rules {
 impl Rules {
     /// The error is a mistake on the command line.
     pub(super) fn parse(given: &[String]) -> std::result::Result<Rules, String> {
-        let rule = |given: &String| match given.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-                Ok((module_name(name), Some(path.into())))
-            }
-            None if !given.is_empty() => Ok((module_name(given), None)),
-            _ => Err(format!("--object {given}: expected NAME or NAME=PATH")),
-        };
-        let rules = given.iter().map(rule).collect::<std::result::Result<Vec<_>, _>>()?;
+        let rules = given.iter().map(|given| {
+            let (name, path) = object_and_path(given)?;
+            Ok((name, path.map(PathBuf::from)))
+        });
+        let rules = rules.collect::<std::result::Result<Vec<_>, String>>()?;
         let plain: IndexSet<&str, RandomState> =
             rules.iter().filter(|r| r.1.is_none()).map(|r| r.0.as_str()).collect();
         match &plain.iter().collect::<Vec<_>>()[..] {

@@ -24,7 +24,7 @@ use crate::elf::publish::publish_proved;
 use crate::host::{files, use_threads};
 use crate::kernel::boot::runs_until;
 use crate::kernel::names;
-use crate::kernel::tables::{STRUCT_NAMES, StructSizes};
+use crate::kernel::tables::{STRUCT_NAMES, StructSizes, parse_size};
 use crate::patch::convert::{ConvertOptions, convert, of_draft};
 use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
@@ -198,7 +198,7 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
             let known = STRUCT_NAMES.join(", ");
             return Err(format!("--struct {pair}: there is no such size; known are {known}"));
         }
-        if size.trim().parse::<u64>().is_err() {
+        if parse_size(size).is_none() {
             return Err(format!("--struct {pair}: '{size}' is no size in bytes"));
         }
         if let Some((_, other)) = sizes.iter().skip(inherited).find(|(known, _)| known == name)

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
+use super::owners::object_name;
 use super::wait::{Bar, Count};
 use super::{Exit, fail, parse, wrong_usage};
 use crate::build::originals::{Counts, Finding, look_at, summary};
@@ -17,6 +18,7 @@ use crate::diag::{Code, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
 use crate::running::image::KernelImage;
+use crate::running::installed::{VMLINUX, module_name, object_of_file};
 use crate::running::symtab::ParentTable;
 
 /// Compares original objects with the linked kernel that runs.
@@ -70,13 +72,17 @@ impl ImageArg {
             if object.is_empty() || path.is_empty() {
                 return Err(format!("--image {text}: expected FILE or OBJ=FILE"));
             }
-            return Ok(ImageArg { object: object.to_owned(), path: path.into() });
+            let object = object_name(&format!("--image {text}"), object)?;
+            return Ok(ImageArg { object, path: path.into() });
         }
         let path = PathBuf::from(text);
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let object = match name.find(".ko") {
-            Some(end) => name[..end].replace('-', "_"),
-            None => "vmlinux".to_owned(),
+        // Whatever is not called as a module is, is the kernel.
+        let object = match object_of_file(&name) {
+            Some((object, _)) => object,
+            None => {
+                name.split_once(".ko.").map_or(VMLINUX.to_owned(), |(name, _)| module_name(name))
+            }
         };
         Ok(ImageArg { object, path })
     }
@@ -265,8 +271,11 @@ mod tests {
         let ok = |object: &str, path: &str| Ok((object.to_owned(), path.to_owned()));
         assert_eq!(parse("vmlinux"), ok("vmlinux", "vmlinux"));
         assert_eq!(parse("a/my-mod.ko.xz"), ok("my_mod", "a/my-mod.ko.xz"));
+        assert_eq!(parse("my-mod=x.ko"), ok("my_mod", "x.ko"));
+        assert_eq!(parse("vmlinux-6.1.kosher"), ok("vmlinux", "vmlinux-6.1.kosher"));
         assert_eq!(parse("ext4=x/y=z"), ok("ext4", "x/y=z"));
         assert_eq!(parse("./a=b/vmlinux"), ok("vmlinux", "./a=b/vmlinux"));
         assert!(parse("=x").is_err());
+        assert!(parse("a\tb=x").is_err() && parse("a.b=x").is_err());
     }
 }

@@ -16,6 +16,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::forms::{Field, Form, Holds};
+use super::knowledge::sections;
 use super::layout::{Class, Layout};
 use super::tables::{ANNOTATED_ROWS, Filter, RowSize, StructSizes, TABLES, Table};
 use crate::diag::{Code, Error, Result};
@@ -63,44 +64,113 @@ pub fn settle(
     patched: &Layout<'_, Patched>,
     sizes: &StructSizes,
 ) -> Result<Forms> {
-    let (mut tried, after) = rayon::join(|| all(orig), || all(patched));
-    for (table, against) in after {
-        let both = tried.entry(table).or_insert_with(|| vec![None; against.len()]);
-        for (before, after) in both.iter_mut().zip(against) {
-            *before = before.take().or(after);
-        }
-    }
+    let (before, after) = rayon::join(|| all(orig), || all(patched));
+    let mut tables: Vec<usize> = before.keys().chain(after.keys()).copied().collect();
+    tables.sort_unstable();
+    tables.dedup();
     let mut forms = Forms::default();
     let mut problems = Vec::new();
-    tried.sort_unstable_keys();
-    for (index, against) in tried {
+    for index in tables {
         let Some(table) = TABLES.get(index) else { continue };
-        match choose(table, &against, sizes, orig.arch.name)? {
+        let sides = Sides([
+            (orig.object.file(), before.get(&index)),
+            (patched.object.file(), after.get(&index)),
+        ]);
+        match choose(table, &sides, sizes, orig.arch.name)? {
             Ok(found) => drop(forms.0.insert(index, found)),
             Err(_) if table.optional => {}
             Err(problem) => problems.push(problem),
         }
     }
+    if sizes.from_object {
+        problems.extend(unwind(orig, sizes)?.or(unwind(patched, sizes)?));
+    }
     if problems.is_empty() { Ok(forms) } else { Err(told(problems, sizes, patched.object.file())) }
 }
 
+/// What speaks against the layouts of a table in each of the objects that have it, which have these names.
+struct Sides<'a>([(&'a str, Option<&'a Against>); 2]);
+
+impl Sides<'_> {
+    /// What speaks against each layout in any of the objects.
+    fn both(&self, layouts: usize) -> Against {
+        let against = |layout: usize| {
+            self.0.iter().find_map(|(_, against)| against.and_then(|all| all.get(layout)?.clone()))
+        };
+        (0..layouts).map(against).collect()
+    }
+
+    /// The sizes that fit one object each, where the objects contradict each other.
+    fn differ(&self, forms: &[Form], machine: &str) -> Option<String> {
+        let [one, other] = self.0.map(|(file, against)| {
+            let fits = forms.iter().zip(against?).filter(|(f, a)| f.is_of(machine) && a.is_none());
+            let fits: Vec<u64> = fits.map(|(form, _)| form.size).collect();
+            (!fits.is_empty()).then(|| format!("{} in {file}", listed(fits).1))
+        });
+        Some(format!("the rows have {} bytes, and {}", one?, other?))
+    }
+}
+
+/// Sizes in order, and as text.
+fn listed(mut sizes: Vec<u64>) -> (Vec<u64>, String) {
+    sizes.sort_unstable();
+    sizes.dedup();
+    let text = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
+    (sizes, text)
+}
+
+/// What is wrong with the size that was given for rows of unwind data, of which there is one for each place.
+fn unwind<S: Side>(layout: &Layout<'_, S>, sizes: &StructSizes) -> Result<Option<Problem>> {
+    let Some(given) = sizes.given(ORC_SIZE)? else { return Ok(None) };
+    let size_of = |name| layout.section_named(name).map(|s| layout.object.section_size(s));
+    let (Some(rows), Some(places)) = (size_of(sections::ORC), size_of(sections::ORC_PLACES)) else {
+        return Ok(None);
+    };
+    let count = places / 4;
+    if count == 0 || !rows.is_multiple_of(count) || rows == given.saturating_mul(count) {
+        return Ok(None);
+    }
+    let (section, size) = (sections::ORC, rows / count);
+    let what =
+        Wrong::Given(format!("{ORC_SIZE} is wrong: the rows of {section} have {size} bytes"));
+    let text = format!("{section}: the rows have {size} bytes, not {given}");
+    Ok(Some(Problem { section, name: ORC_SIZE, what, text }))
+}
+
+/// By which the size of rows of unwind data is given.
+const ORC_SIZE: &str = "ORC_STRUCT_SIZE";
+
 /// What is wrong with a table.
 struct Problem {
-    table: &'static Table,
-    /// The size that was given is another one.
-    wrong: Option<String>,
+    section: &'static str,
+    /// By which the size of its rows is given; empty where it is not.
+    name: &'static str,
+    what: Wrong,
     text: String,
+}
+
+/// How.
+enum Wrong {
+    /// The size that was given is another one.
+    Given(String),
+    /// No layout fits one of the objects.
+    None,
+    /// Each object has a layout, and they are not the same.
+    Differ,
+    /// Several layouts fit.
+    Several,
 }
 
 /// The layouts of a table that count.
 fn choose(
     table: &'static Table,
-    against: &Against,
+    sides: &Sides<'_>,
     sizes: &StructSizes,
     machine: &str,
 ) -> Result<std::result::Result<Reading, Problem>> {
     let RowSize::Forms(name, forms) = table.row else { return Ok(Ok(Reading::default())) };
-    let known = || forms.iter().zip(against).filter(|(form, _)| form.is_of(machine));
+    let against = sides.both(forms.len());
+    let known = || forms.iter().zip(&against).filter(|(form, _)| form.is_of(machine));
     let mut fits: Vec<&'static Form> =
         known().filter(|(_, against)| against.is_none()).map(|(form, _)| form).collect();
     let text = |what: String| {
@@ -111,14 +181,15 @@ fn choose(
         let all: Vec<String> = std::iter::once(what).chain(against).collect();
         format!("{}: {}", table.section, all.join("; "))
     };
-    let problem = |wrong, what| Ok(Err(Problem { table, wrong, text: text(what) }));
+    let section = table.section;
+    let problem = |what, said| Ok(Err(Problem { section, name, what, text: text(said) }));
     if fits.is_empty() {
-        return problem(None, "the rows have no layout that is known".to_owned());
+        return match sides.differ(forms, machine) {
+            Some(said) => problem(Wrong::Differ, said),
+            None => problem(Wrong::None, "the rows have no layout that is known".to_owned()),
+        };
     }
-    let mut all_sizes: Vec<u64> = fits.iter().map(|form| form.size).collect();
-    all_sizes.sort_unstable();
-    all_sizes.dedup();
-    let listed = all_sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
+    let (all_sizes, listed) = listed(fits.iter().map(|form| form.size).collect());
     let told = |e: Error| e.with_details(vec![text(format!("the rows have {listed} bytes"))]);
     let given = if name.is_empty() { None } else { sizes.given(name).map_err(told)? };
     let (mut wrong, mut group) = (None, 1);
@@ -127,7 +198,8 @@ fn choose(
             let text =
                 format!("{name} is wrong: the rows of {} have {listed} bytes", table.section);
             if sizes.from_object || all_sizes.len() > 1 {
-                return problem(Some(text), format!("the rows have {listed} bytes, not {given}"));
+                let said = format!("the rows have {listed} bytes, not {given}");
+                return problem(Wrong::Given(text), said);
             }
             let size = all_sizes.first().copied().unwrap_or(given);
             match table.filter == Filter::None && given.is_multiple_of(size) {
@@ -140,7 +212,7 @@ fn choose(
     } else if all_sizes.len() > 1 {
         match sizes.of_image(name).filter(|size| all_sizes.contains(size)) {
             Some(size) => fits.retain(|form| form.size == size),
-            None => return problem(None, format!("rows of {listed} bytes fit")),
+            None => return problem(Wrong::Several, format!("rows of {listed} bytes fit")),
         }
     }
     let agree = fits.windows(2).all(|pair| match pair {
@@ -148,7 +220,8 @@ fn choose(
         _ => true,
     });
     if !agree {
-        return problem(None, "several layouts fit and mean different things".to_owned());
+        let said = "several layouts fit and mean different things".to_owned();
+        return problem(Wrong::Several, said);
     }
     Ok(Ok(Reading { forms: fits, wrong, group }))
 }
@@ -156,26 +229,42 @@ fn choose(
 /// One error for all tables.
 fn told(problems: Vec<Problem>, sizes: &StructSizes, file: &str) -> Error {
     let details: Vec<String> = problems.iter().map(|p| p.text.clone()).collect();
-    let wrong = problems.iter().find_map(|p| p.wrong.clone());
-    let name = problems.iter().find_map(|p| match p.table.row {
-        RowSize::Forms(name, _) if !name.is_empty() => Some(name),
+    let wrong = problems.iter().find_map(|p| match &p.what {
+        Wrong::Given(said) => Some(said.clone()),
         _ => None,
     });
-    let section = problems.first().map_or("", |p| p.table.section);
-    let error = match (wrong, name) {
-        (Some(wrong), _) => Error::broken(Code::WrongStructSize, wrong),
+    let name = problems.iter().map(|p| p.name).find(|name| !name.is_empty());
+    let section = problems.first().map_or("", |p| p.section);
+    let count = problems.len();
+    let error = match (&wrong, name) {
+        (Some(wrong), _) => Error::broken(Code::WrongStructSize, wrong.as_str()),
         (None, Some(name)) if !sizes.from_object => {
             Error::broken(Code::StructSizeMissing, format!("{name} not set"))
         }
         _ => Error::broken(
             Code::RowLayout,
-            format!("the layout of the rows of {} table(s) cannot be told", problems.len()),
+            format!("the layout of the rows of {count} table(s) cannot be told"),
         ),
     };
-    let option = if sizes.from_object { " (--struct NAME=N)" } else { " in the environment" };
-    error.in_file(file).in_section(section).with_details(details).advise(format!(
-        "where several sizes fit, give the right one{option}, from the debug information of the kernel that both objects were built for; where none fits, an object is damaged, both are not of one kernel, or the kernel is not known"
-    ))
+    let has = |wanted: fn(&Wrong) -> bool| problems.iter().any(|p| wanted(&p.what));
+    let advice = [
+        (wrong.is_some(), "give no size where it is found in the rows"),
+        (
+            has(|w| matches!(w, Wrong::Several)),
+            "where several sizes fit, give the right one in the environment (NAME=N), from the debug \
+             information of the kernel that both objects were built for",
+        ),
+        (
+            has(|w| matches!(w, Wrong::Differ)),
+            "build both objects for one kernel, with one configuration",
+        ),
+        (
+            has(|w| matches!(w, Wrong::None)),
+            "where none fits, an object is damaged, or its kernel is not known here",
+        ),
+    ];
+    let advice: Vec<&str> = advice.iter().filter(|(is, _)| *is).map(|(_, text)| *text).collect();
+    error.in_file(file).in_section(section).with_details(details).advise(advice.join("; "))
 }
 
 /// A layout tried on a section.

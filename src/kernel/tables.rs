@@ -230,6 +230,11 @@ pub fn find(section: &str, arch: &Arch) -> Option<usize> {
     })
 }
 
+/// A size of a struct as it is given. `None` for what is none.
+pub fn parse_size(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|size| (1..=1 << 16).contains(size))
+}
+
 /// Sizes of kernel structs that tables consist of, in bytes.
 #[derive(Clone, Debug, Default)]
 pub struct StructSizes {
@@ -256,9 +261,9 @@ impl StructSizes {
     /// The size called `name`, if it is given. Fails when it is no positive number.
     pub fn given(&self, name: &str) -> Result<Option<u64>> {
         let Some(text) = self.given.get(name) else { return Ok(None) };
-        match text.trim().parse() {
-            Ok(size) if (1..=1 << 16).contains(&size) => Ok(Some(size)),
-            _ => Err(Error::broken(Code::BadStructSize, format!("bad {name}")).advise(format!(
+        match parse_size(text) {
+            Some(size) => Ok(Some(size)),
+            None => Err(Error::broken(Code::BadStructSize, format!("bad {name}")).advise(format!(
                 "it is '{text}', but must be the size of the kernel's struct in bytes"
             ))),
         }

@@ -22,12 +22,14 @@ pub fn root() -> &'static Path {
 
 /// Whether tools are there that make x86_64 objects; says so when they are not.
 pub fn can_build(tools: &[&str]) -> bool {
-    let probe = |tool: &&str| Command::new(tool).arg("--version").output().is_ok();
-    let all = tools.iter().all(probe) && cfg!(target_arch = "x86_64");
-    if !all {
-        crate::suite::lacks(format!("needs {} for x86_64", tools.join(", ")));
-    }
-    all
+    let runs = |tool: &&str| Command::new(tool).arg("--version").output().is_ok();
+    let missing = match cfg!(target_arch = "x86_64") {
+        true => tools.iter().find(|tool| !runs(tool)).map(|tool| format!("{tool} is not installed")),
+        false => Some("tools that make objects for x86_64 are needed".to_owned()),
+    };
+    let there = missing.is_none();
+    missing.into_iter().for_each(crate::suite::lacks);
+    there
 }
 
 /// Output of a program as text.
