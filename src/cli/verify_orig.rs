@@ -18,7 +18,7 @@ use crate::diag::{Code, Result};
 use crate::elf::image::Image;
 use crate::host::{print, use_threads};
 use crate::running::image::KernelImage;
-use crate::running::installed::{VMLINUX, module_name, object_of_file};
+use crate::running::installed::{VMLINUX, module_name};
 use crate::running::symtab::ParentTable;
 
 /// Compares original objects with the linked kernel that runs.
@@ -78,11 +78,9 @@ impl ImageArg {
         let path = PathBuf::from(text);
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         // Whatever is not called as a module is, is the kernel.
-        let object = match object_of_file(&name) {
-            Some((object, _)) => object,
-            None => {
-                name.split_once(".ko.").map_or(VMLINUX.to_owned(), |(name, _)| module_name(name))
-            }
+        let object = match name.split_once(".ko") {
+            Some((module, end)) if end.is_empty() || end.starts_with('.') => module_name(module),
+            _ => VMLINUX.to_owned(),
         };
         Ok(ImageArg { object, path })
     }

@@ -116,9 +116,10 @@ fn missing(said: &str) -> Option<&str> {
 }
 
 /// Beginnings of the names of programs that tests need, or that those need.
-const KNOWN: [&str; 22] = [
-    "as", "ld", "gcc", "cc", "clang", "ar", "llvm", "objcopy", "objdump", "nm", "readelf", "strip",
-    "tar", "xz", "zstd", "gzip", "make", "python3", "patch", "diff", "perl", "install",
+const KNOWN: [&str; 24] = [
+    "sh", "bash", "as", "ld", "gcc", "cc", "clang", "ar", "llvm", "objcopy", "objdump", "nm",
+    "readelf", "strip", "tar", "xz", "zstd", "gzip", "make", "python3", "patch", "diff", "perl",
+    "install",
 ];
 
 /// Runs trials, and fails where something is missing that may not be.

@@ -24,7 +24,9 @@ pub fn root() -> &'static Path {
 pub fn can_build(tools: &[&str]) -> bool {
     let runs = |tool: &&str| Command::new(tool).arg("--version").output().is_ok();
     let missing = match cfg!(target_arch = "x86_64") {
-        true => tools.iter().find(|tool| !runs(tool)).map(|tool| format!("{tool} is not installed")),
+        true => {
+            tools.iter().find(|tool| !runs(tool)).map(|tool| format!("{tool} is not installed"))
+        }
         false => Some("tools that make objects for x86_64 are needed".to_owned()),
     };
     let there = missing.is_none();
