@@ -10,7 +10,7 @@ use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants::take_apart;
 use crate::diff::compare::pair::{Half, Pair};
 use crate::diff::compare::questions::Answers;
-use crate::diff::compare::states::{States, Uses};
+use crate::diff::compare::states::Uses;
 use crate::diff::pair::twins::Twins;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched};
@@ -25,7 +25,8 @@ pub struct Compared<'a> {
     pub paired: Paired<'a>,
     /// What differs.
     pub verdicts: Verdicts,
-    uses: Uses,
+    /// The live state that is used, and that may have changed.
+    pub uses: Uses,
 }
 
 /// What everything is decided and told by.
@@ -37,6 +38,8 @@ pub struct Evidence<'a> {
     pub paired: &'a Paired<'a>,
     /// What differs.
     pub verdicts: &'a Verdicts,
+    /// The live state that is used, and that may have changed.
+    pub uses: &'a Uses,
     /// Answers questions about both objects.
     pub comparer: &'a Comparer<'a>,
 }
@@ -45,15 +48,13 @@ impl<'a> Compared<'a> {
     /// What answers questions about the objects.
     pub fn comparer(&'a self, job: &Job<'_>) -> Comparer<'a> {
         let Paired { orig, patched, twins, .. } = &self.paired;
-        Comparer {
-            states: States::from(self.uses.clone()),
-            ..comparing(job, (orig, patched), twins)
-        }
+        comparing(job, (orig, patched), twins)
     }
 
     /// What to decide by. `comparer` is [`Compared::comparer`].
     pub fn evidence(&'a self, job: &'a Job<'a>, comparer: &'a Comparer<'a>) -> Evidence<'a> {
-        Evidence { job, paired: &self.paired, verdicts: &self.verdicts, comparer }
+        let Compared { paired, verdicts, uses } = self;
+        Evidence { job, paired, verdicts, uses, comparer }
     }
 }
 
@@ -62,12 +63,8 @@ pub fn compare<'a>(job: &Job<'_>, mut paired: Paired<'a>) -> Result<Compared<'a>
     let Paired { orig, patched, twins, target, .. } = &mut paired;
     let (before, after) = (orig.layout.object, patched.layout.object);
     let elsewhere = |o, p| read_elsewhere(job, target.as_ref(), before.symbol(o), after.symbol(p));
-    let compare = |twins: &Twins| {
-        let comparer = comparing(job, (orig, patched), twins);
-        let verdicts = comparer.run()?;
-        Ok((comparer.states.uses(), verdicts))
-    };
-    let (uses, verdicts) = match job.policy.proves_noise {
+    let compare = |twins: &Twins| comparing(job, (orig, patched), twins).run();
+    let (verdicts, uses) = match job.policy.proves_noise {
         true => take_apart((orig.layout, patched.layout), twins, &elsewhere, compare),
         false => compare(twins),
     }?;
@@ -116,7 +113,6 @@ fn comparing<'a>(
                 || job.policy.refuses_unsafe && is_of_module(orig.layout.object),
         },
         shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
-        states: States::default(),
         answers: Answers::default(),
         realignments: Arc::default(),
         ledger: None,

@@ -53,7 +53,7 @@ impl Evidence<'_> {
     /// What became of sections and symbols, where what cannot be redirected is carried for its
     /// callers.
     fn statuses(&self, forced: &[SymbolId<Patched>], notes: &mut Notes) -> Result<Statuses> {
-        let Evidence { job, comparer, verdicts, paired } = *self;
+        let Evidence { job, comparer, verdicts, paired, .. } = *self;
         if job.policy.refuses_unsafe {
             constants::check_pointers(comparer)?;
             check_instrumented(comparer, verdicts)?;

@@ -6,6 +6,8 @@ use super::judge::{Judged, judge_with};
 use crate::diag::{Diagnostic, Result};
 use crate::diff::compare::constants;
 use crate::diff::compare::labels::check_labels;
+use crate::diff::compare::reasons::Differs;
+use crate::diff::compare::states::Uses;
 use crate::diff::pair::statics::check_doubts;
 use crate::diff::refuse::account;
 use crate::diff::refuse::anchors::check_anchors;
@@ -23,7 +25,7 @@ use crate::report::Function;
 use crate::report::edited::tell_edited;
 use crate::report::explain::graph::{Graph, graph};
 use crate::report::explain::refusal::complete;
-use crate::report::told::{Differs, functions, reasons};
+use crate::report::told::{functions, reasons};
 
 /// What the patch carries.
 pub struct Selected {
@@ -99,9 +101,11 @@ impl Evidence<'_> {
             || reasons(comparer, check::changed_functions(comparer, &statuses)),
         );
         let selection = selection?;
+        let uses = reasons.iter().filter_map(|(_, differs)| Some(&differs.as_ref().ok()?.uses));
+        let uses = self.uses.with(uses);
         self.tell(&statuses, &selection, reasons, told)?;
         let selected = Selected { statuses, selection };
-        self.check(&selected, &mut told.notes)?;
+        self.check(&selected, &uses, &mut told.notes)?;
         Ok(selected)
     }
 
@@ -110,7 +114,7 @@ impl Evidence<'_> {
         &self,
         statuses: &Statuses,
         selection: &Selection,
-        reasons: Vec<(SymbolId<Patched>, Differs)>,
+        reasons: Vec<(SymbolId<Patched>, Result<Differs>)>,
         told: &mut Told,
     ) -> Result<()> {
         let comparer = self.comparer;
@@ -134,8 +138,8 @@ impl Evidence<'_> {
     }
 
     /// Whether what is carried can be applied.
-    fn check(&self, selected: &Selected, notes: &mut Notes) -> Result<()> {
-        let Evidence { job, comparer, verdicts, paired } = *self;
+    fn check(&self, selected: &Selected, uses: &Uses, notes: &mut Notes) -> Result<()> {
+        let Evidence { job, comparer, verdicts, paired, .. } = *self;
         let Selected { statuses, selection } = selected;
         let (ignored, boot) = (&paired.ignored, job.among.boot);
         if job.policy.refuses_unsafe {
@@ -158,7 +162,7 @@ impl Evidence<'_> {
             account::check(comparer, verdicts, selection, (ignored, boot), warnings)
         };
         let of_states =
-            |warnings: &mut Vec<_>| account::check_states(comparer, selection, warnings);
+            |warnings: &mut Vec<_>| account::check_states(comparer, uses, selection, warnings);
         let (sections, (accounts, states)) = rayon::join(
             || check::check_sections(comparer, verdicts, statuses, ignored, selection),
             || rayon::join(|| warned(of_entries), || warned(of_states)),

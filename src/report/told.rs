@@ -8,23 +8,21 @@ use super::explain::{Wanted, function, is_called};
 use super::{Data, Function, FunctionStatus};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::inlining::Question;
+use crate::diff::compare::reasons::Differs;
 use crate::diff::explain::clones::Clones;
 use crate::diff::explain::found::NoiseFound;
 use crate::diff::explain::ignored::noise_of;
-use crate::diff::reason::Reason;
 use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-
-/// How a function differs, and what other objects may tell of that.
-pub type Differs = Result<(Vec<Reason>, Vec<Question>)>;
 
 /// How functions differ, in their order.
 pub fn reasons(
     comparer: &Comparer<'_>,
     functions: Vec<SymbolId<Patched>>,
-) -> Vec<(SymbolId<Patched>, Differs)> {
+) -> Vec<(SymbolId<Patched>, Result<Differs>)> {
+    // What others asked before must not decide who meets live state first.
+    let comparer = &comparer.asking();
     functions.into_par_iter().map(|id| (id, comparer.reasons(id))).collect()
 }
 
@@ -33,7 +31,7 @@ pub fn reasons(
 pub fn functions(
     comparer: &Comparer<'_>,
     listed: Vec<(SymbolId<Patched>, bool)>,
-    reasons: Vec<(SymbolId<Patched>, Differs)>,
+    reasons: Vec<(SymbolId<Patched>, Result<Differs>)>,
     because: impl Fn(SymbolId<Patched>) -> Vec<(String, String)> + Sync,
     wanted: &Wanted,
 ) -> Result<Vec<Function>> {
@@ -49,7 +47,8 @@ pub fn functions(
     let told: Vec<Result<Function>> = listed
         .into_par_iter()
         .map(|(id, changed, differs)| {
-            let (mut reasons, questions) = differs.unwrap_or_else(|| comparer.reasons(id))?;
+            let Differs { mut reasons, questions, .. } =
+                differs.unwrap_or_else(|| comparer.reasons(id))?;
             if let (false, Some(clones)) = (changed, &clones) {
                 reasons.extend(clones.reason(id));
             }

@@ -20,7 +20,7 @@ use super::meaning::{is_promotion, meaning};
 use super::pair::Pair;
 use super::questions::{Answers, Open};
 use super::realigned::Realignments;
-use super::states::States;
+use super::states::{Use, Uses};
 use crate::arch::same_reloc;
 use crate::diag::Result;
 use crate::diff::reason::{Meant, Reason, ReasonKind, Reference, Sides, eight};
@@ -33,6 +33,21 @@ use crate::kernel::layout::{Class, Entity};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
+/// What comparing a section gave.
+struct Compared {
+    section: SectionId<Patched>,
+    /// One for each entity.
+    verdicts: Vec<Verdict>,
+    uses: Vec<Use>,
+}
+
+impl Compared {
+    /// Whether it says more than that nothing differs.
+    fn tells(&self) -> bool {
+        !self.uses.is_empty() || self.verdicts.iter().any(|verdict| !verdict.is_same())
+    }
+}
+
 /// Compares entities of two objects whose twins are known.
 pub struct Comparer<'a> {
     /// What is compared.
@@ -41,8 +56,6 @@ pub struct Comparer<'a> {
     ///
     /// [`shifted`]: super::assembler_resolved::shifted
     pub shifted: Arc<Marks<SectionId<Patched>>>,
-    /// Live state whose initialiser changed, as far as it was met.
-    pub states: States,
     /// Which nameless things are equal, as far as it was asked.
     pub answers: Answers,
     /// Which functions differ in filler, as far as it was asked.
@@ -101,8 +114,9 @@ impl Spans {
 }
 
 impl<'a> Comparer<'a> {
-    /// Compares every entity of the patched object with its twin.
-    pub fn run(&self) -> Result<Verdicts> {
+    /// Compares every entity of the patched object with its twin. Also returns the live state
+    /// that is used, and that may have changed.
+    pub fn run(&self) -> Result<(Verdicts, Uses)> {
         let object = self.patched.layout.object;
         let sections: Vec<SectionId<Patched>> = object
             .sections()
@@ -114,23 +128,30 @@ impl<'a> Comparer<'a> {
             })
             .collect();
         // The first error counts, on any number of threads.
-        let found: Vec<Result<(SectionId<Patched>, Vec<Verdict>)>> = sections
+        let compared: Vec<Result<Compared>> = sections
             .into_par_iter()
             .with_min_len(64)
-            .map(|s| Ok((s, self.section(s)?)))
-            .filter(|r: &Result<(_, Vec<Verdict>)>| {
-                r.as_ref().map_or(true, |(_, v)| v.iter().any(|v| !v.is_same()))
+            .map(|section| {
+                let mut open = Open::new();
+                let verdicts = self.section(section, &mut open)?;
+                Ok(Compared { section, verdicts, uses: open.uses })
             })
+            .filter(|found: &Result<Compared>| found.as_ref().map_or(true, Compared::tells))
             .collect();
-        let found = found.into_iter().collect::<Result<_>>()?;
-        Ok(Verdicts::new(object.section_count(), found))
+        let (mut found, mut uses) = (Vec::new(), Vec::new());
+        for compared in compared {
+            let Compared { section, verdicts, uses: more } = compared?;
+            found.push((section, verdicts));
+            uses.extend(more);
+        }
+        Ok((Verdicts::new(object.section_count(), found), Uses::new(uses)))
     }
 
     /// One verdict for each entity of a section.
-    fn section(&self, p: SectionId<Patched>) -> Result<Vec<Verdict>> {
+    fn section(&self, p: SectionId<Patched>, open: &mut Open) -> Result<Vec<Verdict>> {
         let layout = self.patched.layout;
         let Some(o) = self.twins.orig_section(p) else {
-            let moved = |i| Ok(self.moved(p, i)?.unwrap_or(Verdict::NEW));
+            let moved = |i| Ok(self.moved(p, i, open)?.unwrap_or(Verdict::NEW));
             return match layout.entity_count(p) {
                 0 => Ok(vec![Verdict::NEW]),
                 count => (0..count).map(moved).collect(),
@@ -139,13 +160,19 @@ impl<'a> Comparer<'a> {
         if matches!(layout.class(p), Class::Group) {
             return Ok(vec![Verdict::SAME]);
         }
-        (0..layout.entity_count(p)).map(|i| self.entity(o, p, i)).collect()
+        (0..layout.entity_count(p)).map(|i| self.entity(o, p, i, open)).collect()
     }
 
-    fn entity(&self, o: SectionId<Orig>, p: SectionId<Patched>, index: usize) -> Result<Verdict> {
+    fn entity(
+        &self,
+        o: SectionId<Orig>,
+        p: SectionId<Patched>,
+        index: usize,
+        open: &mut Open,
+    ) -> Result<Verdict> {
         let patched = self.patched.layout.entity(p, index);
         let Some(orig) = self.twin_entity(o, &patched) else {
-            if let Some(verdict) = self.moved(p, index)? {
+            if let Some(verdict) = self.moved(p, index, open)? {
                 return Ok(verdict);
             }
             let layout = self.patched.layout;
@@ -154,17 +181,16 @@ impl<'a> Comparer<'a> {
                 && layout.is_filler(&patched);
             return Ok(if filler { Verdict::SAME } else { Verdict::NEW });
         };
-        let verdict = self.entities(&orig, &patched, &mut Sink(None))?;
+        let verdict = self.entities(&orig, &patched, &mut Sink(None), open)?;
         let registers = !verdict.is_same() && self.only_register(&orig, &patched);
         Ok(if registers { Verdict::SAME } else { verdict })
     }
 
-    /// The same comparison, with nothing found yet.
-    pub(super) fn asking(&self) -> Self {
+    /// The same comparison, with nothing answered yet.
+    pub fn asking(&self) -> Self {
         Comparer {
             shifted: Arc::clone(&self.shifted),
             realignments: Arc::clone(&self.realignments),
-            states: States::default(),
             answers: Answers::default(),
             ledger: None,
             ..*self
@@ -180,7 +206,7 @@ impl<'a> Comparer<'a> {
             return Ok(Vec::new());
         };
         let asked = Comparer { ledger: Some(Ledger::default()), ..self.asking() };
-        if !asked.entities(&orig, patched, &mut Sink(None))?.is_same() {
+        if !asked.entities(&orig, patched, &mut Sink(None), &mut Open::new())?.is_same() {
             return Ok(self.registration(&orig, patched));
         }
         Ok(asked.ledger.map(Ledger::into_entries).unwrap_or_default())
@@ -188,13 +214,18 @@ impl<'a> Comparer<'a> {
 
     /// The verdict on a function whose twin is in another section, when it is a matter of heat
     /// which of these it is in; or on a variable that became constant and is equal.
-    fn moved(&self, p: SectionId<Patched>, index: usize) -> Result<Option<Verdict>> {
+    fn moved(
+        &self,
+        p: SectionId<Patched>,
+        index: usize,
+        open: &mut Open,
+    ) -> Result<Option<Verdict>> {
         if !self.policy.proves_noise {
             return Ok(None);
         }
         match self.patched.layout.class(p) {
             Class::Text => {}
-            Class::Data => return self.became_constant(p, index),
+            Class::Data => return self.became_constant(p, index, open),
             _ => return Ok(None),
         }
         let patched = self.patched.layout.entity(p, index);
@@ -207,7 +238,7 @@ impl<'a> Comparer<'a> {
             return Ok(None);
         }
         let Some(orig) = self.twin_entity(o, &patched) else { return Ok(None) };
-        self.entities(&orig, &patched, &mut Sink(None)).map(Some)
+        self.entities(&orig, &patched, &mut Sink(None), open).map(Some)
     }
 
     /// The entity of original section `o` that corresponds to `patched`.
@@ -255,16 +286,6 @@ impl<'a> Comparer<'a> {
 
     /// Everything that differs between two entities; `sink` learns the reasons.
     pub(in crate::diff) fn entities(
-        &self,
-        o: &Entity<Orig>,
-        p: &Entity<Patched>,
-        sink: &mut Sink<'_>,
-    ) -> Result<Verdict> {
-        self.entities_within(o, p, sink, &mut Open::new())
-    }
-
-    /// [`Comparer::entities`], with what is left open.
-    pub(super) fn entities_within(
         &self,
         o: &Entity<Orig>,
         p: &Entity<Patched>,

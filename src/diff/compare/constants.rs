@@ -48,12 +48,12 @@ pub fn take_apart<T>(
     (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     twins: &mut Twins,
     elsewhere: ReadElsewhere<'_>,
-    compare: impl Fn(&Twins) -> Result<(T, Verdicts)>,
-) -> Result<(T, Verdicts)> {
+    compare: impl Fn(&Twins) -> Result<(Verdicts, T)>,
+) -> Result<(Verdicts, T)> {
     let mut found = compare(twins)?;
     let mut pointers = None;
     for _ in 0..ROUNDS {
-        let differing = differing((orig, patched), twins, &found.1);
+        let differing = differing((orig, patched), twins, &found.0);
         if differing.is_empty() {
             break;
         }
@@ -85,6 +85,7 @@ impl Comparer<'_> {
         &self,
         p: SectionId<Patched>,
         index: usize,
+        open: &mut Open,
     ) -> Result<Option<Verdict>> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let entity = patched.entity(p, index);
@@ -94,7 +95,7 @@ impl Comparer<'_> {
             return Ok(None);
         }
         let Some(before) = self.twin_entity(o, &entity) else { return Ok(None) };
-        let verdict = self.entities(&before, &entity, &mut Sink(None))?;
+        let verdict = self.entities(&before, &entity, &mut Sink(None), open)?;
         Ok(Some(verdict).filter(|v| v.is_same()))
     }
 }

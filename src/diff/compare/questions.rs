@@ -21,6 +21,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::comparer::{Comparer, Sink, Spans};
+use super::states::Use;
 use crate::diag::Result;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::kernel::layout::{Entity, Layout};
@@ -65,22 +66,35 @@ impl Question {
 
 /// What a comparison leaves open.
 #[derive(Debug, Default)]
-pub(in crate::diff) struct Open(Option<Vec<Question>>);
+pub(in crate::diff) struct Open {
+    /// Questions that are noted, and taken as answered with yes.
+    asked: Option<Vec<Question>>,
+    /// Uses of live state that may have changed: no difference of what is compared.
+    pub(super) uses: Vec<Use>,
+}
 
 impl Open {
     /// Every question is answered at once.
     pub fn new() -> Self {
-        Open(None)
+        Open::default()
     }
 
     /// Questions are noted, and taken as answered with yes.
     fn collecting() -> Self {
-        Open(Some(Vec::new()))
+        Open { asked: Some(Vec::new()), uses: Vec::new() }
     }
 
     /// Whether questions are only noted.
     pub fn is_collecting(&self) -> bool {
-        self.0.is_some()
+        self.asked.is_some()
+    }
+
+    /// Answers at once all that is asked within a comparison that only notes questions.
+    pub fn at_once<T>(&mut self, compare: impl FnOnce(&mut Open) -> T) -> T {
+        let mut now = Open::new();
+        let found = compare(&mut now);
+        self.uses.append(&mut now.uses);
+        found
     }
 }
 
@@ -126,17 +140,17 @@ enum Way {
 impl Comparer<'_> {
     /// The answer to a question, or yes when it is left open.
     pub(in crate::diff) fn ask(&self, question: Question, open: &mut Open) -> Result<bool> {
-        match &mut open.0 {
+        match &mut open.asked {
             Some(asked) => {
                 asked.push(question);
                 Ok(true)
             }
-            None => self.settle(question),
+            None => self.settle(question, &mut open.uses),
         }
     }
 
-    /// Tries one way to answer a question with yes.
-    fn way(&self, question: &Question, number: usize) -> Result<Way> {
+    /// Tries one way to answer a question with yes. `uses` learns the live state that is met.
+    fn way(&self, question: &Question, number: usize, uses: &mut Vec<Use>) -> Result<Way> {
         let mut open = Open::collecting();
         let (from, to) = (question.o, question.p);
         let same = match (question.how, number) {
@@ -156,22 +170,21 @@ impl Comparer<'_> {
                 let (before, after) =
                     (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));
                 match before.zip(after) {
-                    Some((o, p)) => {
-                        self.entities_within(&o, &p, &mut Sink(None), &mut open)?.is_same()
-                    }
+                    Some((o, p)) => self.entities(&o, &p, &mut Sink(None), &mut open)?.is_same(),
                     None => false,
                 }
             }
             _ => return Ok(Way::None),
         };
-        Ok(if same { Way::Needs(open.0.unwrap_or_default()) } else { Way::Differs })
+        uses.append(&mut open.uses);
+        Ok(if same { Way::Needs(open.asked.unwrap_or_default()) } else { Way::Differs })
     }
 
-    fn settle(&self, question: Question) -> Result<bool> {
+    fn settle(&self, question: Question, uses: &mut Vec<Use>) -> Result<bool> {
         // Most content refers to nothing that is nameless.
         let mut ways = 0;
         let needs = loop {
-            match self.way(&question, ways)? {
+            match self.way(&question, ways, uses)? {
                 Way::None => return Ok(false),
                 Way::Differs => ways += 1,
                 Way::Needs(needs) if needs.is_empty() => return Ok(true),
@@ -189,7 +202,7 @@ impl Comparer<'_> {
         if !search.needs(0, &needs, &self.answers) {
             search.block(0);
         }
-        search.run(self)?;
+        search.run(self, uses)?;
         let same = search.nodes.first().is_some_and(|root| !root.refuted);
         let mut answers = self.answers.0.write().unwrap_or_else(PoisonError::into_inner);
         answers.extend(search.nodes.iter().map(|node| (node.question, !node.refuted)));
@@ -253,10 +266,10 @@ impl Search {
     }
 
     /// Takes ways away until nothing is left that needs what differs.
-    fn run(&mut self, comparer: &Comparer<'_>) -> Result<()> {
+    fn run(&mut self, comparer: &Comparer<'_>, uses: &mut Vec<Use>) -> Result<()> {
         while let Some(of) = self.pending.pop() {
             while let Some(node) = self.nodes.get_mut(of) {
-                let found = comparer.way(&node.question, node.tried)?;
+                let found = comparer.way(&node.question, node.tried, uses)?;
                 node.tried += 1;
                 match found {
                     Way::Differs => {}

@@ -337,7 +337,7 @@ impl Comparer<'_> {
     ) -> Result<bool> {
         let Some(found) = self.realigned(o, p) else { return Ok(false) };
         Ok(self.same_names_inside(&found, o, p)
-            && self.same_distances(&found)?
+            && self.same_distances(&found, open)?
             && self.same_references(&found, open)?
             && self.same_rows(&found, open)?
             && self.note_filler(&found))
@@ -365,7 +365,7 @@ impl Comparer<'_> {
     }
 
     /// Whether what leads somewhere by a distance leads to the same on both sides.
-    fn same_distances(&self, found: &Realigned) -> Result<bool> {
+    fn same_distances(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
         let spans = &found.spans;
         let (orig, patched) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
         let (mut o, mut p) = (spans.o_start, spans.p_start);
@@ -382,7 +382,7 @@ impl Comparer<'_> {
             anywhere |= a.anywhere || b.anywhere;
             let same = match (&a.near, &b.near) {
                 (None, None) => true,
-                (Some(x), Some(y)) => self.lead_to_one_place(found, (&a, x), (&b, y)),
+                (Some(x), Some(y)) => self.lead_to_one_place(found, (&a, x), (&b, y), open),
                 _ => false,
             };
             if !same {
@@ -400,6 +400,7 @@ impl Comparer<'_> {
         found: &Realigned,
         (a, x): (&Instruction, &Near),
         (b, y): (&Instruction, &Near),
+        open: &mut Open,
     ) -> bool {
         let spans = &found.spans;
         let (from, to) = (x.reach.target, y.reach.target);
@@ -412,7 +413,7 @@ impl Comparer<'_> {
             (true, true) => {
                 found.meets(from, to) && (a.branches && b.branches || (from, to) == found.entry)
             }
-            (false, false) => self.lead_alike(spans, x, y, &mut Open::new()),
+            (false, false) => open.at_once(|open| self.lead_alike(spans, x, y, open)),
             _ => false,
         };
         if same && from.wrapping_sub(x.at) != to.wrapping_sub(y.at) {

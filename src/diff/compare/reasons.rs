@@ -9,6 +9,7 @@ use super::comparer::{Comparer, Sink, Spans};
 use super::inlining::Question;
 use super::meaning::{describe, meaning};
 use super::questions::Open;
+use super::states::Uses;
 use crate::arch::{Arch, instruction_text};
 use crate::diag::{Finding, Result};
 use crate::diff::reason::{Content, OtherTwin, Reason, ReasonKind, Shown, Sides, eight};
@@ -29,12 +30,23 @@ fn word(arch: &Arch, code: &[u8], at: usize) -> Option<String> {
     Some(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
+/// How a function or variable differs from its twin.
+#[derive(Debug, Default)]
+pub struct Differs {
+    /// Every difference, most telling first.
+    pub reasons: Vec<Reason>,
+    /// What other objects of the build must tell to know whether it was re-inlined.
+    pub questions: Vec<Question>,
+    /// The live state that it uses, behind what differs first, too.
+    pub uses: Uses,
+}
+
 impl Comparer<'_> {
     /// Every difference between a patched function or variable, with its split-off parts,
     /// and its twin; and what other objects of the build must tell to know whether it was
     /// re-inlined. Empty for what is new.
-    pub fn reasons(&self, id: SymbolId<Patched>) -> Result<(Vec<Reason>, Vec<Question>)> {
-        let mut reasons = Vec::new();
+    pub fn reasons(&self, id: SymbolId<Patched>) -> Result<Differs> {
+        let (mut reasons, mut open) = (Vec::new(), Open::new());
         let mut family = vec![id];
         let layout = self.patched.layout;
         while let Some(member) = family.pop() {
@@ -47,7 +59,7 @@ impl Comparer<'_> {
             let entity = layout.entity(section, index);
             if let Some(orig) = self.twin_entity(orig, &entity) {
                 let known = reasons.len();
-                self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)))?;
+                self.entities(&orig, &entity, &mut Sink(Some(&mut reasons)), &mut open)?;
                 let lead = value.wrapping_sub(entity.start) as i64;
                 for offset in reasons.iter_mut().skip(known).filter_map(|r| r.offset.as_mut()) {
                     *offset -= lead;
@@ -55,19 +67,21 @@ impl Comparer<'_> {
             }
         }
         reasons.sort_by_key(|r| r.kind.rank());
-        if reasons.is_empty() {
-            return Ok((reasons, Vec::new()));
+        let mut questions = Vec::new();
+        if !reasons.is_empty() {
+            // These explain the others.
+            match self.relayout(id, &mut open)? {
+                Some(reason) => reasons.insert(0, reason),
+                None => {
+                    let (inlined, asked) = self.inlining(id)?;
+                    reasons.splice(0..0, inlined);
+                    questions = asked;
+                }
+            }
         }
-        // These explain the others.
-        if let Some(reason) = self.relayout(id)? {
-            reasons.insert(0, reason);
-            return Ok((reasons, Vec::new()));
-        }
-        let (inlined, questions) = self.inlining(id)?;
-        reasons.splice(0..0, inlined);
         // Most functions have one reason, where a list has room for four at first.
         reasons.shrink_to_fit();
-        Ok((reasons, questions))
+        Ok(Differs { reasons, questions, uses: Uses::new(open.uses) })
     }
 
     /// Where what two spans are of begins: the symbols, behind what precedes them in their entities.

@@ -51,7 +51,11 @@ const BUG_WARNING: u16 = 1;
 impl<'a> Comparer<'a> {
     /// The reason why a function and its twin differ, when they only differ in where their
     /// blocks are.
-    pub(in crate::diff) fn relayout(&self, id: SymbolId<Patched>) -> Result<Option<Reason>> {
+    pub(in crate::diff) fn relayout(
+        &self,
+        id: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<Option<Reason>> {
         let Some(twin) = self.twins.orig_symbol(id) else { return Ok(None) };
         let orig = Code::new(self.orig, twin);
         let patched = Code::new(self.patched, id);
@@ -67,6 +71,7 @@ impl<'a> Comparer<'a> {
             seen: IndexSet::default(),
             tables: false,
             through_thunk: false,
+            open,
         };
         Ok(walk.run()?.then_some(reason))
     }
@@ -261,6 +266,7 @@ struct Walk<'a> {
     tables: bool,
     /// It jumps to wherever a register says.
     through_thunk: bool,
+    open: &'a mut Open,
 }
 
 /// What follows two instructions that do the same.
@@ -517,7 +523,7 @@ impl<'a> Walk<'a> {
                     object.symbol_name(p.symbol).starts_with(symbols::X86_INDIRECT);
             }
         }
-        self.comparer.same_reference(o_refs, o, p_refs, p, &mut Open::new())
+        self.comparer.same_reference(o_refs, o, p_refs, p, self.open)
     }
 
     /// Whether the kernel never goes on behind this trap, as its row says.

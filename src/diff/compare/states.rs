@@ -14,7 +14,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::{Mutex, PoisonError};
 
 use bumpalo::Bump;
 use foldhash::fast::{FixedState, RandomState};
@@ -47,40 +46,30 @@ pub struct StateChange {
 
 /// A variable without a twin, its counterpart, and code that uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Use {
+pub(super) struct Use {
     orig: SymbolId<Orig>,
     variable: SymbolId<Patched>,
     user: SectionId<Patched>,
     at: u64,
 }
 
-/// Where comparisons, which run in parallel, note the uses of variables that may have changed.
-#[derive(Debug, Default)]
-pub struct States(Mutex<Vec<Use>>);
-
 /// The uses of variables that may have changed, by variable and place. What a variable points to
 /// is looked at when all uses are known: such variables can point to each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uses(Vec<Use>);
 
-impl States {
-    fn note(&self, found: Use) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(found);
-    }
-
-    /// The uses noted.
-    pub fn uses(&self) -> Uses {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+impl Uses {
+    /// Those that comparisons found, in any order.
+    pub(super) fn new(mut all: Vec<Use>) -> Self {
         all.sort_unstable();
         all.dedup();
         Uses(all)
     }
-}
 
-impl From<Uses> for States {
-    /// Notes more.
-    fn from(uses: Uses) -> Self {
-        States(Mutex::new(uses.0))
+    /// Together with `others`.
+    pub fn with<'u>(&self, others: impl Iterator<Item = &'u Uses>) -> Self {
+        let all = others.flat_map(|uses| &uses.0).chain(&self.0);
+        Uses::new(all.copied().collect())
     }
 }
 
@@ -92,10 +81,10 @@ impl Comparer<'_> {
     /// Notes a variable without a twin whose content may differ from its counterpart's.
     pub(super) fn note_state(
         &self,
-        user: SectionId<Patched>,
-        at: u64,
+        (user, at): (SectionId<Patched>, u64),
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
+        open: &mut Open,
     ) {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
@@ -115,7 +104,7 @@ impl Comparer<'_> {
             || a.size != b.size
             || content(orig, o, o_section) != content(patched, p, p_section)
         {
-            self.states.note(Use { orig: o, variable: p, user, at });
+            open.uses.push(Use { orig: o, variable: p, user, at });
         }
     }
 
@@ -126,43 +115,45 @@ impl Comparer<'_> {
         entity.and_then(|e| e.symbol).is_some_and(|user| only_registers(layout, user))
     }
 
-    /// The variables without twins whose content differs from their counterparts', by variable
-    /// and place.
-    pub(in crate::diff) fn changed_states(&self) -> Result<Vec<StateChange>> {
+    /// The variables without twins whose content differs from their counterparts', of those that
+    /// are used, by variable and place.
+    pub(in crate::diff) fn changed_states(&self, uses: &Uses) -> Result<Vec<StateChange>> {
+        let asked = self.asking();
         let mut changes = Vec::new();
         let mut reasons: IndexMap<_, Option<Reason>, RandomState> = IndexMap::default();
-        let mut seen: IndexSet<Use, RandomState> = IndexSet::default();
-        loop {
-            let Uses(uses) = self.states.uses();
-            let known = seen.len();
-            seen.extend(uses);
-            if seen.len() == known {
-                break;
+        let mut seen: IndexSet<Use, RandomState> = uses.0.iter().copied().collect();
+        let mut next = 0;
+        while let Some(&Use { orig, variable, user, at }) = seen.get_index(next) {
+            next += 1;
+            if self.is_registration(user, at) {
+                continue;
             }
-            for &Use { orig, variable, user, at } in seen.iter().skip(known) {
-                if self.is_registration(user, at) {
-                    continue;
+            let pair = (orig, variable);
+            let reason = match reasons.get(&pair) {
+                Some(known) => known.clone(),
+                None => {
+                    let mut open = Open::new();
+                    let found = asked.state_change(orig, variable, &mut open)?;
+                    seen.extend(open.uses);
+                    reasons.insert(pair, found.clone());
+                    found
                 }
-                let pair = (orig, variable);
-                let reason = match reasons.get(&pair) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let found = self.state_change(orig, variable)?;
-                        reasons.insert(pair, found.clone());
-                        found
-                    }
-                };
-                changes.extend(reason.map(|reason| StateChange { user, at, variable, reason }));
-            }
+            };
+            changes.extend(reason.map(|reason| StateChange { user, at, variable, reason }));
         }
         changes.sort_by_key(|s| (s.variable, s.user, s.at));
         changes.dedup();
         Ok(changes)
     }
 
-    /// What differs first between the contents of a variable and its counterpart. Notes the
-    /// use of those that it points to.
-    fn state_change(&self, o: SymbolId<Orig>, p: SymbolId<Patched>) -> Result<Option<Reason>> {
+    /// What differs first between the contents of a variable and its counterpart. `open` learns
+    /// the use of those that it points to.
+    fn state_change(
+        &self,
+        o: SymbolId<Orig>,
+        p: SymbolId<Patched>,
+        open: &mut Open,
+    ) -> Result<Option<Reason>> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
         else {
@@ -187,7 +178,7 @@ impl Comparer<'_> {
             let sides = Sides::new(Shown::bytes(&before, first), Shown::bytes(&after, first));
             reasons.push(Reason::at(first as i64, ReasonKind::Data(sides)));
         } else {
-            self.relocs(&spans, &mut Sink(Some(&mut reasons)), &mut Open::new())?;
+            self.relocs(&spans, &mut Sink(Some(&mut reasons)), open)?;
         }
         Ok(reasons.into_iter().next())
     }

@@ -113,7 +113,7 @@ impl<'a> Comparer<'a> {
             && self.same_label((o_section, a.symbol), (p_section, b.symbol))
             && self.same_constant(a.symbol, b.symbol, open)?;
         if same && !self.twins.are_twins(a.symbol, b.symbol) {
-            self.note_state(p_refs.base(), p.offset, a.symbol, b.symbol);
+            self.note_state((p_refs.base(), p.offset), a.symbol, b.symbol, open);
         }
         Ok(same || a.addend == b.addend && self.same_copy(a.symbol, b.symbol, open)?)
     }

@@ -19,6 +19,7 @@ use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
 use crate::diff::compare::comparer::{Comparer, Spans};
 use crate::diff::compare::questions::Open;
 use crate::diff::compare::reordered;
+use crate::diff::compare::states::Uses;
 use crate::diff::select::boot_code::BootCode;
 use crate::diff::select::ignore::Ignored;
 use crate::diff::selection::Selection;
@@ -476,13 +477,14 @@ fn bare_tables<'a, S: Side>(
 /// What to say of live state whose initialiser changed: refused when nothing else did.
 pub fn check_states(
     comparer: &Comparer<'_>,
+    uses: &Uses,
     selection: &Selection,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<()> {
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
     let mut details = Vec::new();
-    for state in comparer.changed_states()? {
+    for state in comparer.changed_states(uses)? {
         let user = layout
             .entity_at(state.user, state.at)
             .and_then(|i| layout.entity(state.user, i).symbol)
