@@ -358,6 +358,109 @@ fn a_build_replaces_nothing_but_a_build() {
     assert_eq!(lab.names(), ["mine", "o.o", "out", "p.o", "src", "symtab"]);
 }
 
+/// What is written with an alignment takes as much room.
+fn alignments_are_those_of_kernels() {
+    let lab = Lab::new();
+    let whole = lab.read("p.o");
+    let number = |at: usize| u64::from_le_bytes(whole[at..at + 8].try_into().unwrap()) as usize;
+    let headers = number(40);
+    for align in [3, 1 << 25, 1 << 63, u64::MAX] {
+        let mut data = whole.clone();
+        // sh_addralign of the second section.
+        data[headers + 64 + 48..][..8].copy_from_slice(&u64::to_le_bytes(align));
+        lab.write("p.o", &data);
+        let (code, out, err) = lab.run(&["o.o", "p.o", "--symtab", "symtab", "-o", "out.o"]);
+        assert_eq!((code, &*out), (Some(1), ""), "{align:#x}: {err}");
+        assert!(err.starts_with("p.o: ") && err.contains("is no power of two"), "{err}");
+    }
+    assert_eq!(lab.names(), ["o.o", "p.o", "symtab"]);
+}
+
+/// A thread whose stack would be larger than all memory cannot be started.
+fn threads_that_cannot_be_started_are_not_needed() {
+    let lab = Lab::new();
+    lab.run(&["o.o", "p.o", "--symtab", "symtab", "-o", "out.o"]);
+    for args in [&["o.o", "p.o", "--symtab", "symtab", "-o", "again.o"][..], &["dump", "out.o"]] {
+        let wanted = lab.run(args);
+        let mut command = lab.command(args);
+        let output = command.env("RUST_MIN_STACK", (1_u64 << 46).to_string()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*said), (wanted.0, &*wanted.2), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), wanted.1);
+    }
+    assert_eq!(lab.read("again.o"), lab.read("out.o"));
+}
+
+/// Runs the program in a shell that has set a limit first.
+fn limited(lab: &Lab, limit: &str, args: &str) -> (Option<i32>, String) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{limit}; exec {KLP_DIFF} {args}")]).current_dir(lab.0.path());
+    command.envs(STRUCT_SIZES.iter().map(|(name, size)| (name, size.to_string())));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// However little memory there is, a run that does not end well says so and leaves nothing.
+fn memory_that_is_refused_ends_the_run() {
+    let lab = Lab::of(&Options::new(1000, 500));
+    let limit = |mib: u32| format!("ulimit -v {}", mib * 1024);
+    // Below that there is not even room for the program itself.
+    let Some(least) = (4..400).find(|&mib| limited(&lab, &limit(mib), "--version").0 == Some(0))
+    else {
+        crate::suite::lacks("a shell that limits memory");
+        return;
+    };
+    let (mut refused, mut mib) = (0, least + 1);
+    loop {
+        let args = "o.o p.o --symtab symtab -o out.o --json report.json";
+        let (code, said) = limited(&lab, &limit(mib), args);
+        if code == Some(0) {
+            break;
+        }
+        assert_eq!(code, Some(1), "{mib} MiB: {said}");
+        assert!(said.contains("memory") || said.contains("thread"), "{mib} MiB: {said}");
+        // A run that fails by itself reports that.
+        if std::fs::remove_file(lab.path("report.json")).is_ok() {
+            assert!(!said.contains("gives no more memory"), "{mib} MiB: {said}");
+        }
+        assert_eq!(lab.names(), ["o.o", "p.o", "symtab"], "{mib} MiB");
+        (refused, mib) = (refused + 1, mib + mib / 4);
+        assert!(mib < 4000, "{said}");
+    }
+    assert!(refused > 0, "{least} MiB are enough");
+}
+
+/// Output and report that cannot be written whole are what they were before.
+fn what_does_not_fit_leaves_what_was_there() {
+    let lab = Lab::new();
+    let old = ["out.o", "report.json"];
+    old.iter().for_each(|name| lab.write(name, b"old"));
+    for blocks in [0, 1] {
+        let args = "o.o p.o --symtab symtab -o out.o --json report.json";
+        let (code, said) = limited(&lab, &format!("trap '' XFSZ; ulimit -f {blocks}"), args);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("out.o: cannot write"), "{said}");
+        assert_eq!(old.map(|name| lab.read(name)), [b"old", b"old"]);
+    }
+    assert_eq!(lab.names(), ["o.o", "out.o", "p.o", "report.json", "symtab"]);
+}
+
+/// Whichever comes last: the file is that of one of them.
+fn runs_with_the_same_output_leave_a_whole_one() {
+    let lab = Lab::new();
+    let args = ["o.o", "p.o", "--symtab", "symtab", "-o"];
+    lab.run(&[&args[..], &["wanted.o"]].concat());
+    let run = |_| {
+        let mut command = lab.command(&[&args[..], &["out.o"]].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    for mut child in (0..8).map(run).collect::<Vec<Child>>() {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(lab.read("out.o"), lab.read("wanted.o"));
+    assert_eq!(lab.names(), ["o.o", "out.o", "p.o", "symtab", "wanted.o"]);
+}
+
 /// Where an input is cut short, the program says so and leaves no output.
 fn an_input_that_shrinks_ends_the_run() {
     let lab = Lab::of(&Options::new(4000, 2000));
@@ -408,5 +511,16 @@ fn main() -> std::process::ExitCode {
         ("a_huge_number_of_shards_is_no_memory", a_huge_number_of_shards_is_no_memory),
         ("a_build_replaces_nothing_but_a_build", a_build_replaces_nothing_but_a_build),
         ("an_input_that_shrinks_ends_the_run", an_input_that_shrinks_ends_the_run),
+        (
+            "threads_that_cannot_be_started_are_not_needed",
+            threads_that_cannot_be_started_are_not_needed,
+        ),
+        ("alignments_are_those_of_kernels", alignments_are_those_of_kernels),
+        ("memory_that_is_refused_ends_the_run", memory_that_is_refused_ends_the_run),
+        ("what_does_not_fit_leaves_what_was_there", what_does_not_fit_leaves_what_was_there),
+        (
+            "runs_with_the_same_output_leave_a_whole_one",
+            runs_with_the_same_output_leave_a_whole_one,
+        ),
     ])
 }

@@ -367,6 +367,7 @@ mod tests {
             ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n-b\n", "other lines"),
             ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n*a\n", "neither context"),
             ("--- a/x\n+++ b/x\n@@ 1 @@\n", "without hunks"),
+            ("--- a/x\n+++ b/x\n@@ -18446744073709551615 +1 @@\n-a\n+b\n", "a malformed @@"),
             ("@@ -1 +1 @@\n-a\n+b\n", "without a file"),
             ("--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n", "cannot be the path"),
             ("--- /etc/x\n+++ /etc/x\n@@ -1 +1 @@\n-a\n+b\n", "of the form"),

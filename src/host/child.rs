@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::cleanup::{Leftover, Registered, register};
+use super::cleanup::{Leftover, Registered, TempFolder, register};
 
 /// Most that a program may print.
 const PRINTED: u64 = 64 << 20;
@@ -161,8 +161,11 @@ impl Drop for Running {
     }
 }
 
-/// Runs a program to its end, without input, and gives what it printed.
+/// Runs a program to its end, without input, and gives what it printed. What it leaves among its
+/// temporary files when it is ended goes with their folder.
 pub fn run(command: &mut Command, limits: Limits<'_>) -> Result<Ended, Trouble> {
+    let scratch = TempFolder::new("klp-run-", None).map_err(Trouble::Start)?;
+    command.env("TMPDIR", scratch.path());
     let file = || tempfile::tempfile().map_err(Trouble::Start);
     let (mut out, mut err) = (file()?, file()?);
     let copy = |file: &File| file.try_clone().map(Stdio::from).map_err(Trouble::Start);
@@ -198,6 +201,15 @@ mod tests {
         assert_eq!((&ended.stdout[..], &ended.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
         let trouble = run(&mut Command::new("/nonexistent/tool"), Limits::default());
         assert!(matches!(trouble, Err(Trouble::Start(_))));
+    }
+
+    #[test]
+    fn temporary_files_of_programs_go_with_them() {
+        let script = "mktemp -d; mktemp; kill -KILL $$";
+        let ended = run(&mut sh(script), Limits::default()).expect("ran");
+        let made = String::from_utf8(ended.stdout).expect("text");
+        assert!(!ended.status.success() && made.contains("/klp-run-"), "{made}");
+        assert!(made.lines().all(|path| !std::path::Path::new(path).exists()), "{made}");
     }
 
     /// Neither the time limit nor the end of the program leaves what it started behind.
