@@ -28,8 +28,7 @@ rm "$doc/CHANGELOG.md"
 gzip -9n <packaging/debian/changelog >"$doc/changelog.Debian.gz"
 
 for script in postinst prerm; do
-  grep -v '^#DEBHELPER#' "packaging/debian/$script" >"$stage/DEBIAN/$script"
-  chmod 755 "$stage/DEBIAN/$script"
+  install -m 755 "packaging/debian/$script" "$stage/DEBIAN/$script"
 done
 install -m 644 packaging/debian/triggers "$stage/DEBIAN/triggers"
 
