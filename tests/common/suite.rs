@@ -25,7 +25,11 @@ static ALL: Mutex<Vec<String>> = Mutex::new(Vec::new());
 pub fn lacks(what: impl Into<String>) {
     let what = what.into();
     eprintln!("skipped: {what}");
-    LACKED.with_borrow_mut(|all| all.push(what.clone()));
+    LACKED.with_borrow_mut(|all| {
+        if !all.contains(&what) {
+            all.push(what.clone());
+        }
+    });
     ALL.lock().expect("no test panics here").push(what);
 }
 
