@@ -60,12 +60,12 @@ pub(super) struct Args {
 
     /// Prepared kernel tree, such as /lib/modules/RELEASE/build. What it says no --image of (the
     /// linked kernel, its modules) is looked for in it, and where distributions put them
-    #[arg(short, long, value_name = "FOLDER", group = "which")]
+    #[arg(short, long, value_name = "FOLDER", required_unless_present = "release")]
     kernel: Option<PathBuf>,
 
     /// Release of an installed kernel, such as `uname -r` says: its tree, the linked kernel with
     /// symbols, modules and exports are looked for where distributions put them
-    #[arg(long, value_name = "RELEASE", group = "which")]
+    #[arg(long, value_name = "RELEASE", conflicts_with = "kernel")]
     release: Option<String>,
 
     /// Module to write
