@@ -31,6 +31,7 @@ pub mod originals;
 mod outside;
 pub mod patch;
 pub mod scope;
+pub mod session;
 pub mod source;
 pub mod steps;
 mod which;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::keep;
 use super::objects::normal;
-use super::steps::{Session, Touched};
+use super::session::{Session, Touched};
 use super::which::preprocessed;
 use crate::diag::Result;
 use crate::host::files;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::kbuild::Owner;
-use super::steps::{Plan, Session, Touched, Whose, seconds};
+use super::session::{Plan, Session, Touched, Whose, seconds};
 use super::whole::listed;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;

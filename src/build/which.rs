@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::kbuild::{Lists, Owner, folders_of};
 use super::objects::{Includes, made_of, object_of, recorded};
 use super::scope::Kind;
-use super::steps::{Session, Touched, seconds};
+use super::session::{Session, Touched, seconds};
 use super::whole::LINKED;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;

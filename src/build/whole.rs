@@ -17,8 +17,8 @@ use rayon::prelude::*;
 
 use super::config::Compiler;
 use super::kbuild::{Make, Owner};
+use super::session::{Session, Touched, seconds};
 use super::source::Work;
-use super::steps::{Session, Touched, seconds};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::Orig;

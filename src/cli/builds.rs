@@ -15,9 +15,9 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
+use super::kernel::Against;
 use super::members::{self, Member};
 use super::owners::Subject;
-use super::pair::Against;
 use super::referrers::{Beside, Referrers};
 use super::wait::{Bar, Count};
 use crate::Among;

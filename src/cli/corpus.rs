@@ -6,6 +6,7 @@ mod case;
 mod compilers;
 mod file;
 mod find;
+mod header;
 mod judge;
 mod junit;
 mod ours;

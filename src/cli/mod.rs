@@ -13,6 +13,7 @@ mod candidates;
 mod corpus;
 mod dump;
 mod explain_error;
+mod kernel;
 mod klp_build;
 mod members;
 mod module;

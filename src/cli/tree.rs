@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::builds::{Builds, How, Outcome, check_needs};
+use super::kernel::{Against, Kernel, Read, check_strict, in_flavor, is_folder};
 use super::output::{nothing_changed, summary, write_reports};
-use super::pair::{Against, Kernel, Read, check_strict, in_flavor, is_folder};
 use super::show::Show;
 use super::targets::Targets;
 use super::{Args, Exit, Flavor, fail};

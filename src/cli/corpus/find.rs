@@ -19,9 +19,9 @@ use serde::Deserialize;
 use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::COMPILERS;
 use super::file;
+use super::header::Header;
 use super::pick::{Pattern, picks};
 use super::record::{RECORD, missing, notes};
-use super::source::Header;
 use crate::diag::{Code, Error, Result};
 use crate::host::files::{self, unreadable};
 

@@ -5,8 +5,8 @@
 
 use super::super::builds::{Builds, How, Outcome, check_needs};
 use super::super::candidates::{Candidates, Given, ParentFile};
+use super::super::kernel::{Against, Shared, check_allowed};
 use super::super::output::summary;
-use super::super::pair::{Against, Shared, check_allowed};
 use super::super::same_kernel::{Magic, check_image};
 use super::Request;
 use crate::diag::Result;
