@@ -109,6 +109,32 @@ fn an_object_with_a_sanitizer_is_as_it_is() {
     check_cases(&SAMPLE.map(str::to_owned), &["-DPATCHED"]);
 }
 
+/// What describes a constant to KASAN is no reader of it.
+#[test]
+fn a_constant_that_only_boot_code_reads_is_told_of_with_kasan() {
+    let installed: Vec<&str> = COMPILERS.into_iter().filter(|c| is_installed(c)).collect();
+    for compiler in installed {
+        let out = tempfile::tempdir().expect("a folder");
+        let way = if compiler.starts_with("gcc") { GCC[0] } else { CLANG[0] };
+        let objects = ["-DORIGINAL", "-DPATCHED"].map(|define| {
+            let object = out.path().join(format!("{define}.o"));
+            let status = Command::new(compiler)
+                .args(FLAGS.split_whitespace())
+                .args(way.split_whitespace())
+                .args([define, "-c", "-o"])
+                .args([object.as_path(), &folder().join("boot-data-beside.c")])
+                .status();
+            assert!(status.expect("the compiler runs").success());
+            object
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_klp-diff")).args(&objects).output();
+        let output = output.expect("klp-diff runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{compiler}: {said}");
+        assert!(said.contains("constant kept changed, and only code that has run"), "{said}");
+    }
+}
+
 #[test]
 #[ignore = "takes many minutes"]
 fn all_cases_with_sanitizers_are_as_they_are() {
@@ -127,7 +153,7 @@ fn all_cases_with_sanitizers_are_as_they_are() {
 #[test]
 #[ignore = "takes many minutes"]
 fn all_reference_objects_are_as_they_are() {
-    let Some(data) = std::env::var_os("KLP_DIFF_DATA") else { return };
+    let data = std::env::var_os("KLP_DIFF_DATA").expect("KLP_DIFF_DATA names the reference data");
     let mut folders = vec![PathBuf::from(data)];
     let (mut bad, mut seen) = (Vec::new(), 0);
     while let Some(folder) = folders.pop() {
