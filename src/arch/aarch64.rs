@@ -86,6 +86,8 @@ pub(super) static ARCH: Arch = Arch {
     sibling_call: None,
     reach,
     step: None,
+    // `ret`, perhaps with `bti c` in front.
+    returns: &[b"\xc0\x03\x5f\xd6", b"\x5f\x24\x03\xd5\xc0\x03\x5f\xd6"],
     immediates: None,
     text: None,
     listing: Some(text::instruction_text),

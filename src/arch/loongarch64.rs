@@ -78,6 +78,7 @@ pub(super) static ARCH: Arch = Arch {
     sibling_call: None,
     reach,
     step: None,
+    returns: &[b"\x20\0\0\x4c"],
     immediates: None,
     text: None,
     listing: None,

@@ -306,6 +306,8 @@ pub struct Arch {
     /// What follows an instruction; where it is not known, functions whose blocks are in another
     /// order are changed ones.
     pub step: Option<Steps>,
+    /// Code of functions that do nothing but return, as compilers write it.
+    pub returns: &'static [&'static [u8]],
     /// The immediate operands of code, by which a callee without references is known.
     pub immediates: Option<Immediates>,
     /// Instructions in the words of the assembler, in reasons and in listings.

@@ -95,6 +95,7 @@ pub(super) static ARCH: Arch = Arch {
     sibling_call: Some(0x4800_0000),
     reach,
     step: None,
+    returns: &[b"\x20\0\x80\x4e", b"\x4e\x80\0\x20"],
     immediates: None,
     text: None,
     listing: None,

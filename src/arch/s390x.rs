@@ -79,6 +79,7 @@ pub(super) static ARCH: Arch = Arch {
     sibling_call: None,
     reach,
     step: None,
+    returns: &[b"\x07\xfe"],
     immediates: None,
     text: None,
     listing: None,

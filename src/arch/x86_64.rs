@@ -84,6 +84,18 @@ pub(super) static ARCH: Arch = Arch {
     sibling_call: None,
     reach,
     step: Some(step),
+    // `ret` or a jump to the return thunk, perhaps with `int3` (-mharden-sls) behind it, and
+    // `endbr64` in front.
+    returns: &[
+        b"\xc3",
+        b"\xc3\xcc",
+        b"\xf3\x0f\x1e\xfa\xc3",
+        b"\xf3\x0f\x1e\xfa\xc3\xcc",
+        b"\xe9\0\0\0\0",
+        b"\xe9\0\0\0\0\xcc",
+        b"\xf3\x0f\x1e\xfa\xe9\0\0\0\0",
+        b"\xf3\x0f\x1e\xfa\xe9\0\0\0\0\xcc",
+    ],
     immediates: Some(immediates),
     text: Some(text::instruction_text),
     listing: None,

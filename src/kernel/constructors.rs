@@ -8,7 +8,7 @@
 //! which hides no behaviour of the code.
 //!
 //! A name is no proof: every reference of such a function must lead to the runtime's entries
-//! for that, or to data.
+//! for that, or to data. What clang makes of a file without variables returns at once.
 
 #![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
 
@@ -61,7 +61,27 @@ pub fn only_registers<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool 
             },
         }
     }
-    registers == 1 && object.symbol_size(id) <= LONGEST
+    match registers {
+        // Of a file without variables.
+        0 => does_nothing(layout, id),
+        1 => object.symbol_size(id) <= LONGEST,
+        _ => false,
+    }
+}
+
+/// Whether all of function `id` is a return.
+fn does_nothing<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> bool {
+    let object = layout.object;
+    let Some(section) = object.section_of(id) else { return false };
+    let (from, size) = (object.symbol_value(id), object.symbol_size(id));
+    let code = object.contents(section);
+    let code = usize::try_from(from).ok().and_then(|from| code.get(from..));
+    let code = code.zip(usize::try_from(size).ok()).and_then(|(code, size)| code.get(..size));
+    let Some(code) = code.filter(|code| layout.arch.returns.contains(code)) else { return false };
+    // A jump without a relocation goes to what comes next.
+    let jumps = code.ends_with(&[0; 4]) || code.ends_with(&[0, 0xcc]);
+    let leaves = object.relocs(section).within(from, from.saturating_add(size)).next().is_some();
+    jumps == leaves
 }
 
 /// Whether a section only lists functions that are called when the object is loaded or unloaded.
