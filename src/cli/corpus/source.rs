@@ -1,7 +1,5 @@
 //! Compiling the sources of a case.
 
-#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
