@@ -429,43 +429,4 @@ mod tests {
         assert!(!(ARCH.is_function_pointer)(277, 0));
         assert_eq!((ARCH.site_table)(true), SiteTable::PatchableEntries);
     }
-
-    #[test]
-    fn gcc_output() {
-        let cases = [
-            (&["-fpatchable-function-entry=2"][..], 0),
-            (&["-fpatchable-function-entry=2", "-mbranch-protection=pac-ret+bti"], 4),
-            (&["-fpatchable-function-entry=4,2"], 0),
-            (&["-fpatchable-function-entry=4,2", "-mbranch-protection=standard"], 0),
-        ];
-        for (flags, offset) in cases {
-            let Some(gcc) = fixtures::gcc("aarch64-linux-gnu") else { return };
-            let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, flags));
-            let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
-            assert_eq!(found["visible"], at(offset), "{flags:?}");
-            // only called, so no bti
-            assert_eq!(found["hidden"], at(0), "{flags:?}");
-            assert_eq!(found["untraced"], (false, None), "{flags:?}");
-        }
-    }
-
-    #[test]
-    fn clang_output() {
-        let cases = [
-            (&["-fpatchable-function-entry=2"][..], 4, 0),
-            (&["-fpatchable-function-entry=4,2"], 4, 0),
-            (&["-fpatchable-function-entry=4,2", "-mbranch-protection=standard"], 4, 0),
-            (&["-fpatchable-function-entry=2", "-mbranch-protection=standard"], 8, 4),
-        ];
-        for (flags, visible, hidden) in cases {
-            let Some(clang) = fixtures::clang("aarch64-linux-gnu") else { return };
-            let flags = [flags, &["-fsanitize=kcfi"]].concat();
-            let found = fixtures::inspect(&ARCH, &fixtures::compile(clang, &flags));
-            let at = |offset| (true, Some(FtraceSite { offset, rewrite: None }));
-            assert_eq!(found["visible"], at(visible), "{flags:?}");
-            // only called, so without a hash; BTI all the same
-            assert_eq!(found["hidden"], at(hidden), "{flags:?}");
-            assert_eq!(found["untraced"], (false, None), "{flags:?}");
-        }
-    }
 }

@@ -331,18 +331,4 @@ mod tests {
         assert!((ARCH.has_profiling)(&f, &mut fixtures::relocs(&[])));
         assert_eq!((ARCH.effect)(&NOP, 0), None);
     }
-
-    #[test]
-    fn compiler_output() {
-        let target = "loongarch64-linux-gnu";
-        let Some(compiler) = fixtures::gcc(target).or_else(|| fixtures::clang(target)) else {
-            return;
-        };
-        let object = fixtures::compile(compiler, &["-fpatchable-function-entry=2"]);
-        let found = fixtures::inspect(&ARCH, &object);
-        let want = (true, Some(FtraceSite { offset: 0, rewrite: None }));
-        assert_eq!(found["visible"], want);
-        assert_eq!(found["hidden"], want);
-        assert_eq!(found["untraced"], (false, None));
-    }
 }

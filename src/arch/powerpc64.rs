@@ -513,17 +513,4 @@ mod tests {
         assert_eq!((ARCH.site_table)(false), SiteTable::McountLoc);
         assert_eq!((ARCH.site_table)(true), SiteTable::PatchableEntries);
     }
-
-    #[test]
-    fn gcc_output() {
-        for (model, offset) in [("-mcmodel=large", 0x14), ("-mcmodel=medium", 0xc)] {
-            let Some(gcc) = fixtures::gcc("powerpc64le-linux-gnu") else { return };
-            let object = fixtures::compile(gcc, &["-pg", "-mprofile-kernel", model]);
-            let found = fixtures::inspect(&ARCH, &object);
-            let want = (true, Some(FtraceSite { offset, rewrite: None }));
-            assert_eq!(found["visible"], want, "{model}");
-            assert_eq!(found["hidden"], want, "{model}");
-            assert_eq!(found["untraced"], (false, None), "{model}");
-        }
-    }
 }

@@ -362,21 +362,4 @@ mod tests {
         assert_eq!((ARCH.site_table)(true), SiteTable::PatchableEntries);
         assert_eq!(ARCH.never_klp_symbol, Some("__s390_indirect_jump_r"));
     }
-
-    #[test]
-    fn gcc_output() {
-        let cases =
-            [&["-mhotpatch=0,3"][..], &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"]];
-        for flags in cases {
-            let Some(gcc) = fixtures::gcc("s390x-linux-gnu") else { return };
-            let found = fixtures::inspect(&ARCH, &fixtures::compile(gcc, flags));
-            let want = (true, Some(FtraceSite { offset: 0, rewrite: None }));
-            assert_eq!(found["visible"], want, "{flags:?}");
-            assert_eq!(found["hidden"], want, "{flags:?}");
-            // -mhotpatch has no per-function switch here
-            if flags.contains(&"-pg") {
-                assert_eq!(found["untraced"], (false, None));
-            }
-        }
-    }
 }
