@@ -341,7 +341,7 @@ const COPIES: [(&str, &str); 3] = [
     ("part", "a part split off"),
 ];
 
-/// What the copy of a function that has this name is, as [`COPIES`] has it.
+/// What compilers made the copy of a function for that has this name, part by part of the name.
 pub fn copy_kinds(function: &str) -> impl Iterator<Item = &'static str> + '_ {
     let parts = function.split('.').skip(1);
     parts.filter_map(|part| COPIES.iter().find(|(name, _)| *name == part).map(|(_, what)| *what))
