@@ -13,6 +13,7 @@ mod harness;
 mod suite;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use klp_diff::diag::Class;
@@ -99,6 +100,36 @@ fn lies_are_told_and_nothing_worse() {
     assert!(bad.is_empty(), "{bad:#?}");
 }
 
+/// The size that a symbol says it has bounds no loop.
+fn the_size_of_a_variable_costs_no_time() {
+    let runs =
+        |c: &&&str| Command::new(c).arg("--version").output().is_ok_and(|o| o.status.success());
+    let mut known = COMPILERS.iter().filter(|_| cfg!(target_arch = "x86_64"));
+    let Some(compiler) = known.find(runs) else {
+        suite::lacks("no compiler for x86_64 is installed");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    for size in ["0x7000000000000000", "0xffffffffffffffff", "0x100000000"] {
+        let object = |value: u32| {
+            let (source, object) = (folder.path().join("a.s"), folder.path().join("a.o"));
+            let text =
+                format!(".data\n.globl v\n.type v,@object\nv: .long {value}\n.size v, {size}\n");
+            std::fs::write(&source, text).expect("written");
+            let status =
+                Command::new(compiler).arg("-c").arg(&source).arg("-o").arg(&object).status();
+            assert!(status.expect("the compiler runs").success());
+            std::fs::read(object).expect("an object")
+        };
+        let start = Instant::now();
+        compare(&object(1), &object(2), false).expect("told of");
+        assert!(start.elapsed() < LIMIT, "{size}: {:?}", start.elapsed());
+    }
+}
+
 fn main() -> std::process::ExitCode {
-    suite::run(&[("lies_are_told_and_nothing_worse", lies_are_told_and_nothing_worse)])
+    suite::run(&[
+        ("lies_are_told_and_nothing_worse", lies_are_told_and_nothing_worse),
+        ("the_size_of_a_variable_costs_no_time", the_size_of_a_variable_costs_no_time),
+    ])
 }

@@ -150,6 +150,8 @@ fn numbers<O: Side, P: Side>(
     (from, to): (u64, u64),
     found: &mut Values,
 ) {
+    // What a symbol says of its size may be anything; behind the bytes of both nothing differs.
+    let to = to.min(o.bytes.len().max(p.bytes.len()) as u64);
     let mut at = from;
     while at < to {
         let width = (8 - at % 8).min(to - at);
