@@ -99,6 +99,25 @@ fn the_worst_object_says_how_to_exit_and_all_are_reported() {
     let row = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
     assert_eq!(told, [row("one.o", "changed", "one"), row("two.o", "refused", "two")]);
 }
+/// A counter that goes away is given up where the patch changes nothing else, and may have gone to
+/// another object where it does.
+fn state_may_go_on_in_another_object() {
+    let Some(builds) = Builds::new() else { return };
+    let dropped = |body: &str| format!("int two(int x);\nint one(int x) {{ {body} }}\n");
+    let counts = dropped("static int n; n += x; return two(n);");
+    builds.compile("a/one.o", "one.c", &counts);
+    builds.compile("b/one.o", "one.c", &dropped("return two(x);"));
+    for side in ["a", "b"] {
+        builds.compile(&format!("{side}/two.o"), "two.c", TWO);
+    }
+    let code = |exit, of: &str| {
+        let document = builds.json(&[], exit);
+        document["objects"][0][of][0]["code"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(code(0, "warnings"), "static-local-removed");
+    builds.compile("b/two.o", "two.c", "int two(int x) { static int n; return n += x; }\n");
+    assert_eq!(code(2, "refusals"), "static-local-removed");
+}
 fn expected_changes_and_noise_are_told_for_folders() {
     let Some(builds) = Builds::new() else { return };
     builds.compile("a/one.o", "one.c", ONE);
@@ -413,6 +432,7 @@ fn groups_of_loaded_sections_are_not_linked() {
 
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        ("state_may_go_on_in_another_object", state_may_go_on_in_another_object),
         (
             "renumbered_objects_are_found_by_what_they_define",
             renumbered_objects_are_found_by_what_they_define,

@@ -1,6 +1,6 @@
 //# what: a static local is gone, and nothing is new that could go on with what it holds
 //# changed: allocate_number
-//# says: nothing is new that could go on with what it holds
+//# says: nothing in the patched object is new that could go on with what it holds
 #include "kernel.h"
 
 u32 allocate_number(u32 pool)

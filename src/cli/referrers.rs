@@ -70,4 +70,8 @@ impl Others for Beside<'_> {
         };
         Ok(other.map(path))
     }
+
+    fn exist(&self) -> bool {
+        self.units.len() > 1
+    }
 }

@@ -99,6 +99,19 @@ impl<'a> Job<'a> {
 pub trait Others: Sync + Debug {
     /// Path of an object whose patched build refers to `name`, which another object defines.
     fn who_refers(&self, name: &str) -> Result<Option<String>>;
+
+    /// Whether there is any.
+    fn exist(&self) -> bool;
+}
+
+impl Among<'_> {
+    /// Whether the pair is all that the patch changes, as far as is known.
+    pub fn is_alone(&self) -> bool {
+        match self.others {
+            Some(others) => !others.exist(),
+            None => self.peers.is_none() && !self.complete,
+        }
+    }
 }
 
 /// What a pair has to do with the rest of a patch.

@@ -101,7 +101,8 @@ fn pair_up(
     patched: &Layout<'_, Patched>,
 ) -> Result<(Twins, Doubts)> {
     let (mut twins, files) = correlate(orig, patched);
-    let doubts = correlate_statics(orig, patched, &files, job.policy, &mut twins)?;
+    let doubts =
+        correlate_statics((orig, patched), &files, job.policy, job.among.is_alone(), &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.policy.pairs_by_order {
         borrow_names(orig, patched, &mut twins);

@@ -44,12 +44,13 @@ pub struct Doubts {
     pub open: Vec<Doubt>,
 }
 
-/// Pairs static locals in `twins`.
+/// Pairs static locals in `twins`. `alone` says that the patch changes no other object, which
+/// could go on with what one of them holds.
 pub fn correlate_statics(
-    orig: &Layout<'_, Orig>,
-    patched: &Layout<'_, Patched>,
+    (orig, patched): (&Layout<'_, Orig>, &Layout<'_, Patched>),
     files: &Files,
     policy: Policy,
+    alone: bool,
     twins: &mut Twins,
 ) -> Result<Doubts> {
     let statics = Statics { orig, patched, policy };
@@ -63,15 +64,17 @@ pub fn correlate_statics(
         twins.doubted_orig.extend(doubt.orig.iter().copied());
     }
     let twins = &*twins;
-    let lost = |v: &&locals::Variable<Orig>| statics.is_lost(v, twins);
     let (refused, given_up) = match policy.pairs_by_order {
         true => (statics.verify_all(twins)?, Vec::new()),
-        false => match left.iter().find(lost) {
-            Some(first) if statics.has_heir(twins) => {
-                (Some(statics.removed(first.id, &statics.first_user(first))), Vec::new())
+        false => {
+            let lost: Vec<_> = left.iter().filter(|v| statics.is_lost(v, twins)).collect();
+            match lost.first() {
+                Some(first) if !alone || statics.has_heir(&lost, twins) => {
+                    (Some(statics.removed(first.id, &statics.first_user(first))), Vec::new())
+                }
+                _ => (None, lost.iter().map(|v| statics.given_up(v)).collect()),
             }
-            _ => (None, left.iter().filter(lost).map(|v| statics.given_up(v)).collect()),
-        },
+        }
     };
     let uncorrelated = statics.uncorrelated(twins)?;
     Ok(Doubts { uncorrelated, refused, given_up, open: found.doubts })
@@ -218,23 +221,22 @@ impl Statics<'_> {
         })
     }
 
-    /// Whether the patched object knows of anything new that could go on with the state of a
-    /// variable which went away: a variable of its own, or something of another object. New
+    /// Whether the patched object knows of anything new that could go on with the state of
+    /// variables which went away: a variable of its own, or something of another object. New
     /// functions of its own have no state but in variables.
-    fn has_heir(&self, twins: &Twins) -> bool {
-        let object = self.patched.object;
-        object.symbols().any(|id| {
-            if twins.orig_symbol(id).is_some() || object.symbol_name(id).is_empty() {
-                return false;
-            }
+    fn has_heir(&self, lost: &[&locals::Variable<Orig>], twins: &Twins) -> bool {
+        let (orig, object) = (self.orig.object, self.patched.object);
+        let fits = |id| lost.iter().any(|v| orig.symbol_size(v.id) == object.symbol_size(id));
+        object.symbols().skip(1).filter(|&id| twins.orig_symbol(id).is_none()).any(|id| {
             match (object.symbol_kind(id), object.section_of(id)) {
                 (abi::STT_FILE | abi::STT_SECTION, _) => false,
                 // Undefined, common or absolute.
                 (_, None) => true,
-                // What a macro defines for each of its uses is nobody else's.
-                _ if self.patched.is_special_static(id) => false,
                 (_, Some(section)) => {
-                    self.patched.class(section) == Class::Data && !is_constant(self.patched, id)
+                    self.patched.class(section) == Class::Data
+                        && !is_constant(self.patched, id)
+                        // What is called as macros call theirs is theirs, unless it may be one of those.
+                        && (!self.patched.is_special_static(id) || fits(id))
                 }
             }
         })
@@ -247,7 +249,7 @@ impl Statics<'_> {
         Diagnostic::warning(
             Code::StaticLocalRemoved,
             format!(
-                "static local variable {name} of {} went away and nothing is new that could go on with what it holds",
+                "static local variable {name} of {} went away, and nothing in the patched object is new that could go on with what it holds",
                 self.first_user(v)
             ),
         )
