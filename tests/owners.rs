@@ -150,6 +150,12 @@ fn what_no_image_has_is_refused() {
     assert_eq!(status, Some(2), "{text}");
     assert!(text.contains("no image has its code"), "{text}");
     assert!(!Path::new(&lab.path("out.o")).exists());
+    // A file that is called a module, and is none, might have been the one.
+    fs::write(lab.path("linked/kernel/text.ko"), "no module").expect("written");
+    let (status, text) =
+        lab.run(&["--images=linked", "-o", "out.o", "orig/ours.o", "patched/ours.o"]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("linked/kernel/text.ko: not an ELF file"), "{text}");
 }
 
 fn main() -> std::process::ExitCode {

@@ -25,7 +25,7 @@ use crate::elf::image::Image;
 use crate::elf::linked::Linked;
 use crate::elf::object::Object;
 use crate::running::image::KernelImage;
-use crate::running::installed::{Linkage, VMLINUX, module_name};
+use crate::running::installed::{Linkage, VMLINUX, module_name, object_of_file};
 use crate::running::owner::{Defined, Fit, Wanted, same_code};
 
 /// Longest name of a module that livepatch takes (`MODULE_NAME_LEN` in include/linux/moduleparam.h).
@@ -251,8 +251,10 @@ pub(super) fn find(rules: &Rules, images: &[Linkage], subjects: &[Subject<'_>]) 
 /// What of each subject is in a file.
 fn fits_in(linkage: &Linkage, wanted: &[Wanted]) -> Result<Vec<Fit>> {
     let image = Image::open_unpacked(&linkage.path)?;
-    // A System.map does not tell enough.
-    if !abi::is_elf(image.bytes()) {
+    // A System.map does not tell enough; a module is not described by a text.
+    let name = linkage.path.file_name().unwrap_or_default().to_string_lossy();
+    let of_module = object_of_file(&name).is_some_and(|(object, _)| object != VMLINUX);
+    if !of_module && !abi::is_elf(image.bytes()) {
         return Ok(vec![Fit::default(); wanted.len()]);
     }
     let linked = Linked::parse(&linkage.path.display().to_string(), image.bytes())?;
