@@ -25,9 +25,9 @@ pub struct Judged {
 
 /// Judges by what differs.
 pub fn judge(evidence: &Evidence<'_>) -> Judged {
-    match &evidence.paired.doubts.refused {
-        Some(error) => Judged { notes: Notes::default(), statuses: Err(error.clone()) },
-        None => judge_with(evidence, &[]),
+    match evidence.check_differences() {
+        Err(error) => Judged { notes: Notes::default(), statuses: Err(error) },
+        Ok(()) => judge_with(evidence, &[]),
     }
 }
 
@@ -45,6 +45,18 @@ impl Evidence<'_> {
         target.map(|target| Resolver { comparer: self.comparer, statuses, target })
     }
 
+    /// What is refused whatever is carried.
+    fn check_differences(&self) -> Result<()> {
+        let Evidence { job, comparer, verdicts, paired, .. } = *self;
+        paired.doubts.refused.clone().map_or(Ok(()), Err)?;
+        if job.policy.refuses_unsafe {
+            constants::check_pointers(comparer)?;
+            check_instrumented(comparer, verdicts)?;
+            attributes::check(comparer)?;
+        }
+        Ok(())
+    }
+
     /// Whether callers may be patched in place of what cannot be redirected.
     pub(super) fn lifts(&self) -> bool {
         self.job.policy.lifts_callers && !self.job.among.no_lift
@@ -54,11 +66,6 @@ impl Evidence<'_> {
     /// callers.
     fn statuses(&self, forced: &[SymbolId<Patched>], notes: &mut Notes) -> Result<Statuses> {
         let Evidence { job, comparer, verdicts, paired, .. } = *self;
-        if job.policy.refuses_unsafe {
-            constants::check_pointers(comparer)?;
-            check_instrumented(comparer, verdicts)?;
-            attributes::check(comparer)?;
-        }
         let mut statuses = Statuses::new(comparer, verdicts, &paired.ignored, job.among.complete)?;
         notes.messages.extend(statuses.messages.iter().cloned());
         if job.policy.whole_sections {
