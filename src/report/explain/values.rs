@@ -94,7 +94,8 @@ pub fn values(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Values> 
     places.sort_unstable();
     places.dedup();
     let mut at = 0;
-    let end = o.size.max(p.size);
+    // A symbol may claim any size; what is compared is there.
+    let end = o.bytes.len().max(p.bytes.len()) as u64;
     for place in places.into_iter().chain([end]) {
         numbers(&o, &p, (at, place), &mut found);
         if place >= end {
@@ -150,8 +151,6 @@ fn numbers<O: Side, P: Side>(
     (from, to): (u64, u64),
     found: &mut Values,
 ) {
-    // What a symbol says of its size may be anything; behind the bytes of both nothing differs.
-    let to = to.min(o.bytes.len().max(p.bytes.len()) as u64);
     let mut at = from;
     while at < to {
         let width = (8 - at % 8).min(to - at);
