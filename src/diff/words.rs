@@ -18,7 +18,7 @@ const PROMOTED: &str = "promoted";
 /// The same code with its blocks in another order.
 const PROFILE: &str = "profile";
 
-/// Another copy that the compiler made of a function.
+/// Another clone that the compiler made of a function.
 const CLONE: &str = "clone";
 
 /// Names of the kinds that are the optimiser's.
@@ -79,12 +79,12 @@ impl ReasonKind {
                 after: format!("the same instructions in another order, {after}"),
             },
             ReasonKind::Clone { of, gone, came } => {
-                let gone: Vec<String> = gone.iter().map(|name| copy(name)).collect();
+                let gone: Vec<String> = gone.iter().map(|name| clone(name)).collect();
                 let before = match gone.is_empty() {
-                    true => format!("no such copy of {of}"),
+                    true => format!("no such clone of {of}"),
                     false => gone.join(", "),
                 };
-                Sides { before, after: copy(came) }
+                Sides { before, after: clone(came) }
             }
             ReasonKind::Carried { callers } => Sides {
                 before: "livepatch cannot redirect it".to_owned(),
@@ -101,8 +101,8 @@ impl ReasonKind {
 }
 
 /// A function's name, and what the compiler made it for.
-fn copy(name: &str) -> String {
-    let kinds: Vec<&str> = names::copy_kinds(name).collect();
+fn clone(name: &str) -> String {
+    let kinds: Vec<&str> = names::clone_kinds(name).collect();
     match kinds.is_empty() {
         true => name.to_owned(),
         false => format!("{name} ({})", kinds.join(", ")),

@@ -333,18 +333,18 @@ pub fn written_name(function: &str) -> &str {
     }
 }
 
-/// Copies that compilers make of functions, by what they add to the name, and what they are for
+/// Clones and parts that compilers make of functions, by what they add to the name, and what they are for
 /// (gcc's -fipa-cp, -fipa-sra and -fpartial-inlining).
-const COPIES: [(&str, &str); 3] = [
+const CLONES: [(&str, &str); 3] = [
     ("constprop", "a copy for constant arguments"),
     ("isra", "a copy with other parameters"),
     ("part", "a part split off"),
 ];
 
-/// What compilers made the copy of a function for that has this name, part by part of the name.
-pub fn copy_kinds(function: &str) -> impl Iterator<Item = &'static str> + '_ {
+/// What compilers made the clone of a function for that has this name, part by part of the name.
+pub fn clone_kinds(function: &str) -> impl Iterator<Item = &'static str> + '_ {
     let parts = function.split('.').skip(1);
-    parts.filter_map(|part| COPIES.iter().find(|(name, _)| *name == part).map(|(_, what)| *what))
+    parts.filter_map(|part| CLONES.iter().find(|(name, _)| *name == part).map(|(_, what)| *what))
 }
 
 /// What a static local variable is called in its function: `count.1` of gcc's `count.1` and

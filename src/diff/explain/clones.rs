@@ -42,8 +42,8 @@ impl<'a> Clones<'a> {
         let gone = |&id: &SymbolId<Orig>| self.pair.twins.patched_symbol(id).is_none();
         let gone = forms.iter().copied().filter(gone).map(|id| orig.symbol_name(id));
         let gone: Vec<String> = gone.map(str::to_owned).collect();
-        let is_copy = |name: &str| names::copy_kinds(name).next().is_some();
-        if !is_copy(name) && !gone.iter().any(|name| is_copy(name)) {
+        let is_clone = |name: &str| names::clone_kinds(name).next().is_some();
+        if !is_clone(name) && !gone.iter().any(|name| is_clone(name)) {
             return None;
         }
         Some(Reason::of_all(ReasonKind::Clone {
