@@ -13,10 +13,8 @@ use std::process::Command;
 
 use klp_diff::arch::{Arch, EntryReloc, FtraceSite, FunctionView};
 use klp_diff::elf::abi;
-use klp_diff::elf::ids::{Orig, SectionId};
-use klp_diff::elf::object::{Home, Object, Reloc};
-
-const PFE: &str = "__patchable_function_entries";
+use klp_diff::elf::ids::{Orig, SectionId, SymbolId};
+use klp_diff::elf::object::{Home, Object};
 
 fn objects(folder: &Path, into: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder)
@@ -30,6 +28,56 @@ fn objects(folder: &Path, into: &mut Vec<PathBuf>) {
         } else if path.extension().is_some_and(|e| e == "o") {
             into.push(path);
         }
+    }
+}
+
+/// Where the tables of an object say that functions can be hooked.
+struct Tables {
+    /// Sections with patchable entries; `None` where the object has no such table.
+    patchable: Option<BTreeSet<SectionId<Orig>>>,
+    /// Sites that are listed: section and place.
+    listed: Vec<(SectionId<Orig>, u64)>,
+}
+
+impl Tables {
+    fn of(object: &Object<'_, Orig>) -> Tables {
+        let mut tables = Tables { patchable: None, listed: Vec::new() };
+        for id in object.sections() {
+            let places = object.relocs(id).iter().filter_map(|r| {
+                let at = object.symbol_value(r.symbol).wrapping_add_signed(r.addend);
+                Some((object.section_of(r.symbol)?, at))
+            });
+            match object.section_name(id) {
+                "__patchable_function_entries" => {
+                    tables.patchable.get_or_insert_default().extend(places.map(|p| p.0));
+                }
+                "__mcount_loc" => tables.listed.extend(places),
+                _ => {}
+            }
+        }
+        tables
+    }
+
+    /// A function, with its section.
+    fn view<'d>(
+        &self,
+        object: &Object<'d, Orig>,
+        id: SymbolId<Orig>,
+    ) -> Option<(SectionId<Orig>, FunctionView<'d>)> {
+        let symbol = object.symbol(id);
+        let Home::Section(section) = symbol.home else { return None };
+        let site =
+            |l: &&(_, u64)| l.0 == section && (symbol.value..symbol.value + 8).contains(&l.1);
+        let view = FunctionView {
+            name: symbol.name,
+            section: object.section(section).data,
+            value: symbol.value,
+            other: symbol.other,
+            listed_site: self.listed.iter().find(site).map(|l| l.1),
+            patchable_entry: self.patchable.as_ref().is_some_and(|p| p.contains(&section)),
+            object_has_pfe: self.patchable.is_some(),
+        };
+        (symbol.kind == abi::STT_FUNC).then_some((section, view))
     }
 }
 
@@ -47,14 +95,7 @@ fn check(path: &Path, counts: &mut Counts) {
     let object = &Object::<Orig>::parse(&name, &data).unwrap();
     let arch = Arch::from_machine(object.header().machine).unwrap();
 
-    let mut patchable = BTreeSet::new();
-    let mut object_has_pfe = false;
-    for id in object.sections().filter(|id| object.section_name(*id) == PFE) {
-        object_has_pfe = true;
-        for r in object.relocs(id).iter() {
-            patchable.extend(object.section_of(r.symbol));
-        }
-    }
+    let tables = Tables::of(object);
 
     for id in object.sections() {
         let section = object.section(id);
@@ -79,20 +120,12 @@ fn check(path: &Path, counts: &mut Counts) {
     }
 
     for id in object.symbols() {
-        let symbol = object.symbol(id);
-        let Home::Section(section) = symbol.home else { continue };
-        if symbol.kind != abi::STT_FUNC || arch.prefixed(symbol.name).is_some() {
+        let Some((section, f)) = tables.view(object, id) else { continue };
+        if arch.prefixed(f.name).is_some() {
             continue;
         }
-        let f = FunctionView {
-            name: symbol.name,
-            section: object.section(section).data,
-            value: symbol.value,
-            other: symbol.other,
-            patchable_entry: patchable.contains(&section),
-            listed_site: None,
-            object_has_pfe,
-        };
+        // The plain reading knows the table of the other compilers alone.
+        let f = FunctionView { listed_site: None, ..f };
         let relocs = |from: usize| {
             let all = object.relocs(section);
             (from..all.len()).map(move |i| {
@@ -101,7 +134,7 @@ fn check(path: &Path, counts: &mut Counts) {
                 EntryReloc { offset: r.offset, kind: r.kind, symbol }
             })
         };
-        let start = object.relocs(section).lower_bound(symbol.value);
+        let start = object.relocs(section).lower_bound(f.value);
         let profiled = (arch.has_profiling)(&f, &mut relocs(start));
         counts.functions += 1;
         counts.profiled += u64::from(profiled);
@@ -111,18 +144,18 @@ fn check(path: &Path, counts: &mut Counts) {
         let alone = object.members(section).iter().all(|other| {
             let other = object.symbol(*other);
             other.kind != abi::STT_FUNC
-                || other.name == symbol.name && other.value == symbol.value
+                || other.name == f.name && other.value == f.value
                 || arch.prefixed(other.name).is_some()
         });
-        if alone && object.section_name(section).strip_prefix(".text.") == Some(symbol.name) {
+        if alone && object.section_name(section).strip_prefix(".text.") == Some(f.name) {
             let plain = plain_rule(arch, &f, object, section);
-            assert_eq!(profiled, plain, "{name}: {}", symbol.name);
+            assert_eq!(profiled, plain, "{name}: {}", f.name);
             let wants = (arch.padding)(&f);
             assert!(
-                wants == symbol.value || arch.name == "x86_64",
+                wants == f.value || arch.name == "x86_64",
                 "{name}: {} has padding {wants} before {}",
-                symbol.name,
-                symbol.value
+                f.name,
+                f.value
             );
         }
     }
@@ -222,38 +255,10 @@ fn compile(mut compiler: Command, flags: &[&str]) -> Vec<u8> {
 fn inspect(arch: &Arch, object: &[u8]) -> BTreeMap<String, (bool, Option<FtraceSite>)> {
     let object = Object::<Orig>::parse("a.o", object).unwrap();
     assert_eq!(object.header().machine, arch.machine);
-    let mut patchable = Vec::new();
-    let mut object_has_pfe = false;
-    for id in object.sections().filter(|id| object.section_name(*id) == PFE) {
-        object_has_pfe = true;
-        patchable.extend(object.relocs(id).iter().map(|r| object.home(r.symbol)));
-    }
-    let mut listed = Vec::new();
-    for id in object.sections().filter(|id| object.section_name(*id) == "__mcount_loc") {
-        let place = |r: Reloc<Orig>| {
-            (object.home(r.symbol), object.symbol_value(r.symbol) + r.addend as u64)
-        };
-        listed.extend(object.relocs(id).iter().map(place));
-    }
+    let tables = Tables::of(&object);
     let mut found = BTreeMap::new();
     for id in object.symbols() {
-        let symbol = object.symbol(id);
-        let Home::Section(section) = symbol.home else { continue };
-        if symbol.kind != abi::STT_FUNC {
-            continue;
-        }
-        let f = FunctionView {
-            name: symbol.name,
-            section: object.section(section).data,
-            value: symbol.value,
-            other: symbol.other,
-            listed_site: listed
-                .iter()
-                .find(|l| l.0 == symbol.home && (symbol.value..symbol.value + 8).contains(&l.1))
-                .map(|l| l.1),
-            patchable_entry: patchable.contains(&symbol.home),
-            object_has_pfe,
-        };
+        let Some((section, f)) = tables.view(&object, id) else { continue };
         let relocs = || {
             object.relocs(section).iter().map(|r| {
                 let symbol = object.symbol_name(r.symbol);
@@ -269,7 +274,7 @@ fn inspect(arch: &Arch, object: &[u8]) -> BTreeMap<String, (bool, Option<FtraceS
         if padding != 0 {
             assert_eq!(padding, f.value, "{} is alone in its section", f.name);
         }
-        found.insert(symbol.name.to_owned(), (profiled, site));
+        found.insert(f.name.to_owned(), (profiled, site));
     }
     found
 }

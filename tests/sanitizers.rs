@@ -64,25 +64,32 @@ fn check(object: &Path, what: &str, bad: &mut Vec<String>) {
     }
 }
 
+fn ways(compiler: &str) -> &'static [&'static str] {
+    if compiler.starts_with("gcc") { GCC } else { CLANG }
+}
+
+/// Compiles a case; whether the compiler takes it: older ones lack some options, and some cases
+/// are for others.
+fn compile((compiler, way): (&str, &str), case: &str, define: &str, object: &Path) -> bool {
+    let done = Command::new(compiler)
+        .args(FLAGS.split_whitespace())
+        .args(way.split_whitespace())
+        .args([define, "-c", "-o"])
+        .arg(object)
+        .arg(format!("{case}.c"))
+        .current_dir(folder())
+        .output();
+    done.expect("the compiler runs").status.success()
+}
+
 /// Compiles a case in each way that the compiler has.
 fn check_case(compiler: &str, (case, defines): (&str, &[&str]), bad: &mut Vec<String>) -> usize {
     let out = tempfile::tempdir().expect("a folder");
-    let ways = if compiler.starts_with("gcc") { GCC } else { CLANG };
     let mut made = 0;
-    for way in ways {
+    for way in ways(compiler) {
         for define in defines {
             let object = out.path().join("object.o");
-            let done = Command::new(compiler)
-                .args(FLAGS.split_whitespace())
-                .args(way.split_whitespace())
-                .args([*define, "-c", "-o"])
-                .arg(&object)
-                .arg(format!("{case}.c"))
-                .current_dir(folder())
-                .output()
-                .expect("the compiler runs");
-            // Older compilers lack some options, and some cases are for others.
-            if done.status.success() {
+            if compile((compiler, way), case, define, &object) {
                 made += 1;
                 check(&object, &format!("{compiler} {way} {define} {case}"), bad);
             }
@@ -118,18 +125,11 @@ fn constructors_of_kasan_are_no_change() {
         ("data-removed", ""),
     ];
     for compiler in COMPILERS.into_iter().filter(|c| is_installed(c)) {
-        let way = if compiler.starts_with("gcc") { GCC[0] } else { CLANG[0] };
         for (case, says) in CASES {
             let out = tempfile::tempdir().expect("a folder");
             let objects = ["-DORIGINAL", "-DPATCHED"].map(|define| {
                 let object = out.path().join(format!("{define}.o"));
-                let status = Command::new(compiler)
-                    .args(FLAGS.split_whitespace())
-                    .args(way.split_whitespace())
-                    .args([define, "-c", "-o"])
-                    .args([object.as_path(), &folder().join(format!("{case}.c"))])
-                    .status();
-                assert!(status.expect("the compiler runs").success());
+                assert!(compile((compiler, ways(compiler)[0]), case, define, &object), "{case}");
                 object
             });
             let output = Command::new(env!("CARGO_BIN_EXE_klp-diff")).args(&objects).output();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::subjects::Subject;
+use crate::harness::subjects::{Subject, sizes_of_cases};
 
 const COMMON: &str = "-O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
      -fno-unwind-tables -fno-stack-protector -fno-strict-aliasing -std=gnu11";
@@ -114,17 +114,6 @@ fn sizes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
-fn of_cases() -> BTreeMap<String, String> {
-    sizes(&[
-        ("ALT_STRUCT_SIZE", "14"),
-        ("BUG_STRUCT_SIZE", "12"),
-        ("EX_STRUCT_SIZE", "12"),
-        ("JUMP_STRUCT_SIZE", "16"),
-        ("PRINTK_INDEX_STRUCT_SIZE", "8"),
-        ("STATIC_CALL_STRUCT_SIZE", "8"),
-    ])
-}
-
 fn of_machine(name: &str) -> BTreeMap<String, String> {
     if name.starts_with("kernel-gcc") {
         return sizes(&[
@@ -197,7 +186,7 @@ pub fn all(wanted: &str) -> (Vec<Subject>, Vec<String>) {
         let command = format!("{} {COMMON} {x86} -c", tool.command);
         for name in tool.cases {
             let make = |out: &Path| run(&command, out, &[case(name)]);
-            add(format!("{}/{name}", tool.name), &make, of_cases());
+            add(format!("{}/{name}", tool.name), &make, sizes_of_cases());
         }
     }
     let gcc = format!("gcc-12 {COMMON} {X86} -c");
@@ -205,7 +194,7 @@ pub fn all(wanted: &str) -> (Vec<Subject>, Vec<String>) {
     add(
         "gcc-12/entry.S".to_owned(),
         &|o: &Path| run(&gcc, o, std::slice::from_ref(&source)),
-        of_cases(),
+        sizes_of_cases(),
     );
     let link = |o: &Path| {
         let parts: Vec<PathBuf> =
@@ -213,7 +202,7 @@ pub fn all(wanted: &str) -> (Vec<Subject>, Vec<String>) {
         let made = LINKED.iter().zip(&parts).all(|(name, part)| run(&gcc, part, &[case(name)]));
         made && run("ld -r", o, &parts)
     };
-    add("gcc-12/linked".to_owned(), &link, of_cases());
+    add("gcc-12/linked".to_owned(), &link, sizes_of_cases());
     let root = std::env::var_os("KLP_DIFF_DATA").map(PathBuf::from);
     for name in DATA {
         let path = root.as_ref().map(|root| root.join(name));

@@ -150,15 +150,10 @@ fn compare(
     options: &Options,
 ) -> Answer {
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
         sizes: StructSizes::new(sizes.clone(), true),
         policy: options.policy,
-        klp_arch: false,
-        among: Default::default(),
         wanted: klp_diff::report::explain::Wanted { noise: true, ..Default::default() },
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let run = catch_unwind(AssertUnwindSafe(|| klp_diff::run(&job)));
     let Ok(Run { report, outcome }) = run else {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::{Among, Input, Job, Policy, Run};
+use klp_diff::{Among, Input, Job, Run};
 
 use map::Reach;
 
@@ -28,16 +28,10 @@ pub enum Answer {
 /// Compares two objects as `klp-diff ORIG PATCHED` does.
 pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) -> Answer {
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
         sizes: StructSizes::new(sizes.clone(), true),
-        policy: Policy::NATIVE,
-        klp_arch: false,
         // Callers of what cannot be redirected do not change.
         among: Among { no_lift: true, ..Among::default() },
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let Run { report, outcome } = klp_diff::run(&job);
     match outcome {

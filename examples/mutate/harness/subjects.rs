@@ -11,14 +11,18 @@ pub struct Subject {
     pub sizes: BTreeMap<String, String>,
 }
 
-const CORPUS_SIZES: [(&str, &str); 6] = [
-    ("ALT_STRUCT_SIZE", "14"),
-    ("BUG_STRUCT_SIZE", "12"),
-    ("EX_STRUCT_SIZE", "12"),
-    ("JUMP_STRUCT_SIZE", "16"),
-    ("PRINTK_INDEX_STRUCT_SIZE", "8"),
-    ("STATIC_CALL_STRUCT_SIZE", "8"),
-];
+/// Sizes of the rows that the cases of the corpus write.
+pub fn sizes_of_cases() -> BTreeMap<String, String> {
+    let sizes = [
+        ("ALT_STRUCT_SIZE", "14"),
+        ("BUG_STRUCT_SIZE", "12"),
+        ("EX_STRUCT_SIZE", "12"),
+        ("JUMP_STRUCT_SIZE", "16"),
+        ("PRINTK_INDEX_STRUCT_SIZE", "8"),
+        ("STATIC_CALL_STRUCT_SIZE", "8"),
+    ];
+    sizes.map(|(name, size)| (name.to_owned(), size.to_owned())).into()
+}
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
      -fno-asynchronous-unwind-tables -fno-stack-protector -fno-strict-aliasing -std=gnu11 -mno-red-zone";
@@ -37,12 +41,8 @@ pub fn corpus(compiler: &str, cases: &[&str]) -> Vec<Subject> {
             .output();
         let compiled = done.is_ok_and(|d| d.status.success());
         if let (true, Ok(bytes)) = (compiled, std::fs::read(&object)) {
-            let sizes = CORPUS_SIZES.map(|(k, v)| (k.to_owned(), v.to_owned()));
-            subjects.push(Subject {
-                name: format!("{compiler}/{case}"),
-                bytes,
-                sizes: sizes.into(),
-            });
+            let name = format!("{compiler}/{case}");
+            subjects.push(Subject { name, bytes, sizes: sizes_of_cases() });
         }
     }
     subjects
