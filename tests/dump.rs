@@ -23,8 +23,6 @@ fn synthetic(options: &Options, with: impl FnOnce(&Job<'_>)) {
     let symtab = String::from_utf8(symtab).unwrap();
     let sizes = STRUCT_SIZES.iter().map(|(name, size)| (name.to_string(), size.to_string()));
     with(&Job {
-        orig: Input { name: "orig.o", data: &orig },
-        patched: Input { name: "patched.o", data: &patched },
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "vmlinux.symtab", data: &symtab },
@@ -35,11 +33,10 @@ fn synthetic(options: &Options, with: impl FnOnce(&Job<'_>)) {
             symvers: Input { name: "Module.symvers", data: "" },
         }),
         sizes: StructSizes::new(sizes, true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(
+            Input { name: "orig.o", data: &orig },
+            Input { name: "patched.o", data: &patched },
+        )
     });
 }
 

@@ -33,15 +33,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn compare(orig: &[u8], patched: &[u8], drop_in: bool) -> Result<(), String> {
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
         sizes: StructSizes::new([], true),
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-        klp_arch: false,
-        among: Default::default(),
         wanted: klp_diff::report::explain::Wanted { noise: !drop_in, ..Default::default() },
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     match klp_diff::run(&job).outcome {
         Outcome::Refused(error) if error.class() == Class::Broken => {

@@ -239,15 +239,12 @@ fn the_drop_in_refuses_what_nothing_explains() {
         let Some([orig, patched]) = pair(case, folder.path()) else { return };
         let (orig, patched) = (std::fs::read(orig).unwrap(), std::fs::read(patched).unwrap());
         let job = klp_diff::Job {
-            orig: klp_diff::Input { name: "orig.o", data: &orig },
-            patched: klp_diff::Input { name: "patched.o", data: &patched },
-            parent: None,
             sizes: klp_diff::kernel::tables::StructSizes::new(Vec::new(), false),
             policy: klp_diff::Policy::KPATCH,
-            klp_arch: false,
-            among: Default::default(),
-            wanted: Default::default(),
-            progress: Default::default(),
+            ..klp_diff::Job::new(
+                klp_diff::Input { name: "orig.o", data: &orig },
+                klp_diff::Input { name: "patched.o", data: &patched },
+            )
         };
         let error = klp_diff::run(&job).outcome.patch().unwrap_err();
         assert_eq!(error.code().name(), code, "{case}: {error}");

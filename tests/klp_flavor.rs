@@ -32,8 +32,6 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
     let (orig, patched) = (read("ORIG.o"), read("PATCHED.o"));
     let symtab = std::fs::read_to_string(file("symtab")).unwrap();
     let job = Job {
-        orig: Input { name: "orig.o", data: &orig },
-        patched: Input { name: "patched.o", data: &patched },
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: &symtab },
@@ -45,10 +43,10 @@ fn output(root: &Path, case: &Case) -> Option<OutObject> {
         }),
         sizes: StructSizes::new(case.env.clone(), false),
         policy: klp_diff::Policy::KPATCH,
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(
+            Input { name: "orig.o", data: &orig },
+            Input { name: "patched.o", data: &patched },
+        )
     };
     run(&job).outcome.patch().unwrap_or_else(|e| panic!("{}: {e}", case.case))
 }

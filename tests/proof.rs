@@ -314,8 +314,6 @@ fn whatever_is_altered_is_noticed() {
     let sizes = sizes.map(|(name, size)| (format!("{name}_STRUCT_SIZE"), size.to_string()));
     for (drop_in, remade) in [(false, false), (true, false), (false, true)] {
         let job = Job {
-            orig: Input { name: "orig.o", data: &orig },
-            patched: Input { name: "patched.o", data: &patched },
             parent: Some(ParentFiles {
                 name: "vmlinux",
                 symtab: Input { name: "symtab", data: &table },
@@ -327,10 +325,11 @@ fn whatever_is_altered_is_noticed() {
             }),
             sizes: StructSizes::new(sizes.clone(), false),
             policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-            klp_arch: false,
             among: klp_diff::Among { remade, ..Default::default() },
-            wanted: Default::default(),
-            progress: Default::default(),
+            ..Job::new(
+                Input { name: "orig.o", data: &orig },
+                Input { name: "patched.o", data: &patched },
+            )
         };
         let done = proved(&job, |draft, proof| {
             let object = draft.finish();

@@ -32,15 +32,10 @@ struct Said {
 
 fn say(orig: &[u8], patched: &[u8], drop_in: bool) -> Said {
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
         sizes: StructSizes::new([], true),
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-        klp_arch: false,
-        among: Default::default(),
         wanted: klp_diff::report::explain::Wanted { noise: true, ..Default::default() },
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let Run { report, outcome } = run(&job);
     let verdict = match outcome {

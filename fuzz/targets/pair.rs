@@ -54,15 +54,11 @@ fuzz_target!(|data: &[u8]| {
             known: None,
         });
         let job = Job {
-            orig: Input { name: "orig.o", data: orig },
-            patched: Input { name: "patched.o", data: patched },
             parent,
             sizes: StructSizes::new([], true),
             policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-            klp_arch: false,
-            among: Default::default(),
             wanted: klp_diff::report::explain::Wanted { noise: !drop_in, ..Default::default() },
-            progress: Default::default(),
+            ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
         };
         if let Outcome::Changed { patch: Some(output), .. } = run(&job).outcome {
             // What was proved can be written.

@@ -118,8 +118,6 @@ fn diff(Parsed { flags, positionals }: &Parsed, child: &str) -> Result<Run<()>> 
     let environment = std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
     let job = Job {
-        orig: Input { name: &names[0], data: orig.bytes() },
-        patched: Input { name: &names[1], data: patched.bytes() },
         parent: Some(ParentFiles {
             name: &parent,
             symtab: Input { name: &names[2], data: &symtab_text },
@@ -132,9 +130,10 @@ fn diff(Parsed { flags, positionals }: &Parsed, child: &str) -> Result<Run<()>> 
         sizes: StructSizes::new(environment.filter(|(k, _)| k.ends_with("_STRUCT_SIZE")), false),
         policy: Policy::KPATCH,
         klp_arch: *klp_arch,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(
+            Input { name: &names[0], data: orig.bytes() },
+            Input { name: &names[1], data: patched.bytes() },
+        )
     };
     let run = proved(&job, |made, proof| {
         orig.check_unchanged()?;

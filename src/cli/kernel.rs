@@ -24,7 +24,8 @@ use crate::report::explain::Wanted;
 use crate::running::image::KernelImage;
 use crate::running::installed::VMLINUX;
 use crate::running::symtab::as_text;
-use crate::{Among, Input, Job, ParentFiles, Policy, Run};
+use crate::{Among, Input, Job, ParentFiles, Run};
+
 /// The files that describe what is patched.
 pub(super) struct Kernel<'t> {
     target: &'t Target,
@@ -223,15 +224,13 @@ impl Against<'_> {
         among: Among<'j>,
     ) -> Job<'j> {
         Job {
-            orig: Input { name: orig.0, data: orig.1 },
-            patched: Input { name: patched.0, data: patched.1 },
             parent: self.parent,
             sizes: self.sizes.clone(),
-            policy: Policy::NATIVE,
-            klp_arch: false,
             among,
-            wanted: Default::default(),
-            progress: Default::default(),
+            ..Job::new(
+                Input { name: orig.0, data: orig.1 },
+                Input { name: patched.0, data: patched.1 },
+            )
         }
     }
 }

@@ -184,8 +184,6 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
     let symtab = fs::read(lab.folder.join("vmlinux.symtab"))?;
     let symvers = fs::read_to_string(lab.folder.join("boot/Module.symvers"))?;
     let job = Job {
-        orig: Input { name: "orig", data: &orig },
-        patched: Input { name: "patched", data: &patched },
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: as_text("symtab", &symtab)? },
@@ -196,11 +194,7 @@ fn compare(lab: &Lab) -> Fallible<OutObject> {
             symvers: Input { name: "symvers", data: &symvers },
         }),
         sizes: StructSizes::new(lab.env.clone(), true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig", data: &orig }, Input { name: "patched", data: &patched })
     };
     Ok(klp_diff::run(&job).outcome.patch()?.ok_or("nothing changed")?)
 }

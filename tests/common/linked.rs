@@ -110,8 +110,6 @@ pub fn diff(
     strict: bool,
 ) -> (Result<Option<OutObject>>, Report) {
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "", data: "" },
@@ -122,11 +120,7 @@ pub fn diff(
             known: None,
         }),
         sizes: StructSizes::new([], true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let run = klp_diff::run(&job);
     (run.outcome.patch(), run.report)

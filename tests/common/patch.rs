@@ -31,15 +31,8 @@ pub fn compile(command: &str, options: &str, folder: &Path, define: &str) -> Opt
 #[allow(dead_code)]
 pub fn job<'a>(orig: &'a [u8], patched: &'a [u8]) -> Job<'a> {
     Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
-        parent: None,
         sizes: StructSizes::new([], true),
-        policy: klp_diff::Policy::NATIVE,
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     }
 }
 
@@ -71,8 +64,6 @@ pub fn outcome(
     let sizes = [("EX_STRUCT_SIZE", "12"), ("JUMP_STRUCT_SIZE", "16")];
     let sizes = sizes.map(|(name, size)| (name.to_owned(), size.to_owned()));
     let job = Job {
-        orig: Input { name: "orig.o", data: orig },
-        patched: Input { name: "patched.o", data: patched },
         parent: Some(ParentFiles {
             name: "vmlinux",
             symtab: Input { name: "symtab", data: &table },
@@ -84,10 +75,7 @@ pub fn outcome(
         }),
         sizes: StructSizes::new(sizes, true),
         policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-        klp_arch: false,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let run = run(&job);
     (run.outcome.patch(), run.report)

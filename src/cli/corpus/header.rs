@@ -11,6 +11,7 @@ use super::case::{Case, Exits, Expected, Objects, Symtab};
 use super::compilers::{COMPILERS, Compiler, FLAGS};
 use super::source::Source;
 use crate::diag::{Code, Error, Result};
+
 const KEYS: [&str; 9] =
     ["what", "changed", "new", "exit", "says", "only", "machines", "flags", "needs-symbol"];
 

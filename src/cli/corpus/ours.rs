@@ -99,8 +99,6 @@ fn attempt(case: &Case, orig_path: &Path, patched_path: &Path, drop_in: bool) ->
         (None, None) => None,
     };
     let job = Job {
-        orig: Input { name: &orig_name, data: orig.bytes() },
-        patched: Input { name: &patched_name, data: patched.bytes() },
         parent: symtab.map(|symtab| ParentFiles {
             name: &case.parent,
             symtab,
@@ -113,9 +111,10 @@ fn attempt(case: &Case, orig_path: &Path, patched_path: &Path, drop_in: bool) ->
         sizes: StructSizes::new(case.env.iter().map(|(k, v)| (k.clone(), v.clone())), !drop_in),
         policy: if drop_in { Policy::KPATCH } else { Policy::NATIVE },
         klp_arch: case.klp_arch,
-        among: Default::default(),
-        wanted: Default::default(),
-        progress: Default::default(),
+        ..Job::new(
+            Input { name: &orig_name, data: orig.bytes() },
+            Input { name: &patched_name, data: patched.bytes() },
+        )
     };
     let run = crate::run(&job);
     orig.check_unchanged()?;
