@@ -192,7 +192,7 @@ const SERIES: [Series; 5] = [
         ..Options::new(n, 10)
     }),
     ("4 more parent symbols for each function", |n| Options {
-        filler: 4 * n,
+        padding: 4 * n,
         ..Options::new(n, 10)
     }),
 ];

@@ -33,7 +33,7 @@ struct Arguments {
     one_section: bool,
     /// Unrelated lines in the parent symbol table
     #[arg(long, default_value_t = 0)]
-    filler: u32,
+    padding: u32,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
         shared_names: arguments.shared_names,
         renumbered: arguments.renumbered,
         one_section: arguments.one_section,
-        filler: arguments.filler,
+        padding: arguments.padding,
         ..Options::new(arguments.functions, arguments.changed)
     };
     let folder = &arguments.folder;

@@ -59,8 +59,8 @@ use pipeline::pair::pair;
 use pipeline::resolve::{offers, resolve};
 use pipeline::select::select;
 use pipeline::tell::tell;
-pub use pipeline::{Among, Input, Job, Others, Outcome, ParentFiles, Run};
 use pipeline::{Findings, keep};
+pub use pipeline::{Input, Job, Others, Outcome, ParentFiles, PatchContext, Run};
 use prove::Prover;
 use report::progress::Step;
 
@@ -141,7 +141,7 @@ fn phases<T>(
             let resolved = resolve(&evidence, &selected, resolver);
             let resolved = keep(&mut findings.resolved, resolved)?;
             let draft = build(resolver, resolved)?;
-            let prover = Prover::new(resolver, job.among.remade);
+            let prover = Prover::new(resolver, job.context.remade);
             Some(take(draft, &|bytes| prover.prove(bytes))?)
         }
         None => None,

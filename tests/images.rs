@@ -30,10 +30,10 @@ use linked::{compile, diff, first_function, have, link, matched, run_tool};
 /// One of fifty files that only differ in the name of their entry point. The aliases name
 /// what belongs to the file in the linked image.
 fn same_named(n: usize) -> String {
-    let heat = ["", "hot, ", "cold, "][n % 3];
+    let hot_cold = ["", "hot, ", "cold, "][n % 3];
     format!(
         "static int counter;\n\
-         static __attribute__(({heat}noinline)) int helper(int x)\n\
+         static __attribute__(({hot_cold}noinline)) int helper(int x)\n\
          {{\n#ifdef PATCHED\n x += 100;\n#endif\n return x * 3 + counter++; }}\n\
          extern int true_counter_{n} __attribute__((alias(\"counter\")));\n\
          int true_helper_{n}(int) __attribute__((alias(\"helper\")));\n\

@@ -207,7 +207,7 @@ impl Pair {
             sizes: StructSizes::new(sizes, false),
             policy: klp_diff::Policy::KPATCH,
             klp_arch: self.klp_arch,
-            among: Default::default(),
+            context: Default::default(),
             wanted: Default::default(),
             progress: Default::default(),
         };

@@ -325,7 +325,7 @@ fn whatever_is_altered_is_noticed() {
             }),
             sizes: StructSizes::new(sizes.clone(), false),
             policy: if drop_in { klp_diff::Policy::KPATCH } else { klp_diff::Policy::NATIVE },
-            among: klp_diff::Among { remade, ..Default::default() },
+            context: klp_diff::PatchContext { remade, ..Default::default() },
             ..Job::new(
                 Input { name: "orig.o", data: &orig },
                 Input { name: "patched.o", data: &patched },

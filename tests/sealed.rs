@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::running::image::KernelImage;
-use klp_diff::running::indirect_targets::{Closed, Landings};
+use klp_diff::running::indirect_targets::{Closed, IndirectTargets};
 
 const FLAGS: [&str; 11] = [
     "-O2",
@@ -177,9 +177,9 @@ fn trampolines_of_static_calls_are_no_targets() {
     let image = std::fs::read(&small.image).expect("image");
     let image = KernelImage::parse("vmlinux", &image).expect("image");
     let table = image.table().expect("table");
-    let landings = Landings::read(&image).expect("seals").expect("tracked");
+    let targets = IndirectTargets::read(&image).expect("seals").expect("tracked");
     let trampoline = table.named("__SCT__hook")[0];
-    assert_eq!(landings.closed(&table, trampoline), Some(Closed::NoMarker));
+    assert_eq!(targets.closed(&table, trampoline), Some(Closed::NoMarker));
     let symvers = small.folder.path().join("symvers");
     std::fs::write(&symvers, "0x0\t__SCT__hook\tvmlinux\tEXPORT_SYMBOL\t\n").expect("writes");
     let out = small.folder.path().join("out.o").display().to_string();
@@ -236,7 +236,7 @@ fn kernels_without_tracking_have_no_closed_functions() {
         succeeds(Command::new("ld").args(["-e", "0", "-o"]).arg(&image).arg(&object));
         let data = std::fs::read(&image).expect("image");
         let image = KernelImage::parse("vmlinux", &data).expect("image");
-        assert_eq!(Landings::read(&image).expect("no seals").is_some(), tracks, "{flag}");
+        assert_eq!(IndirectTargets::read(&image).expect("no seals").is_some(), tracks, "{flag}");
     }
 }
 fn modules_list_theirs_by_relocations() {
@@ -248,9 +248,9 @@ fn modules_list_theirs_by_relocations() {
     let data = std::fs::read(path).expect("object");
     let image = KernelImage::parse("module.ko", &data).expect("image");
     let table = image.table().expect("table");
-    let landings = Landings::read(&image).expect("seals").expect("tracked");
-    assert_eq!(landings.sealed_count(), 2);
-    let closed = |name: &str| landings.closed(&table, table.named(name)[0]);
+    let targets = IndirectTargets::read(&image).expect("seals").expect("tracked");
+    assert_eq!(targets.sealed_count(), 2);
+    let closed = |name: &str| targets.closed(&table, table.named(name)[0]);
     assert_eq!(closed("sealed"), Some(Closed::Sealed));
     assert_eq!(closed("padding"), Some(Closed::Sealed));
     assert_eq!(closed("unmarked"), Some(Closed::NoMarker));
@@ -267,7 +267,7 @@ fn a_list_that_is_damaged_is_an_error() {
     let mut damaged = data.clone();
     damaged[place..place + 4].fill(0);
     let image = KernelImage::parse("vmlinux", &damaged).expect("image");
-    let Err(error) = Landings::read(&image) else { panic!("accepted") };
+    let Err(error) = IndirectTargets::read(&image) else { panic!("accepted") };
     assert_eq!(error.code(), klp_diff::diag::Code::MalformedSeals);
 }
 
@@ -288,8 +288,8 @@ fn a_real_kernel() {
         let path = folder.path().join(name);
         let data = std::fs::read(&path).expect("image");
         let image = KernelImage::parse(name, &data).expect("image");
-        let landings = Landings::read(&image).expect("seals").expect("tracked");
-        assert_eq!(landings.sealed_count(), 7878, "{name}");
+        let targets = IndirectTargets::read(&image).expect("seals").expect("tracked");
+        assert_eq!(targets.sealed_count(), 7878, "{name}");
         let text = |body: &str| {
             format!(
                 "typedef void (*fn)(void); extern void notify_die(void), xas_destroy(void), \

@@ -96,7 +96,7 @@ fn more_sections_than_sixteen_bits_hold() {
     assert!(functions.iter().all(|(name, section, _)| *section == format!(".text.{name}")));
 }
 fn parent_symbols_hold_every_local_of_the_object() {
-    let options = Options { shared_names: true, filler: 500, ..Options::new(100, 1) };
+    let options = Options { shared_names: true, padding: 500, ..Options::new(100, 1) };
     let mut text = Vec::new();
     synth::parent_symtab(&options, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();

@@ -46,7 +46,7 @@ pub struct Options {
     /// Unchanged functions live together in `.sched.text` instead of in sections of their own.
     pub one_section: bool,
     /// Lines of unrelated local symbols to add to the parent symbol table.
-    pub filler: u32,
+    pub padding: u32,
 }
 
 /// Which object of the pair.
@@ -67,7 +67,7 @@ impl Options {
             shared_names: false,
             renumbered: false,
             one_section: false,
-            filler: 0,
+            padding: 0,
         }
     }
 
@@ -489,7 +489,7 @@ fn fill_tables(
 
 /// Writes the symbol table of the running kernel the pair would belong to, as
 /// `readelf -s --wide` prints it: the symbols of the original object, file by
-/// file, between [`Options::filler`] symbols of other files. Every sixteenth of
+/// file, between [`Options::padding`] symbols of other files. Every sixteenth of
 /// those has the name of a function of the object.
 pub fn parent_symtab(options: &Options, out: &mut impl Write) -> io::Result<()> {
     let mut lines = Lines { out, count: 0, address: 0xffff_ffff_8100_0000 };
@@ -497,19 +497,19 @@ pub fn parent_symtab(options: &Options, out: &mut impl Write) -> io::Result<()> 
     writeln!(lines.out, "   Num:    Value          Size Type    Bind   Vis      Ndx Name")?;
     lines.line("NOTYPE", "LOCAL", "UND", "")?;
     let files = options.functions.div_ceil(FILE_FUNCTIONS);
-    let mut filler = 0;
+    let mut padding = 0;
     for file in 0..files {
-        let due = u64::from(options.filler) * u64::from(file + 1) / u64::from(files);
-        if filler < due as u32 {
+        let due = u64::from(options.padding) * u64::from(file + 1) / u64::from(files);
+        if padding < due as u32 {
             lines.line("FILE", "LOCAL", "ABS", &format!("filler{file}.c"))?;
         }
-        while filler < due as u32 {
-            let name = match filler % 16 {
-                7 => format!("f{}", filler % options.functions),
-                _ => format!("filler_{filler}"),
+        while padding < due as u32 {
+            let name = match padding % 16 {
+                7 => format!("f{}", padding % options.functions),
+                _ => format!("filler_{padding}"),
             };
             lines.line("FUNC", "LOCAL", "1", &name)?;
-            filler += 1;
+            padding += 1;
         }
         lines.line("FILE", "LOCAL", "ABS", &format!("file{file}.c"))?;
         let first = file * FILE_FUNCTIONS;

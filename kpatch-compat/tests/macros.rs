@@ -142,7 +142,7 @@ impl Lab {
             sizes: StructSizes::default(),
             policy: klp_diff::Policy::NATIVE,
             klp_arch: false,
-            among: Default::default(),
+            context: Default::default(),
             wanted: Default::default(),
             progress: Default::default(),
         };

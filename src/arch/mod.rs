@@ -29,7 +29,7 @@
 //! Aliases share what lies before their address. A prefix symbol names no function: it has no
 //! site. Checklist for a new form: a row here; [`Arch::padding`] if something lies before the
 //! symbol; [`Arch::has_profiling`] and [`Arch::ftrace_site`]; [`Arch::type_hash`] and
-//! [`Arch::landing`] if it may come and go with pointers to the function; a line in the tests
+//! [`Arch::indirect_target`] if it may come and go with pointers to the function; a line in the tests
 //! of the machine with the compiler's flags, and in `tests/entries.rs`.
 
 #![deny(clippy::indexing_slicing)]
@@ -233,7 +233,7 @@ pub struct Arch {
     /// instruction. False where only decoding tells.
     pub ends_instruction: Option<fn(&[u8], usize) -> bool>,
     /// What fills the gaps between functions.
-    pub filler: &'static [u8],
+    pub padding_pattern: &'static [u8],
     /// How PC-relative addends are biased.
     pub bias: Bias,
     /// Name prefixes of FUNC symbols that lie before a function and belong to it.
@@ -258,7 +258,7 @@ pub struct Arch {
     pub local_entry: fn(u8) -> u64,
     /// The instruction that may open a function whose address escapes, so that indirect
     /// branches may land there; empty where the machine has none.
-    pub landing: &'static [u8],
+    pub indirect_target: &'static [u8],
     /// Whether the relocated field at this offset is that of a branch: the code calls or
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
@@ -445,7 +445,7 @@ fn word_at(code: &[u8], at: u64) -> Option<u32> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// It only fills space.
-    Filler,
+    Padding,
     /// It goes on behind it; calls do, too.
     Next,
     /// It goes on at `target`, a byte of the slice, unless a relocation says where.

@@ -47,7 +47,7 @@ pub(super) static ARCH: Arch = Arch {
     instruction_len,
     instruction_at,
     ends_instruction: Some(ends_instruction),
-    filler: &[0x90],
+    padding_pattern: &[0x90],
     bias: Bias::InstructionEnd,
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,
@@ -57,7 +57,7 @@ pub(super) static ARCH: Arch = Arch {
     mapping_symbols: false,
     toc_relocs: None,
     local_entry: |_| 0,
-    landing: &ENDBR64,
+    indirect_target: &ENDBR64,
     is_branch: Some(is_branch),
     leads: is_branch,
     type_hash,
@@ -253,7 +253,7 @@ fn step(code: &[u8], at: u64) -> Option<Step> {
     let instruction = decode(&mut decoder(bytes, at))?;
     let target = instruction.near_branch_target();
     let flow = match instruction.flow_control() {
-        FlowControl::Next if is_filler(&instruction) => Flow::Filler,
+        FlowControl::Next if is_padding(&instruction) => Flow::Padding,
         FlowControl::Next | FlowControl::IndirectCall => Flow::Next,
         FlowControl::UnconditionalBranch => Flow::Jump { target },
         // The condition is in the low bits of the opcode, and bit 0 of it negates.
@@ -275,7 +275,7 @@ fn step(code: &[u8], at: u64) -> Option<Step> {
 }
 
 /// The instructions with which assemblers align code.
-fn is_filler(instruction: &Instruction) -> bool {
+fn is_padding(instruction: &Instruction) -> bool {
     instruction.mnemonic() == Mnemonic::Nop
 }
 
@@ -569,11 +569,11 @@ mod tests {
             (&[0xc7, 0x05, 0, 0, 0, 0, 1, 0, 0, 0], 2, false),
             (&[0x66, 0x0f, 0x3a, 0x63, 0x05, 0, 0, 0, 0, 1], 5, false),
         ];
-        for (code, field, told) in cases {
-            assert_eq!(ends_instruction(&code[..field], 4), told, "{code:x?}");
+        for (code, field, described) in cases {
+            assert_eq!(ends_instruction(&code[..field], 4), described, "{code:x?}");
             let end = instruction_at(code, 0, field).unwrap().1;
             assert_eq!(end, code.len());
-            assert!(!told || end == field + 4, "{code:x?}");
+            assert!(!described || end == field + 4, "{code:x?}");
         }
     }
 

@@ -73,7 +73,7 @@ pub struct Finding {
     /// Functions that were not compared, and why.
     pub notes: Vec<String>,
     /// Why the object cannot be compared at all.
-    pub untold: Option<String>,
+    pub unknown: Option<String>,
 }
 
 /// Looks at the object at `path`, against the image that most of its functions are in.
@@ -105,7 +105,7 @@ pub fn look_at(path: &Path, images: &[(KernelImage<'_>, ParentTable<'_>)]) -> Re
     }
     let mut finding = best.map(|b| b.1).unwrap_or_default();
     if finding.counts.functions > 0 && finding.counts.absent == finding.counts.functions {
-        finding.untold = Some("none of its functions is in the image".to_owned());
+        finding.unknown = Some("none of its functions is in the image".to_owned());
     }
     file.check_unchanged()?;
     Ok(finding)

@@ -93,7 +93,7 @@ pub(super) struct Session<'r> {
     pub(super) work: Work,
     pub(super) make: Make,
     pub(super) config: Config,
-    pub(super) stamp: String,
+    pub(super) fingerprint: String,
     /// Options that the source's own configuration has otherwise.
     pub(super) suspects: Vec<String>,
     pub(super) different: Vec<Different>,

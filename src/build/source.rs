@@ -38,7 +38,7 @@ pub struct Synced {
     /// Files that the source does not have any more.
     pub removed: usize,
     /// Tells this state of the source from all others: of the names, sizes and times of all files.
-    pub stamp: u64,
+    pub fingerprint: u64,
 }
 
 impl Work {
@@ -102,12 +102,12 @@ impl Work {
                 let original = source.join(file);
                 let meta =
                     fs::symlink_metadata(&original).map_err(|e| unreadable(&original, &e))?;
-                let stamp = (file, meta.len(), meta.mtime(), meta.mtime_nsec());
+                let fingerprint = (file, meta.len(), meta.mtime(), meta.mtime_nsec());
                 let changed = place((&original, &meta), &tree.join(file), !built)?;
-                Ok((changed, FixedState::default().hash_one(stamp)))
+                Ok((changed, FixedState::default().hash_one(fingerprint)))
             })
             .collect::<Result<_>>()?;
-        let stamp =
+        let fingerprint =
             FixedState::default().hash_one(placed.iter().map(|p| p.1).collect::<Vec<u64>>());
         let now: BTreeSet<&str> = listing.files.iter().map(String::as_str).collect();
         let before = self.note("files");
@@ -120,7 +120,7 @@ impl Work {
             self.set_note("files", &text)?;
         }
         let changed = placed.iter().filter(|p| p.0).count();
-        Ok(Synced { files: listing.files.len(), changed, removed, stamp })
+        Ok(Synced { files: listing.files.len(), changed, removed, fingerprint })
     }
 
     /// Gives a file of the copy other contents, or removes it; what it was linked with stays.

@@ -130,7 +130,7 @@ impl<'r> Session<'r> {
         for left in work.note(PATCHED).lines().filter(|l| !request.given.source.join(l).exists()) {
             work.replace(left, None)?;
         }
-        let Synced { files, changed, removed, stamp } = work.sync(&request.given.source)?;
+        let Synced { files, changed, removed, fingerprint } = work.sync(&request.given.source)?;
         work.set_note(PATCHED, "")?;
         if changed + removed > 0 {
             say(&format!(
@@ -151,7 +151,8 @@ impl<'r> Session<'r> {
             let linker = whole::linker(&work, &compiler, whole::has_stable_names(&image))?;
             make = make.with_linker(&linker);
         }
-        let stamp = format!("{stamp:016x} {} {}\n{}", compiler.text, found.release, found.config);
+        let fingerprint =
+            format!("{fingerprint:016x} {} {}\n{}", compiler.text, found.release, found.config);
         let mut session = Session {
             request,
             found,
@@ -161,7 +162,7 @@ impl<'r> Session<'r> {
             work,
             make,
             config: given,
-            stamp,
+            fingerprint,
             suspects: Vec::new(),
             different: Vec::new(),
             verified: String::new(),
@@ -173,14 +174,14 @@ impl<'r> Session<'r> {
     fn prepare(&mut self) -> Result<()> {
         let started = Instant::now();
         if self.request.outside {
-            if self.work.note("prepared") != self.stamp {
+            if self.work.note("prepared") != self.fingerprint {
                 self.work.set_note(outside::PARTS, "")?;
-                self.work.set_note("prepared", &self.stamp.clone())?;
+                self.work.set_note("prepared", &self.fingerprint.clone())?;
             }
             return Ok(());
         }
         let config = self.work.tree().join(CONFIG);
-        if self.work.note("prepared") != self.stamp {
+        if self.work.note("prepared") != self.fingerprint {
             (self.say)("preparing the source");
             self.work.set_note("prepared", "")?;
             self.work.fresh("orig")?;
@@ -188,7 +189,7 @@ impl<'r> Session<'r> {
             self.work.set_note("includes", "")?;
             self.work.replace(CONFIG, Some(self.found.config.as_bytes()))?;
             self.make.prepare()?;
-            self.work.set_note("prepared", &self.stamp.clone())?;
+            self.work.set_note("prepared", &self.fingerprint.clone())?;
             (self.say)(&format!("prepared it ({})", seconds(started)));
         }
         let now = Config::parse(&files::read_text(&config)?);
@@ -325,8 +326,8 @@ impl<'r> Session<'r> {
                 self.different.extend(found.differences.iter().map(|d| of(d, false)));
                 self.different.extend(found.overridden.iter().map(|d| of(d, true)));
                 weak += found.overridden.len() as u64;
-                if let Some(untold) = &found.untold {
-                    wrong.push(format!("  {}: {untold}", object.path));
+                if let Some(unknown) = &found.unknown {
+                    wrong.push(format!("  {}: {unknown}", object.path));
                 } else if found.counts.differ * 2 > found.counts.functions {
                     let texts = found.differences.iter().take(5);
                     wrong.extend(texts.map(|(_, text)| format!("  {}: {text}", object.path)));

@@ -104,12 +104,12 @@ pub(super) fn linker(work: &Work, compiler: &Compiler, stable_names: bool) -> Re
 impl Session<'_> {
     /// Links the unpatched kernel, unless that was done; says whether it had to be.
     pub(super) fn link_originals(&mut self) -> Result<bool> {
-        if self.work.note(COMPLETE) == self.stamp {
+        if self.work.note(COMPLETE) == self.fingerprint {
             return Ok(false);
         }
         self.work.set_note(COMPLETE, "")?;
         self.link("without the patch", ORIGINALS)?;
-        self.work.set_note(COMPLETE, &self.stamp)?;
+        self.work.set_note(COMPLETE, &self.fingerprint)?;
         Ok(true)
     }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum as _};
 
 use super::args::ReportArgs;
-use super::builds::{self, Builds, How};
-use super::kernel::Against;
+use super::builds::{self, Builds, CompareOptions};
+use super::kernel::KernelContext;
 use super::output::{nothing_changed, write_reports};
 use super::owners::object_and_path;
 use super::pair::struct_sizes;
@@ -278,9 +278,9 @@ fn run(
     };
     check_different(args, &ready, &say)?;
     let output = args.output.as_deref().unwrap_or(Path::new(""));
-    let (exit, told) = module::make(&module_arguments(args, request, &ready, output)?);
-    let replaced = replaced(&ready, &told);
-    objects.extend(told);
+    let (exit, described) = module::make(&module_arguments(args, request, &ready, output)?);
+    let replaced = replaced(&ready, &described);
+    objects.extend(described);
     if exit == Exit::Changed {
         let name = output.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let name = args.name.clone().unwrap_or(name);
@@ -297,9 +297,9 @@ fn run(
 }
 
 /// What the module replaces, a line for each object.
-fn replaced(ready: &Ready, told: &[json::Object]) -> Vec<String> {
+fn replaced(ready: &Ready, described: &[json::Object]) -> Vec<String> {
     let mut lines = Vec::new();
-    for object in told {
+    for object in described {
         let path = object.patched.strip_prefix(&*ready.patched.display().to_string());
         let path = path.unwrap_or(&object.patched).trim_start_matches('/');
         let owner = ready.objects.iter().find(|o| o.path == path).map(|o| &o.owner);
@@ -402,10 +402,11 @@ impl Linked {
         builds.add_folders(&ready.orig, &ready.patched)?;
         let sizes = struct_sizes(&[]).map_err(|e| Error::broken(Code::BadEnvironment, e))?;
         let wanted = Wanted::default();
-        let how = How { strict: false, no_lift: false, wanted: &wanted, remade: false };
-        let against = |_: usize| Against { parent: None, sizes: &sizes, module: false };
+        let options =
+            CompareOptions { strict: false, no_lift: false, wanted: &wanted, remade: false };
+        let against = |_: usize| KernelContext { parent: None, sizes: &sizes, module: false };
         // What is refused here is refused again when the module is made.
-        let outcomes = builds.compare_all(how, &against, None);
+        let outcomes = builds.compare_all(options, &against, None);
         Ok(Linked { builds, outcomes })
     }
 

@@ -15,12 +15,12 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use super::kernel::Against;
+use super::kernel::KernelContext;
 use super::members::{self, Member};
 use super::owners::Subject;
 use super::referrers::{Beside, Referrers};
 use super::wait::{Bar, Count};
-use crate::Among;
+use crate::PatchContext;
 use crate::Run;
 use crate::arch::Arch;
 use crate::diag::{Code, Diagnostic, Error, Result};
@@ -72,7 +72,7 @@ pub(super) struct Outcome {
 
 /// How to compare.
 #[derive(Clone, Copy)]
-pub(super) struct How<'w> {
+pub(super) struct CompareOptions<'w> {
     /// Refuse changed code that only runs at boot, also in folders.
     pub(super) strict: bool,
     /// Refuse functions that cannot be redirected, instead of patching their callers.
@@ -137,13 +137,13 @@ impl Builds {
     pub(super) fn compare(
         &self,
         index: usize,
-        how: How<'_>,
-        against: Against<'_>,
+        options: CompareOptions<'_>,
+        against: KernelContext<'_>,
         peers: Option<&Peers>,
     ) -> Outcome {
         let unit = &self.units[index];
         let complete = !self.alone.contains(&index);
-        let boot = match (how.strict, complete) {
+        let boot = match (options.strict, complete) {
             (true, _) => BootCode::Refuse,
             (false, true) => BootCode::Warn,
             (false, false) => BootCode::AsLinked,
@@ -165,18 +165,18 @@ impl Builds {
             known: &self.referrers,
             unit: index,
         };
-        let among = Among {
+        let context = PatchContext {
             boot,
             peers,
             complete,
             others: Some(&others),
-            no_lift: how.no_lift,
-            remade: how.remade,
-            ..Among::default()
+            no_lift: options.no_lift,
+            remade: options.remade,
+            ..PatchContext::default()
         };
         let mut warnings = Vec::new();
-        let run = self.inner(unit, against, among, &outcome, how.wanted, &mut warnings);
-        let run = run.unwrap_or_else(|error| Run::refused(error, how.wanted.clone()));
+        let run = self.inner(unit, against, context, &outcome, options.wanted, &mut warnings);
+        let run = run.unwrap_or_else(|error| Run::refused(error, options.wanted.clone()));
         outcome.report = run.report;
         outcome.report.warnings.splice(0..0, warnings);
         outcome.result = run.outcome.patch();
@@ -193,8 +193,8 @@ impl Builds {
     fn inner(
         &self,
         unit: &Unit,
-        against: Against<'_>,
-        among: Among<'_>,
+        against: KernelContext<'_>,
+        context: PatchContext<'_>,
         outcome: &Outcome,
         wanted: &Wanted,
         warnings: &mut Vec<Diagnostic>,
@@ -234,7 +234,7 @@ impl Builds {
         }
         let patched = bytes::<Patched>(&self.patched, &unit.patched)?;
         let inputs = [(&*outcome.orig, &*orig), (&*outcome.patched, &*patched)];
-        let mut run = against.compare(inputs, among, wanted);
+        let mut run = against.compare(inputs, context, wanted);
         if !matches!(run.outcome, crate::Outcome::Refused(_)) {
             let sides = [(&self.orig, &unit.orig), (&self.patched, &unit.patched)];
             let mut read =
@@ -322,8 +322,8 @@ impl Builds {
     /// Compares all units, each against what `against` says, in order.
     pub(super) fn compare_all<'k>(
         &self,
-        how: How<'_>,
-        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+        options: CompareOptions<'_>,
+        against: &(dyn Fn(usize) -> KernelContext<'k> + Sync),
         peers: Option<&Peers>,
     ) -> Vec<Outcome> {
         let done = Count::default();
@@ -331,7 +331,7 @@ impl Builds {
         let found = (0..self.units.len())
             .into_par_iter()
             .map(|unit| {
-                let outcome = self.compare(unit, how, against(unit), peers);
+                let outcome = self.compare(unit, options, against(unit), peers);
                 done.inc();
                 outcome
             })
@@ -344,8 +344,8 @@ impl Builds {
     pub(super) fn build<'k>(
         &self,
         found: &mut [Outcome],
-        how: How<'_>,
-        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+        options: CompareOptions<'_>,
+        against: &(dyn Fn(usize) -> KernelContext<'k> + Sync),
     ) {
         let none = Peers::default();
         let changed = |o: &Outcome| match &o.result {
@@ -354,7 +354,7 @@ impl Builds {
             Err(error) => IMAGE_TELLS.contains(&error.code()),
         };
         found.par_iter_mut().enumerate().filter(|(_, o)| changed(o)).for_each(|(unit, outcome)| {
-            *outcome = self.compare(unit, how, against(unit), Some(&none));
+            *outcome = self.compare(unit, options, against(unit), Some(&none));
         });
     }
 
@@ -363,8 +363,8 @@ impl Builds {
     pub(super) fn connect<'k>(
         &self,
         found: &mut [Outcome],
-        how: How<'_>,
-        against: &(dyn Fn(usize) -> Against<'k> + Sync),
+        options: CompareOptions<'_>,
+        against: &(dyn Fn(usize) -> KernelContext<'k> + Sync),
     ) {
         if found.iter().all(|o| o.report.needs.is_empty()) {
             return;
@@ -377,7 +377,7 @@ impl Builds {
             .enumerate()
             .map(|(unit, outcome)| match outcome.report.is_changed() {
                 true => outcome.report.offers.clone(),
-                false => self.compare(unit, how, against(unit), Some(&none)).report.offers,
+                false => self.compare(unit, options, against(unit), Some(&none)).report.offers,
             })
             .collect();
         // A place in the symbol table of one kernel object says nothing about another's.
@@ -388,7 +388,7 @@ impl Builds {
         found.par_iter_mut().enumerate().for_each(|(unit, outcome)| {
             let Some(peers) = peers.get(object(unit)) else { return };
             if outcome.report.needs.iter().any(|name| peers.contains_key(name)) {
-                *outcome = self.compare(unit, how, against(unit), Some(peers));
+                *outcome = self.compare(unit, options, against(unit), Some(peers));
             }
         });
     }

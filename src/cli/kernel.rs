@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::targets::Target;
+use super::targets::KernelObject;
 use super::verify_orig::ImageArg;
 use super::{Args, Flavor};
 use crate::diag::{Code, Error, Result};
@@ -24,11 +24,11 @@ use crate::report::explain::Wanted;
 use crate::running::image::KernelImage;
 use crate::running::installed::VMLINUX;
 use crate::running::symtab::as_text;
-use crate::{Among, Input, Job, ParentFiles, Run};
+use crate::{Input, Job, ParentFiles, PatchContext, Run};
 
 /// The files that describe what is patched.
 pub(super) struct Kernel<'t> {
-    target: &'t Target,
+    target: &'t KernelObject,
     parent: Option<Image>,
     others: Vec<Image>,
     symvers: Option<Image>,
@@ -36,7 +36,7 @@ pub(super) struct Kernel<'t> {
 
 impl<'t> Kernel<'t> {
     /// Opens the files that the command line names.
-    pub(super) fn open(args: &Args, target: &'t Target) -> Result<Self> {
+    pub(super) fn open(args: &Args, target: &'t KernelObject) -> Result<Self> {
         Ok(Kernel {
             target,
             parent: target.file.as_deref().map(Image::open_unpacked).transpose()?,
@@ -69,7 +69,11 @@ impl<'t> Kernel<'t> {
     }
 
     /// What pairs are compared against.
-    pub(super) fn against<'k>(&'k self, args: &'k Args, read: &'k Read<'k>) -> Result<Against<'k>> {
+    pub(super) fn against<'k>(
+        &'k self,
+        args: &'k Args,
+        read: &'k Read<'k>,
+    ) -> Result<KernelContext<'k>> {
         let vmlinux = read.others.iter().find(|(arg, _)| arg.object == "vmlinux");
         let [name, symvers] = &read.names;
         let shared = Shared {
@@ -81,7 +85,7 @@ impl<'t> Kernel<'t> {
         let files = |file| shared.files((&self.target.object, name), file, read.image.as_ref());
         let parent = self.parent.as_ref().map(files).transpose()?;
         let module = self.target.object != VMLINUX;
-        Ok(Against { parent, sizes: &read.sizes, module })
+        Ok(KernelContext { parent, sizes: &read.sizes, module })
     }
 
     /// Fails when a file was changed meanwhile.
@@ -197,7 +201,7 @@ pub(super) fn check_allowed<'k>(
 
 /// What pairs are compared against.
 #[derive(Clone, Copy)]
-pub(super) struct Against<'k> {
+pub(super) struct KernelContext<'k> {
     /// Without it nothing is built.
     pub(super) parent: Option<ParentFiles<'k>>,
     pub(super) sizes: &'k StructSizes,
@@ -205,28 +209,28 @@ pub(super) struct Against<'k> {
     pub(super) module: bool,
 }
 
-impl Against<'_> {
+impl KernelContext<'_> {
     /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
     pub(super) fn compare(
         &self,
         inputs: [(&str, &[u8]); 2],
-        among: Among<'_>,
+        context: PatchContext<'_>,
         wanted: &Wanted,
     ) -> Run {
-        let among = Among { module: self.module, ..among };
-        crate::run(&Job { wanted: wanted.clone(), ..self.job(inputs, among) })
+        let context = PatchContext { module: self.module, ..context };
+        crate::run(&Job { wanted: wanted.clone(), ..self.job(inputs, context) })
     }
 
     /// What is compared, names and contents, and what to build the output against.
     pub(super) fn job<'j>(
         &'j self,
         [orig, patched]: [(&'j str, &'j [u8]); 2],
-        among: Among<'j>,
+        context: PatchContext<'j>,
     ) -> Job<'j> {
         Job {
             parent: self.parent,
             sizes: self.sizes.clone(),
-            among,
+            context,
             ..Job::new(
                 Input { name: orig.0, data: orig.1 },
                 Input { name: patched.0, data: patched.1 },

@@ -337,7 +337,7 @@ impl<'a> Request<'a> {
         let texts = !self.args.symtab.is_empty();
         found.vmlinux = found.vmlinux.filter(|_| !has_kernel && !texts);
         found.system_map = found.system_map.filter(|_| !has_kernel && self.parents.is_empty());
-        found.told().iter().for_each(|line| self.remark(&format!("found {line}")));
+        found.describe().iter().for_each(|line| self.remark(&format!("found {line}")));
         Ok(found)
     }
 

@@ -305,11 +305,11 @@ pub(super) fn named(images: &[Linkage], name: &str) -> Result<usize> {
 }
 
 fn candidates(images: &[Linkage], of: &[usize]) -> Vec<Finding> {
-    let told = |&i: &usize| {
+    let describe = |&i: &usize| {
         let text = format!("candidate: {} ({})", images[i].object, images[i].path.display());
         Finding { text, ..Finding::default() }
     };
-    of.iter().map(told).collect()
+    of.iter().map(describe).collect()
 }
 
 fn decide(

@@ -7,7 +7,7 @@ use super::klp_build;
 use super::output;
 use super::owners::Subject;
 use super::show::Show;
-use super::targets::Targets;
+use super::targets::KernelObjectArgs;
 use super::wait::Bar;
 use super::{Args, Exit, Flavor, fail};
 use crate::diag::{Code, Error, Result};
@@ -24,7 +24,7 @@ use crate::patch::convert::of_draft;
 use crate::report::progress::Progress;
 use crate::report::{Report, json};
 use crate::running::installed::VMLINUX;
-use crate::{Among, Job, Outcome, Run};
+use crate::{Job, Outcome, PatchContext, Run};
 
 /// Compares one pair. The error is a mistake on the command line.
 pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<Exit, String> {
         }
     }
     args.report.check()?;
-    let mut targets = Targets::of(args)?;
+    let mut targets = KernelObjectArgs::of(args)?;
     let sizes = struct_sizes(&args.structs)?;
     use_threads(args.jobs);
     let found = targets.search(&args.images);
@@ -115,7 +115,7 @@ fn mixed(folder: &Path, file: &Path) -> String {
 }
 
 /// Fails when an output would destroy an input or another output.
-fn check_files(args: &Args, targets: &Targets) -> Result<()> {
+fn check_files(args: &Args, targets: &KernelObjectArgs) -> Result<()> {
     let name = args.patched.file_name().filter(|_| !args.patched.is_dir());
     let output = args.output.as_deref().map(|output| match name {
         Some(name) if is_folder(output) => output.join(name),
@@ -184,7 +184,7 @@ pub(super) fn struct_sizes(given: &[String]) -> std::result::Result<StructSizes,
 /// Compares the pair and writes its output.
 fn diff(
     args: &Args,
-    targets: &Targets,
+    targets: &KernelObjectArgs,
     sizes: StructSizes,
     progress: &Progress,
 ) -> Result<Run<()>> {
@@ -210,17 +210,17 @@ fn diff(
     read.check_allowed(args)?;
     check_strict(args, read.has_image(), [&orig, &patched].into_iter())?;
     let against = kernel.against(args, &read)?;
-    let among = Among {
+    let context = PatchContext {
         boot,
         module: target.object != VMLINUX,
         no_lift: args.no_lift,
         remade: args.flavor == Flavor::KlpBuild,
-        ..Among::default()
+        ..PatchContext::default()
     };
     let job = Job {
         wanted: args.report.wanted(),
         progress: progress.clone(),
-        ..against.job(inputs, among)
+        ..against.job(inputs, context)
     };
     let unchanged = || {
         orig.check_unchanged()?;

@@ -59,15 +59,15 @@ impl<'a> Show<'a> {
             return;
         }
         if explain.stat {
-            let told = stat(report, error.map(|e| e.code().name()));
-            say(&format!("{} | {told}\n", printable(shown)), to_stderr);
+            let described = stat(report, error.map(|e| e.code().name()));
+            say(&format!("{} | {described}\n", printable(shown)), to_stderr);
             return;
         }
         match explain.explain.is_empty() && explain.why.is_empty() {
             true => self.list(path, report, error),
             false => self.explain(path, report, error),
         }
-        let warnings = report.warnings.iter().map(Diagnostic::told);
+        let warnings = report.warnings.iter().map(Diagnostic::describe);
         for line in warnings.chain(report.messages.iter().cloned()) {
             complain(&line);
         }
@@ -100,8 +100,8 @@ impl<'a> Show<'a> {
             if let Some(reason) = function.reasons.first() {
                 text += &format!("  {}\n", printable(&reason.to_string()));
             }
-            if let Some(told) = in_source(function, &style) {
-                text += &format!("{told}\n");
+            if let Some(described) = in_source(function, &style) {
+                text += &format!("{described}\n");
             }
         }
         say(&text, to_stderr);
@@ -112,8 +112,8 @@ impl<'a> Show<'a> {
         let mut text = String::new();
         let mut found = self.found.borrow_mut();
         for asked in &explain.why {
-            if let Some(told) = why(report, asked, &self.style) {
-                text += &told;
+            if let Some(described) = why(report, asked, &self.style) {
+                text += &described;
                 found.insert(asked.clone());
             }
         }

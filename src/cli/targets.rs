@@ -15,7 +15,7 @@ use crate::diag::{Code, Error, Result};
 use crate::running::installed::{Linkage, VMLINUX, linked_files};
 
 /// What is patched, and the file that describes it.
-pub(super) struct Target {
+pub(super) struct KernelObject {
     pub(super) object: String,
     pub(super) file: Option<PathBuf>,
     /// Images of other objects of the same kernel.
@@ -23,7 +23,7 @@ pub(super) struct Target {
 }
 
 /// All that the command line says of what may be patched.
-pub(super) struct Targets {
+pub(super) struct KernelObjectArgs {
     rules: Rules,
     symtab: Option<PathBuf>,
     /// Given one by one, and then those of folders.
@@ -34,14 +34,14 @@ pub(super) struct Targets {
 
 /// What is patched by each object of a patch.
 pub(super) struct Assigned {
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<KernelObject>,
     /// Position of that of each object.
     pub(super) of: Vec<usize>,
 }
 
-impl Targets {
+impl KernelObjectArgs {
     /// The error is a mistake on the command line.
-    pub(super) fn of(args: &Args) -> std::result::Result<Targets, String> {
+    pub(super) fn of(args: &Args) -> std::result::Result<KernelObjectArgs, String> {
         let rules = Rules::parse(&args.object)?;
         let images: Vec<ImageArg> = args
             .image
@@ -62,7 +62,7 @@ impl Targets {
         if let Some(name) = rules.plain().filter(|_| args.images.is_empty()).filter(lacks) {
             return Err(format!("no --image is that of --object {name}: write {name}=FILE"));
         }
-        Ok(Targets { rules, symtab: args.symtab.clone(), images, given })
+        Ok(KernelObjectArgs { rules, symtab: args.symtab.clone(), images, given })
     }
 
     /// Adds the linked files below folders; those that are given one by one go before them.
@@ -101,7 +101,7 @@ impl Targets {
             for subject in subjects {
                 let object = self.rules.of(&subject.paths)?.unwrap_or(VMLINUX);
                 let file = self.symtab.clone();
-                assigned.push(Target { object: object.to_owned(), file, others: Vec::new() });
+                assigned.push(KernelObject { object: object.to_owned(), file, others: Vec::new() });
             }
             let [first, second, ..] = &assigned.targets[..] else { return Ok(assigned) };
             if self.symtab.is_none() {
@@ -136,7 +136,7 @@ impl Targets {
         Ok(Owners { of: vec![0; subjects.len()], used: Vec::new() })
     }
 
-    fn target(&self, owner: usize, owners: &Owners) -> Target {
+    fn target(&self, owner: usize, owners: &Owners) -> KernelObject {
         let is_needed = |i: usize| {
             i < self.given || owners.used.contains(&i) || self.images[i].object == VMLINUX
         };
@@ -149,7 +149,7 @@ impl Targets {
             let Linkage { object, path } = self.images[i].clone();
             ImageArg { object, path }
         };
-        Target {
+        KernelObject {
             object: owned.object.clone(),
             file: Some(owned.path.clone()),
             others: others.map(other).collect(),
@@ -159,13 +159,13 @@ impl Targets {
 
 impl Assigned {
     /// What is patched by a single object.
-    pub(super) fn only(&self) -> Result<&Target> {
+    pub(super) fn only(&self) -> Result<&KernelObject> {
         let none = || Error::broken(Code::NoParent, "there is nothing to compare");
         self.targets.first().ok_or_else(none)
     }
 
-    fn push(&mut self, target: Target) {
-        let same = |t: &Target| (&t.object, &t.file) == (&target.object, &target.file);
+    fn push(&mut self, target: KernelObject) {
+        let same = |t: &KernelObject| (&t.object, &t.file) == (&target.object, &target.file);
         let at = self.targets.iter().position(same);
         self.of.push(at.unwrap_or(self.targets.len()));
         if at.is_none() {

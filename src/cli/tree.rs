@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::builds::{Builds, How, Outcome, check_needs};
-use super::kernel::{Against, Kernel, Read, check_strict, in_flavor, is_folder};
+use super::builds::{Builds, CompareOptions, Outcome, check_needs};
+use super::kernel::{Kernel, KernelContext, Read, check_strict, in_flavor, is_folder};
 use super::output::{nothing_changed, summary, write_reports};
 use super::show::Show;
-use super::targets::Targets;
+use super::targets::KernelObjectArgs;
 use super::{Args, Exit, Flavor, fail};
 use crate::ParentFiles;
 use crate::diag::{Code, Error, Result};
@@ -20,7 +20,7 @@ use crate::kernel::tables::StructSizes;
 use crate::report::{Report, json};
 
 /// Compares two folders of objects.
-pub(super) fn run(args: &Args, targets: &Targets, sizes: &StructSizes) -> Exit {
+pub(super) fn run(args: &Args, targets: &KernelObjectArgs, sizes: &StructSizes) -> Exit {
     let (outcomes, whole) = match compare(args, targets, sizes) {
         Ok(outcomes) => (outcomes, None),
         Err(error) => (Vec::new(), Some(error)),
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, targets: &Targets, sizes: &StructSizes) -> Exit {
     write_reports(&args.report, objects, exit)
 }
 
-fn compare(args: &Args, targets: &Targets, sizes: &StructSizes) -> Result<Vec<Outcome>> {
+fn compare(args: &Args, targets: &KernelObjectArgs, sizes: &StructSizes) -> Result<Vec<Outcome>> {
     let mut builds = Builds::default();
     builds.add_folders(&args.orig, &args.patched)?;
     check_files(args, &builds)?;
@@ -85,25 +85,25 @@ fn compare(args: &Args, targets: &Targets, sizes: &StructSizes) -> Result<Vec<Ou
     let members = builds.orig.iter().chain(&builds.patched);
     check_strict(args, read.iter().any(Read::has_image), members.map(|m| &m.image))?;
     let against = |unit: usize| known[assigned.of[unit]];
-    let nothing = |unit: usize| Against { parent: None, ..against(unit) };
+    let nothing = |unit: usize| KernelContext { parent: None, ..against(unit) };
     let wanted = args.report.wanted();
-    let how = How {
+    let options = CompareOptions {
         strict: args.strict,
         no_lift: args.no_lift,
         wanted: &wanted,
         remade: args.flavor == Flavor::KlpBuild,
     };
-    let mut outcomes = builds.compare_all(how, &nothing, None);
+    let mut outcomes = builds.compare_all(options, &nothing, None);
     let parents = known.iter().map(|against| against.parent.as_ref().map(ParentFiles::read));
     let parents = parents.map(Option::transpose).collect::<Result<Vec<_>>>()?;
     if parents.iter().any(Option::is_some) {
         let against = |unit: usize| {
             let (against, parent) = (against(unit), parents[assigned.of[unit]].as_ref());
             let files = against.parent.map(|files| ParentFiles { known: parent, ..files });
-            Against { parent: files, ..against }
+            KernelContext { parent: files, ..against }
         };
-        builds.build(&mut outcomes, how, &against);
-        builds.connect(&mut outcomes, how, &against);
+        builds.build(&mut outcomes, options, &against);
+        builds.connect(&mut outcomes, options, &against);
     }
     builds.ask(&mut outcomes)?;
     kernels.iter().try_for_each(Kernel::check_unchanged)?;

@@ -120,29 +120,30 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
         })
         .collect();
     drop(bar);
-    let mut told = Told {
+    let mut described = Tally {
         strong: findings.iter().flatten().flat_map(|f| &f.strong).map(String::as_str).collect(),
         verbose: args.verbose,
         total: Counts::default(),
         differences: 0,
-        untold: 0,
+        unknown: 0,
         text: Vec::new(),
     };
     for (path, finding) in originals.iter().zip(&findings) {
-        told.add(path, finding);
+        described.add(path, finding);
     }
-    let Counts { same, rewritten, relaid, overridden, .. } = told.total;
-    if told.differences + told.untold == 0 && same + rewritten + relaid + overridden == 0 {
-        told.untold += 1;
+    let Counts { same, rewritten, relaid, overridden, .. } = described.total;
+    if described.differences + described.unknown == 0 && same + rewritten + relaid + overridden == 0
+    {
+        described.unknown += 1;
         let text = "Nothing was compared: what is given has no objects with functions";
-        told.text.push(text.to_owned());
+        described.text.push(text.to_owned());
     }
-    told.text.push(summary(originals.len(), &told.total));
-    print::out_lines(&told.text);
+    described.text.push(summary(originals.len(), &described.total));
+    print::out_lines(&described.text);
     for file in &files {
         file.check_unchanged()?;
     }
-    Ok(match (told.differences, told.untold) {
+    Ok(match (described.differences, described.unknown) {
         (0, 0) => Exit::Changed,
         (0, _) => Exit::Broken,
         _ => Exit::Refused,
@@ -153,8 +154,8 @@ fn run(args: &Args, images: &[ImageArg]) -> Result<Exit> {
 fn load<'a>(path: &Path, file: &'a Image) -> Result<(KernelImage<'a>, ParentTable<'a>)> {
     let image = KernelImage::parse(&path.display().to_string(), file.bytes())?;
     let table = image.table()?;
-    if let Some(told) = &image.bolt {
-        println_text(&format!("{}: rewritten by BOLT: {told}", path.display()));
+    if let Some(described) = &image.bolt {
+        println_text(&format!("{}: rewritten by BOLT: {described}", path.display()));
     }
     if !image.elf.is_relocatable() {
         for (first, second) in table.overlapping() {
@@ -166,25 +167,25 @@ fn load<'a>(path: &Path, file: &'a Image) -> Result<(KernelImage<'a>, ParentTabl
 }
 
 /// What was found of all objects, summed up and in words.
-struct Told<'f> {
+struct Tally<'f> {
     /// Functions that some object defines, and not weakly.
     strong: IndexSet<&'f str, RandomState>,
     verbose: bool,
     total: Counts,
     differences: u64,
     /// What could not be told.
-    untold: u64,
+    unknown: u64,
     text: Vec<String>,
 }
 
-impl Told<'_> {
+impl Tally<'_> {
     /// Adds what was found of one object.
     fn add(&mut self, path: &Path, finding: &Result<Finding>) {
         let shown = path.display();
         let finding = match finding {
             Ok(finding) => finding,
             Err(error) => {
-                self.untold += 1;
+                self.unknown += 1;
                 fail(error);
                 return;
             }
@@ -197,8 +198,8 @@ impl Told<'_> {
             self.differences += 1;
             self.text.push(format!("{shown}: {difference}"));
         }
-        if let Some(why) = &finding.untold {
-            self.untold += 1;
+        if let Some(why) = &finding.unknown {
+            self.unknown += 1;
             self.text.push(format!("{shown}: {why}"));
         }
         for (name, difference) in &finding.overridden {
@@ -212,7 +213,7 @@ impl Told<'_> {
                 self.total.rewritten += 1;
             } else {
                 self.total.unclear += 1;
-                self.untold += 1;
+                self.unknown += 1;
                 self.text.push(format!(
                     "{shown}: {difference}; was it overridden? Give the object that defines it, too"
                 ));

@@ -134,7 +134,7 @@ impl Diagnostic {
     }
 
     /// The text with the advice, without the place.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         match self.advice() {
             Some(advice) => format!("{}: {advice}", self.message()),
             None => self.message().to_owned(),

@@ -121,8 +121,8 @@ impl Error {
     }
 
     /// The text with the advice, without the place.
-    pub fn told(&self) -> String {
-        self.0.diagnostic.told()
+    pub fn describe(&self) -> String {
+        self.0.diagnostic.describe()
     }
 
     /// Where it was found.

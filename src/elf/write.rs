@@ -61,7 +61,7 @@ pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()>
         endian: plan.endian,
         file,
         size: 0,
-        shdrs: vec![header(plan.endian, &Table::default(), 0, 0, 0)],
+        shdrs: vec![header(plan.endian, &SectionHeader::default(), 0, 0, 0)],
         names: Strings::of_elf(),
     };
     out.append(&[0; size_of::<e::FileHeader64<Endianness>>()])?;
@@ -71,7 +71,7 @@ pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()>
         model.contents(i, &mut |bytes| out.append(bytes))?;
         let base = plan.section_index[i];
         for (place, table) in section.relocs.iter().enumerate() {
-            let header = Table {
+            let header = SectionHeader {
                 name: &table.name,
                 kind: abi::SHT_RELA,
                 flags: table.flags,
@@ -337,7 +337,7 @@ fn symbol_tables<F: Write + Seek>(
         extended.push(U32::new(endian, xindex));
     }
     let needs_extended = object.symbols.iter().any(|s| plan.home(s.home).1 != 0);
-    let symtab = Table {
+    let symtab = SectionHeader {
         name: ".symtab",
         kind: abi::SHT_SYMTAB,
         flags: 0,
@@ -348,7 +348,7 @@ fn symbol_tables<F: Write + Seek>(
     };
     out.table(symtab, bytes_of_slice(&symbols))?;
     if needs_extended {
-        let shndx = Table {
+        let shndx = SectionHeader {
             name: ".symtab_shndx",
             kind: abi::SHT_SYMTAB_SHNDX,
             flags: 0,
@@ -360,12 +360,12 @@ fn symbol_tables<F: Write + Seek>(
         out.table(shndx, bytes_of_slice(&extended))?;
     }
     let names = names.into_bytes().ok_or_else(|| too_many("symbol names"))?;
-    out.table(Table::strings(".strtab"), &names)
+    out.table(SectionHeader::strings(".strtab"), &names)
 }
 
 /// A section header without its place; by default the null section's.
 #[derive(Default)]
-struct Table<'t> {
+struct SectionHeader<'t> {
     name: &'t str,
     kind: u32,
     flags: u64,
@@ -375,13 +375,13 @@ struct Table<'t> {
     entsize: u64,
 }
 
-impl<'t> Table<'t> {
-    fn strings(name: &'t str) -> Table<'t> {
-        Table { name, kind: abi::SHT_STRTAB, align: 1, ..Table::default() }
+impl<'t> SectionHeader<'t> {
+    fn strings(name: &'t str) -> SectionHeader<'t> {
+        SectionHeader { name, kind: abi::SHT_STRTAB, align: 1, ..SectionHeader::default() }
     }
 }
 
-fn header(e: Endianness, table: &Table<'_>, name: u32, offset: u64, size: u64) -> Shdr {
+fn header(e: Endianness, table: &SectionHeader<'_>, name: u32, offset: u64, size: u64) -> Shdr {
     e::SectionHeader64 {
         sh_name: U32::new(e, name),
         sh_type: U32::new(e, e::SectionType(table.kind)),
@@ -413,7 +413,7 @@ impl<F: Write + Seek> Writer<'_, F> {
         reason = "the plan has a place for all that the model has, which was checked"
     )]
     fn section(&mut self, section: &OutSection, plan: &Plan) -> Result<()> {
-        let table = Table {
+        let table = SectionHeader {
             name: &section.name,
             kind: section.kind,
             flags: section.flags,
@@ -425,13 +425,13 @@ impl<F: Write + Seek> Writer<'_, F> {
         self.open(table, section.size)
     }
 
-    fn table(&mut self, table: Table<'_>, data: &[u8]) -> Result<()> {
+    fn table(&mut self, table: SectionHeader<'_>, data: &[u8]) -> Result<()> {
         self.open(table, data.len() as u64)?;
         self.append(data)
     }
 
     /// Adds the header of what is appended next. `size`: its sh_size.
-    fn open(&mut self, table: Table<'_>, size: u64) -> Result<()> {
+    fn open(&mut self, table: SectionHeader<'_>, size: u64) -> Result<()> {
         let name = self.names.offset(table.name);
         self.align(table.align)?;
         self.shdrs.push(header(self.endian, &table, name, self.size, size));
@@ -471,7 +471,7 @@ impl<F: Write + Seek> Writer<'_, F> {
         let e = self.endian;
         let own = ".shstrtab";
         // The table holds its own name, so its header is made before its contents are final.
-        self.table(Table::strings(own), &[])?;
+        self.table(SectionHeader::strings(own), &[])?;
         let names = std::mem::take(&mut self.names).into_bytes();
         let names = names.ok_or_else(|| too_many("section names"))?;
         self.append(&names)?;

@@ -54,7 +54,7 @@ pub enum Trouble {
     /// It could not be run.
     Start(io::Error),
     /// It did not end in time.
-    Late(Duration),
+    TimedOut(Duration),
     /// It printed too much.
     Talkative,
     /// This program was asked to stop.
@@ -65,7 +65,7 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Trouble::Start(error) => write!(f, "cannot run: {error}"),
-            Trouble::Late(limit) => write!(f, "no end after {} s", limit.as_secs()),
+            Trouble::TimedOut(limit) => write!(f, "no end after {} s", limit.as_secs()),
             Trouble::Talkative => write!(f, "it printed more than {} MiB", PRINTED >> 20),
             Trouble::Stopped => f.write_str("interrupted"),
         }
@@ -141,7 +141,7 @@ impl Running {
             let trouble = if limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 Some(Trouble::Stopped)
             } else if let Some(limit) = limits.time.filter(|&limit| start.elapsed() > limit) {
-                Some(Trouble::Late(limit))
+                Some(Trouble::TimedOut(limit))
             } else {
                 more().then_some(Trouble::Talkative)
             };
@@ -229,7 +229,7 @@ mod tests {
         };
         let limits = Limits { time: Some(Duration::from_millis(300)), stop: None };
         let trouble = run(&mut sh(&script("sleep 100; true")), limits);
-        assert!(matches!(trouble, Err(Trouble::Late(_))), "{trouble:?}");
+        assert!(matches!(trouble, Err(Trouble::TimedOut(_))), "{trouble:?}");
         assert!(gone());
         run(&mut sh(&script("exit 0")), Limits::default()).expect("ran");
         assert!(gone());

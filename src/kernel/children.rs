@@ -26,7 +26,7 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
     let mut found = Vec::new();
     for id in object.symbols().filter(|&id| facts.has(id, facts::DOTTED)) {
         if is_part(object, id)
-            && let Some((parent, kind)) = names::parent_function(object.symbol_name(id))
+            && let Some((parent, kind)) = names::split_from(object.symbol_name(id))
         {
             wanted.insert(parent, Vec::new());
             found.push((id, parent, kind));
@@ -54,7 +54,7 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
             named.push(id);
         }
     }
-    let mut parents = Vec::with_capacity(found.len());
+    let mut split_from = Vec::with_capacity(found.len());
     let files: Vec<SymbolId<S>> =
         object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect();
     let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
@@ -65,7 +65,7 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
         let local = named.get(from).filter(|&&id| file(id) == file(child) && is_local(id));
         let global = || named.iter().find(|&&id| !is_local(id));
         match local.or_else(global).or(named.first()).copied() {
-            Some(parent) => parents.push((child, parent)),
+            Some(parent) => split_from.push((child, parent)),
             None if kind == ChildKind::Part => {}
             None => {
                 return Err(Error::broken(
@@ -75,7 +75,7 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
             }
         }
     }
-    Ok(parents)
+    Ok(split_from)
 }
 
 /// Whether a symbol may be part of a function: clang gives what it splits off no type.

@@ -189,7 +189,7 @@ fn by_name<S: Side>(object: &Object<'_, S>, id: SectionId<S>, name: &str, arch: 
     }
 }
 
-/// Whether bytes are filler: single-byte NOPs, traps or zeros.
+/// Whether bytes are padding: single-byte NOPs, traps or zeros.
 pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
     let uniform = |b: u8| bytes.iter().all(|&x| x == b);
     bytes.is_empty()

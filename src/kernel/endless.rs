@@ -19,12 +19,12 @@ pub enum Endless {
 }
 
 /// Function, kind, and the file of Linux that has it.
-type Row = (&'static str, Endless, &'static str);
+type EndlessRow = (&'static str, Endless, &'static str);
 
 use Endless::{Idle, Sleep, Thread};
 
 /// All that are known.
-pub const FUNCTIONS: [Row; 69] = [
+pub const FUNCTIONS: [EndlessRow; 69] = [
     ("bch_allocator_thread", Thread, "drivers/md/bcache/alloc.c"),
     ("bch_gc_thread", Thread, "drivers/md/bcache/btree.c"),
     ("cifs_demultiplex_thread", Thread, "fs/smb/client/connect.c"),
@@ -98,7 +98,7 @@ pub const FUNCTIONS: [Row; 69] = [
 
 /// The row of a function called `name`, which is local to the source file `file` where that is
 /// known.
-pub fn find(name: &str, file: Option<&str>) -> Option<&'static Row> {
+pub fn find(name: &str, file: Option<&str>) -> Option<&'static EndlessRow> {
     let written = names::written_name(name);
     let row = FUNCTIONS.iter().find(|row| row.0 == written)?;
     // Code of a header belongs to whatever file includes it.

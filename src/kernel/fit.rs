@@ -49,10 +49,10 @@ impl Forms {
 }
 
 /// What speaks against each layout of a table, in their order; `None` where nothing does.
-type Against = Vec<Option<String>>;
+type Objections = Vec<Option<String>>;
 
 /// The tables of an object, by position in [`TABLES`].
-type Tried = IndexMap<usize, Against, RandomState>;
+type Tried = IndexMap<usize, Objections, RandomState>;
 
 /// The mark of `.discard.annotate_data` for a row (include/linux/objtool_types.h).
 const SPECIAL: u32 = 1;
@@ -85,15 +85,19 @@ pub fn settle(
     if sizes.from_object {
         problems.extend(unwind(orig, sizes)?.or(unwind(patched, sizes)?));
     }
-    if problems.is_empty() { Ok(forms) } else { Err(told(problems, sizes, patched.object.file())) }
+    if problems.is_empty() {
+        Ok(forms)
+    } else {
+        Err(describe(problems, sizes, patched.object.file()))
+    }
 }
 
 /// What speaks against the layouts of a table in each of the objects that have it, which have these names.
-struct Sides<'a>([(&'a str, Option<&'a Against>); 2]);
+struct Sides<'a>([(&'a str, Option<&'a Objections>); 2]);
 
 impl Sides<'_> {
     /// What speaks against each layout in any of the objects.
-    fn both(&self, layouts: usize) -> Against {
+    fn both(&self, layouts: usize) -> Objections {
         let against = |layout: usize| {
             self.0.iter().find_map(|(_, against)| against.and_then(|all| all.get(layout)?.clone()))
         };
@@ -190,8 +194,8 @@ fn choose(
         };
     }
     let (all_sizes, listed) = listed(fits.iter().map(|form| form.size).collect());
-    let told = |e: Error| e.with_details(vec![text(format!("the rows have {listed} bytes"))]);
-    let given = if name.is_empty() { None } else { sizes.given(name).map_err(told)? };
+    let describe = |e: Error| e.with_details(vec![text(format!("the rows have {listed} bytes"))]);
+    let given = if name.is_empty() { None } else { sizes.given(name).map_err(describe)? };
     let (mut wrong, mut group) = (None, 1);
     if let Some(given) = given {
         if !all_sizes.contains(&given) {
@@ -227,7 +231,7 @@ fn choose(
 }
 
 /// One error for all tables.
-fn told(problems: Vec<Problem>, sizes: &StructSizes, file: &str) -> Error {
+fn describe(problems: Vec<Problem>, sizes: &StructSizes, file: &str) -> Error {
     let details: Vec<String> = problems.iter().map(|p| p.text.clone()).collect();
     let wrong = problems.iter().find_map(|p| match &p.what {
         Wrong::Given(said) => Some(said.clone()),

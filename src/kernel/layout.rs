@@ -17,7 +17,7 @@ use super::entered::Entered;
 use super::facts::{self, Facts};
 use super::panics::Panics;
 use super::roles::Roles;
-use super::{children, input, names, pieces, tables};
+use super::{anonymous_data, children, input, names, tables};
 
 pub use super::classes::{Class, is_padding};
 use crate::arch::Arch;
@@ -53,7 +53,7 @@ pub struct Layout<'a, S> {
     /// (function, prefix), sorted.
     pub(super) prefixes: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// (child, parent), sorted.
-    parents: Vec<(SymbolId<S>, SymbolId<S>)>,
+    split_from: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// (parent, child), sorted.
     children: Vec<(SymbolId<S>, SymbolId<S>)>,
     /// Cut points of the sections that no symbol owns: starts and symbols of the entities.
@@ -131,7 +131,7 @@ impl<'a, S: Side> Layout<'a, S> {
             traits,
             roles: IdVec::filled(Roles::default(), 0),
             prefixes: Vec::new(),
-            parents: Vec::new(),
+            split_from: Vec::new(),
             children: Vec::new(),
             cuts: Csr::build(0, std::iter::empty),
             patchable: Vec::new(),
@@ -149,7 +149,7 @@ impl<'a, S: Side> Layout<'a, S> {
         let prefixes = layout.find_prefixes(&facts)?;
         layout.find_owners(&facts)?;
         for id in object.sections() {
-            if pieces::holds_nameless(&layout, id) {
+            if anonymous_data::holds_nameless(&layout, id) {
                 layout.traits[id].add(Traits::NAMELESS);
             }
         }
@@ -164,9 +164,9 @@ impl<'a, S: Side> Layout<'a, S> {
                 layout.traits[section].add(Traits::STATICS);
             }
         }
-        layout.parents = children::find(object, &facts)?;
+        layout.split_from = children::find(object, &facts)?;
         drop(facts);
-        let turned = layout.parents.iter().map(|&(child, parent)| (parent, child));
+        let turned = layout.split_from.iter().map(|&(child, split_from)| (split_from, child));
         layout.children = turned.collect();
         layout.children.sort_unstable();
         layout.index_covers()?;
@@ -443,30 +443,30 @@ impl<'a, S: Side> Layout<'a, S> {
     }
 
     /// The function that `child` was split from.
-    pub fn parent(&self, child: SymbolId<S>) -> Option<SymbolId<S>> {
-        let found = self.parents.binary_search_by_key(&child, |p| p.0).ok();
-        found.and_then(|i| self.parents.get(i)).map(|p| p.1)
+    pub fn split_from(&self, child: SymbolId<S>) -> Option<SymbolId<S>> {
+        let found = self.split_from.binary_search_by_key(&child, |p| p.0).ok();
+        found.and_then(|i| self.split_from.get(i)).map(|p| p.1)
     }
 
     /// All symbols that were split from another one, in order.
     pub fn parts(&self) -> impl Iterator<Item = SymbolId<S>> + '_ {
-        self.parents.iter().map(|p| p.0)
+        self.split_from.iter().map(|p| p.0)
     }
 
     /// The function at the end of the chain of parents; `id` itself when it has none.
     pub fn root(&self, id: SymbolId<S>) -> SymbolId<S> {
         let mut root = id;
         // A parent's name is a proper prefix of its child's, so the chain ends.
-        while let Some(parent) = self.parent(root) {
-            root = parent;
+        while let Some(split_from) = self.split_from(root) {
+            root = split_from;
         }
         root
     }
 
-    /// The parts split off `parent`, in symbol order.
-    pub fn children(&self, parent: SymbolId<S>) -> impl Iterator<Item = SymbolId<S>> + '_ {
-        let from = self.children.partition_point(|c| c.0 < parent);
-        self.children.iter().skip(from).take_while(move |c| c.0 == parent).map(|c| c.1)
+    /// The parts split off `split_from`, in symbol order.
+    pub fn children(&self, split_from: SymbolId<S>) -> impl Iterator<Item = SymbolId<S>> + '_ {
+        let from = self.children.partition_point(|c| c.0 < split_from);
+        self.children.iter().skip(from).take_while(move |c| c.0 == split_from).map(|c| c.1)
     }
 
     /// Number of entities of a section.
@@ -523,7 +523,7 @@ impl<'a, S: Side> Layout<'a, S> {
     }
 
     /// Whether an entity is nothing but what aligns the next one.
-    pub fn is_filler(&self, entity: &Entity<S>) -> bool {
+    pub fn is_padding(&self, entity: &Entity<S>) -> bool {
         let object = self.object;
         let data = object.contents(entity.section);
         let bytes = data.get(entity.start as usize..entity.end as usize);

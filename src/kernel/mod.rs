@@ -2,7 +2,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
-mod beside;
+pub mod anonymous_data;
+pub mod assembler_resolved;
 pub mod boot;
 pub mod btf;
 pub mod bytecode;
@@ -10,6 +11,7 @@ mod children;
 pub mod classes;
 pub mod constructors;
 pub mod dwarf;
+mod end_address;
 pub mod endless;
 pub mod entered;
 mod facts;
@@ -23,13 +25,11 @@ pub mod layout;
 pub mod lines;
 pub mod macros;
 pub mod names;
-pub mod near;
 pub mod noise;
 pub mod noreturn;
 pub mod objtool;
 pub mod padding;
 pub mod panics;
-pub mod pieces;
 mod prefixes;
 pub mod refs;
 pub mod relative;

@@ -387,7 +387,7 @@ pub fn is_for_modpost(symbol: &str) -> bool {
 
 /// Name of the function that a split-off part belongs to: `f` of `f.cold`,
 /// `f.part.0` of `f.part.0.cold`, `f` of `f.part.0`, `f` of `f.__part.1`.
-pub fn parent_function(name: &str) -> Option<(&str, ChildKind)> {
+pub fn split_from(name: &str) -> Option<(&str, ChildKind)> {
     if let Some(at) = find(name, ".cold", 0) {
         return Some((&name[..at], ChildKind::Cold));
     }
@@ -407,9 +407,9 @@ pub enum ChildKind {
     Part,
 }
 
-/// Text sections a function may move between when only its expected heat changed.
+/// Text sections a function may move between when only its expected hotness changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heat {
+pub enum HotCold {
     /// `.text.unlikely.*`
     Unlikely,
     /// `.text.hot.*`
@@ -418,14 +418,14 @@ pub enum Heat {
     Plain,
 }
 
-/// The heat a section name stands for.
-pub fn heat(section: &str) -> Heat {
+/// What a section name says of how hot its code is.
+pub fn hot_cold(section: &str) -> HotCold {
     if section.starts_with(".text.unlikely.") {
-        Heat::Unlikely
+        HotCold::Unlikely
     } else if section.starts_with(".text.hot.") {
-        Heat::Hot
+        HotCold::Hot
     } else {
-        Heat::Plain
+        HotCold::Plain
     }
 }
 
@@ -434,7 +434,7 @@ pub fn heat(section: &str) -> Heat {
 /// `TEXT_TEXT`). `.text.startup` and `.text.exit` as such are linked with code that only runs
 /// at boot, or never; `.text..` has a meaning of its own, as `.noinstr.text` and the like have.
 /// A section that is named after something else is another's.
-pub fn differ_in_heat(function: &str, sections: [&str; 2]) -> bool {
+pub fn differ_in_hot_cold(function: &str, sections: [&str; 2]) -> bool {
     let owners = sections.map(|section| {
         if section.starts_with(".text..") || matches!(section, ".text.startup" | ".text.exit") {
             return None;

@@ -38,17 +38,17 @@ enum Match {
     Prefix(&'static str),
 }
 
-struct Row {
+struct NoiseRow {
     section: Match,
     machine: Option<u16>,
     rule: Rule,
 }
 
-const fn row(section: Match, name: &'static str, reason: &'static str) -> Row {
-    Row { section, machine: None, rule: Rule { name, reason, dropped: true } }
+const fn row(section: Match, name: &'static str, reason: &'static str) -> NoiseRow {
+    NoiseRow { section, machine: None, rule: Rule { name, reason, dropped: true } }
 }
 
-static ROWS: [Row; 22] = [
+static ROWS: [NoiseRow; 22] = [
     row(Match::Prefix(".discard"), "discard", "dropped by the kernel's linker script"),
     row(Match::Prefix(".llvm_addrsig"), "addrsig", "a hint for identical code folding"),
     row(Match::Prefix(".llvm_bb_addr_map"), "bb-addr-map", "a map for profilers"),
@@ -74,7 +74,7 @@ static ROWS: [Row; 22] = [
     ),
     row(Match::Prefix(".BTF"), "btf", "type information, not loaded from a livepatch"),
     row(Match::Name(".symtab_shndx"), "symtab-shndx", "part of the symbol table"),
-    Row {
+    NoiseRow {
         section: Match::Name("__patchable_function_entries"),
         machine: Some(EM_X86_64),
         rule: Rule {
@@ -83,7 +83,7 @@ static ROWS: [Row; 22] = [
             dropped: true,
         },
     },
-    Row {
+    NoiseRow {
         section: Match::Name("__patchable_function_entries"),
         machine: None,
         rule: Rule {
@@ -92,7 +92,7 @@ static ROWS: [Row; 22] = [
             dropped: false,
         },
     },
-    Row {
+    NoiseRow {
         section: Match::Name("__mcount_loc"),
         machine: None,
         rule: Rule {
@@ -101,7 +101,7 @@ static ROWS: [Row; 22] = [
             dropped: false,
         },
     },
-    Row {
+    NoiseRow {
         section: Match::Name(".sframe"),
         machine: None,
         rule: Rule { name: "sframe", reason: "unwind data follows the code", dropped: false },

@@ -2,7 +2,7 @@
 //!
 //! Linux runs objtool on each object, or, with link-time optimization or indirect branch
 //! tracking, on the linked kernel or module (scripts/Makefile.lib, `delay-objtool`). It turns
-//! calls of `__fentry__` into filler and adds tables: an object from before and one from after
+//! calls of `__fentry__` into padding and adds tables: an object from before and one from after
 //! differ everywhere, and mean the same.
 
 use super::layout::{Class, Layout};

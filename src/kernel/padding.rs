@@ -68,9 +68,10 @@ fn fills<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, from: u64, to: 
     if !layout.object.is_text(section) {
         return zeros();
     }
-    let filler = layout.arch.filler;
+    let pattern = layout.arch.padding_pattern;
     let nops = || {
-        bytes.len().is_multiple_of(filler.len()) && bytes.chunks(filler.len()).all(|c| c == filler)
+        bytes.len().is_multiple_of(pattern.len())
+            && bytes.chunks(pattern.len()).all(|c| c == pattern)
     };
     // A linker that knows no better fills with zeros.
     nops() || layout.is_linked() && zeros() || is_nops(layout, contents.get(..end), from)
@@ -81,7 +82,7 @@ fn is_nops<S: Side>(layout: &Layout<'_, S>, code: Option<&[u8]>, mut at: u64) ->
     let Some(code) = code else { return false };
     while at < code.len() as u64 {
         at += match step(layout.arch, code, at) {
-            Some(Step { flow: Flow::Filler, len, .. }) => len,
+            Some(Step { flow: Flow::Padding, len, .. }) => len,
             Some(_) if code.get(at as usize) == Some(&TRAP) => 1,
             _ => return false,
         };

@@ -69,7 +69,7 @@ impl<S: Side> Layout<'_, S> {
                 .at_offset(end)
                 .advise(why)
             };
-            // objtool's `__pfx___cfi_f` is the filler before `__cfi_f`.
+            // objtool's `__pfx___cfi_f` is the padding before `__cfi_f`.
             let inner = self.arch.prefixed(symbol.name).filter(|i| self.arch.prefixed(i).is_some());
             if inner.is_some_and(|inner| starts.binary_search(&(end, inner)).is_ok()) {
                 continue;

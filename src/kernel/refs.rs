@@ -250,11 +250,11 @@ impl<'a, S: Side> Refs<'a, S> {
         let (low, high) = self.target_range(reloc)?;
         let Some(covering) = self.layout.covering_all(target, low, high) else {
             let at = self.target_offset(reloc)?;
-            return self.beside(reloc, target, at, self.layout.covering(target, at));
+            return self.end_address(reloc, target, at, self.layout.covering(target, at));
         };
         if low == high || self.may_be_end(target, low, covering) {
             let at = self.target_offset(reloc)?;
-            return self.beside(reloc, target, at, covering);
+            return self.end_address(reloc, target, at, covering);
         }
         Ok(covering)
     }

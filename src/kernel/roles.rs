@@ -82,7 +82,8 @@ impl<'a, S: Side> Layout<'a, S> {
     fn listed_site(&self, section: SectionId<S>, function: &Symbol<'_, S>) -> Option<u64> {
         let value = function.value;
         let from = self.sites.partition_point(|site| *site < (section, value));
-        let head = (self.arch.landing.len() as u64).max((self.arch.local_entry)(function.other));
+        let head =
+            (self.arch.indirect_target.len() as u64).max((self.arch.local_entry)(function.other));
         let site = self.sites.get(from).filter(|site| site.0 == section).map(|site| site.1);
         if let Some(site) = site.filter(|&site| site <= value.saturating_add(head)) {
             return Some(site);
@@ -106,7 +107,7 @@ impl<'a, S: Side> Layout<'a, S> {
 
     /// Where a function begins that shares its section: with the NOPs before its symbol that
     /// its entry for ftrace names, and the hash of its type before these. The hash is what is
-    /// neither of another function nor filler. On powerpc64 with the distance of its TOC.
+    /// neither of another function nor padding. On powerpc64 with the distance of its TOC.
     pub(super) fn head_of(&self, id: SymbolId<S>, section: SectionId<S>) -> u64 {
         let function = self.object.symbol(id);
         let (width, value) = (self.arch.hash_word, function.value);
@@ -125,7 +126,7 @@ impl<'a, S: Side> Layout<'a, S> {
         let start = site.unwrap_or(value);
         let Some(hash) = start.checked_sub(width) else { return start };
         let bytes = self.object.contents(section).get(hash as usize..start as usize);
-        let is_hash = bytes.is_some_and(|bytes| bytes != self.arch.filler)
+        let is_hash = bytes.is_some_and(|bytes| bytes != self.arch.padding_pattern)
             && self.is_between(section, hash)
             && self.object.relocs(section).within(hash, start).next().is_none();
         if is_hash { hash } else { start }

@@ -20,7 +20,7 @@ use super::format::kpatch::{ArchRow, FunctionRow};
 use super::klp::Resolution;
 use super::output::{Output, Table};
 use super::resolve::{Replaced, Resolver};
-use super::tables::{Draft, Late};
+use super::tables::{Draft, PendingTables};
 use crate::arch::{Reach, RelocClass};
 use crate::diag::{Code, Error, Result, distance};
 use crate::diff::compare::comparer::Comparer;
@@ -33,10 +33,10 @@ use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
 use crate::elf::strings::Strings;
+use crate::kernel::assembler_resolved::{Unrelocated, leaving, relocation};
 use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
-use crate::kernel::near::{Near, leaving, relocation};
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::KLP_ARCH_SECTIONS;
 use crate::kernel::thunks;
@@ -56,7 +56,7 @@ struct SectionRelocs {
 }
 
 /// What a symbol is in the output.
-enum Target {
+enum InOutput {
     None,
     Symbol(OutSymbolIndex),
     Section(OutSectionIndex),
@@ -70,7 +70,7 @@ pub struct Builder<'a> {
     /// For sections that are not carried whole.
     moves: IndexMap<SectionId<Patched>, Moves, RandomState>,
     /// What leads out of the parts of such sections without a relocation.
-    near: IndexMap<SectionId<Patched>, Vec<Near>, RandomState>,
+    unrelocated: IndexMap<SectionId<Patched>, Vec<Unrelocated>, RandomState>,
     /// objtool makes its tables anew on the linked module.
     pub(super) remade: bool,
 }
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         let layout = comparer.patched.layout;
         let object = layout.object;
         let mut moves = IndexMap::default();
-        let mut near = IndexMap::default();
+        let mut unrelocated = IndexMap::default();
         for (&table, rows) in &selection.rows {
             let table = &comparer.patched.rows.tables[table as usize];
             let size = object.section_size(table.section);
@@ -98,8 +98,8 @@ impl<'a> Builder<'a> {
             moves.insert(section, aligned(parts(), object.section(section).align));
             if layout.class(section) == Class::Text {
                 let parts = parts().map(|(start, end)| leaving(layout, section, start, end));
-                let parts: Vec<Vec<Near>> = parts.collect::<Result<_>>()?;
-                near.insert(section, parts.concat());
+                let parts: Vec<Vec<Unrelocated>> = parts.collect::<Result<_>>()?;
+                unrelocated.insert(section, parts.concat());
             }
         }
         if let Some(unwind) = &selection.unwind {
@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
             moves.insert(unwind.entries, spans(unwind.size));
             moves.insert(unwind.places, spans(4));
         }
-        Ok(Builder { comparer, statuses, selection, moves, near, remade })
+        Ok(Builder { comparer, statuses, selection, moves, unrelocated, remade })
     }
 
     fn layout(&self) -> &'a Layout<'a, Patched> {
@@ -142,10 +142,11 @@ impl<'a> Builder<'a> {
                 moves.is_none_or(|m| moved(m, reloc.offset).is_some())
                     && !(debug && self.is_dangling(reloc.symbol))
             });
-            let near = self.near.get(&section).into_iter().flatten();
-            let near = near.map(|near| relocation(self.layout(), section, near));
-            let near: Vec<_> = near.collect::<Result<_>>()?;
-            entries.push_some(section, kept.map(|(place, _)| place), &near);
+            let unrelocated = self.unrelocated.get(&section).into_iter().flatten();
+            let unrelocated =
+                unrelocated.map(|unrelocated| relocation(self.layout(), section, unrelocated));
+            let unrelocated: Vec<_> = unrelocated.collect::<Result<_>>()?;
+            entries.push_some(section, kept.map(|(place, _)| place), &unrelocated);
         }
         Ok(entries)
     }
@@ -175,7 +176,7 @@ impl<'a> Builder<'a> {
         let object = self.layout().object;
         let header = object.header();
         let mut strings = Strings::default();
-        let parent = strings.offset(resolver.target.parent.name()).into();
+        let parent = strings.offset(resolver.running.parent.name()).into();
         let mut output = Output {
             object: OutObject {
                 big_endian: matches!(object.endian(), object::Endianness::Big),
@@ -196,10 +197,10 @@ impl<'a> Builder<'a> {
         self.copy_symbols(&mut output, resolver, &resolution)?;
         self.copy_relocs(&mut output, &resolution, entries)?;
         self.namespaces(&mut output);
-        let late = self.tables(&mut output, resolver, replaced, resolution)?;
+        let pending = self.tables(&mut output, resolver, replaced, resolution)?;
         sites::add(&mut output, self)?;
         output.finish_strings()?;
-        Ok(Draft { object: output.object, late })
+        Ok(Draft { object: output.object, pending })
     }
 
     fn copy_sections(&self, output: &mut Output) -> Result<()> {
@@ -237,7 +238,7 @@ impl<'a> Builder<'a> {
                 let size = moves.last().map_or(0, |&(start, end, to)| to + (end - start));
                 let mut data = self.assemble(&section, moves, size);
                 // Relocations say it now, and the kernel insists on fields without contents.
-                for Near { reach, .. } in self.near.get(&id).into_iter().flatten() {
+                for Unrelocated { reach, .. } in self.unrelocated.get(&id).into_iter().flatten() {
                     let field = self.offset(id, reach.field);
                     Reach { field, ..*reach }.clear(&mut data);
                 }
@@ -259,13 +260,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The bytes of a section that is not carried whole, with filler between its parts.
+    /// The bytes of a section that is not carried whole, with padding between its parts.
     fn assemble(&self, section: &Section<'_>, moves: &Moves, size: u64) -> Vec<u8> {
         if section.kind == abi::SHT_NOBITS {
             return Vec::new();
         }
-        let filler = if section.is_text() { self.layout().arch.filler } else { &[0][..] };
-        let mut data: Vec<u8> = (0..size as usize).map(|i| filler[i % filler.len()]).collect();
+        let pattern = if section.is_text() { self.layout().arch.padding_pattern } else { &[0][..] };
+        let mut data: Vec<u8> = (0..size as usize).map(|i| pattern[i % pattern.len()]).collect();
         for &(start, end, to) in moves {
             let bytes = &section.data[start as usize..end as usize];
             data[to as usize..to as usize + bytes.len()].copy_from_slice(bytes);
@@ -383,9 +384,9 @@ impl<'a> Builder<'a> {
             let addend = self.remap(&refs, &reloc, target)?;
             self.check_range(&refs, section, &reloc, target.symbol, target.addend)?;
             let symbol = match self.target(output, section, target.symbol)? {
-                Target::None => None,
-                Target::Symbol(index) => Some(index),
-                Target::Section(home) => {
+                InOutput::None => None,
+                InOutput::Symbol(index) => Some(index),
+                InOutput::Section(home) => {
                     unnamed.push((relocs.len(), home));
                     None
                 }
@@ -402,18 +403,18 @@ impl<'a> Builder<'a> {
         output: &Output,
         section: SectionId<Patched>,
         symbol: SymbolId<Patched>,
-    ) -> Result<Target> {
+    ) -> Result<InOutput> {
         if symbol.index() == 0 {
-            return Ok(Target::None);
+            return Ok(InOutput::None);
         }
         if let Some(index) = output.symbols.get(symbol) {
-            return Ok(Target::Symbol(index));
+            return Ok(InOutput::Symbol(index));
         }
         let object = self.layout().object;
         if object.symbol_kind(symbol) == abi::STT_SECTION
             && let Some(home) = object.section_of(symbol).and_then(|s| output.section(s))
         {
-            return Ok(Target::Section(home));
+            return Ok(InOutput::Section(home));
         }
         Err(Error::broken(Code::DanglingReference, "a reference leads out of the patch")
             .in_section(object.section_name(section))
@@ -527,13 +528,14 @@ impl<'a> Builder<'a> {
         resolver: &Resolver<'a>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
-    ) -> Result<Late> {
+    ) -> Result<PendingTables> {
         let strings = output.add_section(livepatch::STRINGS, Vec::new(), 1, Vec::new());
         output.object.sections[strings].align = 1;
         output.strings_symbol = output.section_symbol(strings);
         self.functions(output, replaced);
-        let late = Late::new(output, resolution, |section, at| self.offset(section, at));
-        if resolver.target.klp_arch {
+        let pending =
+            PendingTables::new(output, resolution, |section, at| self.offset(section, at));
+        if resolver.running.klp_arch {
             let mut arch = Table::with_capacity(0, &ArchRow::LAYOUT);
             for name in KLP_ARCH_SECTIONS {
                 let found = self.layout().section_named(name);
@@ -547,7 +549,7 @@ impl<'a> Builder<'a> {
             arch.finish(output, &ArchRow::LAYOUT);
         }
         self.callbacks(output);
-        Ok(late)
+        Ok(pending)
     }
 
     fn functions(&self, output: &mut Output, replaced: &[Replaced<'a>]) {

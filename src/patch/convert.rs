@@ -166,13 +166,14 @@ impl Tables {
             })
         };
         let strings = need(0)?;
-        let symbols = Table::new(object, need(1)?, &SymbolRow::LAYOUT, strings)?;
-        let relocations = Table::new(object, need(2)?, &RelocationRow::LAYOUT, strings)?;
+        let symbols = KpatchTable::new(object, need(1)?, &SymbolRow::LAYOUT, strings)?;
+        let relocations = KpatchTable::new(object, need(2)?, &RelocationRow::LAYOUT, strings)?;
         if symbols.rows != relocations.rows {
             return Err(bad("number of krelas and ksyms do not match"));
         }
-        let arch =
-            found[3].map(|arch| Table::new(object, arch, &ArchRow::LAYOUT, strings)).transpose()?;
+        let arch = found[3]
+            .map(|arch| KpatchTable::new(object, arch, &ArchRow::LAYOUT, strings))
+            .transpose()?;
         let ksyms: Vec<Ksym> =
             (0..symbols.rows).map(|row| ksym(&symbols, row)).collect::<Result<_>>()?;
         Ok(Tables {
@@ -221,11 +222,14 @@ impl Tables {
     }
 
     /// Another of kpatch's tables, by its name.
-    pub(super) fn rows<'o>(object: &'o OutObject, layout: &Layout) -> Result<Option<Table<'o>>> {
+    pub(super) fn rows<'o>(
+        object: &'o OutObject,
+        layout: &Layout,
+    ) -> Result<Option<KpatchTable<'o>>> {
         let place = |name: &str| object.sections.iter().position(|s| s.name == name);
         let found = (place(layout.section), place(livepatch::STRINGS));
         let (Some(index), Some(strings)) = found else { return Ok(None) };
-        Table::new(object, index, layout, strings).map(Some)
+        KpatchTable::new(object, index, layout, strings).map(Some)
     }
 }
 
@@ -267,7 +271,7 @@ fn object_name(layout: &Layout, row: u64, field: u64, name: &str) -> Result<Stri
     }
 }
 
-fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
+fn ksym(table: &KpatchTable<'_>, row: u64) -> Result<Ksym> {
     let symbol = table.row(row, SymbolRow::decode)?;
     check_kind(row, &symbol)?;
     let SymbolRow { position, bind, kind, .. } = symbol;
@@ -280,7 +284,12 @@ fn ksym(table: &Table<'_>, row: u64) -> Result<Ksym> {
     })
 }
 
-fn krela(table: &Table<'_>, row: u64, symbols: OutSectionIndex, ksyms: &[Ksym]) -> Result<Krela> {
+fn krela(
+    table: &KpatchTable<'_>,
+    row: u64,
+    symbols: OutSectionIndex,
+    ksyms: &[Ksym],
+) -> Result<Krela> {
     let (section, offset) = table.target(row, RelocationRow::PLACE)?;
     check_place(&table.object.sections[section], row, offset)?;
     let (home, at) = table.target(row, RelocationRow::SYMBOL)?;
@@ -302,13 +311,13 @@ fn krela(table: &Table<'_>, row: u64, symbols: OutSectionIndex, ksyms: &[Ksym]) 
     })
 }
 
-fn karch(table: &Table<'_>, row: u64) -> Result<Karch> {
+fn karch(table: &KpatchTable<'_>, row: u64) -> Result<Karch> {
     let (section, _) = table.target(row, ArchRow::SECTION)?;
     Ok(Karch { section, object: table.object_name(row, ArchRow::OBJECT)? })
 }
 
 /// A table of fixed-size rows whose pointers are relocations.
-pub(super) struct Table<'o> {
+pub(super) struct KpatchTable<'o> {
     object: &'o OutObject,
     index: OutSectionIndex,
     section: &'o OutSection,
@@ -319,13 +328,13 @@ pub(super) struct Table<'o> {
     pointers: Vec<OutReloc>,
 }
 
-impl<'o> Table<'o> {
+impl<'o> KpatchTable<'o> {
     fn new(
         object: &'o OutObject,
         index: OutSectionIndex,
         layout: &Layout,
         strings: OutSectionIndex,
-    ) -> Result<Table<'o>> {
+    ) -> Result<KpatchTable<'o>> {
         let (section, layout) = (&object.sections[index], layout.clone());
         let row_size = layout.size;
         let size = section.data.len() as u64;
@@ -337,7 +346,7 @@ impl<'o> Table<'o> {
         let mut pointers: Vec<OutReloc> =
             section.relocs.iter().flat_map(|r| &r.entries).copied().collect();
         pointers.sort_by_key(|r| r.offset);
-        Ok(Table { object, index, section, layout, rows: size / row_size, strings, pointers })
+        Ok(KpatchTable { object, index, section, layout, rows: size / row_size, strings, pointers })
     }
 
     fn bad(&self, row: u64, field: u64, message: impl Into<String>) -> Error {

@@ -12,7 +12,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::elf::linked::{Linked, LinkedSection, LinkedSymbol};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
-use crate::patch::resolve::{Resolver, Target};
+use crate::patch::resolve::{Resolver, RunningKernel};
 use crate::running::image::KernelImage;
 
 /// How far from a function's start a reference of a module's table may seem to lead: fields of
@@ -28,7 +28,7 @@ pub fn users_elsewhere(
     resolver: &Resolver<'_>,
     id: SymbolId<Patched>,
 ) -> Result<std::result::Result<Option<String>, String>> {
-    let Some(live) = &resolver.target.live else {
+    let Some(live) = &resolver.running.live else {
         return Ok(Err("other objects may call it: an --image tells".to_owned()));
     };
     let Some(found) = resolver.lookup(id)? else {
@@ -39,7 +39,7 @@ pub fn users_elsewhere(
     }
     let home = found.index.and_then(|index| live.image.home(index));
     let Some(home) =
-        home.filter(|_| found.object.is_none_or(|o| o == resolver.target.parent.name()))
+        home.filter(|_| found.object.is_none_or(|o| o == resolver.running.parent.name()))
     else {
         return Ok(Err("it is not in the image".to_owned()));
     };
@@ -53,14 +53,14 @@ pub fn users_elsewhere(
             return Ok(Err(text.to_owned()));
         }
     };
-    let other = first_of_others(resolver.target, live, places);
+    let other = first_of_others(resolver.running, live, places);
     Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
 }
 
 /// What refers to a constant that other objects can name although it is in no function of its
 /// object; `Err` where that is not known, with why.
 pub fn readers_elsewhere(
-    target: &Target<'_>,
+    target: &RunningKernel<'_>,
     name: &str,
 ) -> Result<std::result::Result<Option<String>, String>> {
     let Some(live) = &target.live else {
@@ -122,7 +122,11 @@ fn relocations(elf: &Linked<'_>, wanted: impl Fn(&LinkedSymbol<'_>, u64) -> bool
 }
 
 /// The first place that is in no function of the original object.
-fn first_of_others(target: &Target<'_>, live: &Live<'_>, places: Vec<Place>) -> Option<Place> {
+fn first_of_others(
+    target: &RunningKernel<'_>,
+    live: &Live<'_>,
+    places: Vec<Place>,
+) -> Option<Place> {
     let own = own_functions(target, live);
     let is_own = |&(section, at): &Place| {
         own.iter().any(|&(home, start, size)| home == section && at >= start && at - start < size)
@@ -131,7 +135,7 @@ fn first_of_others(target: &Target<'_>, live: &Live<'_>, places: Vec<Place>) -> 
 }
 
 /// Where the functions of the original object are: section, address, size.
-fn own_functions(target: &Target<'_>, live: &Live<'_>) -> Vec<(u32, u64, u64)> {
+fn own_functions(target: &RunningKernel<'_>, live: &Live<'_>) -> Vec<(u32, u64, u64)> {
     let entries = target.parent.table().entries();
     let known = live.matched.functions.iter().filter_map(|checked| {
         let index = checked.entry?;

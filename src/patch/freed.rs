@@ -11,7 +11,7 @@ use crate::running::parent::Parent;
 
 /// Fails when livepatch would resolve a reference that is new to code or data that is gone.
 pub fn check_freed(resolver: &Resolver<'_>, resolution: &Resolution<'_>) -> Result<()> {
-    let parent = resolver.target.parent;
+    let parent = resolver.running.parent;
     let Some(freed) = range(parent, FREED) else { return Ok(()) };
     let per_cpu = range(parent, PER_CPU).unwrap_or((0, 0));
     let within = |(start, end): (u64, u64), addr: u64| start <= addr && addr < end;

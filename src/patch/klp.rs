@@ -202,7 +202,7 @@ impl<'a> Resolver<'a> {
                 return Ok(None);
             }
             if selection.has_symbol(object, id) {
-                let has_twin = layout.parent(id).is_none()
+                let has_twin = layout.split_from(id).is_none()
                     && self.statuses.symbols[id] != Status::New
                     && !self.name(id).contains('.')
                     // Who calls through this pointer checks for the new type.
@@ -243,7 +243,7 @@ impl<'a> Resolver<'a> {
         let (kind, bind) = (layout.object.symbol_kind(id), layout.object.symbol_bind(id));
         let changed_function = kind == abi::STT_FUNC
             && self.statuses.symbols[id] == Status::Changed
-            && layout.parent(id).is_none();
+            && layout.split_from(id).is_none();
         let in_module = self.patches_module();
         Ok(KlpSymbol {
             name: found.name,
@@ -292,7 +292,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn patches_module(&self) -> bool {
-        self.target.parent.name() != "vmlinux"
+        self.running.parent.name() != "vmlinux"
     }
 
     /// Fails for a row of a module's table: the kernel reads it before livepatch relocates it.
@@ -304,7 +304,7 @@ impl<'a> Resolver<'a> {
     ) -> Result<()> {
         let layout = self.comparer.patched.layout;
         let is_table = matches!(layout.class(section), Class::Table(_));
-        if self.target.klp_arch || !self.patches_module() || !is_table {
+        if self.running.klp_arch || !self.patches_module() || !is_table {
             return Ok(());
         }
         let (name, section) = (self.name(symbol), layout.object.section_name(section));

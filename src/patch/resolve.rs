@@ -29,7 +29,7 @@ pub enum Sympos {
 }
 
 /// What to resolve against.
-pub struct Target<'p> {
+pub struct RunningKernel<'p> {
     /// The object that is patched.
     pub parent: &'p Parent<'p>,
     /// The parent's FILE block of each original symbol.
@@ -73,7 +73,7 @@ pub struct Resolver<'a> {
     /// Statuses of the patched object.
     pub statuses: &'a Statuses,
     /// What to resolve against.
-    pub target: &'a Target<'a>,
+    pub running: &'a RunningKernel<'a>,
 }
 
 /// Functions of the shadow variable API: the patch module brings them along.
@@ -92,13 +92,13 @@ impl<'a> Resolver<'a> {
 
     /// Looks a symbol up in the parent.
     pub fn lookup(&self, id: SymbolId<Patched>) -> Result<Option<Found<'a>>> {
-        let parent = self.target.parent;
+        let parent = self.running.parent;
         if let Some(index) = self.peer(id) {
             return parent.found(index, true).map(Some);
         }
         let twin = self.comparer.twins.orig_symbol(id);
-        let block = twin.and_then(|twin| self.target.blocks.of(twin));
-        match (&self.target.live, twin) {
+        let block = twin.and_then(|twin| self.running.blocks.of(twin));
+        match (&self.running.live, twin) {
             (Some(live), Some(twin)) => {
                 let object = self.comparer.orig.layout.object;
                 live.lookup(parent, object, twin, self.name(id), block)
@@ -119,7 +119,7 @@ impl<'a> Resolver<'a> {
         if self.layout().object.home(id) != Home::Undefined || !kallsyms::is_promoted(name) {
             return Ok(None);
         }
-        let parent = self.target.parent;
+        let parent = self.running.parent;
         let candidates = parent.namesakes(name);
         let promoted =
             candidates.iter().filter(|&&i| kallsyms::is_promoted(parent.table().entries().name(i)));
@@ -127,7 +127,7 @@ impl<'a> Resolver<'a> {
             (&[], _) => Ok(None),
             (&[index], 1) => parent.found(index, true).map(Some),
             // The object that has it tells, when it is one of the patch.
-            (_, 0) if self.target.peers.is_some() => Ok(None),
+            (_, 0) if self.running.peers.is_some() => Ok(None),
             (more, _) => {
                 let entries = parent.table().entries();
                 let shown = more.iter().take(10).filter_map(|&i| entries.get(i));
@@ -150,7 +150,7 @@ impl<'a> Resolver<'a> {
     /// Where another object of the patch says that an undefined symbol is.
     fn peer(&self, id: SymbolId<Patched>) -> Option<u32> {
         let symbol = self.layout().object.symbol(id);
-        let peers = self.target.peers.filter(|_| symbol.home == Home::Undefined)?;
+        let peers = self.running.peers.filter(|_| symbol.home == Home::Undefined)?;
         peers.get(symbol.name).copied()
     }
 
@@ -210,12 +210,12 @@ impl<'a> Resolver<'a> {
     }
 
     pub(super) fn object_of(&self, found: &Found<'a>) -> &'a str {
-        found.object.unwrap_or(self.target.parent.name())
+        found.object.unwrap_or(self.running.parent.name())
     }
 
     pub(super) fn sympos(&self, found: &Found<'_>) -> u64 {
         let Some(rank) = found.rank else { return 0 };
-        match self.target.sympos {
+        match self.running.sympos {
             // The kernel takes 0 as "unique" and then refuses a global with static namesakes.
             Sympos::DropIn if found.global && rank.total > 1 => u64::from(rank.position),
             Sympos::DropIn => found.sympos,
@@ -226,7 +226,7 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn not_found(&self, name: &str) -> Error {
         Error::broken(Code::SymbolNotFound, format!("can't find symbol '{name}' in symbol table"))
-            .in_file(self.target.parent.table().file())
+            .in_file(self.running.parent.table().file())
             .at_symbol(name)
             .advise(
                 "is this the symbol table of the kernel that the original object was built for?",
@@ -257,7 +257,7 @@ impl<'a> Resolver<'a> {
 
     /// Fails for a symbol that livepatch cannot find because kallsyms leaves it out.
     pub(super) fn check_listed(&self, found: &Found<'_>) -> Result<()> {
-        if self.target.sympos == Sympos::DropIn || found.exported || kallsyms::lists(found.name) {
+        if self.running.sympos == Sympos::DropIn || found.exported || kallsyms::lists(found.name) {
             return Ok(());
         }
         Err(Error::refused(
@@ -267,7 +267,7 @@ impl<'a> Resolver<'a> {
                 found.name
             ),
         )
-        .in_file(self.target.parent.table().file())
+        .in_file(self.running.parent.table().file())
         .at_symbol(found.name)
         .advise("give the symbol a name that kallsyms keeps, or make the code not refer to it"))
     }
@@ -287,7 +287,7 @@ impl<'a> Resolver<'a> {
                 Code::SymbolNotFound,
                 format!("can't find local symbol '{name}' in symbol table"),
             )
-            .in_file(self.target.parent.table().file())
+            .in_file(self.running.parent.table().file())
             .at_symbol(name)
             .advise("the parent only has a global symbol of that name"));
         }
@@ -297,9 +297,9 @@ impl<'a> Resolver<'a> {
     /// Fails when the kernel has a definition that is not weak in the place of a weak one: the
     /// object given is not where the running function comes from.
     fn check_weak(&self, id: SymbolId<Patched>, found: &Found<'_>) -> Result<()> {
-        let entry = found.index.and_then(|i| self.target.parent.table().entries().get(i));
+        let entry = found.index.and_then(|i| self.running.parent.table().entries().get(i));
         let is_strong = entry.is_some_and(|e| e.bind == abi::STB_GLOBAL);
-        if self.target.sympos == Sympos::DropIn
+        if self.running.sympos == Sympos::DropIn
             || self.original_bind(id) != abi::STB_WEAK
             || !is_strong
         {
@@ -310,7 +310,7 @@ impl<'a> Resolver<'a> {
             Code::OverriddenDefinition,
             format!("'{name}' is weak in the original object, but the kernel has a definition that is not: another object overrides it"),
         )
-        .in_file(self.target.parent.table().file())
+        .in_file(self.running.parent.table().file())
         .at_symbol(name)
         .advise("this function never runs: leave the change out, or patch the one that does"))
     }

@@ -17,7 +17,7 @@ use crate::patch::entries::Entries;
 use crate::patch::klp::Resolution;
 use crate::patch::resolve::Resolver;
 use crate::running::image::KernelImage;
-use crate::running::indirect_targets::{Closed, Landings, is_never_called};
+use crate::running::indirect_targets::{Closed, IndirectTargets, is_never_called};
 use crate::running::symtab::ParentTable;
 
 /// What to check pointers against.
@@ -40,7 +40,7 @@ pub fn check_pointers(
     pointers: &Pointers<'_>,
 ) -> Result<()> {
     let layout = resolver.comparer.patched.layout;
-    let Some(live) = resolver.target.live.as_ref().filter(|_| layout.arch.is_branch.is_some())
+    let Some(live) = resolver.running.live.as_ref().filter(|_| layout.arch.is_branch.is_some())
     else {
         return Ok(());
     };
@@ -51,9 +51,9 @@ pub fn check_pointers(
     }
     let judge = Judge {
         resolver,
-        parent: Landings::read(live.image)?,
+        parent: IndirectTargets::read(live.image)?,
         kernel: match pointers.kernel {
-            Some(image) => Landings::read(image)?.zip(Some(image.table()?)),
+            Some(image) => IndirectTargets::read(image)?.zip(Some(image.table()?)),
             None => None,
         },
     };
@@ -185,21 +185,21 @@ fn taken_before(resolver: &Resolver<'_>) -> Result<IndexSet<SymbolId<Orig>, Rand
 struct Judge<'a> {
     resolver: &'a Resolver<'a>,
     /// What is patched.
-    parent: Option<Landings<'a>>,
+    parent: Option<IndirectTargets<'a>>,
     /// The kernel, when that is another.
-    kernel: Option<(Landings<'a>, ParentTable<'a>)>,
+    kernel: Option<(IndirectTargets<'a>, ParentTable<'a>)>,
 }
 
 impl Judge<'_> {
     fn closed(&self, target: SymbolId<Patched>) -> Result<Option<Closed>> {
         let Some(found) = self.resolver.lookup(target)? else { return Ok(None) };
         if let Some(index) = found.index {
-            let table = self.resolver.target.parent.table();
-            return Ok(self.parent.as_ref().and_then(|landings| landings.closed(table, index)));
+            let table = self.resolver.running.parent.table();
+            return Ok(self.parent.as_ref().and_then(|targets| targets.closed(table, index)));
         }
-        let Some((landings, table)) = &self.kernel else { return Ok(None) };
+        let Some((targets, table)) = &self.kernel else { return Ok(None) };
         match *table.globals(found.name) {
-            [index] if found.object == Some("vmlinux") => Ok(landings.closed(table, index)),
+            [index] if found.object == Some("vmlinux") => Ok(targets.closed(table, index)),
             _ => Ok(None),
         }
     }

@@ -28,17 +28,19 @@ const PIECE: usize = 4096;
 /// An output whose largest tables are made when it is written.
 pub struct Draft {
     pub(super) object: OutObject,
-    pub(super) late: Late,
+    pub(super) pending: PendingTables,
 }
 
 impl Draft {
     /// The output with all of its tables.
     pub fn finish(self) -> OutObject {
-        let Draft { mut object, late } = self;
-        for table in [Table::Relocations, Table::Symbols] {
-            let section = &mut object.sections[late.section(table)];
-            section.data = (0..late.rows.len()).flat_map(|row| late.row(table, row)).collect();
-            let pointers = (0..late.pointers(table)).map(|i| late.pointer(table, i)).collect();
+        let Draft { mut object, pending } = self;
+        for table in [PendingTable::Relocations, PendingTable::Symbols] {
+            let section = &mut object.sections[pending.section(table)];
+            section.data =
+                (0..pending.rows.len()).flat_map(|row| pending.row(table, row)).collect();
+            let pointers =
+                (0..pending.pointers(table)).map(|i| pending.pointer(table, i)).collect();
             if let Some(relocs) = section.relocs.first_mut() {
                 relocs.entries = pointers;
             }
@@ -53,26 +55,26 @@ impl Model for Draft {
     }
 
     fn stored(&self, section: OutSectionIndex) -> u64 {
-        match self.late.table(section) {
-            Some(_) => (self.late.rows.len() * ROW) as u64,
+        match self.pending.table(section) {
+            Some(_) => (self.pending.rows.len() * ROW) as u64,
             None => self.object.stored(section),
         }
     }
 
     fn contents(&self, section: OutSectionIndex, take: Take<'_, u8>) -> Result<()> {
-        match self.late.table(section) {
-            Some(table) => {
-                in_pieces(self.late.rows.len(), |row| self.late.row(table, row), &mut |rows| {
-                    take(rows.as_flattened())
-                })
-            }
+        match self.pending.table(section) {
+            Some(table) => in_pieces(
+                self.pending.rows.len(),
+                |row| self.pending.row(table, row),
+                &mut |rows| take(rows.as_flattened()),
+            ),
             None => self.object.contents(section, take),
         }
     }
 
     fn reloc_count(&self, section: OutSectionIndex, table: usize) -> usize {
-        match self.late.table(section) {
-            Some(table) => self.late.pointers(table),
+        match self.pending.table(section) {
+            Some(table) => self.pending.pointers(table),
             None => self.object.reloc_count(section, table),
         }
     }
@@ -83,9 +85,9 @@ impl Model for Draft {
         table: usize,
         take: Take<'_, OutReloc>,
     ) -> Result<()> {
-        match self.late.table(section) {
+        match self.pending.table(section) {
             Some(table) => {
-                in_pieces(self.late.pointers(table), |i| self.late.pointer(table, i), take)
+                in_pieces(self.pending.pointers(table), |i| self.pending.pointer(table, i), take)
             }
             None => self.object.relocs(section, table, take),
         }
@@ -106,12 +108,12 @@ fn in_pieces<T>(count: usize, make: impl Fn(usize) -> T, take: Take<'_, T>) -> R
 impl Draft {
     /// The sections of the tables.
     pub(super) fn tables(&self) -> [OutSectionIndex; 2] {
-        self.late.sections
+        self.pending.sections
     }
 
     /// What livepatch applies and resolves, in order.
     pub(super) fn resolved(&self) -> impl Iterator<Item = Resolved<'_>> {
-        let Late { rows, parent, strings, .. } = &self.late;
+        let PendingTables { rows, parent, strings, .. } = &self.pending;
         let strings = match self.object.symbol(*strings).map(|s| &s.home) {
             Some(&OutHome::Section(index)) => self.object.sections.get(index),
             _ => None,
@@ -122,8 +124,8 @@ impl Draft {
             std::str::from_utf8(rest.get(..rest.iter().position(|&b| b == 0)?)?).ok()
         };
         rows.iter().filter_map(move |row| {
-            let target = self.late.target(row);
-            let &Target { addr: address, sympos: position, bind, kind, .. } = target;
+            let target = self.pending.target(row);
+            let &PendingSymbol { addr: address, sympos: position, bind, kind, .. } = target;
             let home = match self.object.symbol(row.base)?.home {
                 OutHome::Section(home) => home,
                 _ => return None,
@@ -160,7 +162,7 @@ pub(super) struct Resolved<'d> {
 }
 
 #[derive(Clone, Copy)]
-enum Table {
+enum PendingTable {
     /// `.kpatch.relocations`.
     Relocations,
     /// `.kpatch.symbols`.
@@ -168,8 +170,8 @@ enum Table {
 }
 
 /// What the tables are made from: each has one row for each of `rows`.
-pub(super) struct Late {
-    /// Those of each [`Table`].
+pub(super) struct PendingTables {
+    /// Those of each [`PendingTable`].
     sections: [OutSectionIndex; 2],
     /// Section symbols of `.kpatch.symbols` and of `.kpatch.strings`.
     symbols: OutSymbolIndex,
@@ -179,25 +181,25 @@ pub(super) struct Late {
     /// Relocation type of a pointer.
     pointer_kind: u32,
     big_endian: bool,
-    rows: Vec<Row>,
-    targets: Vec<Target>,
+    rows: Vec<PendingReloc>,
+    targets: Vec<PendingSymbol>,
 }
 
 /// A relocation that livepatch applies.
-struct Row {
+struct PendingReloc {
     /// Symbol of the section that holds the field.
     base: OutSymbolIndex,
-    /// Place of what it needs in [`Late::targets`].
+    /// Place of what it needs in [`PendingTables::targets`].
     target: u32,
     offset: u64,
     addend: i64,
     kind: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == size_of::<KlpReloc>());
+const _: () = assert!(size_of::<PendingReloc>() == size_of::<KlpReloc>());
 
 /// A symbol of the running kernel.
-struct Target {
+struct PendingSymbol {
     /// Where the names of the symbol and of its object are in `.kpatch.strings`.
     name: u32,
     object: u32,
@@ -211,23 +213,24 @@ struct Target {
 /// Not the place of any name: `.kpatch.strings` is shorter.
 const UNNAMED: u32 = u32::MAX;
 
-impl Target {
+impl PendingSymbol {
     fn new(symbol: &KlpSymbol<'_>) -> Self {
         let &KlpSymbol { addr, sympos, bind, kind, external, .. } = symbol;
-        Target { name: UNNAMED, object: UNNAMED, addr, sympos, bind, kind, external }
+        PendingSymbol { name: UNNAMED, object: UNNAMED, addr, sympos, bind, kind, external }
     }
 }
 
-impl Late {
+impl PendingTables {
     /// Adds the tables without their contents, and the names that they need. `offset`: where a
     /// byte of a section is in the output.
     pub(super) fn new(
         output: &mut Output,
         resolution: Resolution<'_>,
         offset: impl Fn(SectionId<Patched>, u64) -> u64,
-    ) -> Late {
+    ) -> PendingTables {
         let Resolution { relocs, symbols, .. } = resolution;
-        let mut targets: Vec<Target> = symbols.values().iter().map(Target::new).collect();
+        let mut targets: Vec<PendingSymbol> =
+            symbols.values().iter().map(PendingSymbol::new).collect();
         let mut last: Option<(SectionId<Patched>, OutSymbolIndex)> = None;
         let row = |KlpReloc { section, meant, offset: at, addend, kind }: KlpReloc| {
             let base = match last {
@@ -242,19 +245,19 @@ impl Late {
                 names.object = output.strings.offset(symbol.object);
             }
             let offset = offset(section, at);
-            Some(Row { base, target: target as u32, offset, addend, kind })
+            Some(PendingReloc { base, target: target as u32, offset, addend, kind })
         };
         // Of one size, so the rows take the place of what they are made from.
-        let rows: Vec<Row> = relocs.into_iter().filter_map(row).collect();
+        let rows: Vec<PendingReloc> = relocs.into_iter().filter_map(row).collect();
         let names = [RelocationRow::LAYOUT.section, SymbolRow::LAYOUT.section];
         let sections =
             names.map(|name| output.add_section(name, Vec::new(), ROW as u64, Vec::new()));
         for section in sections {
             output.object.sections[section].size = (rows.len() * ROW) as u64;
         }
-        Late {
+        PendingTables {
             sections,
-            symbols: output.section_symbol(sections[Table::Symbols as usize]),
+            symbols: output.section_symbol(sections[PendingTable::Symbols as usize]),
             strings: output.strings_symbol,
             parent: output.parent,
             pointer_kind: output.pointer,
@@ -264,58 +267,60 @@ impl Late {
         }
     }
 
-    fn section(&self, table: Table) -> OutSectionIndex {
+    fn section(&self, table: PendingTable) -> OutSectionIndex {
         self.sections[table as usize]
     }
 
-    fn table(&self, section: OutSectionIndex) -> Option<Table> {
-        [Table::Relocations, Table::Symbols].into_iter().find(|&t| self.section(t) == section)
+    fn table(&self, section: OutSectionIndex) -> Option<PendingTable> {
+        [PendingTable::Relocations, PendingTable::Symbols]
+            .into_iter()
+            .find(|&t| self.section(t) == section)
     }
 
-    fn target(&self, row: &Row) -> &Target {
+    fn target(&self, row: &PendingReloc) -> &PendingSymbol {
         &self.targets[row.target as usize]
     }
 
     /// Row `row` of a table, with nothing where its pointers are.
-    fn row(&self, table: Table, row: usize) -> [u8; ROW] {
+    fn row(&self, table: PendingTable, row: usize) -> [u8; ROW] {
         let row = &self.rows[row];
         let target = self.target(row);
         match table {
-            Table::Relocations => {
-                let &Row { kind, addend, .. } = row;
+            PendingTable::Relocations => {
+                let &PendingReloc { kind, addend, .. } = row;
                 let external = target.external.into();
                 RelocationRow { kind, external, addend }.encode(self.big_endian)
             }
-            Table::Symbols => {
-                let &Target { addr: address, sympos: position, bind, kind, .. } = target;
+            PendingTable::Symbols => {
+                let &PendingSymbol { addr: address, sympos: position, bind, kind, .. } = target;
                 SymbolRow { address, position, bind, kind }.encode(self.big_endian)
             }
         }
     }
 
     /// How many pointers a table has.
-    fn pointers(&self, table: Table) -> usize {
+    fn pointers(&self, table: PendingTable) -> usize {
         match table {
-            Table::Relocations => RelocationRow::LAYOUT.pointers.len() * self.rows.len(),
-            Table::Symbols => SymbolRow::LAYOUT.pointers.len() * self.rows.len(),
+            PendingTable::Relocations => RelocationRow::LAYOUT.pointers.len() * self.rows.len(),
+            PendingTable::Symbols => SymbolRow::LAYOUT.pointers.len() * self.rows.len(),
         }
     }
 
     /// Pointer `place` of a table: two of each row, and behind all of them those from
     /// `.kpatch.relocations` to `.kpatch.symbols`.
-    fn pointer(&self, table: Table, place: usize) -> OutReloc {
+    fn pointer(&self, table: PendingTable, place: usize) -> OutReloc {
         let (row, second) = (place / 2, place % 2 == 1);
         let (row, at, symbol, addend) = match (self.rows.get(row), table, second) {
-            (Some(of), Table::Relocations, false) => {
+            (Some(of), PendingTable::Relocations, false) => {
                 (row, RelocationRow::PLACE, of.base, of.offset.cast_signed())
             }
-            (Some(_), Table::Relocations, true) => {
+            (Some(_), PendingTable::Relocations, true) => {
                 (row, RelocationRow::OBJECT, self.strings, self.parent)
             }
-            (Some(of), Table::Symbols, false) => {
+            (Some(of), PendingTable::Symbols, false) => {
                 (row, SymbolRow::NAME, self.strings, self.target(of).name.into())
             }
-            (Some(of), Table::Symbols, true) => {
+            (Some(of), PendingTable::Symbols, true) => {
                 (row, SymbolRow::OBJECT, self.strings, self.target(of).object.into())
             }
             (None, ..) => {

@@ -8,7 +8,7 @@ use crate::diag::Result;
 use crate::diff::compare::assembler_resolved::shifted;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants::take_apart;
-use crate::diff::compare::pair::{Half, Pair};
+use crate::diff::compare::pair::{Indexed, Pair};
 use crate::diff::compare::questions::Answers;
 use crate::diff::compare::states::Uses;
 use crate::diff::pair::twins::Twins;
@@ -17,7 +17,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::Symbol;
 use crate::kernel::boot::is_of_module;
 use crate::patch::elsewhere::readers_elsewhere;
-use crate::patch::resolve::Target;
+use crate::patch::resolve::RunningKernel;
 
 /// Both objects, compared.
 pub struct Compared<'a> {
@@ -60,9 +60,9 @@ impl<'a> Compared<'a> {
 
 /// Compares everything.
 pub fn compare<'a>(job: &Job<'_>, mut paired: Paired<'a>) -> Result<Compared<'a>> {
-    let Paired { orig, patched, twins, target, .. } = &mut paired;
+    let Paired { orig, patched, twins, running, .. } = &mut paired;
     let (before, after) = (orig.layout.object, patched.layout.object);
-    let elsewhere = |o, p| read_elsewhere(job, target.as_ref(), before.symbol(o), after.symbol(p));
+    let elsewhere = |o, p| read_elsewhere(job, running.as_ref(), before.symbol(o), after.symbol(p));
     let compare = |twins: &Twins| comparing(job, (orig, patched), twins).run();
     let (verdicts, uses) = match job.policy.proves_noise {
         true => take_apart((orig.layout, patched.layout), twins, &elsewhere, compare),
@@ -74,32 +74,32 @@ pub fn compare<'a>(job: &Job<'_>, mut paired: Paired<'a>) -> Result<Compared<'a>
 /// Who may read a constant beside its own object.
 fn read_elsewhere(
     job: &Job<'_>,
-    target: Option<&Target<'_>>,
+    running: Option<&RunningKernel<'_>>,
     before: Symbol<'_, Orig>,
     after: Symbol<'_, Patched>,
 ) -> Result<Option<String>> {
-    let among = job.among;
-    match among.others {
+    let context = job.context;
+    match context.others {
         // Those that have not changed are in the image.
         Some(others) => {
             if let Some(path) = others.who_refers(after.name)? {
                 return Ok(Some(format!("{path}, which is part of the patch, refers to it")));
             }
         }
-        None if among.peers.is_some() || among.complete => {
+        None if context.peers.is_some() || context.complete => {
             return Ok(Some("another object of the patch may read it".to_owned()));
         }
         None => {}
     }
-    let Some(target) = target else {
+    let Some(running) = running else {
         return Ok(Some("other objects may read it: an --image tells".to_owned()));
     };
-    Ok(readers_elsewhere(target, before.name)?.unwrap_or_else(Some))
+    Ok(readers_elsewhere(running, before.name)?.unwrap_or_else(Some))
 }
 
 fn comparing<'a>(
     job: &Job<'_>,
-    (orig, patched): (&'a Half<'a, Orig>, &'a Half<'a, Patched>),
+    (orig, patched): (&'a Indexed<'a, Orig>, &'a Indexed<'a, Patched>),
     twins: &'a Twins,
 ) -> Comparer<'a> {
     Comparer {
@@ -108,7 +108,7 @@ fn comparing<'a>(
             patched,
             twins,
             policy: job.policy,
-            in_module: job.among.module
+            in_module: job.context.module
                 || job.parent.is_some_and(|p| p.name != "vmlinux")
                 || job.policy.refuses_unsafe && is_of_module(orig.layout.object),
         },

@@ -71,7 +71,7 @@ pub struct Job<'a> {
     /// kpatch's `--klp-arch`.
     pub klp_arch: bool,
     /// What else is known of the patch that the pair is part of.
-    pub among: Among<'a>,
+    pub context: PatchContext<'a>,
     /// What is told beside the verdict.
     pub wanted: Wanted,
     /// How far the run is; others may watch it.
@@ -88,7 +88,7 @@ impl<'a> Job<'a> {
             sizes: StructSizes::default(),
             policy: Policy::NATIVE,
             klp_arch: false,
-            among: Among::default(),
+            context: PatchContext::default(),
             wanted: Wanted::default(),
             progress: Progress::default(),
         }
@@ -104,7 +104,7 @@ pub trait Others: Sync + Debug {
     fn exist(&self) -> bool;
 }
 
-impl Among<'_> {
+impl PatchContext<'_> {
     /// Whether the pair is all that the patch changes, as far as is known.
     pub fn is_alone(&self) -> bool {
         match self.others {
@@ -116,7 +116,7 @@ impl Among<'_> {
 
 /// What a pair has to do with the rest of a patch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Among<'a> {
+pub struct PatchContext<'a> {
     /// What to do about changed code that only runs at boot.
     pub boot: BootCode,
     /// A module is patched, whether or not it is described.

@@ -41,8 +41,8 @@ pub(super) fn judge_with(evidence: &Evidence<'_>, forced: &[SymbolId<Patched>]) 
 impl Evidence<'_> {
     /// What finds symbols in the kernel, where one is given.
     pub fn resolver<'s>(&'s self, statuses: &'s Statuses) -> Option<Resolver<'s>> {
-        let target = self.paired.target.as_ref();
-        target.map(|target| Resolver { comparer: self.comparer, statuses, target })
+        let running = self.paired.running.as_ref();
+        running.map(|running| Resolver { comparer: self.comparer, statuses, running })
     }
 
     /// What is refused whatever is carried.
@@ -59,14 +59,15 @@ impl Evidence<'_> {
 
     /// Whether callers may be patched in place of what cannot be redirected.
     pub(super) fn lifts(&self) -> bool {
-        self.job.policy.lifts_callers && !self.job.among.no_lift
+        self.job.policy.lifts_callers && !self.job.context.no_lift
     }
 
     /// What became of sections and symbols, where what cannot be redirected is carried for its
     /// callers.
     fn statuses(&self, forced: &[SymbolId<Patched>], notes: &mut Notes) -> Result<Statuses> {
         let Evidence { job, comparer, verdicts, paired, .. } = *self;
-        let mut statuses = Statuses::new(comparer, verdicts, &paired.ignored, job.among.complete)?;
+        let mut statuses =
+            Statuses::new(comparer, verdicts, &paired.ignored, job.context.complete)?;
         notes.messages.extend(statuses.messages.iter().cloned());
         if job.policy.whole_sections {
             notes.warnings.extend(left_behind(comparer, &statuses)?);
@@ -75,14 +76,14 @@ impl Evidence<'_> {
             false => Blocked::default(),
             true => {
                 let users = |id| self.used_outside(&statuses, id);
-                let outside = Outside { forced, users: &users, boot: job.among.boot };
+                let outside = Outside { forced, users: &users, boot: job.context.boot };
                 let mut lifted = statuses.clone();
                 let blocked = lift(comparer, &mut lifted, &outside)?;
                 statuses = if blocked.is_empty() { lifted } else { statuses };
                 blocked
             }
         };
-        check::check_entries(comparer, &statuses, job.among.boot, &blocked)?;
+        check::check_entries(comparer, &statuses, job.context.boot, &blocked)?;
         Ok(statuses)
     }
 
@@ -92,8 +93,8 @@ impl Evidence<'_> {
         statuses: &Statuses,
         id: SymbolId<Patched>,
     ) -> Result<std::result::Result<Option<String>, String>> {
-        let among = self.job.among;
-        match among.others {
+        let context = self.job.context;
+        match context.others {
             // Those that have not changed are in the image.
             Some(others) => {
                 let layout = self.comparer.patched.layout;
@@ -109,7 +110,7 @@ impl Evidence<'_> {
                     }
                 }
             }
-            None if among.peers.is_some() || among.complete => {
+            None if context.peers.is_some() || context.complete => {
                 return Ok(Err("another object of the patch may call it".to_owned()));
             }
             None => {}

@@ -15,7 +15,7 @@ pub mod resolve;
 pub mod select;
 pub mod tell;
 
-pub use job::{Among, Input, Job, Others, ParentFiles};
+pub use job::{Input, Job, Others, ParentFiles, PatchContext};
 pub use outcome::{Findings, Outcome, Run, keep};
 
 use crate::diag::Diagnostic;

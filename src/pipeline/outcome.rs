@@ -54,13 +54,13 @@ pub struct Findings {
     /// While things were paired.
     pub paired: Notes,
     /// Of what the patch carries.
-    pub selected: select::Told,
+    pub selected: select::SelectFindings,
     /// Of what differs.
     pub differences: Option<tell::Differences>,
     /// What other objects may call.
     pub offers: Vec<(String, u32)>,
     /// Of the output.
-    pub resolved: resolve::Told,
+    pub resolved: resolve::ResolveFindings,
 }
 
 impl Findings {
@@ -81,12 +81,12 @@ impl Findings {
             wanted,
             ..Report::default()
         };
-        if let Some(told) = differences {
-            report.functions.extend(told.functions);
-            report.removed = told.removed;
-            report.data = told.data;
-            report.ignored = told.noise;
-            report.unchanged = told.unchanged;
+        if let Some(described) = differences {
+            report.functions.extend(described.functions);
+            report.removed = described.removed;
+            report.data = described.data;
+            report.ignored = described.noise;
+            report.unchanged = described.unchanged;
             if tells_more {
                 report.tell_inlined_everywhere(&Carriers::default());
             }

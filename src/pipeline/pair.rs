@@ -5,7 +5,7 @@ use super::Notes;
 use super::job::{Job, ParentFiles};
 use super::load::Layouts;
 use crate::diag::{Code, Diagnostic, Error, Result};
-use crate::diff::compare::pair::Half;
+use crate::diff::compare::pair::Indexed;
 use crate::diff::pair::correlate::{correlate, correlate_rows};
 use crate::diff::pair::statics::{Doubts, borrow_names, correlate_statics};
 use crate::diff::pair::twins::Twins;
@@ -14,7 +14,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::kernel::fit::settle;
 use crate::kernel::layout::Layout;
 use crate::patch::live::{Blocks, Live};
-use crate::patch::resolve::{Sympos, Target};
+use crate::patch::resolve::{RunningKernel, Sympos};
 use crate::running::blocks::match_blocks;
 use crate::running::image_match::match_image;
 use crate::running::parent::Parent;
@@ -22,9 +22,9 @@ use crate::running::parent::Parent;
 /// Both objects, side by side.
 pub struct Paired<'a> {
     /// The original with its rows.
-    pub orig: Half<'a, Orig>,
+    pub orig: Indexed<'a, Orig>,
     /// The patched object with its rows.
-    pub patched: Half<'a, Patched>,
+    pub patched: Indexed<'a, Patched>,
     /// Who is who.
     pub twins: Twins,
     /// What is wrong with static locals.
@@ -32,10 +32,10 @@ pub struct Paired<'a> {
     /// What the patch's author wants ignored.
     pub ignored: Ignored,
     /// The running kernel's side, when a parent was given.
-    pub target: Option<Target<'a>>,
+    pub running: Option<RunningKernel<'a>>,
 }
 
-type Halves<'a> = (Half<'a, Orig>, Half<'a, Patched>);
+type BothIndexed<'a> = (Indexed<'a, Orig>, Indexed<'a, Patched>);
 
 /// Pairs what is in the layouts, and finds the original in `parent`.
 pub fn pair<'a>(
@@ -46,8 +46,8 @@ pub fn pair<'a>(
     let (orig, patched) = (&layouts.orig, &layouts.patched);
     let mut notes = Notes::default();
     // None of these needs another's result.
-    let (halves, (pairing, found)) = rayon::join(
-        || halves(job, layouts),
+    let (objects, (pairing, found)) = rayon::join(
+        || indexed(job, layouts),
         || {
             rayon::join(
                 || pair_up(job, orig, patched),
@@ -60,13 +60,13 @@ pub fn pair<'a>(
         },
     );
     let settle = || {
-        let target = parent.zip(found?).map(|(parent, (blocks, live))| Target {
+        let running = parent.zip(found?).map(|(parent, (blocks, live))| RunningKernel {
             parent,
             blocks,
             live,
             sympos: if job.policy.kpatch_sympos { Sympos::DropIn } else { Sympos::Kernel },
             klp_arch: job.klp_arch,
-            peers: job.among.peers,
+            peers: job.context.peers,
         });
         let (twins, doubts) = pairing?;
         if job.policy.pairs_by_order {
@@ -79,18 +79,18 @@ pub fn pair<'a>(
         notes.warnings.extend(doubts.given_up.iter().cloned());
         let ignored = Ignored::new(patched)?;
         notes.messages.extend(ignored.messages.iter().cloned());
-        let (orig, patched) = halves?;
-        Ok(Paired { orig, patched, twins, doubts, ignored, target })
+        let (orig, patched) = objects?;
+        Ok(Paired { orig, patched, twins, doubts, ignored, running })
     };
     let paired = settle();
     (notes, paired)
 }
 
 /// Finds the layouts of rows, and reads them.
-fn halves<'a>(job: &Job<'_>, layouts: &'a Layouts<'a>) -> Result<Halves<'a>> {
+fn indexed<'a>(job: &Job<'_>, layouts: &'a Layouts<'a>) -> Result<BothIndexed<'a>> {
     let (orig, patched) = (&layouts.orig, &layouts.patched);
     let forms = settle(orig, patched, &job.sizes)?;
-    let (o, p) = rayon::join(|| Half::new(orig, &forms), || Half::new(patched, &forms));
+    let (o, p) = rayon::join(|| Indexed::new(orig, &forms), || Indexed::new(patched, &forms));
     Ok((o?, p?))
 }
 
@@ -102,7 +102,7 @@ fn pair_up(
 ) -> Result<(Twins, Doubts)> {
     let (mut twins, files) = correlate(orig, patched);
     let doubts =
-        correlate_statics((orig, patched), &files, job.policy, job.among.is_alone(), &mut twins)?;
+        correlate_statics((orig, patched), &files, job.policy, job.context.is_alone(), &mut twins)?;
     correlate_rows(orig, patched, &files, &mut twins);
     if job.policy.pairs_by_order {
         borrow_names(orig, patched, &mut twins);

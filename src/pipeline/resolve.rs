@@ -19,7 +19,7 @@ use crate::report::explain::klp::{KlpFact, facts};
 
 /// What there is to tell of the output, also when it cannot be made.
 #[derive(Default)]
-pub struct Told {
+pub struct ResolveFindings {
     /// What the user should look at.
     pub notes: Notes,
     /// Names that another object of the patch must define.
@@ -38,7 +38,7 @@ pub struct Resolved<'a> {
 
 /// What other objects of the patch may call things of this one, where these are asked for it.
 pub fn offers(job: &Job<'_>, resolver: Option<&Resolver<'_>>) -> Vec<(String, u32)> {
-    let asked = resolver.filter(|_| job.among.peers.is_some());
+    let asked = resolver.filter(|_| job.context.peers.is_some());
     asked.map(Resolver::offers).unwrap_or_default()
 }
 
@@ -47,10 +47,10 @@ pub fn resolve<'a>(
     evidence: &Evidence<'a>,
     selected: &'a Selected,
     resolver: &Resolver<'a>,
-) -> (Told, Result<Resolved<'a>>) {
-    let mut told = Told::default();
-    let resolved = evidence.resolve(selected, resolver, &mut told);
-    (told, resolved)
+) -> (ResolveFindings, Result<Resolved<'a>>) {
+    let mut findings = ResolveFindings::default();
+    let resolved = evidence.resolve(selected, resolver, &mut findings);
+    (findings, resolved)
 }
 
 impl<'a> Evidence<'a> {
@@ -58,25 +58,25 @@ impl<'a> Evidence<'a> {
         &self,
         Selected { statuses, selection }: &'a Selected,
         resolver: &Resolver<'a>,
-        told: &mut Told,
+        findings: &mut ResolveFindings,
     ) -> Result<Resolved<'a>> {
         let Evidence { job, comparer, .. } = *self;
-        let builder = Builder::new(comparer, statuses, selection, job.among.remade)?;
+        let builder = Builder::new(comparer, statuses, selection, job.context.remade)?;
         let redirected = check::redirected(comparer, statuses, selection);
         let (entries, replaced) =
             rayon::join(|| builder.entries(), || resolver.replaced(&redirected));
         let (entries, replaced) = (entries?, replaced?);
         let resolution = resolver.resolve(selection, &entries)?;
-        told.needs = resolver.unknown(selection, &entries, &resolution)?;
+        findings.needs = resolver.unknown(selection, &entries, &resolution)?;
         if job.wanted.klp {
-            told.klp = facts(comparer, &resolution);
+            findings.klp = facts(comparer, &resolution);
         }
         if job.policy.refuses_unsafe {
             check_freed(resolver, &resolution)?;
             check_short(resolver, selection, &entries, &resolution)?;
             let named = resolution.relocs.iter().map(|klp| klp.meant);
             let touched = redirected.iter().copied().chain(named);
-            self.check_image(resolver, touched, &replaced, &mut told.notes)?;
+            self.check_image(resolver, touched, &replaced, &mut findings.notes)?;
             let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
             check_pointers(resolver, selection, &entries, &resolution, &pointers)?;
         }
@@ -91,8 +91,8 @@ impl<'a> Evidence<'a> {
         replaced: &[Replaced<'_>],
         notes: &mut Notes,
     ) -> Result<()> {
-        let Resolver { comparer, target, .. } = resolver;
-        let live = target.live.as_ref();
+        let Resolver { comparer, running, .. } = resolver;
+        let live = running.live.as_ref();
         if let Some(live) = live {
             let strict = self.job.parent.is_some_and(|files| files.strict);
             let touched = touched.filter_map(|id| self.paired.twins.orig_symbol(id));
@@ -100,6 +100,6 @@ impl<'a> Evidence<'a> {
             notes.warnings.extend(live.check_original(orig, touched, strict)?);
             notes.warnings.extend(untraced(live.image, replaced));
         }
-        check_folded(comparer, target.parent, live.map(|l| l.image), replaced)
+        check_folded(comparer, running.parent, live.map(|l| l.image), replaced)
     }
 }

@@ -22,10 +22,10 @@ use crate::diff::selection::{Effect, Selection};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::live::fixed;
 use crate::report::Function;
+use crate::report::describe::{functions, reasons};
 use crate::report::edited::tell_edited;
 use crate::report::explain::graph::{Graph, graph};
 use crate::report::explain::refusal::complete;
-use crate::report::told::{functions, reasons};
 
 /// What the patch carries.
 pub struct Selected {
@@ -37,7 +37,7 @@ pub struct Selected {
 
 /// What there is to tell of the decision, also when it is a refusal.
 #[derive(Default)]
-pub struct Told {
+pub struct SelectFindings {
     /// Of what was judged, and of what is carried.
     pub notes: Notes,
     /// The functions of the patch.
@@ -50,49 +50,49 @@ pub struct Told {
 
 /// Selects what the patch carries. What the image shows not to be redirected is carried for
 /// its callers, where that can be: then everything is judged again.
-pub fn select(evidence: &Evidence<'_>, judged: Judged) -> (Told, Result<Selected>) {
-    let (told, selected) = decide(evidence, judged);
+pub fn select(evidence: &Evidence<'_>, judged: Judged) -> (SelectFindings, Result<Selected>) {
+    let (findings, selected) = decide(evidence, judged);
     match selected {
         Err(error) if evidence.job.policy.tells_more => {
-            (told, Err(complete(evidence.comparer, error)))
+            (findings, Err(complete(evidence.comparer, error)))
         }
-        selected => (told, selected),
+        selected => (findings, selected),
     }
 }
 
-fn decide(evidence: &Evidence<'_>, judged: Judged) -> (Told, Result<Selected>) {
+fn decide(evidence: &Evidence<'_>, judged: Judged) -> (SelectFindings, Result<Selected>) {
     let mut forced: Vec<SymbolId<Patched>> = Vec::new();
-    let (mut told, selected) = evidence.told(judged);
+    let (mut findings, selected) = evidence.attempt(judged);
     let mut found = match selected {
         Ok(found) => found,
-        Err(error) => return (told, Err(error)),
+        Err(error) => return (findings, Err(error)),
     };
     while let Some(more) = evidence.more_for_callers(&found, &forced) {
         forced.extend(more);
-        let (again, selected) = evidence.told(judge_with(evidence, &forced));
+        let (again, selected) = evidence.attempt(judge_with(evidence, &forced));
         // What is wrong with the function itself says more.
         let Ok(selected) = selected else { break };
-        (told, found) = (again, selected);
+        (findings, found) = (again, selected);
     }
-    (told, Ok(found))
+    (findings, Ok(found))
 }
 
 impl Evidence<'_> {
     /// Selects by what was judged.
-    fn told(&self, Judged { notes, statuses }: Judged) -> (Told, Result<Selected>) {
-        let mut told = Told { notes, ..Told::default() };
-        let selected = statuses.and_then(|statuses| self.select(statuses, &mut told));
-        (told, selected)
+    fn attempt(&self, Judged { notes, statuses }: Judged) -> (SelectFindings, Result<Selected>) {
+        let mut findings = SelectFindings { notes, ..SelectFindings::default() };
+        let selected = statuses.and_then(|statuses| self.select(statuses, &mut findings));
+        (findings, selected)
     }
 
-    fn select(&self, statuses: Statuses, told: &mut Told) -> Result<Selected> {
+    fn select(&self, statuses: Statuses, findings: &mut SelectFindings) -> Result<Selected> {
         let Evidence { job, comparer, paired, .. } = *self;
         let resolver = self.resolver(&statuses);
         let destination = Destination {
             klp_arch: job.klp_arch,
             in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
             sizes: &job.sizes,
-            remade: job.among.remade,
+            remade: job.context.remade,
             object: job.parent.map(|parent| parent.name),
         };
         // Neither needs the other's result.
@@ -103,9 +103,9 @@ impl Evidence<'_> {
         let selection = selection?;
         let uses = reasons.iter().filter_map(|(_, differs)| Some(&differs.as_ref().ok()?.uses));
         let uses = self.uses.with(uses);
-        self.tell(&statuses, &selection, reasons, told)?;
+        self.tell(&statuses, &selection, reasons, findings)?;
         let selected = Selected { statuses, selection };
-        self.check(&selected, &uses, &mut told.notes)?;
+        self.check(&selected, &uses, &mut findings.notes)?;
         Ok(selected)
     }
 
@@ -115,24 +115,25 @@ impl Evidence<'_> {
         statuses: &Statuses,
         selection: &Selection,
         reasons: Vec<(SymbolId<Patched>, Result<Differs>)>,
-        told: &mut Told,
+        findings: &mut SelectFindings,
     ) -> Result<()> {
         let comparer = self.comparer;
-        told.notes.messages.extend(selection.messages.iter().cloned());
+        findings.notes.messages.extend(selection.messages.iter().cloned());
         let listed = check::functions(comparer, statuses, selection);
         let because = |id| check::included_because(comparer, selection, id);
         if self.job.wanted.graph {
-            told.graph = Some(graph(comparer, selection, &listed));
+            findings.graph = Some(graph(comparer, selection, &listed));
         }
-        told.functions = functions(comparer, listed.clone(), reasons, because, &self.job.wanted)?;
-        for (function, (id, _)) in told.functions.iter_mut().zip(listed) {
+        findings.functions =
+            functions(comparer, listed.clone(), reasons, because, &self.job.wanted)?;
+        for (function, (id, _)) in findings.functions.iter_mut().zip(listed) {
             function.reasons.extend(statuses.lifted.reason(comparer, id));
         }
-        tell_edited(&mut [&mut told.functions]);
-        told.effect = selection.effect;
+        tell_edited(&mut [&mut findings.functions]);
+        findings.effect = selection.effect;
         if self.job.policy.tells_more {
             let redirected = check::redirected(comparer, statuses, selection);
-            told.notes.warnings.extend(endless::warnings(comparer, &redirected));
+            findings.notes.warnings.extend(endless::warnings(comparer, &redirected));
         }
         Ok(())
     }
@@ -141,7 +142,7 @@ impl Evidence<'_> {
     fn check(&self, selected: &Selected, uses: &Uses, notes: &mut Notes) -> Result<()> {
         let Evidence { job, comparer, verdicts, paired, .. } = *self;
         let Selected { statuses, selection } = selected;
-        let (ignored, boot) = (&paired.ignored, job.among.boot);
+        let (ignored, boot) = (&paired.ignored, job.context.boot);
         if job.policy.refuses_unsafe {
             check_unsettled(comparer, selection)?;
             check_crates(comparer)?;
@@ -182,8 +183,8 @@ impl Evidence<'_> {
         found: &Selected,
         forced: &[SymbolId<Patched>],
     ) -> Option<Vec<SymbolId<Patched>>> {
-        let target = self.paired.target.as_ref()?;
-        let image = target.live.as_ref()?.image;
+        let running = self.paired.running.as_ref()?;
+        let image = running.live.as_ref()?.image;
         if !self.lifts() {
             return None;
         }
@@ -191,7 +192,7 @@ impl Evidence<'_> {
         let redirected = check::redirected(self.comparer, &found.statuses, &found.selection);
         // What cannot be found is told where it is needed.
         let replaced = resolver.replaced(&redirected).ok()?;
-        let more = fixed(self.comparer, target.parent, image, &replaced);
+        let more = fixed(self.comparer, running.parent, image, &replaced);
         let more: Vec<_> = more.into_iter().filter(|id| !forced.contains(id)).collect();
         (!more.is_empty()).then_some(more)
     }

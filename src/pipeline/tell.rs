@@ -1,12 +1,12 @@
 //! Finds out what there is to tell of the differences, whatever is decided about them.
 
 use super::compare::Evidence;
-use super::select::Told;
+use super::select::SelectFindings;
 use crate::diag::Result;
 use crate::diff::explain::found::NoiseFound;
 use crate::diff::explain::ignored::noise;
 use crate::diff::refuse::check;
-use crate::report::told::{functions, told_data, unchanged};
+use crate::report::describe::{describe_data, functions, unchanged};
 use crate::report::{Data, Function};
 
 /// What differs.
@@ -23,17 +23,21 @@ pub struct Differences {
     pub unchanged: Vec<(String, Vec<NoiseFound>)>,
 }
 
-/// Describes what differs. `told` is what is known of the patch, which could not be decided when
+/// Describes what differs. `findings` is what is known of the patch, which could not be decided when
 /// it is `refused`.
-pub fn tell(evidence: &Evidence<'_>, told: &Told, refused: bool) -> Result<Differences> {
+pub fn tell(
+    evidence: &Evidence<'_>,
+    findings: &SelectFindings,
+    refused: bool,
+) -> Result<Differences> {
     let Evidence { job, comparer, verdicts, .. } = evidence;
     let wanted = &job.wanted;
     let noise = if wanted.noise { noise(comparer, verdicts)? } else { Vec::new() };
     let (removed, data) =
         rayon::join(|| check::removed_functions(comparer), || check::data(comparer, verdicts));
-    let functions = match refused && told.functions.is_empty() {
+    let functions = match refused && findings.functions.is_empty() {
         true => {
-            let differing = check::differing_functions(comparer, verdicts, job.among.boot);
+            let differing = check::differing_functions(comparer, verdicts, job.context.boot);
             functions(comparer, differing, Vec::new(), |_| Vec::new(), wanted)?
         }
         false => Vec::new(),
@@ -41,7 +45,7 @@ pub fn tell(evidence: &Evidence<'_>, told: &Told, refused: bool) -> Result<Diffe
     Ok(Differences {
         functions,
         removed,
-        data: told_data(comparer, data, wanted),
+        data: describe_data(comparer, data, wanted),
         noise,
         unchanged: unchanged(comparer, verdicts, wanted)?,
     })

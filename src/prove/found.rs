@@ -28,7 +28,7 @@ impl<'a> Walk<'a> {
     }
 
     fn object_of(&self, found: &Found<'a>) -> &'a str {
-        found.object.unwrap_or(self.prover.resolver.target.parent.name())
+        found.object.unwrap_or(self.prover.resolver.running.parent.name())
     }
 
     /// Checks that the kernel finds at `object`, `name` and `position` what was found.
@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
 
     /// The position of a symbol among all of its name in its object, and how many there are.
     fn rank(&self, found: &Found<'a>) -> Option<(u64, u64)> {
-        let parent = self.prover.resolver.target.parent;
+        let parent = self.prover.resolver.running.parent;
         let (Some(index), None) = (found.index, found.object) else {
             return found.rank.map(|rank| (rank.position.into(), rank.total.into()));
         };
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
     ) -> Result<()> {
         let layout = self.prover.layout();
         let object = layout.object;
-        let parent = self.prover.resolver.target.parent.name();
+        let parent = self.prover.resolver.running.parent.name();
         let id = meant.symbol;
         let name = self.prover.resolver.name(id);
         let at = |what: &str| Err(differs(what).at_symbol(name));
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
         let function = object.symbol_kind(id) == abi::STT_FUNC;
         let changed = function
             && self.prover.resolver.statuses.symbols[id] == Status::Changed
-            && layout.parent(id).is_none();
+            && layout.split_from(id).is_none();
         let bind = match (klp_build, changed) {
             (true, _) => abi::STB_WEAK,
             (false, true) => abi::STB_LOCAL,

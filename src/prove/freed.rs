@@ -58,7 +58,7 @@ impl Walk<'_> {
         if let Some(section) = layout.object.section_of(id) {
             return lifetime(layout.object.section_name(section), module).is_some();
         }
-        let parent = self.prover.resolver.target.parent;
+        let parent = self.prover.resolver.running.parent;
         let (Some(index), None, "vmlinux") = (found.index, found.object, parent.name()) else {
             return false;
         };

@@ -155,10 +155,10 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// A stretch between two that are known, or before the first: filler, or what is beside
+    /// A stretch between two that are known, or before the first: padding, or what is beside
     /// `known` in the patched object.
     fn fill_gap(&mut self, home: u32, (start, end): (u64, u64), known: &Span) -> Result<()> {
-        if self.is_filler(home, start, end) {
+        if self.is_padding(home, start, end) {
             return Ok(());
         }
         let shift = known.from.wrapping_sub(known.start);
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         self.want(Item { section, start: from, end: to, to: (home, start) })
     }
 
-    fn is_filler(&self, home: u32, start: u64, end: u64) -> bool {
+    fn is_padding(&self, home: u32, start: u64, end: u64) -> bool {
         let section = self.written.section(home);
         if !self.written.within(home, start, end).is_empty() {
             return false;
@@ -182,14 +182,18 @@ impl<'a> Walk<'a> {
         let bytes = section.data.get(start as usize..end as usize).unwrap_or(&[]);
         let text = section.flags & abi::SHF_EXECINSTR != 0;
         match text {
-            true => self.is_code_filler(bytes, start),
+            true => self.is_code_padding(bytes, start),
             false => bytes.iter().all(|&b| b == 0),
         }
     }
 
-    fn is_code_filler(&self, bytes: &[u8], start: u64) -> bool {
+    fn is_code_padding(&self, bytes: &[u8], start: u64) -> bool {
         let arch = self.prover.layout().arch;
-        let pattern = arch.filler.iter().cycle().skip(start as usize % arch.filler.len().max(1));
+        let pattern = arch
+            .padding_pattern
+            .iter()
+            .cycle()
+            .skip(start as usize % arch.padding_pattern.len().max(1));
         is_padding(arch, bytes) || bytes.iter().zip(pattern).all(|(a, b)| a == b)
     }
 
@@ -252,12 +256,12 @@ impl<'a> Walk<'a> {
                 Err(what.in_section(section.name).at_offset(at))
             };
             for span in self.places.spans(home) {
-                if span.start > end && !self.is_filler(home, end, span.start) {
+                if span.start > end && !self.is_padding(home, end, span.start) {
                     return fail(end);
                 }
                 end = end.max(span.end);
             }
-            if end < section.size && !self.is_filler(home, end, section.size) {
+            if end < section.size && !self.is_padding(home, end, section.size) {
                 return fail(end);
             }
         }

@@ -8,7 +8,7 @@
 //! besides.
 //!
 //! What objtool changes is a closed list (Linux tools/objtool/Documentation/objtool.txt): it puts
-//! filler in the place of a call of `__fentry__` and of a jump that a static key opens, at places
+//! padding in the place of a call of `__fentry__` and of a jump that a static key opens, at places
 //! which tables of the module list, and switches off their relocations; and it lets the symbols of prefixes reach
 //! up to their functions.
 
@@ -36,7 +36,7 @@ type Place = (u32, u64);
 type Across = ((usize, u32, i64), (u32, i64));
 
 /// What objtool writes over a jump or a call of two or five bytes.
-const FILLER: [&[u8]; 2] = [&[0x66, 0x90], &[0x0f, 0x1f, 0x44, 0, 0]];
+const PADDING: [&[u8]; 2] = [&[0x66, 0x90], &[0x0f, 0x1f, 0x44, 0, 0]];
 
 /// The relocation type that does nothing; 0 on all machines.
 const NONE: u32 = 0;
@@ -531,14 +531,14 @@ impl<'a> Linked<'a> {
         Ok(())
     }
 
-    /// Whether a byte is one of the filler that objtool puts in the place of a call or a jump
+    /// Whether a byte is one of the padding that objtool puts in the place of a call or a jump
     /// that the kernel rewrites.
     fn is_off(&self, (home, at): Place) -> bool {
         let data = self.module.section(home).data;
         (0..5).filter_map(|back| at.checked_sub(back)).any(|site| {
             let rest = data.get(site as usize..).unwrap_or(&[]);
-            let filler = FILLER.iter().find(|filler| rest.starts_with(filler));
-            filler.is_some_and(|filler| at - site < filler.len() as u64)
+            let padding = PADDING.iter().find(|padding| rest.starts_with(padding));
+            padding.is_some_and(|padding| at - site < padding.len() as u64)
                 && self.sites.contains(&(home, site))
         })
     }

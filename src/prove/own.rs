@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
         let layout = self.prover.layout();
         layout.object.symbol_kind(id) == abi::STT_FUNC
             && self.prover.resolver.statuses.symbols[id] == Status::Changed
-            && layout.parent(id).is_none()
+            && layout.split_from(id).is_none()
             && !layout.is_prefix(id)
     }
 
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
         for name in macros::CALLBACKS {
             let Some(home) = self.written.only(name)? else { continue };
             let object = self.text(home, 8).map_err(|e| e.in_section(name))?;
-            if object != self.prover.resolver.target.parent.name() {
+            if object != self.prover.resolver.running.parent.name() {
                 return Err(differs("a callback is for another object").in_section(name));
             }
         }
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
 
     /// Kernels before 5.8 apply these sections when the object is loaded.
     fn check_arch(&self) -> Result<()> {
-        let parent = self.prover.resolver.target.parent.name();
+        let parent = self.prover.resolver.running.parent.name();
         let Some((home, section)) = self.own(ARCH, ArchRow::LAYOUT.size)? else { return Ok(()) };
         let fail = |what: &str| differs(what).in_section(ARCH);
         let mut listed = Vec::new();

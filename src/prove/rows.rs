@@ -222,6 +222,6 @@ impl<'a> Walk<'a> {
             Filter::StaticCall => name.starts_with(symbols::TRACEPOINT_CALL_KEY),
         };
         let resolver = self.prover.resolver;
-        Ok(optional && (resolver.target.klp_arch || resolver.in_module(key)?))
+        Ok(optional && (resolver.running.klp_arch || resolver.in_module(key)?))
     }
 }

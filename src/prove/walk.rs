@@ -18,8 +18,8 @@ use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home as InputHome, Reloc};
+use crate::kernel::assembler_resolved::{leaving, relocation};
 use crate::kernel::layout::Class;
-use crate::kernel::near::{leaving, relocation};
 use crate::kernel::refs::{Ref, Refs};
 use crate::kernel::tables::TABLES;
 use crate::running::parent::Found;
@@ -165,17 +165,18 @@ impl<'a> Walk<'a> {
         if layout.class(section) != Class::Text {
             return Ok(bytes);
         }
-        for near in leaving(layout, section, start, end)? {
-            let field = near.reach.field.wrapping_sub(start);
+        for unrelocated in leaving(layout, section, start, end)? {
+            let field = unrelocated.reach.field.wrapping_sub(start);
             let place = to.wrapping_add(field);
             if self.written.within(home, place, place + 1).is_empty() {
                 // Both keep their distance.
-                let to = place.wrapping_add(near.reach.target.wrapping_sub(near.reach.field));
-                self.later.push((section, near.reach.target, home, to));
+                let to = place
+                    .wrapping_add(unrelocated.reach.target.wrapping_sub(unrelocated.reach.field));
+                self.later.push((section, unrelocated.reach.target, home, to));
                 continue;
             }
-            relocs.push(relocation(layout, section, &near)?);
-            let mut reach = near.reach;
+            relocs.push(relocation(layout, section, &unrelocated)?);
+            let mut reach = unrelocated.reach;
             reach.field = field;
             reach.clear(bytes.to_mut());
         }
@@ -384,7 +385,7 @@ impl<'a> Walk<'a> {
         let by_content =
             object.symbol_kind(meant.symbol) == abi::STT_SECTION || layout.is_label(meant.symbol);
         let (start, end) = if by_content && layout.is_nameless(section) {
-            self.prover.resolver.comparer.patched.pieces.extent(layout, section, at)
+            self.prover.resolver.comparer.patched.anonymous.extent(layout, section, at)
         } else {
             let named = object.symbol_value(meant.symbol);
             let at = if by_content { at } else { named };

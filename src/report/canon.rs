@@ -252,11 +252,11 @@ impl<'a, S: Side> Canon<'a, S> {
         std::str::from_utf8(tail.get(..len)?).ok()
     }
 
-    fn kpatch(&self, layout: &Layout) -> Result<Option<Table<'_, S>>> {
+    fn kpatch(&self, layout: &Layout) -> Result<Option<CanonTable<'_, S>>> {
         self.table(layout.section, layout.size)
     }
 
-    fn table(&self, name: &str, entry_size: u64) -> Result<Option<Table<'_, S>>> {
+    fn table(&self, name: &str, entry_size: u64) -> Result<Option<CanonTable<'_, S>>> {
         let Some((&name, &id)) = self.by_name.get_key_value(name) else { return Ok(None) };
         let data = self.object.section(id).data;
         if !(data.len() as u64).is_multiple_of(entry_size) {
@@ -266,12 +266,12 @@ impl<'a, S: Side> Canon<'a, S> {
             ))
             .in_section(name));
         }
-        Ok(Some(Table { canon: self, id, name, data, entry_size }))
+        Ok(Some(CanonTable { canon: self, id, name, data, entry_size }))
     }
 }
 
 /// One of the `.kpatch.*` tables. Entries are byte ranges of it.
-struct Table<'a, S> {
+struct CanonTable<'a, S> {
     canon: &'a Canon<'a, S>,
     id: SectionId<S>,
     name: &'a str,
@@ -279,7 +279,7 @@ struct Table<'a, S> {
     entry_size: u64,
 }
 
-impl<S: Side> Table<'_, S> {
+impl<S: Side> CanonTable<'_, S> {
     fn entries(&self) -> impl Iterator<Item = Range<u64>> + use<S> {
         let size = self.entry_size;
         (0..self.data.len() as u64 / size).map(move |i| i * size..(i + 1) * size)

@@ -262,7 +262,7 @@ fn refusals(error: &Error) -> Vec<Note> {
 }
 
 fn note(found: &Diagnostic) -> Note {
-    note_at(found.code(), found.place(), found.told())
+    note_at(found.code(), found.place(), found.describe())
 }
 
 fn note_at(code: Code, place: &Place, message: String) -> Note {

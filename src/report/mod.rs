@@ -17,13 +17,13 @@ pub use crate::diff::words::OPTIMISER;
 use crate::running::kallsyms::{is_promoted, without_promotion};
 
 pub mod canon;
+pub mod describe;
 pub mod edited;
 pub mod explain;
 pub mod json;
 pub mod page;
 pub mod progress;
 pub mod text;
-pub mod told;
 
 /// Whether a function changed or is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -143,7 +143,7 @@ impl<'a> DeadEnds<'a> {
                 }
                 _ => {}
             }
-            if step.flow != Flow::Filler {
+            if step.flow != Flow::Padding {
                 last = Some((at, step));
             }
             at += step.len;

@@ -15,7 +15,7 @@ use crate::elf::linked::{Linked, LinkedSymbol};
 use crate::kernel::{btf, dwarf};
 use crate::running::entries::Entry;
 use crate::running::kallsyms::{Evidence, Matching, PROMOTED, Version, is_promoted};
-use crate::running::readelf::{Block, Rows, bad};
+use crate::running::readelf::{Block, TextSymbols, bad};
 use crate::running::symtab::ParentTable;
 
 /// A linked kernel or a module. Borrows the file's bytes.
@@ -255,7 +255,7 @@ impl<'d> KernelImage<'d> {
         }
         let table = ParentTable::from_rows(
             self.elf.file(),
-            Rows { entries: entries.into(), blocks, skipped: false, missing_rows: 0 },
+            TextSymbols { entries: entries.into(), blocks, skipped: false, missing_rows: 0 },
         );
         Ok(table.with_matching(self.matching()))
     }

@@ -73,11 +73,11 @@ enum Width {
     /// Whole; in a module as an offset in this section.
     Full(u32),
     /// Its lower half.
-    Half,
+    Lower,
 }
 
 /// What is known of the target of a relocation.
-enum Target<S> {
+enum RelocTarget<S> {
     /// It names this symbol, whose address is this.
     Is(SymbolId<S>, u64),
     /// It is as it must be.
@@ -128,10 +128,10 @@ impl<'a, S: Side> Comparison<'a, S> {
                 None => self.target(&refs, &reloc, kind, field, place),
             };
             match target {
-                Target::Is(symbol, addr) => seen.implied.push((symbol, addr)),
-                Target::Right => {}
-                Target::Unknown => seen.unchecked += 1,
-                Target::Wrong(what) => {
+                RelocTarget::Is(symbol, addr) => seen.implied.push((symbol, addr)),
+                RelocTarget::Right => {}
+                RelocTarget::Unknown => seen.unchecked += 1,
+                RelocTarget::Wrong(what) => {
                     if wrong.is_none() {
                         wrong = Some((at as u64, what));
                     }
@@ -233,30 +233,34 @@ impl<'a, S: Side> Comparison<'a, S> {
         reloc: &Reloc<S>,
         class: RelocClass,
         place: (u32, u64),
-    ) -> Target<S> {
+    ) -> RelocTarget<S> {
         let (elf, object) = (&self.image.elf, self.layout.object);
         let same_class = |kind: u32| self.image.arch.reloc(kind).is_ok_and(|k| k.class == class);
         let mut theirs = elf.relocs_at(place.0, place.1).iter().filter(|r| same_class(r.kind));
-        let (Some(theirs), None) = (theirs.next(), theirs.next()) else { return Target::Unknown };
-        let Some(there) = elf.symbols().get(theirs.symbol as usize) else { return Target::Unknown };
+        let (Some(theirs), None) = (theirs.next(), theirs.next()) else {
+            return RelocTarget::Unknown;
+        };
+        let Some(there) = elf.symbols().get(theirs.symbol as usize) else {
+            return RelocTarget::Unknown;
+        };
         let here = object.symbol(reloc.symbol);
         let sections = [here.kind, there.kind].map(|kind| kind == abi::STT_SECTION);
         match sections {
-            [false, false] if here.name != there.name => Target::Wrong(format!(
+            [false, false] if here.name != there.name => RelocTarget::Wrong(format!(
                 "it refers to '{}' here, but to '{}' there",
                 here.name, there.name
             )),
-            [false, false] if reloc.addend != theirs.addend => Target::Wrong(format!(
+            [false, false] if reloc.addend != theirs.addend => RelocTarget::Wrong(format!(
                 "it refers to '{}'{:+} here, but {:+} there",
                 here.name, reloc.addend, theirs.addend
             )),
-            [false, false] if there.section == 0 => Target::Right,
-            [false, false] => Target::Is(reloc.symbol, there.value),
+            [false, false] if there.section == 0 => RelocTarget::Right,
+            [false, false] => RelocTarget::Is(reloc.symbol, there.value),
             [true, true] => {
                 let target = there.value.wrapping_add_signed(theirs.addend);
                 self.leads_to(refs, reloc, target, Width::Full(there.section))
             }
-            _ => Target::Unknown,
+            _ => RelocTarget::Unknown,
         }
     }
 
@@ -268,30 +272,30 @@ impl<'a, S: Side> Comparison<'a, S> {
         kind: &RelocType,
         field: &[u8],
         place: u64,
-    ) -> Target<S> {
+    ) -> RelocTarget<S> {
         if self.in_percpu(place) {
-            return Target::Unknown;
+            return RelocTarget::Unknown;
         }
         if self.image.arch.machine != abi::EM_X86_64 {
             // Most fields are parts of instructions; those of calls are whole addresses.
             return match fields::branch(kind, field, place) {
                 Some(target) => self.leads_to(refs, reloc, target, Width::Full(0)),
-                None => Target::Unknown,
+                None => RelocTarget::Unknown,
             };
         }
         let raw = self.image.elf.integer(field);
         let signed = match field.len() {
             4 => raw as u32 as i32 as i64 as u64,
             8 => raw,
-            _ => return Target::Unknown,
+            _ => return RelocTarget::Unknown,
         };
         let base = match kind.class {
             RelocClass::PcRelative => place,
             RelocClass::Absolute => 0,
-            _ => return Target::Unknown,
+            _ => return RelocTarget::Unknown,
         };
         // Offsets of 32 bits are kept where addresses of 64 bits are meant.
-        let width = if field.len() == 4 && base == 0 { Width::Half } else { Width::Full(0) };
+        let width = if field.len() == 4 && base == 0 { Width::Lower } else { Width::Full(0) };
         self.leads_to(refs, reloc, signed.wrapping_add(base), width)
     }
 
@@ -302,8 +306,8 @@ impl<'a, S: Side> Comparison<'a, S> {
         reloc: &Reloc<S>,
         target: u64,
         width: Width,
-    ) -> Target<S> {
-        let Ok(meant) = refs.resolve(reloc) else { return Target::Unknown };
+    ) -> RelocTarget<S> {
+        let Ok(meant) = refs.resolve(reloc) else { return RelocTarget::Unknown };
         let addr = target.wrapping_sub(meant.addend as u64);
         let home = if let Width::Full(home) = width { home } else { 0 };
         let object = self.layout.object;
@@ -316,15 +320,15 @@ impl<'a, S: Side> Comparison<'a, S> {
             return self.nameless(refs, reloc, meant.symbol, (home, target, addr));
         }
         let entries = self.table.entries();
-        let same = |a: u64| a == addr || (width == Width::Half && a as u32 == addr as u32);
+        let same = |a: u64| a == addr || (width == Width::Lower && a as u32 == addr as u32);
         let inside = |i: u32| home == 0 || self.image.home(i) == Some(home);
         match indexes.iter().find(|&&i| same(entries.addr(i)) && inside(i)) {
-            Some(&i) => Target::Is(meant.symbol, entries.addr(i)),
+            Some(&i) => RelocTarget::Is(meant.symbol, entries.addr(i)),
             // BOLT gives some symbols of the linker script new values, not the code.
             None if self.image.bolt.is_some()
                 && indexes.iter().all(|&i| entries.traits(i).kind() == abi::STT_NOTYPE) =>
             {
-                Target::Unknown
+                RelocTarget::Unknown
             }
             None => {
                 let there = self.table.at_addresses(addr).filter(|&i| inside(i));
@@ -332,7 +336,10 @@ impl<'a, S: Side> Comparison<'a, S> {
                 let there = there.min_by_key(|&i| entries.traits(i).kind() != abi::STT_FUNC);
                 let there = there.map(|i| entries.name(i));
                 let there = there.map_or_else(|| format!("{addr:#x}"), |n| format!("'{n}'"));
-                Target::Wrong(format!("it refers to '{}' here, but to {there} there", symbol.name))
+                RelocTarget::Wrong(format!(
+                    "it refers to '{}' here, but to {there} there",
+                    symbol.name
+                ))
             }
         }
     }
@@ -349,12 +356,12 @@ impl<'a, S: Side> Comparison<'a, S> {
         reloc: &Reloc<S>,
         symbol: SymbolId<S>,
         (home, target, addr): (u32, u64, u64),
-    ) -> Target<S> {
+    ) -> RelocTarget<S> {
         let view = self.layout.object.symbol(symbol);
         match view.home {
-            Home::Undefined if view.bind == abi::STB_WEAK && addr == 0 => Target::Right,
+            Home::Undefined if view.bind == abi::STB_WEAK && addr == 0 => RelocTarget::Right,
             Home::Section(_) => self.content(refs, reloc, (home, target)),
-            _ => Target::Unknown,
+            _ => RelocTarget::Unknown,
         }
     }
 
@@ -365,20 +372,20 @@ impl<'a, S: Side> Comparison<'a, S> {
         refs: &Refs<'a, S>,
         reloc: &Reloc<S>,
         (home, target): (u32, u64),
-    ) -> Target<S> {
+    ) -> RelocTarget<S> {
         let object = self.layout.object;
-        let Some(section) = object.section_of(reloc.symbol) else { return Target::Unknown };
+        let Some(section) = object.section_of(reloc.symbol) else { return RelocTarget::Unknown };
         let view = object.section(section);
         if view.flags & abi::SHF_MERGE == 0 || !object.relocs(section).is_empty() {
-            return Target::Unknown;
+            return RelocTarget::Unknown;
         }
-        let Ok(offset) = refs.target_offset(reloc) else { return Target::Unknown };
+        let Ok(offset) = refs.target_offset(reloc) else { return RelocTarget::Unknown };
         let bias = offset.wrapping_sub(reloc.addend);
         let Some(offset) = offset
             .checked_add_unsigned(object.symbol(reloc.symbol).value)
             .and_then(|offset| usize::try_from(offset).ok())
         else {
-            return Target::Unknown;
+            return RelocTarget::Unknown;
         };
         // What lies outside of the image agrees with nothing.
         let there = self.image.elf.bytes_from(home, target.wrapping_add(bias as u64));
@@ -391,11 +398,12 @@ impl<'a, S: Side> Comparison<'a, S> {
             usize::try_from(view.entsize).ok().and_then(|size| rest.get(..size))
         };
         match ours {
-            Some(ours) if !ours.is_empty() && there.starts_with(ours) => Target::Right,
-            Some(ours) if !ours.is_empty() => {
-                Target::Wrong(format!("it uses {} here, but another constant there", shown(ours)))
-            }
-            _ => Target::Unknown,
+            Some(ours) if !ours.is_empty() && there.starts_with(ours) => RelocTarget::Right,
+            Some(ours) if !ours.is_empty() => RelocTarget::Wrong(format!(
+                "it uses {} here, but another constant there",
+                shown(ours)
+            )),
+            _ => RelocTarget::Unknown,
         }
     }
 }

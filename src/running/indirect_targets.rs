@@ -64,13 +64,13 @@ impl Closed {
 }
 
 /// Which functions of an image can be called through a pointer.
-pub struct Landings<'a> {
+pub struct IndirectTargets<'a> {
     image: &'a KernelImage<'a>,
     /// Section and address of the sealed entries; the section is 0 in a linked image.
     sealed: IndexSet<(u32, u64), RandomState>,
 }
 
-impl<'a> Landings<'a> {
+impl<'a> IndirectTargets<'a> {
     /// Reads the seals; `None` when the kernel does not track indirect branches. Fails when
     /// the list cannot be read.
     pub fn read(image: &'a KernelImage<'a>) -> Result<Option<Self>> {
@@ -81,8 +81,8 @@ impl<'a> Landings<'a> {
             true => rows_of_module(image)?,
             false => rows_of_kernel(image)?,
         };
-        let landings = Landings { image, sealed: listed.iter().flatten().copied().collect() };
-        Ok((listed.is_some() || landings.has_markers()).then_some(landings))
+        let targets = IndirectTargets { image, sealed: listed.iter().flatten().copied().collect() };
+        Ok((listed.is_some() || targets.has_markers()).then_some(targets))
     }
 
     /// Number of sealed entries.
@@ -99,7 +99,7 @@ impl<'a> Landings<'a> {
             return Some(Closed::Sealed);
         }
         let bytes = self.image.bytes_of(table, index).unwrap_or(&[]);
-        (!bytes.starts_with(self.image.arch.landing)).then_some(Closed::NoMarker)
+        (!bytes.starts_with(self.image.arch.indirect_target)).then_some(Closed::NoMarker)
     }
 
     fn has_markers(&self) -> bool {
@@ -109,7 +109,7 @@ impl<'a> Landings<'a> {
         for function in functions {
             let bytes = elf.bytes_from(function.section, function.value).unwrap_or(&[]);
             all += 1;
-            marked += usize::from(bytes.starts_with(self.image.arch.landing));
+            marked += usize::from(bytes.starts_with(self.image.arch.indirect_target));
         }
         marked > 0 && marked * ONE_IN >= all
     }

@@ -183,7 +183,7 @@ impl Installed {
     }
 
     /// What was found, one line each.
-    pub fn told(&self) -> Vec<String> {
+    pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = |what: &str, path: &Option<PathBuf>| {
             if let Some(path) = path {
@@ -431,9 +431,9 @@ mod tests {
         write(root, &format!("usr/lib/debug/boot/System.map-{release}"), "0 T a\n1 T b\n");
         write(root, &format!("boot/vmlinux-{release}"), "no ELF");
         let found = Installed::of_release_in(root, release).expect("found");
-        let told = found.told().join("\n").replace(&root.display().to_string(), "");
+        let described = found.describe().join("\n").replace(&root.display().to_string(), "");
         assert_eq!(
-            told,
+            described,
             format!(
                 "kernel tree: /{modules}/build\n\
                  System.map: /usr/lib/debug/boot/System.map-{release}\n\

@@ -47,7 +47,7 @@ pub fn as_text<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str> {
 }
 
 /// Reads a whole text.
-pub(crate) fn parse(text: &str) -> Result<Rows<'_>> {
+pub(crate) fn parse(text: &str) -> Result<TextSymbols<'_>> {
     check_size(text)?;
     let pieces = split_at_lines(text).into_par_iter();
     let chunks: Vec<Chunk<'_>> =
@@ -70,7 +70,7 @@ pub(crate) fn place(text: &str, part: &str) -> u32 {
 
 static FORMAT: Format = Format {
     row: |line| match row(line) {
-        Ok(Row::Entry(entry)) => Some(entry),
+        Ok(TextRow::Entry(entry)) => Some(entry),
         _ => None,
     },
     addr: |line| {
@@ -108,12 +108,12 @@ impl<'t> Chunk<'t> {
             let line = &piece[start..end];
             start = end + 1;
             match row(line)? {
-                Row::Entry(entry) => chunk.entries.push(place(text, entry.name), &entry),
-                Row::File { name, number } => {
+                TextRow::Entry(entry) => chunk.entries.push(place(text, entry.name), &entry),
+                TextRow::File { name, number } => {
                     chunk.marks.push(Mark::File { at: chunk.entries.len(), name, number });
                 }
-                Row::Ignored => {}
-                Row::Other => {
+                TextRow::Ignored => {}
+                TextRow::Other => {
                     if let Some((skip, announced)) = heading(line) {
                         let (at, rows) = (chunk.entries.len(), chunk.rows);
                         chunk.marks.push(Mark::Heading { at, skip, announced, rows });
@@ -128,7 +128,7 @@ impl<'t> Chunk<'t> {
 }
 
 /// What a text says.
-pub(crate) struct Rows<'t> {
+pub(crate) struct TextSymbols<'t> {
     pub entries: Entries<'t>,
     pub blocks: Vec<Block<'t>>,
     /// Some rows were of a dynamic symbol table.
@@ -138,7 +138,7 @@ pub(crate) struct Rows<'t> {
 }
 
 /// Puts the chunks together in order and leaves out the dynamic symbol tables.
-fn merge<'t>(text: &'t str, chunks: &[Chunk<'t>]) -> Rows<'t> {
+fn merge<'t>(text: &'t str, chunks: &[Chunk<'t>]) -> TextSymbols<'t> {
     let total: usize = chunks.iter().map(|c| c.entries.len()).sum();
     let mut entries = Places::with_capacity(total);
     let mut blocks: Vec<Block<'_>> = Vec::new();
@@ -178,7 +178,7 @@ fn merge<'t>(text: &'t str, chunks: &[Chunk<'t>]) -> Rows<'t> {
         end = block.first;
     }
     let entries = Entries::of_text(text, &FORMAT, entries);
-    Rows { entries, blocks, skipped, missing_rows: announced.saturating_sub(rows) }
+    TextSymbols { entries, blocks, skipped, missing_rows: announced.saturating_sub(rows) }
 }
 
 /// Cuts the text at line ends into pieces for the threads.
@@ -199,7 +199,7 @@ pub(super) fn split_at_lines(text: &str) -> Vec<&str> {
     pieces
 }
 
-enum Row<'t> {
+enum TextRow<'t> {
     /// Not a row of a symbol table.
     Other,
     /// A row that cannot matter.
@@ -226,9 +226,9 @@ fn heading(line: &str) -> Option<(Option<bool>, u64)> {
 }
 
 /// Columns: Num, Value, Size, Type, Bind, Vis, [other], Ndx, Name.
-fn row(line: &str) -> Result<Row<'_>> {
-    let row = columns(line).unwrap_or(Row::Other);
-    if let Row::Entry(Entry { name, .. }) | Row::File { name, .. } = row
+fn row(line: &str) -> Result<TextRow<'_>> {
+    let row = columns(line).unwrap_or(TextRow::Other);
+    if let TextRow::Entry(Entry { name, .. }) | TextRow::File { name, .. } = row
         && name.ends_with("[...]")
     {
         return Err(bad("readelf cut a symbol's name").at_symbol(name));
@@ -236,7 +236,7 @@ fn row(line: &str) -> Result<Row<'_>> {
     Ok(row)
 }
 
-fn columns(line: &str) -> Option<Row<'_>> {
+fn columns(line: &str) -> Option<TextRow<'_>> {
     let mut fields = Fields { line, at: 0 };
     let number = decimal(fields.next()?.strip_suffix(b":")?)?;
     let addr = hex(fields.next()?)?;
@@ -258,20 +258,20 @@ fn columns(line: &str) -> Option<Row<'_>> {
         b"OBJECT" => STT_OBJECT,
         b"FUNC" => STT_FUNC,
         b"FILE" => STT_FILE,
-        _ => return Some(Row::Ignored),
+        _ => return Some(TextRow::Ignored),
     };
     let bind = match bind {
         b"LOCAL" => STB_LOCAL,
         b"GLOBAL" => STB_GLOBAL,
         b"WEAK" => STB_WEAK,
-        _ => return Some(Row::Ignored),
+        _ => return Some(TextRow::Ignored),
     };
     Some(if !defined {
-        Row::Ignored
+        TextRow::Ignored
     } else if kind == STT_FILE {
-        Row::File { name, number }
+        TextRow::File { name, number }
     } else {
-        Row::Entry(Entry { name, addr, size, kind, bind, hidden })
+        TextRow::Entry(Entry { name, addr, size, kind, bind, hidden })
     })
 }
 
@@ -372,7 +372,7 @@ mod tests {
 
     fn one(line: &str) -> Option<Entry<'_>> {
         match row(line).expect("no cut name") {
-            Row::Entry(entry) => Some(entry),
+            TextRow::Entry(entry) => Some(entry),
             _ => None,
         }
     }

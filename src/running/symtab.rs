@@ -18,7 +18,7 @@ use crate::running::by_name::{ByName, Class};
 pub use crate::running::entries::{Entries, Entry};
 use crate::running::kallsyms::Matching;
 pub use crate::running::readelf::as_text;
-use crate::running::readelf::{self, Block, Rows, bad};
+use crate::running::readelf::{self, Block, TextSymbols, bad};
 use crate::running::sysmap;
 
 const ADVICE: &str = "make it with readelf -s --wide vmlinux";
@@ -90,7 +90,7 @@ impl<'t> ParentTable<'t> {
             return Ok(ParentTable { knows_files: false, ..Self::from_rows("", rows?) });
         }
         let rows = readelf::parse(text)?;
-        let Rows { entries, blocks, skipped, .. } = &rows;
+        let TextSymbols { entries, blocks, skipped, .. } = &rows;
         if entries.is_empty() && blocks.is_empty() {
             let error = bad("no line is a row of a symbol table");
             return Err(if *skipped {
@@ -106,8 +106,8 @@ impl<'t> ParentTable<'t> {
 
     /// Indexes the symbols of `file`.
     #[expect(clippy::indexing_slicing, reason = "these are the ids of the blocks")]
-    pub(super) fn from_rows(file: &str, rows: Rows<'t>) -> Self {
-        let Rows { entries, blocks, missing_rows, .. } = rows;
+    pub(super) fn from_rows(file: &str, rows: TextSymbols<'t>) -> Self {
+        let TextSymbols { entries, blocks, missing_rows, .. } = rows;
         let mut blocks_by_name: Vec<BlockId> = (0..blocks.len()).map(BlockId::new).collect();
         blocks_by_name.sort_by_key(|b| blocks[b.index()].name);
 

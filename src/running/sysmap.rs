@@ -8,17 +8,17 @@ use rayon::prelude::*;
 use crate::diag::Result;
 use crate::elf::abi::{STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_NOTYPE, STT_OBJECT};
 use crate::running::entries::{Entries, Entry, Format, Places};
-use crate::running::readelf::{Rows, bad, check_size, place, split_at_lines};
+use crate::running::readelf::{TextSymbols, bad, check_size, place, split_at_lines};
 
 /// The rows of `text`, in its order; `None` when it is another kind of text: its first line
 /// tells. Rows of modules in a kallsyms text are left out.
-pub(crate) fn parse(text: &str) -> Option<Result<Rows<'_>>> {
+pub(crate) fn parse(text: &str) -> Option<Result<TextSymbols<'_>>> {
     let first = text.lines().find(|line| !line.trim_ascii().is_empty())?;
     row(first)?;
     Some(rows(text))
 }
 
-fn rows(text: &str) -> Result<Rows<'_>> {
+fn rows(text: &str) -> Result<TextSymbols<'_>> {
     check_size(text)?;
     let pieces: Vec<Places> = split_at_lines(text)
         .into_par_iter()
@@ -44,7 +44,7 @@ fn rows(text: &str) -> Result<Rows<'_>> {
             "the kernel hides them: read /proc/kallsyms as root, with kernel.kptr_restrict at most 1",
         ));
     }
-    Ok(Rows { entries, blocks: Vec::new(), skipped: false, missing_rows: 0 })
+    Ok(TextSymbols { entries, blocks: Vec::new(), skipped: false, missing_rows: 0 })
 }
 
 static FORMAT: Format = Format {

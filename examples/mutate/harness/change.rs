@@ -494,8 +494,8 @@ impl<'a> Mutator<'a> {
         }
         let reach = self.map.byte(section, at);
         // Bytes behind the variables of a section are filler.
-        let filler = object.section(section).flags & abi::SHF_WRITE != 0 && !reach.loud;
-        if class == "named data" && (filler || reach.unknown) {
+        let padding = object.section(section).flags & abi::SHF_WRITE != 0 && !reach.loud;
+        if class == "named data" && (padding || reach.unknown) {
             return None;
         }
         let text_like =

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
 use klp_diff::kernel::tables::StructSizes;
-use klp_diff::{Among, Input, Job, Run};
+use klp_diff::{Input, Job, PatchContext, Run};
 
 use map::Reach;
 
@@ -30,7 +30,7 @@ pub fn compare(orig: &[u8], patched: &[u8], sizes: &BTreeMap<String, String>) ->
     let job = Job {
         sizes: StructSizes::new(sizes.clone(), true),
         // Callers of what cannot be redirected do not change.
-        among: Among { no_lift: true, ..Among::default() },
+        context: PatchContext { no_lift: true, ..PatchContext::default() },
         ..Job::new(Input { name: "orig.o", data: orig }, Input { name: "patched.o", data: patched })
     };
     let Run { report, outcome } = klp_diff::run(&job);

@@ -102,8 +102,8 @@ fn one(was: &Record, now: &Record) -> Vec<String> {
     }
     match (&was.output, &now.output) {
         (Some(before), Some(after)) => {
-            let told = first_difference(("the baseline", before), ("this run", after));
-            lines.extend(told.map(|told| format!("output: {told}")));
+            let described = first_difference(("the baseline", before), ("this run", after));
+            lines.extend(described.map(|described| format!("output: {described}")));
         }
         (Some(_), None) => lines.push("output: there is none any more".to_owned()),
         (None, Some(_)) => lines.push("output: there was none before".to_owned()),

@@ -41,19 +41,19 @@ fn status(record: &Record) -> TestCaseStatus {
         Status::Ok => TestCaseStatus::success(),
         Status::Differs => failed(first, &record.differences),
         Status::Error => {
-            told(TestCaseStatus::non_success(NonSuccessKind::Error), first, &record.differences)
+            describe(TestCaseStatus::non_success(NonSuccessKind::Error), first, &record.differences)
         }
         Status::Known | Status::Skipped | Status::NotRun => {
-            told(TestCaseStatus::skipped(), first, &record.differences)
+            describe(TestCaseStatus::skipped(), first, &record.differences)
         }
     }
 }
 
 fn failed(message: &str, lines: &[String]) -> TestCaseStatus {
-    told(TestCaseStatus::non_success(NonSuccessKind::Failure), message, lines)
+    describe(TestCaseStatus::non_success(NonSuccessKind::Failure), message, lines)
 }
 
-fn told(mut status: TestCaseStatus, message: &str, lines: &[String]) -> TestCaseStatus {
+fn describe(mut status: TestCaseStatus, message: &str, lines: &[String]) -> TestCaseStatus {
     status.set_message(shown(message)).set_description(shown(&lines.join("\n")));
     status
 }

@@ -136,17 +136,17 @@ mod tests {
 
     #[test]
     fn a_lone_line_is_said_to_be_missing() {
-        let told = say(&["func name=str:\"f\" obj=x", "symbol z a=1"], &["symbol z a=1"]);
+        let described = say(&["func name=str:\"f\" obj=x", "symbol z a=1"], &["symbol z a=1"]);
         assert_eq!(
-            told.as_deref(),
+            described.as_deref(),
             Some(
                 "the .kpatch.funcs entry of str:\"f\" is in ours but not in theirs: func name=str:\"f\" obj=x"
             ),
         );
-        let told = say(&[], &["symbol a t=1", "symbol b t=1"]).unwrap_or_default();
+        let described = say(&[], &["symbol a t=1", "symbol b t=1"]).unwrap_or_default();
         assert!(
-            told.contains("in theirs but not in ours")
-                && told.ends_with("(and 1 more line differs)")
+            described.contains("in theirs but not in ours")
+                && described.ends_with("(and 1 more line differs)")
         );
     }
 }

@@ -3,9 +3,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "units and outcomes have the numbers they were given")]
 
-use super::super::builds::{Builds, How, Outcome, check_needs};
+use super::super::builds::{Builds, CompareOptions, Outcome, check_needs};
 use super::super::candidates::{Candidates, Given, ParentFile};
-use super::super::kernel::{Against, Shared, check_allowed};
+use super::super::kernel::{KernelContext, Shared, check_allowed};
 use super::super::output::summary;
 use super::super::same_kernel::{Magic, check_image};
 use super::Request;
@@ -75,10 +75,10 @@ impl Request<'_> {
         let outcomes = self.compare(&builds, &of_unit, &sizes)?;
         let mut order: Vec<usize> = (0..outcomes.len()).collect();
         order.sort_by(|&a, &b| outcomes[a].path.cmp(&outcomes[b].path));
-        let told = |o: &Outcome| {
+        let describe = |o: &Outcome| {
             json::Object::new(&o.orig, &o.patched, &o.report, o.result.as_ref().err())
         };
-        objects.extend(order.iter().map(|&unit| told(&outcomes[unit])));
+        objects.extend(order.iter().map(|&unit| describe(&outcomes[unit])));
         for &unit in &order {
             self.judge(&builds, unit, &outcomes[unit], of_unit[unit].known, tree)?;
         }
@@ -146,14 +146,14 @@ impl Request<'_> {
     ) -> Result<Vec<Outcome>> {
         let against = |unit: usize| {
             let module = of_unit[unit].name != VMLINUX;
-            Against { parent: Some(of_unit[unit]), sizes, module }
+            KernelContext { parent: Some(of_unit[unit]), sizes, module }
         };
         // `--strict` is about the images here.
         let wanted = self.args.report.wanted();
         let no_lift = self.args.no_lift;
-        let how = How { strict: false, no_lift, wanted: &wanted, remade: false };
-        let mut outcomes = builds.compare_all(how, &against, Some(&Peers::default()));
-        builds.connect(&mut outcomes, how, &against);
+        let options = CompareOptions { strict: false, no_lift, wanted: &wanted, remade: false };
+        let mut outcomes = builds.compare_all(options, &against, Some(&Peers::default()));
+        builds.connect(&mut outcomes, options, &against);
         builds.ask(&mut outcomes)?;
         for other in builds.not_compared() {
             self.show.pair(None, &other.path, &other.report, None);

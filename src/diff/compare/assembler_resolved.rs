@@ -9,13 +9,13 @@
 )]
 
 use super::comparer::{Comparer, Spans};
-use super::questions::{Open, Question};
+use super::questions::{OpenQuestions, Question};
 use crate::arch::Reach;
 use crate::diff::pair::twins::Twins;
 use crate::diff::reason::{Leads, Reason, ReasonKind, Sides};
 use crate::elf::ids::{Marks, Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::assembler_resolved::{Unrelocated, leaving, meant};
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::near::{Near, leaving, meant};
 
 /// The sections of code in which things are not where their twins are.
 pub fn shifted(
@@ -36,7 +36,7 @@ pub fn shifted(
             let alike = match (a.symbol, b.symbol) {
                 (Some(a), Some(b)) => twins.are_twins(a, b),
                 // Code without a name may change behind the back of what leads there.
-                (None, None) => orig.is_filler(&a) && patched.is_filler(&b),
+                (None, None) => orig.is_padding(&a) && patched.is_padding(&b),
                 _ => false,
             };
             a.start != b.start || !alike
@@ -52,14 +52,18 @@ impl Comparer<'_> {
 
     /// The first difference between what two stretches of code lead to without relocations.
     /// Where something is no code nothing is known of distances: the bytes tell.
-    pub(super) fn leads_elsewhere(&self, spans: &Spans, open: &mut Open) -> Option<Reason> {
+    pub(super) fn leads_elsewhere(
+        &self,
+        spans: &Spans,
+        open: &mut OpenQuestions,
+    ) -> Option<Reason> {
         if !self.is_shifted(spans) {
             return None;
         }
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o_leaving = leaving(orig, spans.o, spans.o_start, spans.o_end).ok()?;
         let p_leaving = leaving(patched, spans.p, spans.p_start, spans.p_end).ok()?;
-        let mut alike = |(o, p): &(Option<&Near>, Option<&Near>)| {
+        let mut alike = |(o, p): &(Option<&Unrelocated>, Option<&Unrelocated>)| {
             let (&Some(o), &Some(p)) = (o, p) else { return false };
             o.at - spans.o_start == p.at - spans.p_start && self.lead_alike(spans, o, p, open)
         };
@@ -74,7 +78,13 @@ impl Comparer<'_> {
     }
 
     /// Whether two instructions lead out of two stretches of code to the same thing.
-    pub(super) fn lead_alike(&self, spans: &Spans, o: &Near, p: &Near, open: &mut Open) -> bool {
+    pub(super) fn lead_alike(
+        &self,
+        spans: &Spans,
+        o: &Unrelocated,
+        p: &Unrelocated,
+        open: &mut OpenQuestions,
+    ) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         match (meant(orig, spans.o, o), meant(patched, spans.p, p)) {
             (Some((s, before)), Some((t, after))) => {
@@ -91,7 +101,12 @@ impl Comparer<'_> {
     }
 
     /// Whether two places that have no name are in the same place of the same code.
-    fn lead_to_nameless(&self, spans: &Spans, (o_at, p_at): (u64, u64), open: &mut Open) -> bool {
+    fn lead_to_nameless(
+        &self,
+        spans: &Spans,
+        (o_at, p_at): (u64, u64),
+        open: &mut OpenQuestions,
+    ) -> bool {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let o = orig.entity_at(spans.o, o_at).map(|index| orig.entity(spans.o, index));
         let p = patched.entity_at(spans.p, p_at).map(|index| patched.entity(spans.p, index));
@@ -138,14 +153,18 @@ impl Comparer<'_> {
         let at = spans.p_start + at;
         let reach = (layout.arch.reach)(layout.object.contents(spans.p), at).and_then(|r| r.1);
         reach.map_or_else(String::new, |reach| {
-            leads(layout, spans.p, &Near { at, reach }).to_string()
+            leads(layout, spans.p, &Unrelocated { at, reach }).to_string()
         })
     }
 }
 
 /// Where an instruction leads.
-fn leads<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, near: &Near) -> Leads {
-    let place = meant(layout, section, near);
+fn leads<S: Side>(
+    layout: &Layout<'_, S>,
+    section: SectionId<S>,
+    unrelocated: &Unrelocated,
+) -> Leads {
+    let place = meant(layout, section, unrelocated);
     Leads(place.map(|(symbol, by)| (layout.object.symbol_name(symbol).to_owned(), by)))
 }
 

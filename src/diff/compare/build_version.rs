@@ -10,18 +10,18 @@ use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSI
 
 impl Comparer<'_> {
     /// Whether a variable holds when and by whom the kernel was built.
-    pub(in crate::diff) fn is_stamp(&self, id: SymbolId<Patched>) -> bool {
+    pub(in crate::diff) fn is_build_version(&self, id: SymbolId<Patched>) -> bool {
         self.policy.proves_noise
             && [BANNER, UTS_NAMES].contains(&self.patched.layout.object.symbol_name(id))
     }
 
     /// Whether two variables only differ in when and by whom the kernel was built.
-    pub(super) fn only_stamps_differ(&self, spans: &Spans, a: &[u8], b: &[u8]) -> bool {
+    pub(super) fn only_build_versions_differ(&self, spans: &Spans, a: &[u8], b: &[u8]) -> bool {
         let layout = self.patched.layout;
         let symbol = layout
             .entity_at(spans.p, spans.p_start)
             .and_then(|index| layout.entity(spans.p, index).symbol)
-            .filter(|&id| self.is_stamp(id));
+            .filter(|&id| self.is_build_version(id));
         match symbol.map(|id| layout.object.symbol_name(id)) {
             Some(BANNER) => release(a).is_some() && release(a) == release(b),
             Some(_) => same_names(a, b),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_version_is_a_stamp() {
+    fn only_the_version_differs_by_build() {
         let built = names("6.12.1", "#1 SMP Fri Nov 20", "x86_64");
         assert!(same_names(&built, &names("6.12.1", "#2 SMP Sat Nov 21 14:00", "x86_64")));
         assert!(!same_names(&built, &names("6.12.1+", "#1 SMP Fri Nov 20", "x86_64")));

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::forgiven::{Field, Forgiven, Ledger, proofs};
 use super::meaning::{is_promotion, meaning};
 use super::pair::Pair;
-use super::questions::{Answers, Open};
+use super::questions::{Answers, OpenQuestions};
 use super::realigned::Realignments;
 use super::states::{Use, Uses};
 use crate::arch::same_reloc;
@@ -58,7 +58,7 @@ pub struct Comparer<'a> {
     pub shifted: Arc<Marks<SectionId<Patched>>>,
     /// Which nameless things are equal, as far as it was asked.
     pub answers: Answers,
-    /// Which functions differ in filler, as far as it was asked.
+    /// Which functions differ in padding, as far as it was asked.
     pub realignments: Arc<Realignments>,
     /// Where to note what is forgiven, when somebody asks.
     pub ledger: Option<Ledger>,
@@ -132,7 +132,7 @@ impl<'a> Comparer<'a> {
             .into_par_iter()
             .with_min_len(64)
             .map(|section| {
-                let mut open = Open::new();
+                let mut open = OpenQuestions::new();
                 let verdicts = self.section(section, &mut open)?;
                 Ok(Compared { section, verdicts, uses: open.uses })
             })
@@ -148,7 +148,7 @@ impl<'a> Comparer<'a> {
     }
 
     /// One verdict for each entity of a section.
-    fn section(&self, p: SectionId<Patched>, open: &mut Open) -> Result<Vec<Verdict>> {
+    fn section(&self, p: SectionId<Patched>, open: &mut OpenQuestions) -> Result<Vec<Verdict>> {
         let layout = self.patched.layout;
         let Some(o) = self.twins.orig_section(p) else {
             let moved = |i| Ok(self.moved(p, i, open)?.unwrap_or(Verdict::NEW));
@@ -168,7 +168,7 @@ impl<'a> Comparer<'a> {
         o: SectionId<Orig>,
         p: SectionId<Patched>,
         index: usize,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Verdict> {
         let patched = self.patched.layout.entity(p, index);
         let Some(orig) = self.twin_entity(o, &patched) else {
@@ -176,10 +176,10 @@ impl<'a> Comparer<'a> {
                 return Ok(verdict);
             }
             let layout = self.patched.layout;
-            let filler = patched.symbol.is_none()
+            let padding = patched.symbol.is_none()
                 && layout.class(p) == Class::Text
-                && layout.is_filler(&patched);
-            return Ok(if filler { Verdict::SAME } else { Verdict::NEW });
+                && layout.is_padding(&patched);
+            return Ok(if padding { Verdict::SAME } else { Verdict::NEW });
         };
         let verdict = self.entities(&orig, &patched, &mut Sink(None), open)?;
         let registers = !verdict.is_same() && self.only_register(&orig, &patched);
@@ -206,19 +206,19 @@ impl<'a> Comparer<'a> {
             return Ok(Vec::new());
         };
         let asked = Comparer { ledger: Some(Ledger::default()), ..self.asking() };
-        if !asked.entities(&orig, patched, &mut Sink(None), &mut Open::new())?.is_same() {
+        if !asked.entities(&orig, patched, &mut Sink(None), &mut OpenQuestions::new())?.is_same() {
             return Ok(self.registration(&orig, patched));
         }
         Ok(asked.ledger.map(Ledger::into_entries).unwrap_or_default())
     }
 
-    /// The verdict on a function whose twin is in another section, when it is a matter of heat
+    /// The verdict on a function whose twin is in another section, when it is a matter of hot and cold
     /// which of these it is in; or on a variable that became constant and is equal.
     fn moved(
         &self,
         p: SectionId<Patched>,
         index: usize,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<Verdict>> {
         if !self.policy.proves_noise {
             return Ok(None);
@@ -234,7 +234,7 @@ impl<'a> Comparer<'a> {
         let Some(o) = twin.and_then(|twin| orig.section_of(twin)) else { return Ok(None) };
         let names = (orig.section_name(o), self.patched.layout.object.section_name(p));
         let name = patched.symbol.map_or("", |s| self.patched.layout.object.symbol_name(s));
-        if !names::differ_in_heat(name, [names.0, names.1]) {
+        if !names::differ_in_hot_cold(name, [names.0, names.1]) {
             return Ok(None);
         }
         let Some(orig) = self.twin_entity(o, &patched) else { return Ok(None) };
@@ -290,7 +290,7 @@ impl<'a> Comparer<'a> {
         o: &Entity<Orig>,
         p: &Entity<Patched>,
         sink: &mut Sink<'_>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Verdict> {
         let mut spans = Spans::of(o, p);
         let mut verdict = Verdict::SAME;
@@ -309,7 +309,10 @@ impl<'a> Comparer<'a> {
             }
         }
         self.trim(&mut spans);
-        if verdict.is_same() && self.code_differs(&spans) && self.same_but_for_filler(o, p, open)? {
+        if verdict.is_same()
+            && self.code_differs(&spans)
+            && self.same_but_for_padding(o, p, open)?
+        {
             return Ok(verdict);
         }
         // The bytes tell more than the relocations, but to judge them these must be known.
@@ -342,7 +345,7 @@ impl<'a> Comparer<'a> {
         spans: &Spans,
         relocs_same: bool,
         sink: &mut Sink<'_>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (o, p) = (self.orig.layout.object, self.patched.layout.object);
         let is_text = p.is_text(spans.p);
@@ -372,13 +375,13 @@ impl<'a> Comparer<'a> {
         {
             return Ok(true);
         }
-        if !is_text && equal_kind && self.only_stamps_differ(spans, a, b) {
+        if !is_text && equal_kind && self.only_build_versions_differ(spans, a, b) {
             let field = Field {
                 o: (spans.o, spans.o_start),
                 p: (spans.p, spans.p_start),
                 width: o_size.max(p_size),
             };
-            self.forgive_bytes(proofs::STAMP, field, || "names of one release".into());
+            self.forgive_bytes(proofs::BUILD_VERSION, field, || "names of one release".into());
             return Ok(true);
         }
         let first = a.iter().zip(b).position(|(x, y)| x != y);
@@ -399,7 +402,7 @@ impl<'a> Comparer<'a> {
         &self,
         spans: &Spans,
         sink: &mut Sink<'_>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let o_refs = Refs::new(self.orig.layout, spans.o);
         let p_refs = Refs::new(self.patched.layout, spans.p);

@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 
 use super::comparer::{Comparer, Sink, Spans};
 use super::meaning::meaning;
-use super::questions::{How, Open, Question};
+use super::questions::{OpenQuestions, Question, QuestionKind};
 use super::reasons::finding;
 use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::pair::locals::is_constant;
@@ -85,7 +85,7 @@ impl Comparer<'_> {
         &self,
         p: SectionId<Patched>,
         index: usize,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<Verdict>> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let entity = patched.entity(p, index);
@@ -107,7 +107,7 @@ impl Comparer<'_> {
         &self,
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (a, b) = (orig.symbol(o), patched.symbol(p));
@@ -134,7 +134,7 @@ impl Comparer<'_> {
             return Ok(true);
         }
         let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
-        self.ask(Question { o, p, how: How::Constant(a.size) }, open)
+        self.ask(Question { o, p, kind: QuestionKind::Constant(a.size) }, open)
     }
 }
 
@@ -145,7 +145,7 @@ impl Comparer<'_> {
         &self,
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let home = patched.object.section_of(p);
@@ -231,7 +231,9 @@ impl<'a> Comparer<'a> {
         let differs = |(o, p): &(Reloc<Orig>, Reloc<Patched>)| {
             o.offset - before.value != p.offset - after.value
                 || !self.same_kind(o, p)
-                || !self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()).unwrap_or(false)
+                || !self
+                    .same_reference(&o_refs, o, &p_refs, p, &mut OpenQuestions::new())
+                    .unwrap_or(false)
         };
         let (o, p) = o_relocs.zip(p_relocs).find(differs)?;
         let meant = [meaning(orig, &o_refs, &o), meaning(patched, &p_refs, &p)];
@@ -414,7 +416,7 @@ fn readers(comparer: &Comparer<'_>) -> Result<Vec<Reader>> {
         if !matches!(layout.class(base), Class::Text | Class::Data | Class::Strings)
             || object.section_name(base) == sections::TOC
             // What describes variables to a sanitizer reads none of them.
-            || comparer.patched.pieces.describes(base)
+            || comparer.patched.anonymous.describes(base)
         {
             continue;
         }

@@ -7,28 +7,28 @@
 
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
-use super::pair::Half;
-use super::questions::Open;
+use super::pair::Indexed;
+use super::questions::OpenQuestions;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::anonymous_data::MAX_PARTS;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::names;
 use crate::kernel::padding::is_padding;
 use crate::kernel::panics;
-use crate::kernel::pieces::MAX_PARTS;
 use crate::kernel::refs::Refs;
 
 impl Comparer<'_> {
     /// Whether the nameless data at two places is equal. A piece goes on to the next place
     /// that is referred to, and beyond where a function refers to both: it may read one thing
     /// in parts. What precedes the first place in a section belongs to its only reader.
-    pub(super) fn same_piece(
+    pub(super) fn same_anonymous(
         &self,
         (o, o_at): (SectionId<Orig>, i64),
         (p, p_at): (SectionId<Patched>, i64),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (o_size, p_size) = (orig.section_size(o), patched.section_size(p));
@@ -38,7 +38,8 @@ impl Comparer<'_> {
             _ if o_at == p_at => (0, 0),
             _ => return Ok(false),
         };
-        let leads = (self.orig.pieces.leads(o, wanted_o), self.patched.pieces.leads(p, wanted_p));
+        let leads =
+            (self.orig.anonymous.leads(o, wanted_o), self.patched.anonymous.leads(p, wanted_p));
         let (mut o_at, mut p_at) = match leads {
             (true, true) if wanted_o == wanted_p => (0, 0),
             _ => (wanted_o, wanted_p),
@@ -49,8 +50,8 @@ impl Comparer<'_> {
         let kinds = (orig.section_kind(o), patched.section_kind(p));
         let mut same = true;
         for _ in 0..MAX_PARTS {
-            let (o_end, o_more) = self.orig.pieces.end(self.orig.layout, o, o_at);
-            let (p_end, p_more) = self.patched.pieces.end(self.patched.layout, p, p_at);
+            let (o_end, o_more) = self.orig.anonymous.end(self.orig.layout, o, o_at);
+            let (p_end, p_more) = self.patched.anonymous.end(self.patched.layout, p, p_at);
             if kinds.0 == abi::SHT_NOBITS || kinds.1 == abi::SHT_NOBITS {
                 same = kinds.0 == kinds.1 && o_end - o_at == p_end - p_at;
                 break;
@@ -94,7 +95,7 @@ impl Comparer<'_> {
         &self,
         (o, o_at): (SectionId<Orig>, i64),
         (p, p_at): (SectionId<Patched>, i64),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
             return Ok(false);
@@ -136,8 +137,8 @@ impl Comparer<'_> {
         else {
             return false;
         };
-        let o_end = self.orig.pieces.extent(self.orig.layout, o, o_start).1;
-        let p_end = self.patched.pieces.extent(self.patched.layout, p, p_start).1;
+        let o_end = self.orig.anonymous.extent(self.orig.layout, o, o_start).1;
+        let p_end = self.patched.anonymous.extent(self.patched.layout, p, p_start).1;
         let a = before.get(o_start as usize..o_end as usize).unwrap_or(&[]);
         let b = after.get(p_start as usize..p_end as usize).unwrap_or(&[]);
         let length = a.len().min(b.len());
@@ -160,7 +161,7 @@ impl Comparer<'_> {
     }
 
     /// Whether two pieces of equal length are equal, but for lines that a sanitizer prints.
-    fn same_content(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
+    fn same_content(&self, spans: &Spans, open: &mut OpenQuestions) -> Result<bool> {
         if self.only_panics_from_elsewhere(spans)? {
             return self.relocs(spans, &mut Sink(None), open);
         }
@@ -223,7 +224,11 @@ impl Comparer<'_> {
     }
 
     /// Whether the bytes, references and rows of two spans of equal length are equal.
-    pub(in crate::diff) fn same_span(&self, spans: &Spans, open: &mut Open) -> Result<bool> {
+    pub(in crate::diff) fn same_span(
+        &self,
+        spans: &Spans,
+        open: &mut OpenQuestions,
+    ) -> Result<bool> {
         let a = self.orig.layout.object.contents(spans.o);
         let b = self.patched.layout.object.contents(spans.p);
         let a = a.get(spans.o_start as usize..spans.o_end as usize);
@@ -271,9 +276,9 @@ fn labelled<S: Side>(
 /// Where what a label names may end, from byte `at` of it on: at the next label that something
 /// refers to, or at what is another file's or has a size. That a label follows which nothing
 /// refers to says nothing.
-fn reach<S: Side>(half: &Half<'_, S>, entity: &Entity<S>, label: SymbolId<S>, at: u64) -> u64 {
-    let layout = half.layout;
-    let (next, _) = half.pieces.end(layout, entity.section, at);
+fn reach<S: Side>(side: &Indexed<'_, S>, entity: &Entity<S>, label: SymbolId<S>, at: u64) -> u64 {
+    let layout = side.layout;
+    let (next, _) = side.anonymous.end(layout, entity.section, at);
     let mut end = entity.end;
     while end < next {
         let follows = layout

@@ -94,7 +94,9 @@ impl<'a> Comparer<'a> {
             return Ok(realigned.meets(from.1, to.1));
         }
         let equal = a.addend == b.addend;
-        if !equal && a.addend.abs_diff(b.addend) != self.patched.layout.arch.landing.len() as u64 {
+        if !equal
+            && a.addend.abs_diff(b.addend) != self.patched.layout.arch.indirect_target.len() as u64
+        {
             return Ok(false);
         }
         if equal && !self.is_inside_code(b.symbol, b.addend) {
@@ -126,7 +128,7 @@ impl<'a> Comparer<'a> {
 fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Start<'a>> {
     let symbol = entity.symbol?;
     let object = layout.object;
-    if layout.arch.landing.is_empty() || object.symbol_kind(symbol) != abi::STT_FUNC {
+    if layout.arch.indirect_target.is_empty() || object.symbol_kind(symbol) != abi::STT_FUNC {
         return None;
     }
     let value = object.symbol_value(symbol);
@@ -134,7 +136,7 @@ fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Star
     let head = section.data.get(entity.start as usize..value as usize)?;
     let hash = match (layout.arch.type_hash)(head) {
         Some(hash) => Some(hash),
-        None if is_filler(layout, head) => None,
+        None if is_padding(layout, head) => None,
         None => return None,
     };
     // A hash that the linker fills in is not known here.
@@ -147,21 +149,21 @@ fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Star
     Some(Start { head, hash, body: value + marker, marker })
 }
 
-fn is_filler<S: Side>(layout: &Layout<'_, S>, bytes: &[u8]) -> bool {
-    let filler = layout.arch.filler;
-    bytes.len().is_multiple_of(filler.len()) && bytes.chunks(filler.len()).all(|c| c == filler)
+fn is_padding<S: Side>(layout: &Layout<'_, S>, bytes: &[u8]) -> bool {
+    let pattern = layout.arch.padding_pattern;
+    bytes.len().is_multiple_of(pattern.len()) && bytes.chunks(pattern.len()).all(|c| c == pattern)
 }
 
 /// Bytes of the marker at the start of a function; 0 when it has none.
 pub(super) fn marker_length<S: Side>(layout: &Layout<'_, S>, id: SymbolId<S>) -> u64 {
-    let landing = layout.arch.landing;
+    let indirect_target = layout.arch.indirect_target;
     let object = layout.object;
     let Some(section) = object.section_of(id) else { return 0 };
     let code = object.symbol_kind(id) == abi::STT_FUNC && object.section(section).is_text();
     let at = usize::try_from(object.symbol_value(id)).ok();
     let bytes = at.filter(|_| code).and_then(|at| object.contents(section).get(at..));
     match bytes {
-        Some(bytes) if bytes.starts_with(landing) => landing.len() as u64,
+        Some(bytes) if bytes.starts_with(indirect_target) => indirect_target.len() as u64,
         _ => 0,
     }
 }

@@ -40,7 +40,7 @@ pub mod proofs {
         ALIGNMENT "alignment" "it fills up to an aligned place, which is elsewhere now";
         PADDING "padding" "outside of every symbol, less than the alignment of what follows";
         ENTRY "entry" "markers and type hashes follow from where the address escapes";
-        STAMP "build-version" "when and by whom the kernel was built; the running kernel keeps its own";
+        BUILD_VERSION "build-version" "when and by whom the kernel was built; the running kernel keeps its own";
         LOCATION "location" "line and column in what a sanitizer prints";
         PANIC "panic-location" "line and column that only a panic of Rust code prints";
         ROW_NOISE "row-noise-fields" "line, file or counter in a row of a table";

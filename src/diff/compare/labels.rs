@@ -11,7 +11,7 @@
 
 use super::comparer::Comparer;
 use super::entry::marker_length;
-use super::questions::{How, Open, Question};
+use super::questions::{OpenQuestions, Question, QuestionKind};
 use crate::diag::{Code, Error, Result};
 use crate::diff::selection::Selection;
 use crate::elf::abi;
@@ -66,7 +66,7 @@ impl Comparer<'_> {
         (o_refs, o): Reference<'_, Orig>,
         (p_refs, p): Reference<'_, Patched>,
         target: Ref<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         if !self.leads_inside(target.symbol, target.addend) {
             return Ok(true);
@@ -84,7 +84,7 @@ impl Comparer<'_> {
         to: (SectionId<Patched>, u64),
         symbol: SymbolId<Patched>,
         base: (SectionId<Patched>, u64),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let start = patched.object.symbol_value(symbol);
@@ -108,7 +108,7 @@ impl Comparer<'_> {
             return Ok(true);
         }
         let (o, p) = ((from.0, from.1.cast_signed()), (to.0, to.1.cast_signed()));
-        self.ask(Question { o, p, how: How::Nameless }, open)
+        self.ask(Question { o, p, kind: QuestionKind::Nameless }, open)
     }
 
     /// Whether two places in code are the same place of the same code. A reference of a
@@ -118,7 +118,7 @@ impl Comparer<'_> {
         (o, o_at): (SectionId<Orig>, u64),
         (p, p_at): (SectionId<Patched>, u64),
         (base, offset): (SectionId<Patched>, u64),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         let (Some(before), Some(after)) = (entity_of(orig, o, o_at), entity_of(patched, p, p_at))
@@ -206,7 +206,7 @@ impl Comparer<'_> {
             if twin.is_some() && !patched.is_local(symbol) {
                 return Ok(Some("other objects go on with what the kernel has under that name"));
             }
-            let (_, end) = self.patched.pieces.extent(patched, to.0, to.1);
+            let (_, end) = self.patched.anonymous.extent(patched, to.0, to.1);
             let whole = end <= to.1 || selection.has(to.0, end - 1);
             return Ok((!whole).then_some("it is carried in part, and nothing says where it ends"));
         }
@@ -216,7 +216,7 @@ impl Comparer<'_> {
         let ahead = to.1.wrapping_sub(patched.object.symbol_value(symbol));
         let from = (home, orig.object.symbol_value(twin).wrapping_add(ahead));
         let base = (refs.base(), reloc.offset);
-        let same = self.same_behind(from, to, symbol, base, &mut Open::new())?;
+        let same = self.same_behind(from, to, symbol, base, &mut OpenQuestions::new())?;
         Ok((!same).then_some("the running kernel has something else there"))
     }
 }

@@ -7,7 +7,7 @@
 
 use super::comparer::{Comparer, Spans};
 use super::forgiven::{Field, Forgiven, proofs};
-use super::questions::Open;
+use super::questions::OpenQuestions;
 use crate::arch::Arch;
 use crate::diag::Result;
 use crate::elf::ids::{SectionId, Side};
@@ -37,7 +37,7 @@ impl Comparer<'_> {
         spans: &Spans,
         a: &[u8],
         b: &[u8],
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let Some(lines) = self.proved_lines(spans, a, b, open)? else { return Ok(false) };
         for line in lines {
@@ -62,11 +62,11 @@ impl Comparer<'_> {
         spans: &Spans,
         a: &[u8],
         b: &[u8],
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<Vec<ProvedLine>>> {
         let arch = self.patched.layout.arch;
         let shifted = self.is_shifted(spans);
-        // Behind it there may be filler whose end was cut off.
+        // Behind it there may be padding whose end was cut off.
         let differing = a.iter().zip(b).rposition(|(x, y)| x != y).map_or(0, |last| last + 1);
         let mut at = 0;
         let mut loads = Vec::new();

@@ -1,5 +1,6 @@
 //! Compares what twins mean: code, data, references, rows of tables.
 
+pub(super) mod address_parts;
 pub mod assembler_resolved;
 pub(super) mod build_version;
 pub mod comparer;
@@ -7,7 +8,6 @@ pub mod constants;
 pub(super) mod content;
 pub(super) mod entry;
 pub mod forgiven;
-pub(super) mod halves;
 pub mod inlining;
 pub mod instrumented;
 pub mod labels;

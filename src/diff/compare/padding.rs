@@ -79,8 +79,8 @@ impl Comparer<'_> {
         }
         // A label has no size. What is up to the next place that anything refers to counts
         // as its own; what is behind that one is compared where it is referred to.
-        let o_end = self.orig.pieces.end(orig, spans.o, spans.o_start).0;
-        let p_end = self.patched.pieces.end(patched, spans.p, spans.p_start).0;
+        let o_end = self.orig.anonymous.end(orig, spans.o, spans.o_start).0;
+        let p_end = self.patched.anonymous.end(patched, spans.p, spans.p_start).0;
         (spans.o_end, spans.p_end) = (spans.o_end.min(o_end), spans.p_end.min(p_end));
     }
 }

@@ -4,27 +4,27 @@ use crate::diag::Result;
 use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::anonymous_data::AnonymousData;
 use crate::kernel::fit::Forms;
 use crate::kernel::layout::Layout;
-use crate::kernel::pieces::Pieces;
 use crate::kernel::rows::Rows;
 
 /// One of them, with what is found in it.
-pub struct Half<'a, S> {
+pub struct Indexed<'a, S> {
     /// Its layout.
     pub layout: &'a Layout<'a, S>,
     /// Its tables.
     pub rows: Rows<S>,
     /// Its nameless data.
-    pub pieces: Pieces<S>,
+    pub anonymous: AnonymousData<S>,
 }
 
-impl<'a, S: Side> Half<'a, S> {
+impl<'a, S: Side> Indexed<'a, S> {
     /// Indexes the tables and the nameless data of an object.
     pub fn new(layout: &'a Layout<'a, S>, forms: &Forms) -> Result<Self> {
         let rows = Rows::new(layout, forms)?;
-        let pieces = Pieces::new(layout, &rows)?;
-        Ok(Half { layout, rows, pieces })
+        let anonymous = AnonymousData::new(layout, &rows)?;
+        Ok(Indexed { layout, rows, anonymous })
     }
 }
 
@@ -32,9 +32,9 @@ impl<'a, S: Side> Half<'a, S> {
 #[derive(Clone, Copy)]
 pub struct Pair<'a> {
     /// The original.
-    pub orig: &'a Half<'a, Orig>,
+    pub orig: &'a Indexed<'a, Orig>,
     /// The patched object.
-    pub patched: &'a Half<'a, Patched>,
+    pub patched: &'a Indexed<'a, Patched>,
     /// Who is who.
     pub twins: &'a Twins,
     /// How to decide where kpatch's tool and this one differ.

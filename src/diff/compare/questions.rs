@@ -4,7 +4,7 @@
 //! nameless things, in chains as long as the input likes, shared by many, or in circles.
 //! Asking one question within another would need as much stack as a chain is long, and as much
 //! time as there are paths. So a comparison only notes what it would have to ask
-//! (`Open::collecting`), as if the answers were yes, and `Comparer::settle` finds these
+//! (`OpenQuestions::collecting`), as if the answers were yes, and `Comparer::settle` finds these
 //! afterwards, each once.
 //!
 //! A question has several ways to a yes, each of which needs some other questions answered with
@@ -28,7 +28,7 @@ use crate::kernel::layout::{Entity, Layout};
 
 /// What is asked about two places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::diff) enum How {
+pub(in crate::diff) enum QuestionKind {
     /// Whether what a reference to them means is equal.
     Nameless,
     /// Whether constants of that size are.
@@ -46,14 +46,14 @@ pub(in crate::diff) enum How {
 pub(in crate::diff) struct Question {
     pub o: (SectionId<Orig>, i64),
     pub p: (SectionId<Patched>, i64),
-    pub how: How,
+    pub kind: QuestionKind,
 }
 
 impl Question {
     /// Whether two functions or variables, or code between them, are equal.
     pub fn entities(o: &Entity<Orig>, p: &Entity<Patched>) -> Self {
         let (o, p) = ((o.section, o.start as i64), (p.section, p.start as i64));
-        Question { o, p, how: How::Entities }
+        Question { o, p, kind: QuestionKind::Entities }
     }
 
     /// The constants or the code meant; `None` when they are not in a section.
@@ -66,22 +66,22 @@ impl Question {
 
 /// What a comparison leaves open.
 #[derive(Debug, Default)]
-pub(in crate::diff) struct Open {
+pub(in crate::diff) struct OpenQuestions {
     /// Questions that are noted, and taken as answered with yes.
     asked: Option<Vec<Question>>,
     /// Uses of live state that may have changed: no difference of what is compared.
     pub(super) uses: Vec<Use>,
 }
 
-impl Open {
+impl OpenQuestions {
     /// Every question is answered at once.
     pub fn new() -> Self {
-        Open::default()
+        OpenQuestions::default()
     }
 
     /// Questions are noted, and taken as answered with yes.
     fn collecting() -> Self {
-        Open { asked: Some(Vec::new()), uses: Vec::new() }
+        OpenQuestions { asked: Some(Vec::new()), uses: Vec::new() }
     }
 
     /// Whether questions are only noted.
@@ -90,8 +90,8 @@ impl Open {
     }
 
     /// Answers at once all that is asked within a comparison that only notes questions.
-    pub fn at_once<T>(&mut self, compare: impl FnOnce(&mut Open) -> T) -> T {
-        let mut now = Open::new();
+    pub fn at_once<T>(&mut self, compare: impl FnOnce(&mut OpenQuestions) -> T) -> T {
+        let mut now = OpenQuestions::new();
         let found = compare(&mut now);
         self.uses.append(&mut now.uses);
         found
@@ -139,7 +139,11 @@ enum Way {
 
 impl Comparer<'_> {
     /// The answer to a question, or yes when it is left open.
-    pub(in crate::diff) fn ask(&self, question: Question, open: &mut Open) -> Result<bool> {
+    pub(in crate::diff) fn ask(
+        &self,
+        question: Question,
+        open: &mut OpenQuestions,
+    ) -> Result<bool> {
         match &mut open.asked {
             Some(asked) => {
                 asked.push(question);
@@ -151,22 +155,22 @@ impl Comparer<'_> {
 
     /// Tries one way to answer a question with yes. `uses` learns the live state that is met.
     fn way(&self, question: &Question, number: usize, uses: &mut Vec<Use>) -> Result<Way> {
-        let mut open = Open::collecting();
+        let mut open = OpenQuestions::collecting();
         let (from, to) = (question.o, question.p);
-        let same = match (question.how, number) {
-            (How::Nameless, 0) => self.same_piece(from, to, &mut open)?,
-            (How::Nameless, 1) => self.same_labelled(from, to, &mut open)?,
-            (How::Nameless, 2) => self.same_literal(from, to),
-            (How::Constant(size), 0) => match question.spans(size) {
+        let same = match (question.kind, number) {
+            (QuestionKind::Nameless, 0) => self.same_anonymous(from, to, &mut open)?,
+            (QuestionKind::Nameless, 1) => self.same_labelled(from, to, &mut open)?,
+            (QuestionKind::Nameless, 2) => self.same_literal(from, to),
+            (QuestionKind::Constant(size), 0) => match question.spans(size) {
                 Some(spans) => self.relocs(&spans, &mut Sink(None), &mut open)?,
                 None => false,
             },
-            (How::Code(length), 0) => match question.spans(length) {
+            (QuestionKind::Code(length), 0) => match question.spans(length) {
                 Some(spans) => self.same_span(&spans, &mut open)?,
                 None => false,
             },
-            (How::Row, 0) => self.row_at(from, to, &mut open)?,
-            (How::Entities, 0) => {
+            (QuestionKind::Row, 0) => self.row_at(from, to, &mut open)?,
+            (QuestionKind::Entities, 0) => {
                 let (before, after) =
                     (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));
                 match before.zip(after) {

@@ -19,17 +19,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
+use super::address_parts::AddressParts;
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
-use super::halves::Halves;
-use super::questions::Open;
+use super::questions::OpenQuestions;
 use crate::arch::{Does, Flow, step};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
+use crate::kernel::assembler_resolved::Unrelocated;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::lines::jumps_anywhere;
-use crate::kernel::near::Near;
 use crate::kernel::refs::Refs;
 
 /// The widest alignment that anything in code asks for: that of a line of the cache.
@@ -43,16 +43,16 @@ struct Stretch {
     length: u64,
 }
 
-/// Which places of two functions are the same, where filler has another length.
+/// Which places of two functions are the same, where padding has another length.
 #[derive(Debug)]
 pub(in crate::diff) struct Realigned {
     spans: Spans,
     /// Where both are entered, in front of a marker.
     entry: (u64, u64),
-    /// Ascending; filler that differs, and jumps of another length, lie between them.
+    /// Ascending; padding that differs, and jumps of another length, lie between them.
     stretches: Vec<Stretch>,
-    /// Filler that differs: from where to where.
-    filler: Vec<((u64, u64), (u64, u64))>,
+    /// Padding that differs: from where to where.
+    padding: Vec<((u64, u64), (u64, u64))>,
     /// Jumps have other lengths.
     relaxed: bool,
 }
@@ -63,10 +63,10 @@ impl Realigned {
         if (o_at, p_at) == self.entry {
             return true;
         }
-        // Filler may be absent on one side: what ends a stretch begins the next one there.
+        // Padding may be absent on one side: what ends a stretch begins the next one there.
         let behind = self.stretches.partition_point(|s| s.p <= p_at);
-        let near = self.stretches.get(behind.saturating_sub(2)..behind).unwrap_or(&[]);
-        near.iter().any(|s| {
+        let unrelocated = self.stretches.get(behind.saturating_sub(2)..behind).unwrap_or(&[]);
+        unrelocated.iter().any(|s| {
             let at = p_at - s.p;
             at <= s.length && o_at.checked_sub(s.o) == Some(at)
         })
@@ -80,7 +80,7 @@ pub struct Realignments(RwLock<Known>);
 type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;
 
 impl Comparer<'_> {
-    /// How the places of two functions correspond whose filler differs; `None` when it does
+    /// How the places of two functions correspond whose padding differs; `None` when it does
     /// not, or when something else does.
     pub(in crate::diff) fn realigned(
         &self,
@@ -133,26 +133,26 @@ impl Comparer<'_> {
         }
         let first = Stretch { o: spans.o_start, p: spans.p_start, length: 0 };
         let mut found =
-            Realigned { spans, entry, stretches: vec![first], filler: Vec::new(), relaxed: false };
+            Realigned { spans, entry, stretches: vec![first], padding: Vec::new(), relaxed: false };
         let complete = self.read_on(&mut found)?;
-        (complete && (found.relaxed || !found.filler.is_empty())).then_some(found)
+        (complete && (found.relaxed || !found.padding.is_empty())).then_some(found)
     }
 
-    /// Reads both functions to their ends. `None` where they differ in more than filler.
+    /// Reads both functions to their ends. `None` where they differ in more than padding.
     fn read_on(&self, found: &mut Realigned) -> Option<bool> {
         let spans = found.spans;
         let (o_code, p_code) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
         let (mut o, mut p) = (spans.o_start, spans.p_start);
         while o < spans.o_end && p < spans.p_end {
-            let o_to = o_code.behind_filler(spans.o, o, spans.o_end)?;
-            let p_to = p_code.behind_filler(spans.p, p, spans.p_end)?;
+            let o_to = o_code.behind_padding(spans.o, o, spans.o_end)?;
+            let p_to = p_code.behind_padding(spans.p, p, spans.p_end)?;
             let (before, after) = ((o, o_to), (p, p_to));
             if o_code.bytes(spans.o, before)? != p_code.bytes(spans.p, after)? {
                 let within = o_to < spans.o_end && p_to < spans.p_end;
                 if !within || !self.aligns(&spans, before, after) {
                     return None;
                 }
-                found.filler.push((before, after));
+                found.padding.push((before, after));
                 found.stretches.push(Stretch { o: o_to, p: p_to, length: 0 });
             } else if let Some(last) = found.stretches.last_mut() {
                 last.length += o_to - o;
@@ -163,7 +163,7 @@ impl Comparer<'_> {
             }
             let (a, b) = (o_code.at(spans.o, o)?, p_code.at(spans.p, p)?);
             let alike = a.bytes == b.bytes;
-            let jumps = a.near.is_some() && b.near.is_some();
+            let jumps = a.unrelocated.is_some() && b.unrelocated.is_some();
             let same = alike || jumps && is_other_length(&a, &b);
             if !same {
                 return None;
@@ -179,7 +179,7 @@ impl Comparer<'_> {
         Some((o, p) == (spans.o_end, spans.p_end))
     }
 
-    /// Whether the lengths of two fillers are those that an alignment gives: each ends at a
+    /// Whether the lengths of two paddings are those that an alignment gives: each ends at a
     /// place that is aligned, is shorter than that, and begins elsewhere than the other.
     fn aligns(&self, spans: &Spans, o: (u64, u64), p: (u64, u64)) -> bool {
         let orig = self.orig.layout.object.section(spans.o).align;
@@ -192,8 +192,8 @@ impl Comparer<'_> {
     }
 }
 
-/// What the place behind filler is aligned to; 1 where there is no filler. `None` when the
-/// filler is longer than that would need.
+/// What the place behind padding is aligned to; 1 where there is no padding. `None` when the
+/// padding is longer than that would need.
 fn alignment((from, to): (u64, u64), of_section: u64) -> Option<u64> {
     if from == to {
         return Some(1);
@@ -219,7 +219,7 @@ struct Instruction {
     /// Its bytes, but for a distance that no relocation tells.
     bytes: Vec<u8>,
     /// Where such a distance leads.
-    near: Option<Near>,
+    unrelocated: Option<Unrelocated>,
     /// It jumps or branches there.
     branches: bool,
     /// It may go on anywhere.
@@ -242,20 +242,20 @@ impl<'a, S: Side> Code<'a, S> {
         self.layout.object.contents(section).get(from as usize..to as usize)
     }
 
-    /// Where the filler ends that begins at byte `at`. Nothing refers to its inside, and no
+    /// Where the padding ends that begins at byte `at`. Nothing refers to its inside, and no
     /// relocation is in it. `None` where that is not known.
-    fn behind_filler(&self, section: SectionId<S>, at: u64, end: u64) -> Option<u64> {
+    fn behind_padding(&self, section: SectionId<S>, at: u64, end: u64) -> Option<u64> {
         let layout = self.layout;
         let data = layout.object.contents(section).get(..end as usize)?;
-        let filler = layout.arch.filler;
+        let padding = layout.arch.padding_pattern;
         let mut to = at;
         while to < end {
             let rest = data.get(to as usize..)?;
             let known = step(layout.arch, data, to);
             let length = match known {
-                Some(found) if found.flow == Flow::Filler => found.len,
+                Some(found) if found.flow == Flow::Padding => found.len,
                 Some(_) => break,
-                None if rest.starts_with(filler) => filler.len() as u64,
+                None if rest.starts_with(padding) => padding.len() as u64,
                 None => break,
             };
             if layout.object.relocs(section).within(to, to + length).next().is_some() {
@@ -273,13 +273,14 @@ impl<'a, S: Side> Code<'a, S> {
         let (length, reach) = (layout.arch.reach)(data, at).filter(|&(length, _)| length > 0)?;
         let mut bytes = self.bytes(section, (at, at.checked_add(length)?))?.to_vec();
         let mut relocs = layout.object.relocs(section).within(at, at + length).peekable();
-        let near = reach.filter(|_| relocs.peek().is_none()).map(|reach| Near { at, reach });
-        let near = match near {
-            Some(near) => {
-                let mut reach = near.reach;
+        let unrelocated =
+            reach.filter(|_| relocs.peek().is_none()).map(|reach| Unrelocated { at, reach });
+        let unrelocated = match unrelocated {
+            Some(unrelocated) => {
+                let mut reach = unrelocated.reach;
                 reach.field = reach.field.checked_sub(at)?;
                 reach.clear(&mut bytes);
-                Some(near)
+                Some(unrelocated)
             }
             None => None,
         };
@@ -296,7 +297,7 @@ impl<'a, S: Side> Code<'a, S> {
         };
         let thunk = |name: &str| branches && jumps_anywhere(name);
         let anywhere = anywhere || relocs.any(|r| thunk(layout.object.symbol_name(r.symbol)));
-        Some(Instruction { length, bytes, near, branches, anywhere, flow })
+        Some(Instruction { length, bytes, unrelocated, branches, anywhere, flow })
     }
 
     /// Whether everything of code that may jump anywhere is known by relocations: it takes no
@@ -328,19 +329,19 @@ impl<'a, S: Side> Code<'a, S> {
 }
 
 impl Comparer<'_> {
-    /// Whether two functions are the same although filler in them differs.
-    pub(super) fn same_but_for_filler(
+    /// Whether two functions are the same although padding in them differs.
+    pub(super) fn same_but_for_padding(
         &self,
         o: &Entity<Orig>,
         p: &Entity<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let Some(found) = self.realigned(o, p) else { return Ok(false) };
         Ok(self.same_names_inside(&found, o, p)
             && self.same_distances(&found, open)?
             && self.same_references(&found, open)?
             && self.same_rows(&found, open)?
-            && self.note_filler(&found))
+            && self.note_padding(&found))
     }
 
     /// Whether all names inside of the two functions are at the same places of them.
@@ -365,14 +366,14 @@ impl Comparer<'_> {
     }
 
     /// Whether what leads somewhere by a distance leads to the same on both sides.
-    fn same_distances(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
+    fn same_distances(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
         let spans = &found.spans;
         let (orig, patched) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
         let (mut o, mut p) = (spans.o_start, spans.p_start);
-        let mut filler = found.filler.iter().peekable();
+        let mut padding = found.padding.iter().peekable();
         let mut anywhere = false;
         while o < spans.o_end && p < spans.p_end {
-            if let Some((before, after)) = filler.next_if(|f| f.0.0 == o && f.1.0 == p) {
+            if let Some((before, after)) = padding.next_if(|f| f.0.0 == o && f.1.0 == p) {
                 (o, p) = (before.1, after.1);
                 continue;
             }
@@ -380,7 +381,7 @@ impl Comparer<'_> {
                 return Ok(false);
             };
             anywhere |= a.anywhere || b.anywhere;
-            let same = match (&a.near, &b.near) {
+            let same = match (&a.unrelocated, &b.unrelocated) {
                 (None, None) => true,
                 (Some(x), Some(y)) => self.lead_to_one_place(found, (&a, x), (&b, y), open),
                 _ => false,
@@ -398,9 +399,9 @@ impl Comparer<'_> {
     fn lead_to_one_place(
         &self,
         found: &Realigned,
-        (a, x): (&Instruction, &Near),
-        (b, y): (&Instruction, &Near),
-        open: &mut Open,
+        (a, x): (&Instruction, &Unrelocated),
+        (b, y): (&Instruction, &Unrelocated),
+        open: &mut OpenQuestions,
     ) -> bool {
         let spans = &found.spans;
         let (from, to) = (x.reach.target, y.reach.target);
@@ -425,14 +426,14 @@ impl Comparer<'_> {
         same
     }
 
-    fn same_references(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
+    fn same_references(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
         let spans = &found.spans;
         let o_refs = Refs::new(self.orig.layout, spans.o);
         let p_refs = Refs::new(self.patched.layout, spans.p);
         let o = self.orig.layout.object.relocs(spans.o).within(spans.o_start, spans.o_end);
         let p = self.patched.layout.object.relocs(spans.p).within(spans.p_start, spans.p_end);
         let (mut o_relocs, mut p_relocs) = (o, p);
-        let mut halves = Halves::default();
+        let mut parts = AddressParts::default();
         loop {
             let (o, p) = match (o_relocs.next(), p_relocs.next()) {
                 (None, None) => return Ok(true),
@@ -442,7 +443,7 @@ impl Comparer<'_> {
             if !found.meets(o.offset, p.offset)
                 || !self.same_kind(&o, &p)
                 || !self.same_reference(&o_refs, &o, &p_refs, &p, open)?
-                || !halves.agree(self.patched.layout.arch, &o, &p)
+                || !parts.agree(self.patched.layout.arch, &o, &p)
             {
                 return Ok(false);
             }
@@ -450,13 +451,13 @@ impl Comparer<'_> {
         }
     }
 
-    fn same_rows(&self, found: &Realigned, open: &mut Open) -> Result<bool> {
+    fn same_rows(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
         let meets = |o: u64, p: u64| found.meets(o, p);
         self.rows_where(&found.spans, &meets, &mut Sink(None), open)
     }
 
-    fn note_filler(&self, found: &Realigned) -> bool {
-        for (before, after) in &found.filler {
+    fn note_padding(&self, found: &Realigned) -> bool {
+        for (before, after) in &found.padding {
             let field = Field {
                 o: (found.spans.o, before.0),
                 p: (found.spans.p, after.0),

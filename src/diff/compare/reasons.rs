@@ -8,7 +8,7 @@
 use super::comparer::{Comparer, Sink, Spans};
 use super::inlining::Question;
 use super::meaning::{describe, meaning};
-use super::questions::Open;
+use super::questions::OpenQuestions;
 use super::states::Uses;
 use crate::arch::{Arch, instruction_text};
 use crate::diag::{Finding, Result};
@@ -46,7 +46,7 @@ impl Comparer<'_> {
     /// and its twin; and what other objects of the build must tell to know whether it was
     /// re-inlined. Empty for what is new.
     pub fn reasons(&self, id: SymbolId<Patched>) -> Result<Differs> {
-        let (mut reasons, mut open) = (Vec::new(), Open::new());
+        let (mut reasons, mut open) = (Vec::new(), OpenQuestions::new());
         let mut family = vec![id];
         let layout = self.patched.layout;
         while let Some(member) = family.pop() {
@@ -193,7 +193,7 @@ impl Comparer<'_> {
             let name = |kind| self.patched.layout.arch.reloc(kind).map_or("unknown", |t| t.name);
             return Some(format!("{} -> {}", name(o.kind), name(p.kind)));
         }
-        match self.same_reference(&o_refs, o, &p_refs, p, &mut Open::new()) {
+        match self.same_reference(&o_refs, o, &p_refs, p, &mut OpenQuestions::new()) {
             Ok(true) => return None,
             Ok(false) => {}
             Err(error) => return Some(error.message().to_owned()),

@@ -15,8 +15,9 @@ impl Comparer<'_> {
     /// Whether two functions only register variables, or two pieces of data only describe them
     /// to those who do.
     pub(super) fn only_register(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> bool {
-        let describe =
-            || self.orig.pieces.describes(o.section) && self.patched.pieces.describes(p.section);
+        let describe = || {
+            self.orig.anonymous.describes(o.section) && self.patched.anonymous.describes(p.section)
+        };
         let register = || {
             o.symbol.is_some_and(|o| only_registers(self.orig.layout, o))
                 && p.symbol.is_some_and(|p| only_registers(self.patched.layout, p))

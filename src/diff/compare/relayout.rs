@@ -4,7 +4,7 @@
 //! goes to a part of its own. That is proven here, not guessed: both functions are walked side
 //! by side from the entry, through every branch, and wherever they are at the same time they
 //! must do the same: equal instructions, references that mean the same, equal rows in the
-//! kernel's tables. Jumps and filler are stepped over, and a condition may be the opposite
+//! kernel's tables. Jumps and padding are stepped over, and a condition may be the opposite
 //! when its two ways are exchanged, too. Whatever is not understood ends the walk without a
 //! result.
 
@@ -21,8 +21,8 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use super::comparer::Comparer;
-use super::pair::Half;
-use super::questions::Open;
+use super::pair::Indexed;
+use super::questions::OpenQuestions;
 use crate::arch::{Flow, Step, step};
 use crate::diag::Result;
 use crate::diff::reason::{Blocks, Reason, ReasonKind, Sides};
@@ -54,7 +54,7 @@ impl<'a> Comparer<'a> {
     pub(in crate::diff) fn relayout(
         &self,
         id: SymbolId<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<Reason>> {
         let Some(twin) = self.twins.orig_symbol(id) else { return Ok(None) };
         let orig = Code::new(self.orig, twin);
@@ -79,7 +79,7 @@ impl<'a> Comparer<'a> {
 
 /// The code of a function with its parts.
 struct Code<'a, S> {
-    half: &'a Half<'a, S>,
+    side: &'a Indexed<'a, S>,
     /// Section, first byte and byte behind the last of each part; the function is first.
     parts: Vec<(SectionId<S>, u64, u64)>,
     /// The function's symbol is there.
@@ -109,8 +109,8 @@ impl<S> Instruction<'_, S> {
 
 impl<'a, S: Side> Code<'a, S> {
     /// `None` when there is no code.
-    fn new(half: &'a Half<'a, S>, root: SymbolId<S>) -> Option<Self> {
-        let layout = half.layout;
+    fn new(side: &'a Indexed<'a, S>, root: SymbolId<S>) -> Option<Self> {
+        let layout = side.layout;
         let object = layout.object;
         let (mut parts, mut family, mut entry) = (Vec::new(), vec![root], None);
         while let Some(member) = family.pop() {
@@ -128,11 +128,11 @@ impl<'a, S: Side> Code<'a, S> {
             }
         }
         let visited = vec![false; parts.len()];
-        Some(Code { half, parts, entry: entry?, visited, rowed: IndexSet::default() })
+        Some(Code { side, parts, entry: entry?, visited, rowed: IndexSet::default() })
     }
 
     fn layout(&self) -> &'a Layout<'a, S> {
-        self.half.layout
+        self.side.layout
     }
 
     fn size(&self) -> u64 {
@@ -178,7 +178,7 @@ impl<'a, S: Side> Code<'a, S> {
 
     /// The rows that count and describe a place.
     fn rows(&self, place: Place<S>) -> impl Iterator<Item = &'a Row> {
-        let rows = &self.half.rows;
+        let rows = &self.side.rows;
         let found = rows.of(place.0, place.1, place.1 + 1).iter();
         found.filter(|r| rows.tables[r.table as usize].table.verdict)
     }
@@ -199,7 +199,7 @@ impl<'a, S: Side> Code<'a, S> {
         refs
     }
 
-    /// Steps over filler and jumps. `None` when there are too many.
+    /// Steps over padding and jumps. `None` when there are too many.
     fn settle(&self, mut place: Place<S>) -> Result<Option<Place<S>>> {
         let mut jumps = 0;
         while let Some(found) = self.at(place) {
@@ -207,7 +207,7 @@ impl<'a, S: Side> Code<'a, S> {
                 break;
             }
             match found.step.flow {
-                Flow::Filler if found.relocs.is_empty() => place = found.next(),
+                Flow::Padding if found.relocs.is_empty() => place = found.next(),
                 Flow::Jump { target } => match self.target(&found, target)? {
                     Some(target) if self.holds(target) => {
                         place = target;
@@ -237,7 +237,7 @@ impl<'a, S: Side> Code<'a, S> {
     /// Whether all parts, and all places with rows, were walked through.
     fn is_covered(&self) -> bool {
         let places = |&(section, start, end): &(SectionId<S>, u64, u64)| {
-            let rows = &self.half.rows;
+            let rows = &self.side.rows;
             let counted = rows.of(section, start, end).iter();
             let counted = counted.filter(|r| rows.tables[r.table as usize].table.verdict);
             counted.map(move |r| (section, r.at()))
@@ -266,7 +266,7 @@ struct Walk<'a> {
     tables: bool,
     /// It jumps to wherever a register says.
     through_thunk: bool,
-    open: &'a mut Open,
+    open: &'a mut OpenQuestions,
 }
 
 /// What follows two instructions that do the same.
@@ -389,7 +389,9 @@ impl<'a> Walk<'a> {
             (Flow::Stop, Flow::Stop) => {
                 Ok(if self.same(a, b)? { Onward::Nothing } else { Onward::Different })
             }
-            (Flow::Next | Flow::Filler, Flow::Next | Flow::Filler) => Ok(behind(self.same(a, b)?)),
+            (Flow::Next | Flow::Padding, Flow::Next | Flow::Padding) => {
+                Ok(behind(self.same(a, b)?))
+            }
             _ => Ok(Onward::Different),
         }
     }
@@ -528,7 +530,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the kernel never goes on behind this trap, as its row says.
     fn is_bug(&self, trap: &Instruction<'_, Orig>) -> bool {
-        let rows = &self.orig.half.rows;
+        let rows = &self.orig.side.rows;
         let object = self.orig.layout().object;
         self.orig.rows(trap.at).all(|row| {
             let table = &rows.tables[row.table as usize];
@@ -560,8 +562,8 @@ impl<'a> Walk<'a> {
     }
 
     fn row(&mut self, o: &Row, p: &Row) -> Result<bool> {
-        let o_table = &self.orig.half.rows.tables[o.table as usize];
-        let p_table = &self.patched.half.rows.tables[p.table as usize];
+        let o_table = &self.orig.side.rows.tables[o.table as usize];
+        let p_table = &self.patched.side.rows.tables[p.table as usize];
         let (o_layout, p_layout) = (self.orig.layout(), self.patched.layout());
         let (orig, patched) = (o_layout.object, p_layout.object);
         let o_size = orig.section_size(o_table.section);

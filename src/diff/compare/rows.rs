@@ -10,7 +10,7 @@
 use super::comparer::{Comparer, Sink, Spans};
 use super::forgiven::{Field, proofs};
 use super::meaning::{describe, meaning};
-use super::questions::{How, Open, Question};
+use super::questions::{OpenQuestions, Question, QuestionKind};
 use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, RowChange, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
@@ -54,7 +54,7 @@ impl Comparer<'_> {
         &self,
         spans: &Spans,
         sink: &mut Sink<'_>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let same_place = |o: u64, p: u64| o - spans.o_start == p - spans.p_start;
         self.rows_where(spans, &same_place, sink, open)
@@ -66,7 +66,7 @@ impl Comparer<'_> {
         spans: &Spans,
         same_place: &dyn Fn(u64, u64) -> bool,
         sink: &mut Sink<'_>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let o_rows = self.orig.rows.of(spans.o, spans.o_start, spans.o_end.max(spans.o_start + 1));
         let p_rows =
@@ -151,7 +151,7 @@ impl Comparer<'_> {
     /// What differs first between two rows of one table.
     fn change(&self, pair: &RowPair<'_>) -> RowChange {
         let code = Some(pair.p_table.table.code);
-        let found = self.first_difference(pair, code, &mut Open::new(), |differ| {
+        let found = self.first_difference(pair, code, &mut OpenQuestions::new(), |differ| {
             let at = match differ {
                 Differ::At(at) => at,
                 Differ::References(o, p) => p.map(|p| pair.p_at(p)).or(o.map(|o| pair.o_at(o))),
@@ -196,7 +196,7 @@ impl Comparer<'_> {
         let pair = self.pair(o, p);
         let code = pair.p_table.table.code;
         if pair.o_table.table.section != pair.p_table.table.section
-            || matches!(self.row(&pair, Some(code), &mut Open::new()), Ok(true))
+            || matches!(self.row(&pair, Some(code), &mut OpenQuestions::new()), Ok(true))
         {
             return Vec::new();
         }
@@ -240,7 +240,7 @@ impl Comparer<'_> {
 
     /// Whether two rows of one table are equal but for the fields that are noise.
     /// `code` is the field that need not be compared.
-    fn row(&self, pair: &RowPair<'_>, code: Option<u64>, open: &mut Open) -> Result<bool> {
+    fn row(&self, pair: &RowPair<'_>, code: Option<u64>, open: &mut OpenQuestions) -> Result<bool> {
         Ok(self.first_difference(pair, code, open, |_| ())?.is_none())
     }
 
@@ -249,7 +249,7 @@ impl Comparer<'_> {
         &self,
         pair: &RowPair<'_>,
         code: Option<u64>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
         tell: impl Fn(Differ<'_>) -> T,
     ) -> Result<Option<T>> {
         let row = &pair.spans;
@@ -352,7 +352,7 @@ impl Comparer<'_> {
     pub(in crate::diff) fn whole_row(&self, o: (u32, u32), p: (u32, u32)) -> Result<bool> {
         let pair = self.pair(o, p);
         Ok(pair.o_table.table.section == pair.p_table.table.section
-            && self.row(&pair, None, &mut Open::new())?)
+            && self.row(&pair, None, &mut OpenQuestions::new())?)
     }
 
     /// Whether a symbol leads into a table, where what an offset means depends on the rows.
@@ -368,7 +368,7 @@ impl Comparer<'_> {
         &self,
         (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
         (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<bool>> {
         let (Some((o, o_at)), Some((p, p_at))) = (o_refs.place(o)?, p_refs.place(p)?) else {
             return Ok(None);
@@ -391,7 +391,7 @@ impl Comparer<'_> {
             return Ok(Some(false));
         }
         let (o, p) = ((o, o_start as i64), (p, p_start as i64));
-        self.ask(Question { o, p, how: How::Row }, open).map(Some)
+        self.ask(Question { o, p, kind: QuestionKind::Row }, open).map(Some)
     }
 
     /// Whether the rows that begin at two places in tables are equal, the code field included.
@@ -399,7 +399,7 @@ impl Comparer<'_> {
         &self,
         (o, o_at): (SectionId<Orig>, i64),
         (p, p_at): (SectionId<Patched>, i64),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (&self.orig.rows, &self.patched.rows);
         let (o_at, p_at) = (o_at.cast_unsigned(), p_at.cast_unsigned());
@@ -431,7 +431,7 @@ impl Comparer<'_> {
         (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
         (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
         length: u64,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) =
@@ -449,7 +449,7 @@ impl Comparer<'_> {
             return self.same_reference(o_refs, o, p_refs, p, open);
         }
         let (o, p) = ((o_section, o_start as i64), (p_section, p_start as i64));
-        self.ask(Question { o, p, how: How::Code(length) }, open)
+        self.ask(Question { o, p, kind: QuestionKind::Code(length) }, open)
     }
 }
 

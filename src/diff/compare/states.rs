@@ -20,7 +20,7 @@ use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 
 use super::comparer::{Comparer, Sink, Spans};
-use super::questions::Open;
+use super::questions::OpenQuestions;
 use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, Shown, Sides};
 use crate::elf::abi;
@@ -84,7 +84,7 @@ impl Comparer<'_> {
         (user, at): (SectionId<Patched>, u64),
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
@@ -132,7 +132,7 @@ impl Comparer<'_> {
             let reason = match reasons.get(&pair) {
                 Some(known) => known.clone(),
                 None => {
-                    let mut open = Open::new();
+                    let mut open = OpenQuestions::new();
                     let found = asked.state_change(orig, variable, &mut open)?;
                     seen.extend(open.uses);
                     reasons.insert(pair, found.clone());
@@ -152,7 +152,7 @@ impl Comparer<'_> {
         &self,
         o: SymbolId<Orig>,
         p: SymbolId<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<Reason>> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))

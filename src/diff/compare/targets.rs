@@ -1,7 +1,7 @@
 //! Compares what references mean: named things by their twins, nameless ones by content.
 
 use super::comparer::Comparer;
-use super::questions::{How, Open, Question};
+use super::questions::{OpenQuestions, Question, QuestionKind};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
@@ -19,7 +19,7 @@ impl<'a> Comparer<'a> {
         o: &Reloc<Orig>,
         p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         match (o_refs.effective(o)?, p_refs.effective(p)?) {
             (Effective::Constant(a), Effective::Constant(b)) => Ok(a == b),
@@ -47,7 +47,7 @@ impl<'a> Comparer<'a> {
         o: &Reloc<Orig>,
         p_refs: &Refs<'a, Patched>,
         p: &Reloc<Patched>,
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<bool> {
         let (orig, patched) = (self.orig.layout, self.patched.layout);
         // A relocation without effect, such as the NOP form of an ftrace site, still counts
@@ -129,7 +129,7 @@ impl<'a> Comparer<'a> {
             SectionId<Patched>,
             SymbolId<Patched>,
         ),
-        open: &mut Open,
+        open: &mut OpenQuestions,
     ) -> Result<Option<bool>> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout);
         let (o_at, p_at) = (o_refs.target_offset(o)?, p_refs.target_offset(p)?);
@@ -144,7 +144,7 @@ impl<'a> Comparer<'a> {
             return Ok(None);
         }
         let (from, to) = ((o_section, o_at), (p_section, p_at));
-        let question = Question { o: from, p: to, how: How::Nameless };
+        let question = Question { o: from, p: to, kind: QuestionKind::Nameless };
         let same_read = || self.same_read((o_refs, o, from), (p_refs, p, to));
         // What is left open has no other way to a yes.
         let same = match open.is_collecting() {

@@ -367,8 +367,8 @@ impl Said<'_> {
         }
         let (orig, patched) = (self.comparer.orig.layout, self.comparer.patched.layout);
         let (a, b) = (orig.object.contents(o), patched.object.contents(p));
-        let before = orig.object.relocs(o).iter().map(|r| told(orig, &r));
-        let after = patched.object.relocs(p).iter().map(|r| told(patched, &r));
+        let before = orig.object.relocs(o).iter().map(|r| describe(orig, &r));
+        let after = patched.object.relocs(p).iter().map(|r| describe(patched, &r));
         if a == b && before.eq(after) {
             return;
         }
@@ -410,7 +410,7 @@ impl Said<'_> {
                     bytes: kind.width.into(),
                     before: hex(x, 0),
                     after: hex(y, 0),
-                    evidence: told(patched, &reloc),
+                    evidence: describe(patched, &reloc),
                 });
             }
         }
@@ -437,8 +437,8 @@ impl Said<'_> {
         let never = never_compared(patched, p);
         let a = orig.object.relocs(o).in_file_order();
         let b = patched.object.relocs(p).in_file_order();
-        let text_o = |r: &Reloc<Orig>| told(orig, r);
-        let text_p = |r: &Reloc<Patched>| told(patched, r);
+        let text_o = |r: &Reloc<Orig>| describe(orig, r);
+        let text_p = |r: &Reloc<Patched>| describe(patched, r);
         let (a, b): (Vec<_>, Vec<_>) = (a.collect(), b.collect());
         let same = |(x, y): (&Reloc<Orig>, &Reloc<Patched>)| match never {
             Some(_) => text_o(x) == text_p(y),
@@ -533,7 +533,7 @@ fn named(symbol: &Symbol<'_, Patched>, id: SymbolId<Patched>) -> String {
 }
 
 /// A relocation, for people.
-fn told<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> String {
+fn describe<S: Side>(layout: &Layout<'_, S>, reloc: &Reloc<S>) -> String {
     let kind = layout.arch.reloc(reloc.kind).map_or("unknown type", |t| t.name);
     let name = layout.object.symbol_name(reloc.symbol);
     format!("{:#x} {kind} {name}{:+#x}", reloc.offset, reloc.addend)

@@ -90,7 +90,7 @@ impl Statics<'_> {
             {
                 return Some(section);
             }
-            current = self.orig.object.section_of(self.orig.parent(owner)?)?;
+            current = self.orig.object.section_of(self.orig.split_from(owner)?)?;
         }
     }
 

@@ -17,7 +17,7 @@ use super::unreferenced;
 use super::whole;
 use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
 use crate::diff::compare::comparer::{Comparer, Spans};
-use crate::diff::compare::questions::Open;
+use crate::diff::compare::questions::OpenQuestions;
 use crate::diff::compare::reordered;
 use crate::diff::compare::states::Uses;
 use crate::diff::select::boot_code::BootCode;
@@ -243,7 +243,7 @@ fn lead_is_same(comparer: &Comparer<'_>, id: SectionId<Patched>, start: u64) -> 
         return Ok(false);
     }
     let lead = Spans { o, o_start: 0, o_end: start, p: id, p_start: 0, p_end: start };
-    comparer.same_span(&lead, &mut Open::new())
+    comparer.same_span(&lead, &mut OpenQuestions::new())
 }
 
 /// Rows that describe no code of this object must be as they were.

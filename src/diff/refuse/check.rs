@@ -41,14 +41,14 @@ pub fn check_entries(
     if unhookable.is_empty() {
         return Ok(());
     }
-    let told = |&id: &SymbolId<Patched>| {
+    let describe = |&id: &SymbolId<Patched>| {
         let why = why_not_hookable(comparer, id, &any_hookable);
         let name = comparer.patched.layout.object.symbol_name(id);
         let text =
             format!("function {name} doesn't have patchable function entry, unable to patch{why}");
         finding(comparer, id, text)
     };
-    let mut details: Vec<Finding> = unhookable.iter().map(told).collect();
+    let mut details: Vec<Finding> = unhookable.iter().map(describe).collect();
     if comparer.policy.tells_more {
         name_callers(comparer, &unhookable, &mut details)?;
     }
@@ -466,7 +466,7 @@ pub fn redirected(
     let layout = comparer.patched.layout;
     let changed = patch_functions(comparer, statuses, selection)
         .filter(|&id| statuses.symbols[id] == Status::Changed)
-        .filter(|&id| layout.parent(id).is_none() || layout.has_profiling(id));
+        .filter(|&id| layout.split_from(id).is_none() || layout.has_profiling(id));
     let changed: Vec<_> = changed.collect();
     let covered = |&&id: &&SymbolId<Patched>| {
         let root = layout.root(id);

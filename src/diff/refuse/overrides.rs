@@ -21,7 +21,7 @@ pub type Globals<'d> = Vec<(&'d str, Strength)>;
 /// The strongest definition that a unit has of a name, in the original and in the patched
 /// build, with the index of the object that has it.
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct ContestedName {
     unit: usize,
     orig: Option<(Strength, usize)>,
     patched: Option<(Strength, usize)>,
@@ -30,7 +30,7 @@ struct Row {
 /// What several units define.
 #[derive(Debug, Default)]
 pub struct Contested<'d> {
-    rows: IndexMap<&'d str, Vec<Row>, RandomState>,
+    rows: IndexMap<&'d str, Vec<ContestedName>, RandomState>,
 }
 
 impl<'d> Contested<'d> {
@@ -46,9 +46,10 @@ impl<'d> Contested<'d> {
     {
         let mut found = Contested::default();
         for (unit, Unit { orig: o, patched: p, .. }) in units.iter().enumerate() {
-            let mut rows: IndexMap<&'d str, Row, RandomState> = IndexMap::default();
+            let mut rows: IndexMap<&'d str, ContestedName, RandomState> = IndexMap::default();
             let mut row = |name: &'d str, strength, index, is_patched: bool| {
-                let row = rows.entry(name).or_insert(Row { unit, orig: None, patched: None });
+                let row =
+                    rows.entry(name).or_insert(ContestedName { unit, orig: None, patched: None });
                 let slot = if is_patched { &mut row.patched } else { &mut row.orig };
                 if slot.is_none_or(|(known, _)| known < strength) {
                     *slot = Some((strength, index));
@@ -88,7 +89,7 @@ impl<'d> Contested<'d> {
         for &(name, strength) in globals {
             if let Some(rows) = self.rows.get_mut(name) {
                 let (orig, patched) = (Some((strength, orig)), Some((strength, patched)));
-                rows.push(Row { unit, orig, patched });
+                rows.push(ContestedName { unit, orig, patched });
             }
         }
     }
@@ -100,7 +101,7 @@ impl<'d> Contested<'d> {
         for (name, rows) in self.rows {
             let before = counting(&rows, |row| row.orig);
             let after = counting(&rows, |row| row.patched);
-            let weak = |row: &Row| {
+            let weak = |row: &ContestedName| {
                 [row.orig, row.patched].iter().flatten().any(|d| d.0 != Strength::Strong)
             };
             let ((Some(from), Some(to)), true) =
@@ -132,9 +133,13 @@ impl<'d> Contested<'d> {
 }
 
 /// The units, with an object of each, that have the strongest definition.
-fn counting(rows: &[Row], side: impl Fn(&Row) -> Option<(Strength, usize)>) -> Vec<(usize, usize)> {
+fn counting(
+    rows: &[ContestedName],
+    side: impl Fn(&ContestedName) -> Option<(Strength, usize)>,
+) -> Vec<(usize, usize)> {
     let strongest = rows.iter().filter_map(|row| side(row).map(|d| d.0)).max();
-    let of = |row: &Row| side(row).filter(|d| Some(d.0) == strongest).map(|d| (row.unit, d.1));
+    let of =
+        |row: &ContestedName| side(row).filter(|d| Some(d.0) == strongest).map(|d| (row.unit, d.1));
     rows.iter().filter_map(of).collect()
 }
 

@@ -6,7 +6,7 @@
 use super::unexplained;
 use crate::diag::{Finding, Result};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::pair::Half;
+use crate::diff::compare::pair::Indexed;
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::padding::is_padding;
 use crate::kernel::refs::Refs;
@@ -26,12 +26,12 @@ pub(super) fn replacements(comparer: &Comparer<'_>, details: &mut Vec<Finding>) 
 }
 
 /// The bytes of a section that no row reads and that are no padding, with what is relocated there.
-fn unread<S: Side>(half: &Half<'_, S>, section: SectionId<S>) -> Result<Vec<u8>> {
-    let layout = half.layout;
+fn unread<S: Side>(side: &Indexed<'_, S>, section: SectionId<S>) -> Result<Vec<u8>> {
+    let layout = side.layout;
     let object = layout.object;
     let mut read = Vec::new();
-    for table in &half.rows.tables {
-        read_by(half, table, section, &mut read)?;
+    for table in &side.rows.tables {
+        read_by(side, table, section, &mut read)?;
     }
     read.sort_unstable();
     let size = object.section_size(section);
@@ -53,15 +53,15 @@ fn unread<S: Side>(half: &Half<'_, S>, section: SectionId<S>) -> Result<Vec<u8>>
 
 /// Adds what the rows of a table read of a section.
 fn read_by<S: Side>(
-    half: &Half<'_, S>,
+    side: &Indexed<'_, S>,
     table: &TableRows<S>,
     section: SectionId<S>,
     read: &mut Vec<(u64, u64)>,
 ) -> Result<()> {
     let Some(field) = table.replacement() else { return Ok(()) };
-    let object = half.layout.object;
+    let object = side.layout.object;
     let size = object.section_size(table.section);
-    let refs = Refs::new(half.layout, table.section);
+    let refs = Refs::new(side.layout, table.section);
     for row in 0..table.len(size) {
         let (start, end) = table.span(row, size);
         let place = start.saturating_add(field.field);

@@ -113,7 +113,7 @@ fn suspects<S: Side>(
         for index in 0..layout.entity_count(section) {
             let entity = layout.entity(section, index);
             // What aligns the first function is no code.
-            let aligns = || class == Class::Text && layout.is_filler(&entity);
+            let aligns = || class == Class::Text && layout.is_padding(&entity);
             if entity.symbol.map_or_else(|| !aligns(), |symbol| counts(layout, symbol))
                 && differs(&entity, index)
             {

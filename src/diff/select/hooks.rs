@@ -24,7 +24,7 @@ pub(in crate::diff) fn unhookable(
             && statuses.symbols[id] == Status::Changed
             && !patched.is_prefix(id)
             && !(boot_warns && is_boot_code(comparer, id))
-            && !patched.parent(id).is_some_and(carries)
+            && !patched.split_from(id).is_some_and(carries)
             && comparer.twins.orig_symbol(id).is_none_or(|twin| !orig.has_profiling(twin))
     };
     object.symbols().skip(1).filter(is_unhookable).collect()

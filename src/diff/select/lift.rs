@@ -21,9 +21,9 @@ use crate::diff::compare::comparer::Comparer;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::assembler_resolved::{leaving, meant};
 use crate::kernel::boot::runs_until;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::near::{leaving, meant};
 use crate::kernel::refs::Refs;
 use crate::running::indirect_targets::is_never_called;
 
@@ -216,7 +216,7 @@ fn uses<S: Side>(
             }
             found.push(Use { of, user });
         }
-        near_uses(layout, section, &wanted, &mut found)?;
+        unrelocated_uses(layout, section, &wanted, &mut found)?;
     }
     Ok(found)
 }
@@ -265,7 +265,7 @@ fn is_own<S: Side>(layout: &Layout<'_, S>, user: &User<S>, function: SymbolId<S>
 }
 
 /// Adds the calls whose distance the assembler knew.
-fn near_uses<S: Side>(
+fn unrelocated_uses<S: Side>(
     layout: &Layout<'_, S>,
     section: SectionId<S>,
     wanted: &impl Fn(SymbolId<S>) -> Option<SymbolId<Patched>>,
@@ -280,12 +280,13 @@ fn near_uses<S: Side>(
         return Ok(());
     }
     for entity in entities() {
-        for near in leaving(layout, section, entity.start, entity.end)? {
-            let Some((function, _)) = meant(layout, section, &near) else { continue };
+        for unrelocated in leaving(layout, section, entity.start, entity.end)? {
+            let Some((function, _)) = meant(layout, section, &unrelocated) else { continue };
             let function = layout.root(function);
             let Some(of) = wanted(function) else { continue };
-            let kind = near.reach.reloc.map_or(u32::MAX, |(kind, _)| kind);
-            let reloc = Reloc { offset: near.reach.field, kind, symbol: function, addend: 0 };
+            let kind = unrelocated.reach.reloc.map_or(u32::MAX, |(kind, _)| kind);
+            let reloc =
+                Reloc { offset: unrelocated.reach.field, kind, symbol: function, addend: 0 };
             let user = user_at(layout, section, &reloc);
             if !is_own(layout, &user, function) {
                 found.push(Use { of, user });

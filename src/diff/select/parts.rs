@@ -14,7 +14,7 @@ pub fn left_behind(comparer: &Comparer<'_>, statuses: &Statuses) -> Result<Vec<D
     let object = layout.object;
     let mut warnings = Vec::new();
     for id in layout.parts() {
-        let Some(parent) = layout.parent(id) else { continue };
+        let Some(parent) = layout.split_from(id) else { continue };
         if statuses.symbols[parent] != Status::Changed
             || statuses.symbols[id] != Status::Same
             || layout.has_profiling(id)

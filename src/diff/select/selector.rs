@@ -19,12 +19,12 @@ use crate::diff::spans::Parts;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
 use crate::elf::object::{Object, Reloc};
+use crate::kernel::assembler_resolved::{leaving, meant};
 use crate::kernel::boot::runs_until;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::macros;
 use crate::kernel::names;
-use crate::kernel::near::{leaving, meant};
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
 use crate::kernel::tables::{self, StructSizes};
@@ -242,8 +242,8 @@ impl Selector<'_> {
             self.include_row(&refs, &reloc)?;
         }
         if self.layout.class(section) == Class::Text && self.is_shared(section) {
-            for near in leaving(self.layout, section, start, end)? {
-                if let Some((symbol, _)) = meant(self.layout, section, &near) {
+            for unrelocated in leaving(self.layout, section, start, end)? {
+                if let Some((symbol, _)) = meant(self.layout, section, &unrelocated) {
                     self.include_symbol(symbol, via);
                 }
             }
@@ -280,7 +280,7 @@ impl Selector<'_> {
                 (start, at + string.len() as u64 + object.string_element(section))
             }
             None if self.layout.is_nameless(section) => {
-                self.comparer.patched.pieces.extent(self.layout, section, at)
+                self.comparer.patched.anonymous.extent(self.layout, section, at)
             }
             None => match self.layout.entity_at(section, at) {
                 Some(index) => {

@@ -145,7 +145,7 @@ impl Statuses {
     /// function, or one that is carried for its callers.
     pub fn is_own_copy(&self, layout: &Layout<'_, Patched>, id: SymbolId<Patched>) -> bool {
         layout.object.symbol_kind(id) == abi::STT_FUNC
-            && (self.symbols[id] == Status::Changed && layout.parent(id).is_none()
+            && (self.symbols[id] == Status::Changed && layout.split_from(id).is_none()
                 || self.lifted.carries(layout, id))
     }
 
@@ -248,7 +248,7 @@ impl Statuses {
                 continue;
             }
             let mut child = id;
-            while let Some(parent) = layout.parent(child) {
+            while let Some(parent) = layout.split_from(child) {
                 if layout.has_profiling(child) {
                     break;
                 }
@@ -270,7 +270,7 @@ impl Statuses {
         let place = |id| object.section_of(id).map_or("", |s| object.section_name(s));
         for id in layout.parts() {
             let mut child = id;
-            while let Some(parent) = layout.parent(child)
+            while let Some(parent) = layout.split_from(child)
                 && !layout.has_profiling(child)
             {
                 if self.symbols[parent] == Status::Changed {

@@ -115,7 +115,8 @@ impl Statuses {
         if kind == abi::STT_OBJECT
             && sizes.0 != sizes.1
             && !past
-            && !(comparer.is_stamp(id) && entity_status(comparer, verdicts, id, p) == Status::Same)
+            && !(comparer.is_build_version(id)
+                && entity_status(comparer, verdicts, id, p) == Status::Same)
         {
             return Err(size_mismatch(name(), sizes));
         }
@@ -188,7 +189,7 @@ impl Statuses {
             ignored.sections.contains(&s) || matches!(patched.class(s), Class::Noise(_))
         });
         let names = (orig.object.section_name(o), patched.object.section_name(p));
-        if left_ignored || names::heat(names.0) != names::heat(names.1) {
+        if left_ignored || names::hot_cold(names.0) != names::hot_cold(names.1) {
             return Ok(());
         }
         Err(changed_sections(comparer, id, (o, p)))

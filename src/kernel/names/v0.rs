@@ -132,7 +132,7 @@ fn constant(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn told(name: &str) -> String {
+    fn describe(name: &str) -> String {
         let mut text = String::new();
         parts(name, &mut |part| match part {
             Part::Text(part) => text += part,
@@ -165,7 +165,7 @@ mod tests {
             ("_RNvC99a", "_RNvC99a"),
             ("_R", "_R"),
         ] {
-            assert_eq!(told(name), wanted, "{name}");
+            assert_eq!(describe(name), wanted, "{name}");
         }
     }
 

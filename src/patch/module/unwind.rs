@@ -23,7 +23,7 @@ const PLACES: &str = sections::ORC_PLACES;
 const ENTRIES: &str = sections::ORC;
 
 /// A row: its place in a section, and whether it says how to unwind.
-type Row = (u64, bool);
+type OrcRow = (u64, bool);
 
 /// What is wrong with the unwind entries of a module, one line for each function.
 pub(super) fn uncovered(module: &OutObject) -> Vec<String> {
@@ -50,8 +50,8 @@ pub(super) fn uncovered(module: &OutObject) -> Vec<String> {
 }
 
 /// The rows of each section, by place.
-fn rows(module: &OutObject) -> IndexMap<OutSectionIndex, Vec<Row>, RandomState> {
-    let mut rows: IndexMap<OutSectionIndex, Vec<Row>, RandomState> = IndexMap::default();
+fn rows(module: &OutObject) -> IndexMap<OutSectionIndex, Vec<OrcRow>, RandomState> {
+    let mut rows: IndexMap<OutSectionIndex, Vec<OrcRow>, RandomState> = IndexMap::default();
     let named = |name: &str| module.sections.iter().find(|s| s.name == name);
     let (Some(places), Some(entries)) = (named(PLACES), named(ENTRIES)) else { return rows };
     let Some(size) = entries.size.checked_div(places.size / 4).filter(|&size| size > 0) else {
@@ -85,8 +85,8 @@ fn is_defined(entry: &[u8]) -> bool {
 }
 
 /// The first byte of a function, counted from its start, that no row says how to unwind from,
-/// and that is no filler behind what never returns.
-fn first_uncovered(arch: &Arch, symbol: &OutSymbol, code: &[u8], rows: &[Row]) -> Option<u64> {
+/// and that is no padding behind what never returns.
+fn first_uncovered(arch: &Arch, symbol: &OutSymbol, code: &[u8], rows: &[OrcRow]) -> Option<u64> {
     let (start, end) = (symbol.value, symbol.value.saturating_add(symbol.size));
     let mut at = start;
     while at < end {
@@ -102,7 +102,7 @@ fn first_uncovered(arch: &Arch, symbol: &OutSymbol, code: &[u8], rows: &[Row]) -
     None
 }
 
-/// Whether code is nothing but filler and traps.
+/// Whether code is nothing but padding and traps.
 fn never_runs(arch: &Arch, mut code: &[u8]) -> bool {
     let traps: &[&[u8]] = match arch.machine {
         // int3, nop, ud2.
@@ -112,8 +112,8 @@ fn never_runs(arch: &Arch, mut code: &[u8]) -> bool {
         _ => &[],
     };
     while !code.is_empty() {
-        let filler = step(arch, code, 0).filter(|step| step.flow == Flow::Filler);
-        let rest = match filler {
+        let padding = step(arch, code, 0).filter(|step| step.flow == Flow::Padding);
+        let rest = match padding {
             Some(step) => code.get(step.len as usize..),
             None => traps.iter().find_map(|t| code.strip_prefix(*t)),
         };
@@ -129,7 +129,7 @@ mod tests {
 
     const DEFINED: bool = true;
 
-    fn first(size: u64, code: &[u8], rows: &[Row]) -> Option<u64> {
+    fn first(size: u64, code: &[u8], rows: &[OrcRow]) -> Option<u64> {
         let symbol = OutSymbol { value: 16, size, ..OutSymbol::undefined("f") };
         let code = [&[0x90; 16][..], code].concat();
         first_uncovered(Arch::from_machine(abi::EM_X86_64).expect("known"), &symbol, &code, rows)
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn filler_behind_a_trap_needs_no_row() {
+    fn padding_behind_a_trap_needs_no_row() {
         let code = [0x55, 0x0f, 0x0b, 0xcc, 0x90, 0x90];
         let rows = [(16, DEFINED), (17, !DEFINED)];
         assert_eq!(first(6, &code, &rows), None);

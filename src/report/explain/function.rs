@@ -27,7 +27,7 @@ struct Code<S> {
 }
 
 /// Positions in the listings of both sides.
-type Row = (Option<usize>, Option<usize>);
+type LinePair = (Option<usize>, Option<usize>);
 
 /// How a patched function, with what was split off from it, differs from the original.
 pub fn body(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Body {
@@ -105,7 +105,7 @@ struct Both<'a> {
 impl Both<'_> {
     /// The lines of both sides next to each other: those that read the same, and between them
     /// those that do the same thing with something else.
-    fn aligned(&self) -> Vec<Row> {
+    fn aligned(&self) -> Vec<LinePair> {
         let a: Vec<&str> = self.before.iter().map(|l| l.key.as_str()).collect();
         let b: Vec<&str> = self.after.iter().map(|l| l.key.as_str()).collect();
         let mut rows = Vec::new();
@@ -121,7 +121,7 @@ impl Both<'_> {
     }
 
     /// Adds the lines between two that are the same.
-    fn fill(&self, from: (usize, usize), to: (usize, usize), rows: &mut Vec<Row>) {
+    fn fill(&self, from: (usize, usize), to: (usize, usize), rows: &mut Vec<LinePair>) {
         let a: Vec<&str> = between(self.before, from.0, to.0).map(Listed::mnemonic).collect();
         let b: Vec<&str> = between(self.after, from.1, to.1).map(Listed::mnemonic).collect();
         let mut last = (0, 0);
@@ -139,7 +139,7 @@ impl Both<'_> {
     }
 
     /// Names what something jumps to; lines next to each other have one name.
-    fn labels(&self, rows: &[Row]) -> Labels {
+    fn labels(&self, rows: &[LinePair]) -> Labels {
         let targets = |mut all: Vec<u64>| {
             all.sort_unstable();
             all.dedup();
@@ -162,7 +162,7 @@ impl Both<'_> {
         labels
     }
 
-    fn pair(&self, (i, j): Row, labels: &Labels) -> Pair {
+    fn pair(&self, (i, j): LinePair, labels: &Labels) -> Pair {
         let o = i.and_then(|i| self.before.get(i));
         let p = j.and_then(|j| self.after.get(j));
         let before = o.map(|o| line(o, &labels.before));
@@ -198,7 +198,7 @@ impl Both<'_> {
     }
 
     /// The rows of tables that describe the code and differ.
-    fn rows(&self, aligned: &[Row]) -> Vec<RowFact> {
+    fn rows(&self, aligned: &[LinePair]) -> Vec<RowFact> {
         // Position of the line that holds a place, so that rows of one line are compared.
         let lines = positions(aligned.iter().map(|r| r.0), self.before);
         let before = self.o.map(|o| rows_of(&self.comparer.orig.rows, o, &lines));

@@ -13,7 +13,7 @@ use crate::elf::object::Object;
 use crate::kernel::layout::Layout;
 
 /// How many differing values are told.
-const TOLD: usize = 4;
+const SHOWN: usize = 4;
 /// Longest value that is told.
 const LONGEST: usize = 80;
 
@@ -46,7 +46,7 @@ pub fn complete(comparer: &Comparer<'_>, error: Error) -> Error {
     let before = declared(&before, about.iter().filter_map(of_orig).collect());
     let after = declared(&after, about.iter().filter_map(of_patched).collect());
     let differs = tells_values(error.code());
-    let told = about.iter().map(|about| match *about {
+    let described = about.iter().map(|about| match *about {
         None => None,
         Some(About::Orig(id)) => {
             let (section, at) = home(orig.object, id)?;
@@ -61,7 +61,7 @@ pub fn complete(comparer: &Comparer<'_>, error: Error) -> Error {
             let member =
                 |offset| after.as_ref().and_then(|after| after.member(section, at, offset));
             let values = values.map(|values| listed(&values, member));
-            let told = match (place, values) {
+            let described = match (place, values) {
                 (None, None) => None,
                 (Some(place), None) => Some(format!("{name} is at {place}")),
                 (None, Some(values)) => Some(format!("{name} {values}")),
@@ -69,14 +69,14 @@ pub fn complete(comparer: &Comparer<'_>, error: Error) -> Error {
             };
             let kept = comparer.twins.replaced.kept(id);
             let kept = kept.map(|why| format!("its readers cannot be patched instead: {why}"));
-            match told.into_iter().chain(kept).collect::<Vec<String>>() {
+            match described.into_iter().chain(kept).collect::<Vec<String>>() {
                 all if all.is_empty() => None,
                 all => Some(all.join("; ")),
             }
         }
     });
-    let told = told.collect();
-    error.with_more(told)
+    let described = described.collect();
+    error.with_more(described)
 }
 
 /// Whether it matters for a refusal how data differs.
@@ -140,10 +140,10 @@ fn listed(values: &Values, member: impl Fn(u64) -> Option<String>) -> String {
         let lead = if called.is_empty() { "" } else { " " };
         format!("{}{lead}{called} {} -> {}", field.name, shown(&field.before), shown(&field.after))
     };
-    let told: Vec<String> = values.fields.iter().take(TOLD).map(one).collect();
-    let more = values.fields.len().saturating_sub(TOLD) + values.more;
+    let described: Vec<String> = values.fields.iter().take(SHOWN).map(one).collect();
+    let more = values.fields.len().saturating_sub(SHOWN) + values.more;
     match more {
-        0 => format!("differs: {}", told.join(", ")),
-        _ => format!("differs: {} and {more} more", told.join(", ")),
+        0 => format!("differs: {}", described.join(", ")),
+        _ => format!("differs: {} and {more} more", described.join(", ")),
     }
 }

@@ -177,8 +177,8 @@ fn of_cause(function: &FunctionEntry, out: &mut String) {
     let Some(cause) = &function.cause else { return };
     if let (CauseKind::Inlined, Some(name)) = (cause.kind, &cause.function) {
         let at = cause.place.as_ref().map(|f| format!(", inlined at {}:{}", f.file, f.line));
-        let told = format!("changed through {name}{}", at.unwrap_or_default());
-        let _ = writeln!(out, "<div class=\"at\">{}</div>", Text(&told));
+        let described = format!("changed through {name}{}", at.unwrap_or_default());
+        let _ = writeln!(out, "<div class=\"at\">{}</div>", Text(&described));
     }
 }
 
@@ -203,8 +203,8 @@ fn of_rows(part: &Part, out: &mut String) {
         return;
     }
     out.push_str("<ul class=\"reasons mono\">");
-    for told in part.rows.iter().flat_map(of_row) {
-        let _ = write!(out, "<li>{}</li>", Text(&told));
+    for described in part.rows.iter().flat_map(of_row) {
+        let _ = write!(out, "<li>{}</li>", Text(&described));
     }
     out.push_str("</ul>\n");
 }

@@ -26,7 +26,7 @@ pub(super) fn head(document: &Document, out: &mut String) {
          <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
         Text(&title)
     );
-    let (verdict, told) = match document.exit {
+    let (verdict, described) = match document.exit {
         0 => ("changed", "can be applied"),
         2 => ("refused", "cannot be applied"),
         3 => ("unchanged", "nothing changed"),
@@ -51,8 +51,8 @@ pub(super) fn head(document: &Document, out: &mut String) {
     }
     let causes = document.objects.iter().flat_map(|o| &o.functions);
     let blame = blamed(causes.map(|f| (f.name.as_str(), f.cause.as_ref())));
-    let blame = blame.map(|told| format!("; {told}")).unwrap_or_default();
-    let _ = write!(out, "{told}{}</div>\n<div class=\"tiles\">", Text(&blame));
+    let blame = blame.map(|described| format!("; {described}")).unwrap_or_default();
+    let _ = write!(out, "{described}{}</div>\n<div class=\"tiles\">", Text(&blame));
     tiles(document, out);
     out.push_str(
         "</div>\n</header>\n<nav><input id=\"find\" type=\"search\" placeholder=\"Search functions, reasons, symbols ( / )\" \

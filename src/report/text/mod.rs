@@ -29,21 +29,21 @@ pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
         of_function(function, style, &mut text);
     }
     if only.is_empty()
-        && let Some(told) = blamed(causes(report))
+        && let Some(described) = blamed(causes(report))
     {
-        line(&mut text, &style.paint(Paint::Title, &printable(&told)));
+        line(&mut text, &style.paint(Paint::Title, &printable(&described)));
     }
     for name in report.removed.iter().filter(|name| wants(name)) {
-        let told = format!("removed function: {}", printable(&without_promotion(name)));
-        line(&mut text, &style.paint(Paint::Title, &told));
+        let described = format!("removed function: {}", printable(&without_promotion(name)));
+        line(&mut text, &style.paint(Paint::Title, &described));
     }
     for status in ["changed", "new", "removed"] {
         let listed: Vec<&Data> =
             report.data.iter().filter(|d| d.status == status && wants(&d.name)).collect();
         match status != "changed" && only.is_empty() && listed.len() > LISTED {
             true => {
-                let told = format!("{status} data: {} variables and constants", listed.len());
-                line(&mut text, &style.paint(Paint::Title, &told));
+                let described = format!("{status} data: {} variables and constants", listed.len());
+                line(&mut text, &style.paint(Paint::Title, &described));
             }
             false => listed.into_iter().for_each(|data| of_data(data, style, &mut text)),
         }
@@ -54,7 +54,7 @@ pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
         }
         line(&mut text, &style.paint(Paint::Title, &format!("unchanged: {}", printable(name))));
         for noise in noise {
-            let told = format!(
+            let described = format!(
                 "  at {:#x} of {}: {} -> {}: {} ({}; {})",
                 noise.offset,
                 noise.section,
@@ -64,14 +64,14 @@ pub fn explanation(report: &Report, only: &[String], style: &Style) -> String {
                 noise.reason,
                 noise.evidence
             );
-            line(&mut text, &printable(&told));
+            line(&mut text, &printable(&described));
         }
     }
     text
 }
 
-fn line(text: &mut String, told: &str) {
-    text.push_str(told);
+fn line(text: &mut String, described: &str) {
+    text.push_str(described);
     text.push('\n');
 }
 
@@ -80,9 +80,9 @@ pub fn ways_out(report: &Report, error: Option<&Error>, style: &Style) -> String
     let mut text = String::new();
     for way in report.ways_out(error) {
         line(&mut text, &style.paint(Paint::Title, "a way out:"));
-        for told in way.lines() {
+        for described in way.lines() {
             // Tabs are the skeleton's own; names in it are escaped.
-            line(&mut text, format!("  {}", told.replace('\t', "        ")).trim_end());
+            line(&mut text, format!("  {}", described.replace('\t', "        ")).trim_end());
         }
     }
     text
@@ -97,11 +97,11 @@ fn of_function(function: &Function, style: &Style, text: &mut String) {
     if let Some(more) = function.reasons.len().checked_sub(REASONS).filter(|&more| more > 0) {
         line(text, &format!("  and {more} more"));
     }
-    if let Some(told) = in_source(function, style) {
-        line(text, &told);
+    if let Some(described) = in_source(function, style) {
+        line(text, &described);
     }
-    if let Some(told) = of_cause(function, style) {
-        line(text, &told);
+    if let Some(described) = of_cause(function, style) {
+        line(text, &described);
     }
     for (symbol, via) in &function.included_because {
         line(text, &format!("  {} refers to {}", printable(via), printable(symbol)));
@@ -139,13 +139,13 @@ fn of_part(part: &Part, style: &Style, text: &mut String) {
         sides::write(hunk, style, text);
     }
     for row in &part.rows {
-        for told in of_row(row) {
+        for described in of_row(row) {
             let paint = match row.mark {
                 Mark::Removed => Paint::Before,
                 Mark::Added => Paint::After,
                 _ => Paint::None,
             };
-            line(text, &style.paint(paint, &format!("  {}", printable(&told))));
+            line(text, &style.paint(paint, &format!("  {}", printable(&described))));
         }
     }
 }
@@ -188,14 +188,14 @@ fn place(frame: &Frame, style: &Style) -> String {
 /// That a function was not edited itself, and what it changed through.
 fn of_cause(function: &Function, style: &Style) -> Option<String> {
     let cause = function.cause.as_ref()?;
-    let told = match (cause.kind, &cause.function, &cause.place) {
+    let described = match (cause.kind, &cause.function, &cause.place) {
         (CauseKind::Inlined, Some(name), Some(at)) => {
             format!("changed through {}, inlined at {}", printable(name), place(at, style))
         }
         (CauseKind::Inlined, Some(name), None) => format!("changed through {}", printable(name)),
         _ => return None,
     };
-    Some(format!("  {}", style.paint(Paint::Source, &told)))
+    Some(format!("  {}", style.paint(Paint::Source, &described)))
 }
 
 /// Functions by name, with their causes.
@@ -256,10 +256,10 @@ pub fn stat(report: &Report, refused: Option<&str>) -> String {
     let count = |status| report.functions.iter().filter(|f| f.status == status).count();
     let optimised = report.functions.iter().filter(|f| f.optimised().is_some()).count();
     let of_data = |status| report.data.iter().filter(|d| d.status == status).count();
-    let mut told = Vec::new();
+    let mut described = Vec::new();
     let mut add = |count: usize, what: &str| {
         if count > 0 {
-            told.push(format!("{count} {what}"));
+            described.push(format!("{count} {what}"));
         }
     };
     add(count(FunctionStatus::Changed).saturating_sub(optimised), "changed");
@@ -271,9 +271,10 @@ pub fn stat(report: &Report, refused: Option<&str>) -> String {
     add(of_data("removed"), "data removed");
     let warnings = report.warnings.len();
     add(warnings, if warnings == 1 { "warning" } else { "warnings" });
-    let told = if told.is_empty() { "nothing changed".to_owned() } else { told.join(", ") };
+    let described =
+        if described.is_empty() { "nothing changed".to_owned() } else { described.join(", ") };
     match refused {
-        Some(code) => format!("refused ({code}): {told}"),
-        None => told,
+        Some(code) => format!("refused ({code}): {described}"),
+        None => described,
     }
 }

@@ -20,7 +20,7 @@ use crate::elf::ids::{Csr, Marks, SectionId, Side};
 use crate::elf::object::{Home, Object};
 
 /// The referenced offsets of each section whose data has no names, ascending.
-pub struct Pieces<S> {
+pub struct AnonymousData<S> {
     /// With each: whether a function that refers to it also refers to the one before.
     starts: Csr<SectionId<S>, (u32, bool)>,
     /// Sections that a single function or variable refers to.
@@ -68,7 +68,7 @@ fn is_pool<S: Side>(object: &Object<'_, S>, section: SectionId<S>) -> bool {
     object.section_flags(section) & abi::SHF_MERGE != 0 && object.section_entsize(section) > 0
 }
 
-impl<S: Side> Pieces<S> {
+impl<S: Side> AnonymousData<S> {
     /// One pass over the relocations that refer to sections with nameless data. That a row of
     /// a table describes code is no reason for the code to begin there.
     pub fn new(layout: &Layout<'_, S>, rows: &Rows<S>) -> Result<Self> {
@@ -106,7 +106,7 @@ impl<S: Side> Pieces<S> {
         reads.dedup();
         let (starts, whole) = cut(&reads);
         let starts = Csr::build(object.section_count(), || starts.iter().copied());
-        Ok(Pieces { starts, whole, descriptors })
+        Ok(AnonymousData { starts, whole, descriptors })
     }
 
     /// Whether a section only describes variables to a sanitizer.

@@ -15,7 +15,7 @@ use crate::elf::object::Reloc;
 
 /// An instruction that leads out of a stretch of code without a relocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Near {
+pub struct Unrelocated {
     /// Byte of the section where the instruction is.
     pub at: u64,
     /// Where it leads, and its field, as bytes of the section; it may lead out of that, too.
@@ -29,14 +29,14 @@ pub fn leaving<S: Side>(
     section: SectionId<S>,
     start: u64,
     end: u64,
-) -> Result<Vec<Near>> {
+) -> Result<Vec<Unrelocated>> {
     let object = layout.object;
     let mut found = Vec::new();
     // Alone in its section, code has nothing to lead to.
     if layout.entity_count(section) < 2 {
         return Ok(found);
     }
-    // The filler behind a function may reach beyond what is known to be its end.
+    // The padding behind a function may reach beyond what is known to be its end.
     let code = object.contents(section);
     let mut at = start;
     while at < end.min(code.len() as u64) {
@@ -46,7 +46,7 @@ pub fn leaving<S: Side>(
         if let Some(reach) = reach.filter(|reach| !(start..end).contains(&reach.target))
             && object.relocs(section).within(at, at + len).next().is_none()
         {
-            found.push(Near { at, reach });
+            found.push(Unrelocated { at, reach });
         }
         at += len;
     }
@@ -58,9 +58,9 @@ pub fn leaving<S: Side>(
 pub fn meant<S: Side>(
     layout: &Layout<'_, S>,
     section: SectionId<S>,
-    near: &Near,
+    unrelocated: &Unrelocated,
 ) -> Option<(SymbolId<S>, i64)> {
-    let target = near.reach.target;
+    let target = unrelocated.reach.target;
     if target >= layout.object.section_size(section) {
         return None;
     }
@@ -73,29 +73,34 @@ pub fn meant<S: Side>(
 pub fn relocation<S: Side>(
     layout: &Layout<'_, S>,
     section: SectionId<S>,
-    near: &Near,
+    unrelocated: &Unrelocated,
 ) -> Result<Reloc<S>> {
     let object = layout.object;
     let fail = |what: &str| {
         let name = object.section_name(section);
-        let user = layout.entity_at(section, near.at).map(|i| layout.entity(section, i));
+        let user = layout.entity_at(section, unrelocated.at).map(|i| layout.entity(section, i));
         let user = user.and_then(|e| e.symbol).map_or("", |s| object.symbol_name(s));
         Error::refused(Code::NearReference, format!("{user} leads to {what} without a relocation"))
             .in_file(object.file())
             .in_section(name)
             .at_symbol(user)
-            .at_offset(near.at)
+            .at_offset(unrelocated.at)
             .advise(format!(
                 "the assembler resolved it since both are in {name}: give one of them another \
                  section, or compile the file with -fno-optimize-sibling-calls"
             ))
     };
-    let Some((symbol, distance)) = meant(layout, section, near) else {
+    let Some((symbol, distance)) = meant(layout, section, unrelocated) else {
         return Err(fail("code that has no name"));
     };
-    let Some((kind, addend)) = near.reach.reloc else {
+    let Some((kind, addend)) = unrelocated.reach.reloc else {
         let name = object.symbol_name(symbol);
         return Err(fail(&format!("{name} by an instruction that only reaches what is near,")));
     };
-    Ok(Reloc { offset: near.reach.field, kind, symbol, addend: addend.wrapping_add(distance) })
+    Ok(Reloc {
+        offset: unrelocated.reach.field,
+        kind,
+        symbol,
+        addend: addend.wrapping_add(distance),
+    })
 }

@@ -41,7 +41,7 @@ impl<S: Side> Refs<'_, S> {
     }
 
     /// The symbol that byte `at` of `target` belongs to, when `covering` is there, or nothing.
-    pub(super) fn beside(
+    pub(super) fn end_address(
         &self,
         reloc: &Reloc<S>,
         target: SectionId<S>,

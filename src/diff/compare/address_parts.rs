@@ -12,13 +12,13 @@ use crate::elf::ids::{Orig, Patched, SymbolId};
 use crate::elf::object::Reloc;
 
 /// What a relocation names: a symbol and the addend.
-type Target<S> = (SymbolId<S>, i64);
+type SymbolAddend<S> = (SymbolId<S>, i64);
 
 /// What the upper parts that were read last lead to: of each place of the original the patched
 /// one.
 #[derive(Debug, Default)]
-pub(super) struct Halves {
-    upper: IndexMap<Target<Orig>, Target<Patched>, RandomState>,
+pub(super) struct AddressParts {
+    upper: IndexMap<SymbolAddend<Orig>, SymbolAddend<Patched>, RandomState>,
 }
 
 /// Which part of an address a relocation is for: by the names that the ABIs give the types.
@@ -30,7 +30,7 @@ fn is_lower(arch: &Arch, kind: u32) -> Option<bool> {
     (name.contains("_HI") || name.contains("_HA")).then_some(false)
 }
 
-impl Halves {
+impl AddressParts {
     /// Whether a lower part leads to the thing that the upper part before it does, when it is
     /// so in the original.
     pub fn agree(&mut self, arch: &Arch, o: &Reloc<Orig>, p: &Reloc<Patched>) -> bool {
@@ -53,8 +53,8 @@ impl Comparer<'_> {
         let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
         let o = orig.relocs(spans.o).within(spans.o_start, spans.o_end);
         let p = patched.relocs(spans.p).within(spans.p_start, spans.p_end);
-        let mut halves = Halves::default();
-        o.zip(p).find(|(o, p)| !halves.agree(self.patched.layout.arch, o, p))
+        let mut parts = AddressParts::default();
+        o.zip(p).find(|(o, p)| !parts.agree(self.patched.layout.arch, o, p))
     }
 }
 
@@ -73,14 +73,14 @@ mod tests {
         // Machine; the types of the upper and of the lower part.
         for (machine, upper, lower) in [(183, 275, 277), (258, 71, 72), (21, 50, 48)] {
             let arch = Arch::from_machine(machine).expect("a machine");
-            let mut halves = Halves::default();
-            assert!(halves.agree(arch, &reloc(upper, 1, 0), &reloc(upper, 7, 4)));
-            assert!(halves.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 7, 4)));
-            assert!(!halves.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 7, 0)));
-            assert!(!halves.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 8, 4)));
-            assert!(halves.agree(arch, &reloc(lower, 2, 0), &reloc(lower, 8, 4)));
-            assert!(halves.agree(arch, &reloc(upper, 1, 0), &reloc(upper, 8, 4)));
-            assert!(halves.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 8, 4)));
+            let mut parts = AddressParts::default();
+            assert!(parts.agree(arch, &reloc(upper, 1, 0), &reloc(upper, 7, 4)));
+            assert!(parts.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 7, 4)));
+            assert!(!parts.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 7, 0)));
+            assert!(!parts.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 8, 4)));
+            assert!(parts.agree(arch, &reloc(lower, 2, 0), &reloc(lower, 8, 4)));
+            assert!(parts.agree(arch, &reloc(upper, 1, 0), &reloc(upper, 8, 4)));
+            assert!(parts.agree(arch, &reloc(lower, 1, 0), &reloc(lower, 8, 4)));
         }
     }
 }

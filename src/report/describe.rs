@@ -44,7 +44,7 @@ pub fn functions(
     let news = listed.iter().any(|(_, changed)| !changed);
     let clones = news.then(|| Clones::new(comparer.pair));
     let listed: Vec<_> = listed.into_iter().map(|(id, changed)| (id, changed, known(id))).collect();
-    let told: Vec<Result<Function>> = listed
+    let described: Vec<Result<Function>> = listed
         .into_par_iter()
         .map(|(id, changed, differs)| {
             let Differs { mut reasons, questions, .. } =
@@ -67,13 +67,13 @@ pub fn functions(
             })
         })
         .collect();
-    let mut told: Vec<Function> = told.into_iter().collect::<Result<_>>()?;
-    if told.iter().any(|function| function.body.is_some()) {
-        blame(comparer, &mut told);
+    let mut described: Vec<Function> = described.into_iter().collect::<Result<_>>()?;
+    if described.iter().any(|function| function.body.is_some()) {
+        blame(comparer, &mut described);
     } else {
-        locate(comparer, &ids, &mut told);
+        locate(comparer, &ids, &mut described);
     }
-    Ok(told)
+    Ok(described)
 }
 
 /// The source file of a function that only its file sees, in an object that was linked from several: where visible
@@ -88,17 +88,17 @@ fn file_of(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<String> {
 }
 
 /// Describes variables and constants: name, status, and symbol in the patched object.
-pub fn told_data(
+pub fn describe_data(
     comparer: &Comparer<'_>,
     data: Vec<(String, &'static str, Option<SymbolId<Patched>>)>,
     wanted: &Wanted,
 ) -> Vec<Data> {
-    let told = data.into_par_iter().map(|(name, status, id)| {
+    let described = data.into_par_iter().map(|(name, status, id)| {
         let explained = id.filter(|_| status == "changed" && wanted.wants(&name));
         let values = explained.and_then(|id| values(comparer, id));
         Data { name, status, values }
     });
-    told.collect()
+    described.collect()
 }
 
 /// What was asked for by name and means the same in both objects, with what is noise in it.
