@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::entries::{Chunk, Entries, EntryId};
 use super::resolve::{Resolver, SHADOW};
 use crate::diag::{Code, Error, Result};
+use crate::diff::compare::entry::type_changed;
 use crate::diff::select::status::Status;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
@@ -206,7 +207,7 @@ impl<'a> Resolver<'a> {
                     && self.statuses.symbols[id] != Status::New
                     && !self.name(id).contains('.')
                     // Who calls through this pointer checks for the new type.
-                    && !self.comparer.type_changed(id);
+                    && !type_changed(self.comparer, id);
                 return has_twin.then(|| self.meant(id)).transpose();
             }
             let Some(found) = self.lives_elsewhere(id)? else { return Ok(None) };

@@ -1,16 +1,14 @@
 //! Compares what was paired.
 
-use std::sync::Arc;
-
 use super::job::Job;
 use super::pair::Paired;
 use crate::diag::Result;
-use crate::diff::compare::assembler_resolved::shifted;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::constants::take_apart;
 use crate::diff::compare::pair::{Indexed, Pair};
-use crate::diff::compare::questions::Answers;
-use crate::diff::compare::states::Uses;
+use crate::diff::compare::uses::Uses;
+use crate::diff::compare::verdicts::compare_all;
+use crate::diff::compare::ways::comparer;
 use crate::diff::pair::twins::Twins;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched};
@@ -63,7 +61,7 @@ pub fn compare<'a>(job: &Job<'_>, mut paired: Paired<'a>) -> Result<Compared<'a>
     let Paired { orig, patched, twins, running, .. } = &mut paired;
     let (before, after) = (orig.layout.object, patched.layout.object);
     let elsewhere = |o, p| read_elsewhere(job, running.as_ref(), before.symbol(o), after.symbol(p));
-    let compare = |twins: &Twins| comparing(job, (orig, patched), twins).run();
+    let compare = |twins: &Twins| compare_all(&comparing(job, (orig, patched), twins));
     let (verdicts, uses) = match job.policy.proves_noise {
         true => take_apart((orig.layout, patched.layout), twins, &elsewhere, compare),
         false => compare(twins),
@@ -102,19 +100,13 @@ fn comparing<'a>(
     (orig, patched): (&'a Indexed<'a, Orig>, &'a Indexed<'a, Patched>),
     twins: &'a Twins,
 ) -> Comparer<'a> {
-    Comparer {
-        pair: Pair {
-            orig,
-            patched,
-            twins,
-            policy: job.policy,
-            in_module: job.context.module
-                || job.parent.is_some_and(|p| p.name != "vmlinux")
-                || job.policy.refuses_unsafe && is_of_module(orig.layout.object),
-        },
-        shifted: Arc::new(shifted(orig.layout, patched.layout, twins)),
-        answers: Answers::default(),
-        realignments: Arc::default(),
-        ledger: None,
-    }
+    comparer(Pair {
+        orig,
+        patched,
+        twins,
+        policy: job.policy,
+        in_module: job.context.module
+            || job.parent.is_some_and(|p| p.name != "vmlinux")
+            || job.policy.refuses_unsafe && is_of_module(orig.layout.object),
+    })
 }

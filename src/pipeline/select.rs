@@ -7,7 +7,7 @@ use crate::diag::{Diagnostic, Result};
 use crate::diff::compare::constants;
 use crate::diff::compare::labels::check_labels;
 use crate::diff::compare::reasons::Differs;
-use crate::diff::compare::states::Uses;
+use crate::diff::compare::uses::Uses;
 use crate::diff::pair::statics::check_doubts;
 use crate::diff::refuse::account;
 use crate::diff::refuse::anchors::check_anchors;

@@ -9,6 +9,7 @@ use super::{Data, Function, FunctionStatus};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::compare::reasons::Differs;
+use crate::diff::compare::reasons::reasons_of;
 use crate::diff::explain::clones::Clones;
 use crate::diff::explain::found::NoiseFound;
 use crate::diff::explain::ignored::noise_of;
@@ -23,7 +24,7 @@ pub fn reasons(
 ) -> Vec<(SymbolId<Patched>, Result<Differs>)> {
     // What others asked before must not decide who meets live state first.
     let comparer = &comparer.asking();
-    functions.into_par_iter().map(|id| (id, comparer.reasons(id))).collect()
+    functions.into_par_iter().map(|id| (id, reasons_of(comparer, id))).collect()
 }
 
 /// Describes the functions listed, `true` for changed ones, each with why it is there. Both
@@ -48,7 +49,7 @@ pub fn functions(
         .into_par_iter()
         .map(|(id, changed, differs)| {
             let Differs { mut reasons, questions, .. } =
-                differs.unwrap_or_else(|| comparer.reasons(id))?;
+                differs.unwrap_or_else(|| reasons_of(comparer, id))?;
             if let (false, Some(clones)) = (changed, &clones) {
                 reasons.extend(clones.reason(id));
             }

@@ -6,7 +6,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::comparer::{Comparer, Spans};
+use super::pair::Pair;
+use super::spans::Spans;
 use crate::arch::Arch;
 use crate::elf::ids::{Orig, Patched, SymbolId};
 use crate::elf::object::Reloc;
@@ -46,16 +47,14 @@ impl AddressParts {
     }
 }
 
-impl Comparer<'_> {
-    /// The first relocations of two spans, with as many at the same places, whose parts of an
-    /// address do not agree.
-    pub(super) fn torn_apart(&self, spans: &Spans) -> Option<(Reloc<Orig>, Reloc<Patched>)> {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let o = orig.relocs(spans.o).within(spans.o_start, spans.o_end);
-        let p = patched.relocs(spans.p).within(spans.p_start, spans.p_end);
-        let mut parts = AddressParts::default();
-        o.zip(p).find(|(o, p)| !parts.agree(self.patched.layout.arch, o, p))
-    }
+/// The first relocations of two spans, with as many at the same places, whose parts of an
+/// address do not agree.
+pub(super) fn torn_apart(pair: &Pair<'_>, spans: &Spans) -> Option<(Reloc<Orig>, Reloc<Patched>)> {
+    let (orig, patched) = (pair.orig.layout.object, pair.patched.layout.object);
+    let o = orig.relocs(spans.o).within(spans.o_start, spans.o_end);
+    let p = patched.relocs(spans.p).within(spans.p_start, spans.p_end);
+    let mut parts = AddressParts::default();
+    o.zip(p).find(|(o, p)| !parts.agree(pair.patched.layout.arch, o, p))
 }
 
 #[cfg(test)]

@@ -4,29 +4,33 @@
 #![expect(clippy::indexing_slicing, reason = "a window has the field's length")]
 #![expect(clippy::arithmetic_side_effects, reason = "places within a struct whose bytes are there")]
 
-use super::comparer::{Comparer, Spans};
+use super::pair::Pair;
+use super::spans::Spans;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSION};
 
-impl Comparer<'_> {
-    /// Whether a variable holds when and by whom the kernel was built.
-    pub(in crate::diff) fn is_build_version(&self, id: SymbolId<Patched>) -> bool {
-        self.policy.proves_noise
-            && [BANNER, UTS_NAMES].contains(&self.patched.layout.object.symbol_name(id))
-    }
+/// Whether a variable holds when and by whom the kernel was built.
+pub(in crate::diff) fn is_build_version(pair: &Pair<'_>, id: SymbolId<Patched>) -> bool {
+    pair.policy.proves_noise
+        && [BANNER, UTS_NAMES].contains(&pair.patched.layout.object.symbol_name(id))
+}
 
-    /// Whether two variables only differ in when and by whom the kernel was built.
-    pub(super) fn only_build_versions_differ(&self, spans: &Spans, a: &[u8], b: &[u8]) -> bool {
-        let layout = self.patched.layout;
-        let symbol = layout
-            .entity_at(spans.p, spans.p_start)
-            .and_then(|index| layout.entity(spans.p, index).symbol)
-            .filter(|&id| self.is_build_version(id));
-        match symbol.map(|id| layout.object.symbol_name(id)) {
-            Some(BANNER) => release(a).is_some() && release(a) == release(b),
-            Some(_) => same_names(a, b),
-            None => false,
-        }
+/// Whether two variables only differ in when and by whom the kernel was built.
+pub(super) fn only_build_versions_differ(
+    pair: &Pair<'_>,
+    spans: &Spans,
+    a: &[u8],
+    b: &[u8],
+) -> bool {
+    let layout = pair.patched.layout;
+    let symbol = layout
+        .entity_at(spans.p, spans.p_start)
+        .and_then(|index| layout.entity(spans.p, index).symbol)
+        .filter(|&id| is_build_version(pair, id));
+    match symbol.map(|id| layout.object.symbol_name(id)) {
+        Some(BANNER) => release(a).is_some() && release(a) == release(b),
+        Some(_) => same_names(a, b),
+        None => false,
     }
 }
 

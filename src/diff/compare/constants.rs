@@ -15,16 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::comparer::{Comparer, Sink, Spans};
-use super::meaning::meaning;
+use super::comparer::Comparer;
+use super::pair::finding;
 use super::questions::{OpenQuestions, Question, QuestionKind};
-use super::reasons::finding;
 use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::pair::locals::is_constant;
 use crate::diff::pair::twins::Twins;
-use crate::diff::reason::{Content, Reason, ReasonKind, Sides, eight};
 use crate::diff::selection::Selection;
-use crate::diff::verdict::{Verdict, Verdicts};
+use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
@@ -78,178 +76,72 @@ pub fn take_apart<T>(
     Ok(found)
 }
 
-impl Comparer<'_> {
-    /// The verdict on a constant that was a variable with the same content: it is the kernel's,
-    /// which nothing but code that is no longer there wrote to. `None` when it is not equal.
-    pub(super) fn became_constant(
-        &self,
-        p: SectionId<Patched>,
-        index: usize,
-        open: &mut OpenQuestions,
-    ) -> Result<Option<Verdict>> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let entity = patched.entity(p, index);
-        let twin = entity.symbol.and_then(|s| self.twins.orig_symbol(s));
-        let Some(o) = twin.and_then(|twin| orig.object.section_of(twin)) else { return Ok(None) };
-        if !holds_constants(patched, p) || !names::holds_variables(orig.object.section_name(o)) {
-            return Ok(None);
-        }
-        let Some(before) = self.twin_entity(o, &entity) else { return Ok(None) };
-        let verdict = self.entities(&before, &entity, &mut Sink(None), open)?;
-        Ok(Some(verdict).filter(|v| v.is_same()))
+/// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
+/// the same content. Other symbols pass.
+pub(super) fn same_constant(
+    comparer: &Comparer<'_>,
+    o: SymbolId<Orig>,
+    p: SymbolId<Patched>,
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+    let (a, b) = (orig.symbol(o), patched.symbol(p));
+    let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
+        return Ok(true);
+    };
+    // Constants with pointers are written while the kernel is relocated, and never again.
+    let unwritten = patched.section_flags(p_section) & abi::SHF_WRITE == 0
+        || holds_constants(comparer.patched.layout, p_section);
+    let constant = b.kind == abi::STT_OBJECT
+        && unwritten
+        && matches!(comparer.patched.layout.class(p_section), Class::Data | Class::Strings);
+    if !constant || comparer.twins.are_twins(o, p) {
+        return Ok(true);
     }
+    if a.size != b.size {
+        return Ok(false);
+    }
+    let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
+    if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
+        return Ok(false);
+    }
+    if orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty() {
+        return Ok(true);
+    }
+    let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
+    comparer.ask(Question { o, p, kind: QuestionKind::Constant(a.size) }, open)
 }
 
-impl Comparer<'_> {
-    /// Whether two constants without twins, such as gcc's `CSWTCH.1` or `__func__.2`, have
-    /// the same content. Other symbols pass.
-    pub(super) fn same_constant(
-        &self,
-        o: SymbolId<Orig>,
-        p: SymbolId<Patched>,
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (a, b) = (orig.symbol(o), patched.symbol(p));
-        let (Home::Section(o_section), Home::Section(p_section)) = (a.home, b.home) else {
-            return Ok(true);
-        };
-        // Constants with pointers are written while the kernel is relocated, and never again.
-        let unwritten = patched.section_flags(p_section) & abi::SHF_WRITE == 0
-            || holds_constants(self.patched.layout, p_section);
-        let constant = b.kind == abi::STT_OBJECT
-            && unwritten
-            && matches!(self.patched.layout.class(p_section), Class::Data | Class::Strings);
-        if !constant || self.twins.are_twins(o, p) {
-            return Ok(true);
-        }
-        if a.size != b.size {
-            return Ok(false);
-        }
-        let o_data = symbol_bytes(orig.contents(o_section), a.value, a.size);
-        if o_data != symbol_bytes(patched.contents(p_section), b.value, b.size) {
-            return Ok(false);
-        }
-        if orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty() {
-            return Ok(true);
-        }
-        let (o, p) = ((o_section, a.value as i64), (p_section, b.value as i64));
-        self.ask(Question { o, p, kind: QuestionKind::Constant(a.size) }, open)
-    }
-}
-
-impl Comparer<'_> {
-    /// Whether two constants of one name but for its number, which only their files can see,
-    /// have the same content: one is as good as the other.
-    pub(super) fn same_copy(
-        &self,
-        o: SymbolId<Orig>,
-        p: SymbolId<Patched>,
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let home = patched.object.section_of(p);
-        let alike = self.policy.proves_noise
-            && orig.is_local(o)
-            && patched.is_local(p)
-            && patched.object.symbol_kind(p) == abi::STT_OBJECT
-            && orig.object.symbol_kind(o) == abi::STT_OBJECT
-            && orig.object.section_of(o).is_some_and(|home| holds_constants(orig, home))
-            && home.is_some_and(|home| holds_constants(patched, home))
-            && names::same(orig.object.symbol_name(o), patched.object.symbol_name(p));
-        Ok(alike && self.same_constant(o, p, open)?)
-    }
+/// Whether two constants of one name but for its number, which only their files can see,
+/// have the same content: one is as good as the other.
+pub(super) fn same_copy(
+    comparer: &Comparer<'_>,
+    o: SymbolId<Orig>,
+    p: SymbolId<Patched>,
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let home = patched.object.section_of(p);
+    let alike = comparer.policy.proves_noise
+        && orig.is_local(o)
+        && patched.is_local(p)
+        && patched.object.symbol_kind(p) == abi::STT_OBJECT
+        && orig.object.symbol_kind(o) == abi::STT_OBJECT
+        && orig.object.section_of(o).is_some_and(|home| holds_constants(orig, home))
+        && home.is_some_and(|home| holds_constants(patched, home))
+        && names::same(orig.object.symbol_name(o), patched.object.symbol_name(p));
+    Ok(alike && same_constant(comparer, o, p, open)?)
 }
 
 fn symbol_bytes(data: &[u8], value: u64, size: u64) -> Option<&[u8]> {
     data.get(value as usize..value.checked_add(size)? as usize)
 }
 
-/// How many constants a reason names, from the one that code reads to what differs in it.
-const LONGEST: usize = 8;
-
-/// Two constants of one name.
-type Both = (SymbolId<Orig>, SymbolId<Patched>);
-
-/// What differs first in them: where, how it was and how it is, and the constants that a
-/// pointer there leads to.
-type First = (Option<u64>, Sides<Content>, Option<Both>);
-
-impl<'a> Comparer<'a> {
-    /// Why code that reads a constant differs, when the constants of one name do: the chain of
-    /// them down to the size, bytes or target that differ.
-    pub(super) fn other_constant(
-        &self,
-        o_refs: &Refs<'a, Orig>,
-        o: &Reloc<Orig>,
-        p_refs: &Refs<'a, Patched>,
-        p: &Reloc<Patched>,
-        spans: &Spans,
-    ) -> Option<Reason> {
-        let mut both = (o_refs.resolve(o).ok()?.symbol, p_refs.resolve(p).ok()?.symbol);
-        let mut path = Vec::new();
-        loop {
-            let (at, sides, next) = self.first_in_constants(both)?;
-            path.push((self.output_name(both.1).to_owned(), at));
-            match next.filter(|_| path.len() < LONGEST) {
-                Some(next) => both = next,
-                None => {
-                    let kind = ReasonKind::Chain { path, sides };
-                    return Some(Reason::at((p.offset - spans.p_start) as i64, kind));
-                }
-            }
-        }
-    }
-
-    fn first_in_constants(&self, (a, b): Both) -> Option<First> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let (before, after) = (orig.object.symbol(a), patched.object.symbol(b));
-        let (o, p) = (orig.object.section_of(a)?, patched.object.section_of(b)?);
-        if self.twins.are_twins(a, b)
-            || !names::same(before.name, after.name)
-            || after.kind != abi::STT_OBJECT
-            || !is_constant(orig, a)
-        {
-            return None;
-        }
-        if before.size != after.size {
-            let [before, after] = [before.size, after.size].map(Content::Size);
-            return Some((None, Sides { before, after }, None));
-        }
-        let end = |value: u64| value.saturating_add(before.size);
-        let (o_end, p_end) = (end(before.value), end(after.value));
-        let x = orig.object.contents(o).get(before.value as usize..o_end as usize)?;
-        let y = patched.object.contents(p).get(after.value as usize..p_end as usize)?;
-        if let Some(first) = x.iter().zip(y).position(|(x, y)| x != y) {
-            let [before, after] = [x, y].map(|bytes| Content::Bytes(eight(bytes, first)));
-            return Some((Some(first as u64), Sides { before, after }, None));
-        }
-        let (o_refs, p_refs) = (Refs::new(orig, o), Refs::new(patched, p));
-        let o_relocs = orig.object.relocs(o).within(before.value, o_end);
-        let p_relocs = patched.object.relocs(p).within(after.value, p_end);
-        let start = after.value;
-        let differs = |(o, p): &(Reloc<Orig>, Reloc<Patched>)| {
-            o.offset - before.value != p.offset - after.value
-                || !self.same_kind(o, p)
-                || !self
-                    .same_reference(&o_refs, o, &p_refs, p, &mut OpenQuestions::new())
-                    .unwrap_or(false)
-        };
-        let (o, p) = o_relocs.zip(p_relocs).find(differs)?;
-        let meant = [meaning(orig, &o_refs, &o), meaning(patched, &p_refs, &p)];
-        let [before, after] = meant.map(Content::Reference);
-        let next = (o_refs.resolve(&o).ok()?.symbol, p_refs.resolve(&p).ok()?.symbol);
-        let leads = self.twins.replaced.was(next.1) == Some(next.0);
-        let at = p.offset - start;
-        Some((Some(at), Sides { before, after }, Some(next).filter(|_| leads)))
-    }
-}
-
 /// A section and the position of an entity in it.
 type Place = (SectionId<Patched>, usize);
 
 /// Whether a section holds constants that compilers made of variables, and nothing else.
-fn holds_constants<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
+pub(super) fn holds_constants<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
     let object = layout.object;
     let name = object.section_name(section);
     layout.class(section) == Class::Data

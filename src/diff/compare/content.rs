@@ -5,239 +5,223 @@
     reason = "spans begin before they end, and lie within sections of less than 4 GiB"
 )]
 
-use super::comparer::{Comparer, Sink, Spans};
+use super::comparer::Comparer;
+use super::forgive::forgive_bytes;
 use super::forgiven::{Field, proofs};
-use super::pair::Indexed;
+use super::pair::{Indexed, Pair};
 use super::questions::OpenQuestions;
+use super::relocs::same_relocs;
+use super::rows::same_rows;
+use super::spans::{Sink, Spans};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
-use crate::elf::object::Reloc;
 use crate::kernel::anonymous_data::MAX_PARTS;
 use crate::kernel::layout::{Entity, Layout};
-use crate::kernel::names;
 use crate::kernel::padding::is_padding;
-use crate::kernel::panics;
-use crate::kernel::refs::Refs;
+use crate::kernel::{names, panics};
 
-impl Comparer<'_> {
-    /// Whether the nameless data at two places is equal. A piece goes on to the next place
-    /// that is referred to, and beyond where a function refers to both: it may read one thing
-    /// in parts. What precedes the first place in a section belongs to its only reader.
-    pub(super) fn same_anonymous(
-        &self,
-        (o, o_at): (SectionId<Orig>, i64),
-        (p, p_at): (SectionId<Patched>, i64),
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (o_size, p_size) = (orig.section_size(o), patched.section_size(p));
-        let (wanted_o, wanted_p) = match (u64::try_from(o_at), u64::try_from(p_at)) {
-            (Ok(o_at), Ok(p_at)) => (o_at, p_at),
-            // An index from 1 on: what is meant begins behind the place.
-            _ if o_at == p_at => (0, 0),
-            _ => return Ok(false),
-        };
-        let leads =
-            (self.orig.anonymous.leads(o, wanted_o), self.patched.anonymous.leads(p, wanted_p));
-        let (mut o_at, mut p_at) = match leads {
-            (true, true) if wanted_o == wanted_p => (0, 0),
-            _ => (wanted_o, wanted_p),
-        };
-        if o_at > o_size || p_at > p_size {
-            return Ok(o_at == p_at && o_size == p_size);
+/// Whether the nameless data at two places is equal. A piece goes on to the next place
+/// that is referred to, and beyond where a function refers to both: it may read one thing
+/// in parts. What precedes the first place in a section belongs to its only reader.
+pub(super) fn same_anonymous(
+    comparer: &Comparer<'_>,
+    (o, o_at): (SectionId<Orig>, i64),
+    (p, p_at): (SectionId<Patched>, i64),
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+    let (o_size, p_size) = (orig.section_size(o), patched.section_size(p));
+    let (wanted_o, wanted_p) = match (u64::try_from(o_at), u64::try_from(p_at)) {
+        (Ok(o_at), Ok(p_at)) => (o_at, p_at),
+        // An index from 1 on: what is meant begins behind the place.
+        _ if o_at == p_at => (0, 0),
+        _ => return Ok(false),
+    };
+    let leads =
+        (comparer.orig.anonymous.leads(o, wanted_o), comparer.patched.anonymous.leads(p, wanted_p));
+    let (mut o_at, mut p_at) = match leads {
+        (true, true) if wanted_o == wanted_p => (0, 0),
+        _ => (wanted_o, wanted_p),
+    };
+    if o_at > o_size || p_at > p_size {
+        return Ok(o_at == p_at && o_size == p_size);
+    }
+    let kinds = (orig.section_kind(o), patched.section_kind(p));
+    let mut same = true;
+    for _ in 0..MAX_PARTS {
+        let (o_end, o_more) = comparer.orig.anonymous.end(comparer.orig.layout, o, o_at);
+        let (p_end, p_more) = comparer.patched.anonymous.end(comparer.patched.layout, p, p_at);
+        if kinds.0 == abi::SHT_NOBITS || kinds.1 == abi::SHT_NOBITS {
+            same = kinds.0 == kinds.1 && o_end - o_at == p_end - p_at;
+            break;
         }
-        let kinds = (orig.section_kind(o), patched.section_kind(p));
-        let mut same = true;
-        for _ in 0..MAX_PARTS {
-            let (o_end, o_more) = self.orig.anonymous.end(self.orig.layout, o, o_at);
-            let (p_end, p_more) = self.patched.anonymous.end(self.patched.layout, p, p_at);
-            if kinds.0 == abi::SHT_NOBITS || kinds.1 == abi::SHT_NOBITS {
-                same = kinds.0 == kinds.1 && o_end - o_at == p_end - p_at;
-                break;
-            }
-            let equal = o_end - o_at == p_end - p_at;
-            let length = (o_end - o_at).min(p_end - p_at);
-            let spans = Spans {
-                o,
-                o_start: o_at,
-                o_end: o_at + length,
-                p,
-                p_start: p_at,
-                p_end: p_at + length,
+        let equal = o_end - o_at == p_end - p_at;
+        let length = (o_end - o_at).min(p_end - p_at);
+        let spans = Spans {
+            o,
+            o_start: o_at,
+            o_end: o_at + length,
+            p,
+            p_start: p_at,
+            p_end: p_at + length,
+        };
+        same = is_padding(comparer.orig.layout, o, spans.o_end, o_end)
+            && is_padding(comparer.patched.layout, p, spans.p_end, p_end)
+            && same_content(comparer, &spans, open)?;
+        if !equal {
+            let field = Field {
+                o: (o, spans.o_end),
+                p: (p, spans.p_end),
+                width: (o_end - spans.o_end).max(p_end - spans.p_end),
             };
-            same = is_padding(self.orig.layout, o, spans.o_end, o_end)
-                && is_padding(self.patched.layout, p, spans.p_end, p_end)
-                && self.same_content(&spans, open)?;
-            if !equal {
-                let field = Field {
-                    o: (o, spans.o_end),
-                    p: (p, spans.p_end),
-                    width: (o_end - spans.o_end).max(p_end - spans.p_end),
-                };
-                self.forgive_bytes(proofs::PADDING, field, || {
-                    "before the next place that anything refers to".into()
-                });
-            }
-            (o_at, p_at) = (o_end, p_end);
-            let more = o_more || p_more || o_at <= wanted_o;
-            if !same || !equal || !more || o_at >= o_size || p_at >= p_size {
-                break;
-            }
+            forgive_bytes(comparer, proofs::PADDING, field, || {
+                "before the next place that anything refers to".into()
+            });
         }
-        Ok(same)
+        (o_at, p_at) = (o_end, p_end);
+        let more = o_more || p_more || o_at <= wanted_o;
+        if !same || !equal || !more || o_at >= o_size || p_at >= p_size {
+            break;
+        }
     }
+    Ok(same)
+}
 
-    /// Whether two places in linked objects are at the same distance behind labels that are
-    /// twins, and all from there to the next thing with a name is equal. That one is compared by
-    /// itself; what the linker laid behind it may be of another file.
-    pub(super) fn same_labelled(
-        &self,
-        (o, o_at): (SectionId<Orig>, i64),
-        (p, p_at): (SectionId<Patched>, i64),
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
-            return Ok(false);
-        };
-        if !self.orig.layout.is_linked() || !self.patched.layout.is_linked() {
-            return Ok(false);
-        }
-        let (Some((a, o_label)), Some((b, p_label))) =
-            (labelled(self.orig.layout, o, o_start), labelled(self.patched.layout, p, p_start))
-        else {
-            return Ok(false);
-        };
-        let (o_end, p_end) =
-            (reach(self.orig, &a, o_label, o_start), reach(self.patched, &b, p_label, p_start));
-        if !self.twins.are_twins(o_label, p_label)
-            || o_start - a.start != p_start - b.start
-            || o_end - a.start != p_end - b.start
-        {
-            return Ok(false);
-        }
-        let spans = Spans { o, o_start, o_end, p, p_start, p_end };
-        self.same_span(&spans, open)
+/// Whether two places in linked objects are at the same distance behind labels that are
+/// twins, and all from there to the next thing with a name is equal. That one is compared by
+/// itself; what the linker laid behind it may be of another file.
+pub(super) fn same_labelled(
+    comparer: &Comparer<'_>,
+    (o, o_at): (SectionId<Orig>, i64),
+    (p, p_at): (SectionId<Patched>, i64),
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+        return Ok(false);
+    };
+    if !comparer.orig.layout.is_linked() || !comparer.patched.layout.is_linked() {
+        return Ok(false);
     }
+    let (Some((a, o_label)), Some((b, p_label))) =
+        (labelled(comparer.orig.layout, o, o_start), labelled(comparer.patched.layout, p, p_start))
+    else {
+        return Ok(false);
+    };
+    let (o_end, p_end) =
+        (reach(comparer.orig, &a, o_label, o_start), reach(comparer.patched, &b, p_label, p_start));
+    if !comparer.twins.are_twins(o_label, p_label)
+        || o_start - a.start != p_start - b.start
+        || o_end - a.start != p_end - b.start
+    {
+        return Ok(false);
+    }
+    let spans = Spans { o, o_start, o_end, p, p_start, p_end };
+    same_span(comparer, &spans, open)
+}
 
-    /// Whether two string literals that the linker laid together with those of other files are
-    /// equal. With a zero in it, a literal is no mergeable string, and nothing says where it
-    /// ends: not behind the next place that is referred to. All to there must be equal, as far
-    /// as both have it, and the section must hold the same strings, in any order.
-    pub(super) fn same_literal(
-        &self,
-        (o, o_at): (SectionId<Orig>, i64),
-        (p, p_at): (SectionId<Patched>, i64),
-    ) -> bool {
-        let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
-            return false;
-        };
-        let (Some(before), Some(after)) =
-            (literals(self.orig.layout, o), literals(self.patched.layout, p))
-        else {
-            return false;
-        };
-        let o_end = self.orig.anonymous.extent(self.orig.layout, o, o_start).1;
-        let p_end = self.patched.anonymous.extent(self.patched.layout, p, p_start).1;
-        let a = before.get(o_start as usize..o_end as usize).unwrap_or(&[]);
-        let b = after.get(p_start as usize..p_end as usize).unwrap_or(&[]);
-        let length = a.len().min(b.len());
-        length > 0 && a.get(..length) == b.get(..length) && strings(before) == strings(after)
-    }
+/// Whether two string literals that the linker laid together with those of other files are
+/// equal. With a zero in it, a literal is no mergeable string, and nothing says where it
+/// ends: not behind the next place that is referred to. All to there must be equal, as far
+/// as both have it, and the section must hold the same strings, in any order.
+pub(super) fn same_literal(
+    pair: &Pair<'_>,
+    (o, o_at): (SectionId<Orig>, i64),
+    (p, p_at): (SectionId<Patched>, i64),
+) -> bool {
+    let (Ok(o_start), Ok(p_start)) = (u64::try_from(o_at), u64::try_from(p_at)) else {
+        return false;
+    };
+    let (Some(before), Some(after)) =
+        (literals(pair.orig.layout, o), literals(pair.patched.layout, p))
+    else {
+        return false;
+    };
+    let o_end = pair.orig.anonymous.extent(pair.orig.layout, o, o_start).1;
+    let p_end = pair.patched.anonymous.extent(pair.patched.layout, p, p_start).1;
+    let a = before.get(o_start as usize..o_end as usize).unwrap_or(&[]);
+    let b = after.get(p_start as usize..p_end as usize).unwrap_or(&[]);
+    let length = a.len().min(b.len());
+    length > 0 && a.get(..length) == b.get(..length) && strings(before) == strings(after)
+}
 
-    /// Whether two instructions read the same from constants without names, at places that they
-    /// give: not more than that many bytes, whatever lies behind these.
-    pub(super) fn same_read(
-        &self,
-        (o_refs, o, (o_section, o_at)): Read<'_, Orig>,
-        (p_refs, p, (p_section, p_at)): Read<'_, Patched>,
-    ) -> Result<bool> {
-        let (Some(size), Some(p_size)) = (o_refs.direct_read(o)?, p_refs.direct_read(p)?) else {
-            return Ok(false);
-        };
-        let before = constant(self.orig.layout, o_section, o_at, size);
-        let after = constant(self.patched.layout, p_section, p_at, p_size);
-        Ok(before.is_some() && before == after)
+/// Whether two pieces of equal length are equal, but for lines that a sanitizer prints.
+fn same_content(comparer: &Comparer<'_>, spans: &Spans, open: &mut OpenQuestions) -> Result<bool> {
+    if only_panics_from_elsewhere(comparer, spans)? {
+        return same_relocs(comparer, spans, &mut Sink(None), open);
     }
+    let lines = locations(comparer.patched.layout, spans.p, spans.p_start);
+    if lines.is_empty() {
+        return same_span(comparer, spans, open);
+    }
+    let a = comparer.orig.layout.object.contents(spans.o);
+    let b = comparer.patched.layout.object.contents(spans.p);
+    let a = a.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
+    let b = b.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
+    let differ = |(at, (x, y)): (usize, (&u8, &u8))| {
+        x != y && !lines.iter().any(|&start| start <= at && at < start + LOCATION_NUMBERS)
+    };
+    for &start in &lines {
+        let at = start..start + LOCATION_NUMBERS;
+        if a.get(at.clone()) != b.get(at) {
+            let field = Field {
+                o: (spans.o, spans.o_start + start as u64),
+                p: (spans.p, spans.p_start + start as u64),
+                width: LOCATION_NUMBERS as u64,
+            };
+            forgive_bytes(comparer, proofs::LOCATION, field, || {
+                "behind a pointer to the name of a file".into()
+            });
+        }
+    }
+    Ok(a.len() == b.len()
+        && !a.iter().zip(b).enumerate().any(differ)
+        && same_relocs(comparer, spans, &mut Sink(None), open)?)
+}
 
-    /// Whether two pieces of equal length are equal, but for lines that a sanitizer prints.
-    fn same_content(&self, spans: &Spans, open: &mut OpenQuestions) -> Result<bool> {
-        if self.only_panics_from_elsewhere(spans)? {
-            return self.relocs(spans, &mut Sink(None), open);
-        }
-        let lines = locations(self.patched.layout, spans.p, spans.p_start);
-        if lines.is_empty() {
-            return self.same_span(spans, open);
-        }
-        let a = self.orig.layout.object.contents(spans.o);
-        let b = self.patched.layout.object.contents(spans.p);
-        let a = a.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
-        let b = b.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
-        let differ = |(at, (x, y)): (usize, (&u8, &u8))| {
-            x != y && !lines.iter().any(|&start| start <= at && at < start + LOCATION_NUMBERS)
-        };
-        for &start in &lines {
-            let at = start..start + LOCATION_NUMBERS;
-            if a.get(at.clone()) != b.get(at) {
-                let field = Field {
-                    o: (spans.o, spans.o_start + start as u64),
-                    p: (spans.p, spans.p_start + start as u64),
-                    width: LOCATION_NUMBERS as u64,
-                };
-                self.forgive_bytes(proofs::LOCATION, field, || {
-                    "behind a pointer to the name of a file".into()
-                });
-            }
-        }
-        Ok(a.len() == b.len()
-            && !a.iter().zip(b).enumerate().any(differ)
-            && self.relocs(spans, &mut Sink(None), open)?)
+/// Whether two constants differ in nothing but the line and column that a panic of Rust code
+/// prints, and the text's place.
+fn only_panics_from_elsewhere(comparer: &Comparer<'_>, spans: &Spans) -> Result<bool> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    let (a, b) = (orig.object.contents(spans.o), patched.object.contents(spans.p));
+    let a = a.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
+    let b = b.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
+    let line = panics::LINE as usize;
+    let lengths = [a.len() as u64, b.len() as u64];
+    if !comparer.policy.proves_noise
+        || a == b
+        || lengths != [panics::SIZE; 2]
+        || a.get(..line) != b.get(..line)
+        || !orig.panics()?.has(spans.o, spans.o_start)
+        || !patched.panics()?.has(spans.p, spans.p_start)
+    {
+        return Ok(false);
     }
+    let field = Field {
+        o: (spans.o, spans.o_start + panics::LINE),
+        p: (spans.p, spans.p_start + panics::LINE),
+        width: panics::SIZE - panics::LINE,
+    };
+    forgive_bytes(comparer, proofs::PANIC, field, || {
+        "all that refers to it is the last argument of a call that panics".into()
+    });
+    Ok(true)
+}
 
-    /// Whether two constants differ in nothing but the line and column that a panic of Rust code
-    /// prints, and the text's place.
-    fn only_panics_from_elsewhere(&self, spans: &Spans) -> Result<bool> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let (a, b) = (orig.object.contents(spans.o), patched.object.contents(spans.p));
-        let a = a.get(spans.o_start as usize..spans.o_end as usize).unwrap_or(&[]);
-        let b = b.get(spans.p_start as usize..spans.p_end as usize).unwrap_or(&[]);
-        let line = panics::LINE as usize;
-        let lengths = [a.len() as u64, b.len() as u64];
-        if !self.policy.proves_noise
-            || a == b
-            || lengths != [panics::SIZE; 2]
-            || a.get(..line) != b.get(..line)
-            || !orig.panics()?.has(spans.o, spans.o_start)
-            || !patched.panics()?.has(spans.p, spans.p_start)
-        {
-            return Ok(false);
-        }
-        let field = Field {
-            o: (spans.o, spans.o_start + panics::LINE),
-            p: (spans.p, spans.p_start + panics::LINE),
-            width: panics::SIZE - panics::LINE,
-        };
-        self.forgive_bytes(proofs::PANIC, field, || {
-            "all that refers to it is the last argument of a call that panics".into()
-        });
-        Ok(true)
-    }
-
-    /// Whether the bytes, references and rows of two spans of equal length are equal.
-    pub(in crate::diff) fn same_span(
-        &self,
-        spans: &Spans,
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let a = self.orig.layout.object.contents(spans.o);
-        let b = self.patched.layout.object.contents(spans.p);
-        let a = a.get(spans.o_start as usize..spans.o_end as usize);
-        let b = b.get(spans.p_start as usize..spans.p_end as usize);
-        let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
-        Ok(a == b
-            && self.relocs(spans, &mut Sink(None), open)?
-            && (a.is_empty() || self.rows(spans, &mut Sink(None), open)?))
-    }
+/// Whether the bytes, references and rows of two spans of equal length are equal.
+pub(in crate::diff) fn same_span(
+    comparer: &Comparer<'_>,
+    spans: &Spans,
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let a = comparer.orig.layout.object.contents(spans.o);
+    let b = comparer.patched.layout.object.contents(spans.p);
+    let a = a.get(spans.o_start as usize..spans.o_end as usize);
+    let b = b.get(spans.p_start as usize..spans.p_end as usize);
+    let (Some(a), Some(b)) = (a, b) else { return Ok(false) };
+    Ok(a == b
+        && same_relocs(comparer, spans, &mut Sink(None), open)?
+        && (a.is_empty() || same_rows(comparer, spans, &mut Sink(None), open)?))
 }
 
 /// In larger sections of string literals, ends are not looked for.
@@ -299,36 +283,10 @@ fn reach<S: Side>(side: &Indexed<'_, S>, entity: &Entity<S>, label: SymbolId<S>,
     end
 }
 
-/// A relocation with who resolves it, and the section and offset that it leads to.
-type Read<'a, S> = (&'a Refs<'a, S>, &'a Reloc<S>, (SectionId<S>, i64));
-
-/// Bytes of read-only data that no relocation changes.
-fn constant<'a, S: Side>(
-    layout: &Layout<'a, S>,
-    section: SectionId<S>,
-    at: i64,
-    size: u64,
-) -> Option<&'a [u8]> {
-    let start = u64::try_from(at).ok()?;
-    let readable = layout.object.section_flags(section) & abi::SHF_WRITE == 0;
-    fixed(layout, section, start, start.checked_add(size)?).filter(|_| readable)
-}
-
-/// Bytes `start..end` of a section that no relocation changes.
-pub(super) fn fixed<'a, S: Side>(
-    layout: &Layout<'a, S>,
-    section: SectionId<S>,
-    start: u64,
-    end: u64,
-) -> Option<&'a [u8]> {
-    let object = layout.object;
-    let bytes = object.contents(section).get(start as usize..end as usize)?;
-    object.relocs(section).within(start, end).next().is_none().then_some(bytes)
-}
-
 /// Where line and column start in a location (lib/ubsan.h, `struct source_location`), behind
 /// the pointer to the name of the file, and how many bytes they have.
 const LOCATION_LINE: u64 = 8;
+
 const LOCATION_NUMBERS: usize = 8;
 
 /// Offsets of the lines and columns in what UBSAN gets to print about a failed check: a

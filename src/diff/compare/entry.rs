@@ -10,15 +10,15 @@
     reason = "spans begin before they end, and lie within sections of less than 4 GiB"
 )]
 
-use super::comparer::{Comparer, Spans};
+use super::counterpart::twin_entity;
+use super::pair::Pair;
+use super::spans::Spans;
 use crate::arch::RelocClass;
-use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, Sides};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::{Entity, Layout};
-use crate::kernel::refs::{Ref, Refs};
 
 /// How a function begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,86 +41,42 @@ pub(super) struct Bodies {
     pub types: Option<Reason>,
 }
 
-impl<'a> Comparer<'a> {
-    /// What is left to compare of two functions whose beginnings mean the same although
-    /// they differ, or differ in the type alone. `None` when they are equal, or of an
-    /// unknown form: then their bytes are compared.
-    pub(super) fn bodies(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Bodies> {
-        let a = start(self.orig.layout, o)?;
-        let b = start(self.patched.layout, p)?;
-        if a.head == b.head && a.marker == b.marker {
-            return None;
-        }
-        let types = a
-            .hash
-            .zip(b.hash)
-            .filter(|(x, y)| x != y)
-            .map(|(x, y)| Reason::of_all(ReasonKind::Type(Sides::new(x.to_vec(), y.to_vec()))));
-        let spans = Spans {
-            o: o.section,
-            o_start: a.body,
-            o_end: o.end,
-            p: p.section,
-            p_start: b.body,
-            p_end: p.end,
-        };
-        Some(Bodies { spans, types })
+/// What is left to compare of two functions whose beginnings mean the same although
+/// they differ, or differ in the type alone. `None` when they are equal, or of an
+/// unknown form: then their bytes are compared.
+pub(super) fn bodies(pair: &Pair<'_>, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Bodies> {
+    let a = start(pair.orig.layout, o)?;
+    let b = start(pair.patched.layout, p)?;
+    if a.head == b.head && a.marker == b.marker {
+        return None;
     }
+    let types = a
+        .hash
+        .zip(b.hash)
+        .filter(|(x, y)| x != y)
+        .map(|(x, y)| Reason::of_all(ReasonKind::Type(Sides::new(x.to_vec(), y.to_vec()))));
+    let spans = Spans {
+        o: o.section,
+        o_start: a.body,
+        o_end: o.end,
+        p: p.section,
+        p_start: b.body,
+        p_end: p.end,
+    };
+    Some(Bodies { spans, types })
+}
 
-    /// Whether callers of function `id` check for another type than callers of its twin.
-    pub fn type_changed(&self, id: SymbolId<Patched>) -> bool {
-        let layout = self.patched.layout;
-        let value = layout.object.symbol_value(id);
-        let entity = layout
-            .object
-            .section_of(id)
-            .and_then(|s| Some(layout.entity(s, layout.entity_at(s, value)?)));
-        let twin = self.twins.orig_symbol(id).and_then(|t| self.orig.layout.object.section_of(t));
-        let pair = entity.zip(twin).and_then(|(p, s)| Some((self.twin_entity(s, &p)?, p)));
-        pair.and_then(|(o, p)| self.bodies(&o, &p)).is_some_and(|b| b.types.is_some())
-    }
-
-    /// Whether two references to twins lead to the same place: what lies behind a marker that
-    /// only one of two functions has is that much farther from its start.
-    pub(super) fn same_place(
-        &self,
-        (o_refs, o, a): (&Refs<'a, Orig>, &Reloc<Orig>, Ref<Orig>),
-        (refs, reloc, b): (&Refs<'a, Patched>, &Reloc<Patched>, Ref<Patched>),
-    ) -> Result<bool> {
-        if self.is_inside_code(b.symbol, b.addend)
-            && let Some((from, to)) = o_refs.place(o)?.zip(refs.place(reloc)?)
-            && let Some(realigned) = self.realigned_at(from, to)
-        {
-            return Ok(realigned.meets(from.1, to.1));
-        }
-        let equal = a.addend == b.addend;
-        if !equal
-            && a.addend.abs_diff(b.addend) != self.patched.layout.arch.indirect_target.len() as u64
-        {
-            return Ok(false);
-        }
-        if equal && !self.is_inside_code(b.symbol, b.addend) {
-            return Ok(true);
-        }
-        let before = marker_length(self.orig.layout, a.symbol);
-        let after = marker_length(self.patched.layout, b.symbol);
-        if before == after {
-            return Ok(equal);
-        }
-        let at = refs.target_offset(&Reloc { addend: b.addend, ..*reloc })?;
-        if at <= 0 {
-            return Ok(equal);
-        }
-        Ok(b.addend.wrapping_sub(a.addend) == after as i64 - before as i64)
-    }
-
-    /// Whether a reference may lead to the inside of a function. Calls, and pointers to
-    /// functions, lead to their start.
-    pub(super) fn is_inside_code(&self, symbol: SymbolId<Patched>, addend: i64) -> bool {
-        let object = self.patched.layout.object;
-        !matches!(addend, 0 | -4)
-            && object.section_of(symbol).is_some_and(|s| object.section(s).is_text())
-    }
+/// Whether callers of function `id` check for another type than callers of its twin.
+pub fn type_changed(pair: &Pair<'_>, id: SymbolId<Patched>) -> bool {
+    let layout = pair.patched.layout;
+    let value = layout.object.symbol_value(id);
+    let entity = layout
+        .object
+        .section_of(id)
+        .and_then(|s| Some(layout.entity(s, layout.entity_at(s, value)?)));
+    let twin = pair.twins.orig_symbol(id).and_then(|t| pair.orig.layout.object.section_of(t));
+    let both = entity.zip(twin).and_then(|(p, s)| Some((twin_entity(pair, s, &p)?, p)));
+    both.and_then(|(o, p)| bodies(pair, &o, &p)).is_some_and(|b| b.types.is_some())
 }
 
 /// How the function of `entity` begins; `None` when it is none, or begins in a way that is

@@ -17,7 +17,7 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::comparer::Comparer;
+use super::pair::Pair;
 use crate::arch;
 use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind};
@@ -50,33 +50,31 @@ pub struct Question {
 /// `None` when there are several.
 pub type Bodies = IndexMap<String, Option<Names>, RandomState>;
 
-impl Comparer<'_> {
-    /// The callees of a patched function that are inlined on one side and called on the
-    /// other, and those of which other objects must tell.
-    pub(in crate::diff) fn inlining(
-        &self,
-        id: SymbolId<Patched>,
-    ) -> Result<(Vec<Reason>, Vec<Question>)> {
-        let (before, after) = (self.orig.layout, self.patched.layout);
-        let Some(twin) = self.twins.orig_symbol(id) else { return Ok((Vec::new(), Vec::new())) };
-        let orig = View { layout: before, function: twin, refs: references(before, twin)? };
-        let patched = View { layout: after, function: id, refs: references(after, id)? };
-        let to_patched = |s| self.twins.patched_symbol(s);
-        let to_orig = |s| self.twins.orig_symbol(s);
-        let mut questions = Vec::new();
-        let mut reasons = Vec::new();
-        for callee in went(&orig, &patched, &to_patched, &to_orig, true, &mut questions)? {
-            let name = match self.twins.patched_symbol(callee) {
-                Some(now) => self.output_name(now),
-                None => before.object.symbol_name(callee),
-            };
-            reasons.push(reason(name, true));
-        }
-        for callee in went(&patched, &orig, &to_orig, &to_patched, false, &mut questions)? {
-            reasons.push(reason(self.output_name(callee), false));
-        }
-        Ok((reasons, questions))
+/// The callees of a patched function that are inlined on one side and called on the
+/// other, and those of which other objects must tell.
+pub(in crate::diff) fn inlining(
+    pair: &Pair<'_>,
+    id: SymbolId<Patched>,
+) -> Result<(Vec<Reason>, Vec<Question>)> {
+    let (before, after) = (pair.orig.layout, pair.patched.layout);
+    let Some(twin) = pair.twins.orig_symbol(id) else { return Ok((Vec::new(), Vec::new())) };
+    let orig = View { layout: before, function: twin, refs: references(before, twin)? };
+    let patched = View { layout: after, function: id, refs: references(after, id)? };
+    let to_patched = |s| pair.twins.patched_symbol(s);
+    let to_orig = |s| pair.twins.orig_symbol(s);
+    let mut questions = Vec::new();
+    let mut reasons = Vec::new();
+    for callee in went(&orig, &patched, &to_patched, &to_orig, true, &mut questions)? {
+        let name = match pair.twins.patched_symbol(callee) {
+            Some(now) => pair.output_name(now),
+            None => before.object.symbol_name(callee),
+        };
+        reasons.push(reason(name, true));
     }
+    for callee in went(&patched, &orig, &to_orig, &to_patched, false, &mut questions)? {
+        reasons.push(reason(pair.output_name(callee), false));
+    }
+    Ok((reasons, questions))
 }
 
 impl Question {

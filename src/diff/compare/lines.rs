@@ -5,9 +5,15 @@
     reason = "spans begin before they end, and lie within sections of less than 4 GiB"
 )]
 
-use super::comparer::{Comparer, Spans};
+use super::assembler_resolved::{
+    distance_evidence, is_shifted, leads_elsewhere, only_distance_differs,
+};
+use super::comparer::Comparer;
+use super::forgive::{forgive, forgive_bytes};
 use super::forgiven::{Field, Forgiven, proofs};
+use super::pair::Pair;
 use super::questions::OpenQuestions;
+use super::spans::Spans;
 use crate::arch::Arch;
 use crate::diag::Result;
 use crate::elf::ids::{SectionId, Side};
@@ -29,115 +35,112 @@ pub struct ProvedLine {
     pub evidence: String,
 }
 
-impl Comparer<'_> {
-    /// Whether all differences between two stretches of code of equal length, whose
-    /// relocations mean the same, are line numbers, or distances to the same things.
-    pub(super) fn only_lines_differ(
-        &self,
-        spans: &Spans,
-        a: &[u8],
-        b: &[u8],
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let Some(lines) = self.proved_lines(spans, a, b, open)? else { return Ok(false) };
-        for line in lines {
-            self.forgive(|| Forgiven {
-                proof: proofs::LINE,
-                section: spans.p,
-                offset: spans.p_start + line.offset,
-                width: line.width,
-                before: line.before.to_string(),
-                after: line.after.to_string(),
-                evidence: line.evidence.into(),
-            });
-        }
-        Ok(true)
+/// Whether all differences between two stretches of code of equal length, whose
+/// relocations mean the same, are line numbers, or distances to the same things.
+pub(super) fn only_lines_differ(
+    comparer: &Comparer<'_>,
+    spans: &Spans,
+    a: &[u8],
+    b: &[u8],
+    open: &mut OpenQuestions,
+) -> Result<bool> {
+    let Some(lines) = proved_lines(comparer, spans, a, b, open)? else { return Ok(false) };
+    for line in lines {
+        forgive(comparer, || Forgiven {
+            proof: proofs::LINE,
+            section: spans.p,
+            offset: spans.p_start + line.offset,
+            width: line.width,
+            before: line.before.to_string(),
+            after: line.after.to_string(),
+            evidence: line.evidence.into(),
+        });
     }
+    Ok(true)
+}
 
-    /// The line numbers in which two stretches of code of equal length, whose relocations mean
-    /// the same, differ; `None` when something else differs but for distances to the same things,
-    /// or a number is not proved to be a line.
-    pub(super) fn proved_lines(
-        &self,
-        spans: &Spans,
-        a: &[u8],
-        b: &[u8],
-        open: &mut OpenQuestions,
-    ) -> Result<Option<Vec<ProvedLine>>> {
-        let arch = self.patched.layout.arch;
-        let shifted = self.is_shifted(spans);
-        // Behind it there may be padding whose end was cut off.
-        let differing = a.iter().zip(b).rposition(|(x, y)| x != y).map_or(0, |last| last + 1);
-        let mut at = 0;
-        let mut loads = Vec::new();
-        while at < differing {
-            let (x, y) = (a.get(at..).unwrap_or(&[]), b.get(at..).unwrap_or(&[]));
-            let (Some(length), Some(other)) =
-                ((arch.instruction_len)(x), (arch.instruction_len)(y))
-            else {
-                return Ok(None);
+/// The line numbers in which two stretches of code of equal length, whose relocations mean
+/// the same, differ; `None` when something else differs but for distances to the same things,
+/// or a number is not proved to be a line.
+pub(super) fn proved_lines(
+    comparer: &Comparer<'_>,
+    spans: &Spans,
+    a: &[u8],
+    b: &[u8],
+    open: &mut OpenQuestions,
+) -> Result<Option<Vec<ProvedLine>>> {
+    let arch = comparer.patched.layout.arch;
+    let shifted = is_shifted(comparer, spans);
+    // Behind it there may be padding whose end was cut off.
+    let differing = a.iter().zip(b).rposition(|(x, y)| x != y).map_or(0, |last| last + 1);
+    let mut at = 0;
+    let mut loads = Vec::new();
+    while at < differing {
+        let (x, y) = (a.get(at..).unwrap_or(&[]), b.get(at..).unwrap_or(&[]));
+        let (Some(length), Some(other)) = ((arch.instruction_len)(x), (arch.instruction_len)(y))
+        else {
+            return Ok(None);
+        };
+        if length == 0 || length != other || length > x.len().min(y.len()) {
+            return Ok(None);
+        }
+        let near = || shifted && only_distance_differs(comparer, spans, at as u64);
+        if x.get(..length) == y.get(..length) {
+            // Nothing to prove.
+        } else if near() {
+            let instruction = Field {
+                o: (spans.o, spans.o_start + at as u64),
+                p: (spans.p, spans.p_start + at as u64),
+                width: length as u64,
             };
-            if length == 0 || length != other || length > x.len().min(y.len()) {
-                return Ok(None);
-            }
-            let near = || shifted && self.only_distance_differs(spans, at as u64);
-            if x.get(..length) == y.get(..length) {
-                // Nothing to prove.
-            } else if near() {
-                let instruction = Field {
-                    o: (spans.o, spans.o_start + at as u64),
-                    p: (spans.p, spans.p_start + at as u64),
-                    width: length as u64,
-                };
-                self.forgive_bytes(proofs::DISTANCE, instruction, || {
-                    self.distance_evidence(spans, at as u64).into()
-                });
-            } else {
-                loads.push(at as u64);
-            }
-            at += length;
-        }
-        let lines = match loads.is_empty() {
-            true => Some(Vec::new()),
-            false => self.lines_of(spans, a, b, &loads)?,
-        };
-        Ok(lines.filter(|_| self.leads_elsewhere(spans, open).is_none()))
-    }
-
-    /// The line numbers that the differing instructions at `loads` load, when both sides load
-    /// them in the same way for the same argument.
-    fn lines_of(
-        &self,
-        spans: &Spans,
-        a: &[u8],
-        b: &[u8],
-        loads: &[u64],
-    ) -> Result<Option<Vec<ProvedLine>>> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let Some(before) = side(orig, spans.o, (spans.o_start, spans.o_end), loads)? else {
-            return Ok(None);
-        };
-        let Some(after) = side(patched, spans.p, (spans.p_start, spans.p_end), loads)? else {
-            return Ok(None);
-        };
-        let mut lines = Vec::new();
-        for ((o, p), &at) in before.iter().zip(&after).zip(loads) {
-            let alike = o.call - spans.o_start == p.call - spans.p_start
-                && (o.callee, o.argument, o.format) == (p.callee, p.argument, p.format)
-                && without(patched.arch, a, at, o) == without(patched.arch, b, at, p);
-            if !alike {
-                return Ok(None);
-            }
-            lines.push(ProvedLine {
-                offset: at + p.immediate.at,
-                width: p.immediate.width,
-                before: o.immediate.value,
-                after: p.immediate.value,
-                evidence: evidence(p),
+            forgive_bytes(comparer, proofs::DISTANCE, instruction, || {
+                distance_evidence(comparer, spans, at as u64).into()
             });
+        } else {
+            loads.push(at as u64);
         }
-        Ok((lines.len() == loads.len()).then_some(lines))
+        at += length;
     }
+    let lines = match loads.is_empty() {
+        true => Some(Vec::new()),
+        false => lines_of(comparer, spans, a, b, &loads)?,
+    };
+    Ok(lines.filter(|_| leads_elsewhere(comparer, spans, open).is_none()))
+}
+
+/// The line numbers that the differing instructions at `loads` load, when both sides load
+/// them in the same way for the same argument.
+fn lines_of(
+    pair: &Pair<'_>,
+    spans: &Spans,
+    a: &[u8],
+    b: &[u8],
+    loads: &[u64],
+) -> Result<Option<Vec<ProvedLine>>> {
+    let (orig, patched) = (pair.orig.layout, pair.patched.layout);
+    let Some(before) = side(orig, spans.o, (spans.o_start, spans.o_end), loads)? else {
+        return Ok(None);
+    };
+    let Some(after) = side(patched, spans.p, (spans.p_start, spans.p_end), loads)? else {
+        return Ok(None);
+    };
+    let mut lines = Vec::new();
+    for ((o, p), &at) in before.iter().zip(&after).zip(loads) {
+        let alike = o.call - spans.o_start == p.call - spans.p_start
+            && (o.callee, o.argument, o.format) == (p.callee, p.argument, p.format)
+            && without(patched.arch, a, at, o) == without(patched.arch, b, at, p);
+        if !alike {
+            return Ok(None);
+        }
+        lines.push(ProvedLine {
+            offset: at + p.immediate.at,
+            width: p.immediate.width,
+            before: o.immediate.value,
+            after: p.immediate.value,
+            evidence: evidence(p),
+        });
+    }
+    Ok((lines.len() == loads.len()).then_some(lines))
 }
 
 /// What the constants are that one side loads, by the distances of the loads from its start.

@@ -1,6 +1,6 @@
 //! Two objects whose things are paired: what comparisons, and those who tell of them, look up.
 
-use crate::diag::Result;
+use crate::diag::{Finding, Result};
 use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
@@ -64,4 +64,13 @@ impl<'a> Pair<'a> {
             None => self.patched.layout.object.section_name(id),
         }
     }
+}
+
+/// A finding about a symbol, with its place.
+pub(in crate::diff) fn finding(pair: &Pair<'_>, id: SymbolId<Patched>, text: String) -> Finding {
+    let object = pair.patched.layout.object;
+    let section = object.section_of(id).map_or("", |s| object.section_name(s));
+    Finding::in_section(section, text)
+        .at_symbol(pair.output_name(id))
+        .at_offset(object.symbol_value(id))
 }

@@ -4,7 +4,7 @@
 //! nameless things, in chains as long as the input likes, shared by many, or in circles.
 //! Asking one question within another would need as much stack as a chain is long, and as much
 //! time as there are paths. So a comparison only notes what it would have to ask
-//! (`OpenQuestions::collecting`), as if the answers were yes, and `Comparer::settle` finds these
+//! (`OpenQuestions::collecting`), as if the answers were yes, and `Answers::settle` finds these
 //! afterwards, each once.
 //!
 //! A question has several ways to a yes, each of which needs some other questions answered with
@@ -20,11 +20,11 @@ use std::sync::{PoisonError, RwLock};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::comparer::{Comparer, Sink, Spans};
-use super::states::Use;
+use super::spans::Spans;
+use super::uses::Use;
 use crate::diag::Result;
-use crate::elf::ids::{Orig, Patched, SectionId, Side};
-use crate::kernel::layout::{Entity, Layout};
+use crate::elf::ids::{Orig, Patched, SectionId};
+use crate::kernel::layout::Entity;
 
 /// What is asked about two places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Question {
     }
 
     /// The constants or the code meant; `None` when they are not in a section.
-    fn spans(&self, length: u64) -> Option<Spans> {
+    pub(super) fn spans(&self, length: u64) -> Option<Spans> {
         let (o_start, p_start) = (u64::try_from(self.o.1).ok()?, u64::try_from(self.p.1).ok()?);
         let (o_end, p_end) = (o_start.saturating_add(length), p_start.saturating_add(length));
         Some(Spans { o: self.o.0, o_start, o_end, p: self.p.0, p_start, p_end })
@@ -80,8 +80,13 @@ impl OpenQuestions {
     }
 
     /// Questions are noted, and taken as answered with yes.
-    fn collecting() -> Self {
+    pub(super) fn collecting() -> Self {
         OpenQuestions { asked: Some(Vec::new()), uses: Vec::new() }
+    }
+
+    /// What is left open, and the live state that was used.
+    pub(super) fn into_parts(self) -> (Vec<Question>, Vec<Use>) {
+        (self.asked.unwrap_or_default(), self.uses)
     }
 
     /// Whether questions are only noted.
@@ -128,7 +133,7 @@ impl Node {
 }
 
 /// What trying one way gave.
-enum Way {
+pub(super) enum Way {
     /// There is no such way.
     None,
     /// Something differs.
@@ -137,64 +142,38 @@ enum Way {
     Needs(Vec<Question>),
 }
 
-impl Comparer<'_> {
+/// Tries one way, by its number, to answer a question with yes; the list learns the live state
+/// that is met.
+type TryWay<'t> = &'t mut dyn FnMut(&Question, usize, &mut Vec<Use>) -> Result<Way>;
+
+impl OpenQuestions {
     /// The answer to a question, or yes when it is left open.
-    pub(in crate::diff) fn ask(
-        &self,
+    pub(super) fn ask(
+        &mut self,
         question: Question,
-        open: &mut OpenQuestions,
+        answers: &Answers,
+        try_way: TryWay<'_>,
     ) -> Result<bool> {
-        match &mut open.asked {
+        match &mut self.asked {
             Some(asked) => {
                 asked.push(question);
                 Ok(true)
             }
-            None => self.settle(question, &mut open.uses),
+            None => answers.settle(question, &mut self.uses, try_way),
         }
     }
+}
 
-    /// Tries one way to answer a question with yes. `uses` learns the live state that is met.
-    fn way(&self, question: &Question, number: usize, uses: &mut Vec<Use>) -> Result<Way> {
-        let mut open = OpenQuestions::collecting();
-        let (from, to) = (question.o, question.p);
-        let same = match (question.kind, number) {
-            (QuestionKind::Nameless, 0) => self.same_anonymous(from, to, &mut open)?,
-            (QuestionKind::Nameless, 1) => self.same_labelled(from, to, &mut open)?,
-            (QuestionKind::Nameless, 2) => self.same_literal(from, to),
-            (QuestionKind::Constant(size), 0) => match question.spans(size) {
-                Some(spans) => self.relocs(&spans, &mut Sink(None), &mut open)?,
-                None => false,
-            },
-            (QuestionKind::Code(length), 0) => match question.spans(length) {
-                Some(spans) => self.same_span(&spans, &mut open)?,
-                None => false,
-            },
-            (QuestionKind::Row, 0) => self.row_at(from, to, &mut open)?,
-            (QuestionKind::Entities, 0) => {
-                let (before, after) =
-                    (entity_at(self.orig.layout, from), entity_at(self.patched.layout, to));
-                match before.zip(after) {
-                    Some((o, p)) => self.entities(&o, &p, &mut Sink(None), &mut open)?.is_same(),
-                    None => false,
-                }
-            }
-            _ => return Ok(Way::None),
-        };
-        uses.append(&mut open.uses);
-        Ok(if same { Way::Needs(open.asked.unwrap_or_default()) } else { Way::Differs })
-    }
-
-    fn settle(&self, question: Question, uses: &mut Vec<Use>) -> Result<bool> {
+impl Answers {
+    fn settle(&self, question: Question, uses: &mut Vec<Use>, try_way: TryWay<'_>) -> Result<bool> {
         // Most content refers to nothing that is nameless.
         let mut ways = 0;
         let needs = loop {
-            match self.way(&question, ways, uses)? {
+            match try_way(&question, ways, uses)? {
                 Way::None => return Ok(false),
                 Way::Differs => ways += 1,
                 Way::Needs(needs) if needs.is_empty() => return Ok(true),
-                Way::Needs(_) if let Some(known) = self.answers.get(&question) => {
-                    return Ok(known);
-                }
+                Way::Needs(_) if let Some(known) = self.get(&question) => return Ok(known),
                 Way::Needs(needs) => break needs,
             }
         };
@@ -203,23 +182,15 @@ impl Comparer<'_> {
             Search { nodes: Vec::new(), places: IndexMap::default(), pending: Vec::new() };
         search.places.insert(question, 0);
         search.nodes.push(root);
-        if !search.needs(0, &needs, &self.answers) {
+        if !search.needs(0, &needs, self) {
             search.block(0);
         }
-        search.run(self, uses)?;
+        search.run(self, uses, try_way)?;
         let same = search.nodes.first().is_some_and(|root| !root.refuted);
-        let mut answers = self.answers.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         answers.extend(search.nodes.iter().map(|node| (node.question, !node.refuted)));
         Ok(same)
     }
-}
-
-fn entity_at<S: Side>(
-    layout: &Layout<'_, S>,
-    (section, at): (SectionId<S>, i64),
-) -> Option<Entity<S>> {
-    let index = layout.entity_at(section, u64::try_from(at).ok()?)?;
-    Some(layout.entity(section, index))
 }
 
 /// All questions that one depends on.
@@ -270,15 +241,15 @@ impl Search {
     }
 
     /// Takes ways away until nothing is left that needs what differs.
-    fn run(&mut self, comparer: &Comparer<'_>, uses: &mut Vec<Use>) -> Result<()> {
+    fn run(&mut self, answers: &Answers, uses: &mut Vec<Use>, try_way: TryWay<'_>) -> Result<()> {
         while let Some(of) = self.pending.pop() {
             while let Some(node) = self.nodes.get_mut(of) {
-                let found = comparer.way(&node.question, node.tried, uses)?;
+                let found = try_way(&node.question, node.tried, uses)?;
                 node.tried += 1;
                 match found {
                     Way::Differs => {}
                     Way::Needs(needs) => {
-                        if self.needs(of, &needs, &comparer.answers) {
+                        if self.needs(of, &needs, answers) {
                             if let Some(node) = self.nodes.get_mut(of) {
                                 node.blocked = false;
                             }

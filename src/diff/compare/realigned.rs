@@ -13,16 +13,14 @@
     reason = "spans begin before they end, and lie within sections of less than 4 GiB"
 )]
 
-use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
-use foldhash::fast::RandomState;
-use indexmap::IndexMap;
-
-use super::address_parts::AddressParts;
-use super::comparer::{Comparer, Sink, Spans};
-use super::forgiven::{Field, proofs};
-use super::questions::OpenQuestions;
+use super::comparer::Comparer;
+use super::entry::bodies;
+use super::padding::without_padding;
+use super::pair::Pair;
+use super::realignments::{Realigned, Stretch};
+use super::spans::{Spans, code_differs};
 use crate::arch::{Does, Flow, step};
 use crate::diag::Result;
 use crate::elf::abi;
@@ -35,161 +33,115 @@ use crate::kernel::refs::Refs;
 /// The widest alignment that anything in code asks for: that of a line of the cache.
 const WIDEST: u64 = 64;
 
-/// So many bytes of both functions that are instruction by instruction the same.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    o: u64,
-    p: u64,
-    length: u64,
+/// How the places of two functions correspond whose padding differs; `None` when it does
+/// not, or when something else does.
+pub(in crate::diff) fn realigned(
+    comparer: &Comparer<'_>,
+    o: &Entity<Orig>,
+    p: &Entity<Patched>,
+) -> Option<Arc<Realigned>> {
+    let patched = comparer.patched.layout.object;
+    if !comparer.policy.proves_noise || !patched.is_text(p.section) {
+        return None;
+    }
+    let key = (p.section, p.start);
+    let known = comparer.realignments.0.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known.get(&key) {
+        return found.clone();
+    }
+    drop(known);
+    let found = read_both(comparer, o, p).map(Arc::new);
+    let mut known = comparer.realignments.0.write().unwrap_or_else(PoisonError::into_inner);
+    known.insert(key, found.clone());
+    found
 }
 
-/// Which places of two functions are the same, where padding has another length.
-#[derive(Debug)]
-pub(in crate::diff) struct Realigned {
-    spans: Spans,
-    /// Where both are entered, in front of a marker.
-    entry: (u64, u64),
-    /// Ascending; padding that differs, and jumps of another length, lie between them.
-    stretches: Vec<Stretch>,
-    /// Padding that differs: from where to where.
-    padding: Vec<((u64, u64), (u64, u64))>,
-    /// Jumps have other lengths.
-    relaxed: bool,
+/// The same of the functions that two places are in, when these are twins.
+pub(super) fn realigned_at(
+    comparer: &Comparer<'_>,
+    from: (SectionId<Orig>, u64),
+    to: (SectionId<Patched>, u64),
+) -> Option<Arc<Realigned>> {
+    let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
+    if !patched.object.is_text(to.0) || !orig.object.is_text(from.0) {
+        return None;
+    }
+    let o = orig.entity(from.0, orig.entity_at(from.0, from.1)?);
+    let p = patched.entity(to.0, patched.entity_at(to.0, to.1)?);
+    if !comparer.twins.are_twins(o.symbol?, p.symbol?) {
+        return None;
+    }
+    realigned(comparer, &o, &p)
 }
 
-impl Realigned {
-    /// Whether two places are the same one.
-    pub fn meets(&self, o_at: u64, p_at: u64) -> bool {
-        if (o_at, p_at) == self.entry {
-            return true;
-        }
-        // Padding may be absent on one side: what ends a stretch begins the next one there.
-        let behind = self.stretches.partition_point(|s| s.p <= p_at);
-        let unrelocated = self.stretches.get(behind.saturating_sub(2)..behind).unwrap_or(&[]);
-        unrelocated.iter().any(|s| {
-            let at = p_at - s.p;
-            at <= s.length && o_at.checked_sub(s.o) == Some(at)
-        })
+fn read_both(pair: &Pair<'_>, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Realigned> {
+    let (orig, patched) = (pair.orig.layout, pair.patched.layout);
+    let entry = (orig.object.symbol_value(o.symbol?), patched.object.symbol_value(p.symbol?));
+    let mut spans = bodies(pair, o, p).map_or_else(|| Spans::of(o, p), |bodies| bodies.spans);
+    if let Some((o_end, p_end)) = without_padding(pair, &spans) {
+        (spans.o_end, spans.p_end) = (o_end, p_end);
     }
+    if !code_differs(pair, &spans) {
+        return None;
+    }
+    let first = Stretch { o: spans.o_start, p: spans.p_start, length: 0 };
+    let mut found =
+        Realigned { spans, entry, stretches: vec![first], padding: Vec::new(), relaxed: false };
+    let complete = read_on(pair, &mut found)?;
+    (complete && (found.relaxed || !found.padding.is_empty())).then_some(found)
 }
 
-/// Functions that were read so far, by section and start of the patched one.
-#[derive(Debug, Default)]
-pub struct Realignments(RwLock<Known>);
-
-type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;
-
-impl Comparer<'_> {
-    /// How the places of two functions correspond whose padding differs; `None` when it does
-    /// not, or when something else does.
-    pub(in crate::diff) fn realigned(
-        &self,
-        o: &Entity<Orig>,
-        p: &Entity<Patched>,
-    ) -> Option<Arc<Realigned>> {
-        let patched = self.patched.layout.object;
-        if !self.policy.proves_noise || !patched.is_text(p.section) {
-            return None;
-        }
-        let key = (p.section, p.start);
-        let known = self.realignments.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(&key) {
-            return found.clone();
-        }
-        drop(known);
-        let found = self.read_both(o, p).map(Arc::new);
-        let mut known = self.realignments.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, found.clone());
-        found
-    }
-
-    /// The same of the functions that two places are in, when these are twins.
-    pub(super) fn realigned_at(
-        &self,
-        from: (SectionId<Orig>, u64),
-        to: (SectionId<Patched>, u64),
-    ) -> Option<Arc<Realigned>> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        if !patched.object.is_text(to.0) || !orig.object.is_text(from.0) {
-            return None;
-        }
-        let o = orig.entity(from.0, orig.entity_at(from.0, from.1)?);
-        let p = patched.entity(to.0, patched.entity_at(to.0, to.1)?);
-        if !self.twins.are_twins(o.symbol?, p.symbol?) {
-            return None;
-        }
-        self.realigned(&o, &p)
-    }
-
-    fn read_both(&self, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<Realigned> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let entry = (orig.object.symbol_value(o.symbol?), patched.object.symbol_value(p.symbol?));
-        let mut spans = self.bodies(o, p).map_or_else(|| Spans::of(o, p), |bodies| bodies.spans);
-        if let Some((o_end, p_end)) = self.without_padding(&spans) {
-            (spans.o_end, spans.p_end) = (o_end, p_end);
-        }
-        if !self.code_differs(&spans) {
-            return None;
-        }
-        let first = Stretch { o: spans.o_start, p: spans.p_start, length: 0 };
-        let mut found =
-            Realigned { spans, entry, stretches: vec![first], padding: Vec::new(), relaxed: false };
-        let complete = self.read_on(&mut found)?;
-        (complete && (found.relaxed || !found.padding.is_empty())).then_some(found)
-    }
-
-    /// Reads both functions to their ends. `None` where they differ in more than padding.
-    fn read_on(&self, found: &mut Realigned) -> Option<bool> {
-        let spans = found.spans;
-        let (o_code, p_code) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
-        let (mut o, mut p) = (spans.o_start, spans.p_start);
-        while o < spans.o_end && p < spans.p_end {
-            let o_to = o_code.behind_padding(spans.o, o, spans.o_end)?;
-            let p_to = p_code.behind_padding(spans.p, p, spans.p_end)?;
-            let (before, after) = ((o, o_to), (p, p_to));
-            if o_code.bytes(spans.o, before)? != p_code.bytes(spans.p, after)? {
-                let within = o_to < spans.o_end && p_to < spans.p_end;
-                if !within || !self.aligns(&spans, before, after) {
-                    return None;
-                }
-                found.padding.push((before, after));
-                found.stretches.push(Stretch { o: o_to, p: p_to, length: 0 });
-            } else if let Some(last) = found.stretches.last_mut() {
-                last.length += o_to - o;
-            }
-            (o, p) = (o_to, p_to);
-            if o >= spans.o_end || p >= spans.p_end {
-                break;
-            }
-            let (a, b) = (o_code.at(spans.o, o)?, p_code.at(spans.p, p)?);
-            let alike = a.bytes == b.bytes;
-            let jumps = a.unrelocated.is_some() && b.unrelocated.is_some();
-            let same = alike || jumps && is_other_length(&a, &b);
-            if !same {
+/// Reads both functions to their ends. `None` where they differ in more than padding.
+fn read_on(pair: &Pair<'_>, found: &mut Realigned) -> Option<bool> {
+    let spans = found.spans;
+    let (o_code, p_code) = (Code::new(pair.orig.layout), Code::new(pair.patched.layout));
+    let (mut o, mut p) = (spans.o_start, spans.p_start);
+    while o < spans.o_end && p < spans.p_end {
+        let o_to = o_code.behind_padding(spans.o, o, spans.o_end)?;
+        let p_to = p_code.behind_padding(spans.p, p, spans.p_end)?;
+        let (before, after) = ((o, o_to), (p, p_to));
+        if o_code.bytes(spans.o, before)? != p_code.bytes(spans.p, after)? {
+            let within = o_to < spans.o_end && p_to < spans.p_end;
+            if !within || !aligns(pair, &spans, before, after) {
                 return None;
             }
-            let (o_next, p_next) = (o + a.length, p + b.length);
-            found.relaxed |= !alike;
-            match found.stretches.last_mut() {
-                Some(last) if alike => last.length += a.length,
-                _ => found.stretches.push(Stretch { o: o_next, p: p_next, length: 0 }),
-            }
-            (o, p) = (o_next, p_next);
+            found.padding.push((before, after));
+            found.stretches.push(Stretch { o: o_to, p: p_to, length: 0 });
+        } else if let Some(last) = found.stretches.last_mut() {
+            last.length += o_to - o;
         }
-        Some((o, p) == (spans.o_end, spans.p_end))
+        (o, p) = (o_to, p_to);
+        if o >= spans.o_end || p >= spans.p_end {
+            break;
+        }
+        let (a, b) = (o_code.at(spans.o, o)?, p_code.at(spans.p, p)?);
+        let alike = a.bytes == b.bytes;
+        let jumps = a.unrelocated.is_some() && b.unrelocated.is_some();
+        let same = alike || jumps && is_other_length(&a, &b);
+        if !same {
+            return None;
+        }
+        let (o_next, p_next) = (o + a.length, p + b.length);
+        found.relaxed |= !alike;
+        match found.stretches.last_mut() {
+            Some(last) if alike => last.length += a.length,
+            _ => found.stretches.push(Stretch { o: o_next, p: p_next, length: 0 }),
+        }
+        (o, p) = (o_next, p_next);
     }
+    Some((o, p) == (spans.o_end, spans.p_end))
+}
 
-    /// Whether the lengths of two paddings are those that an alignment gives: each ends at a
-    /// place that is aligned, is shorter than that, and begins elsewhere than the other.
-    fn aligns(&self, spans: &Spans, o: (u64, u64), p: (u64, u64)) -> bool {
-        let orig = self.orig.layout.object.section(spans.o).align;
-        let patched = self.patched.layout.object.section(spans.p).align;
-        let (Some(a), Some(b)) = (alignment(o, orig), alignment(p, patched)) else {
-            return false;
-        };
-        let widest = a.max(b);
-        o.0 % widest != p.0 % widest
-    }
+/// Whether the lengths of two paddings are those that an alignment gives: each ends at a
+/// place that is aligned, is shorter than that, and begins elsewhere than the other.
+fn aligns(pair: &Pair<'_>, spans: &Spans, o: (u64, u64), p: (u64, u64)) -> bool {
+    let orig = pair.orig.layout.object.section(spans.o).align;
+    let patched = pair.patched.layout.object.section(spans.p).align;
+    let (Some(a), Some(b)) = (alignment(o, orig), alignment(p, patched)) else {
+        return false;
+    };
+    let widest = a.max(b);
+    o.0 % widest != p.0 % widest
 }
 
 /// What the place behind padding is aligned to; 1 where there is no padding. `None` when the
@@ -214,27 +166,27 @@ fn is_other_length(a: &Instruction, b: &Instruction) -> bool {
 }
 
 /// One instruction.
-struct Instruction {
-    length: u64,
+pub(super) struct Instruction {
+    pub(super) length: u64,
     /// Its bytes, but for a distance that no relocation tells.
     bytes: Vec<u8>,
     /// Where such a distance leads.
-    unrelocated: Option<Unrelocated>,
+    pub(super) unrelocated: Option<Unrelocated>,
     /// It jumps or branches there.
-    branches: bool,
+    pub(super) branches: bool,
     /// It may go on anywhere.
-    anywhere: bool,
+    pub(super) anywhere: bool,
     /// What it does, on machines where that is known.
     flow: Option<Flow>,
 }
 
 /// The code of one side.
-struct Code<'a, S> {
+pub(super) struct Code<'a, S> {
     layout: &'a Layout<'a, S>,
 }
 
 impl<'a, S: Side> Code<'a, S> {
-    fn new(layout: &'a Layout<'a, S>) -> Self {
+    pub(super) fn new(layout: &'a Layout<'a, S>) -> Self {
         Code { layout }
     }
 
@@ -267,7 +219,7 @@ impl<'a, S: Side> Code<'a, S> {
         (!inside).then_some(to)
     }
 
-    fn at(&self, section: SectionId<S>, at: u64) -> Option<Instruction> {
+    pub(super) fn at(&self, section: SectionId<S>, at: u64) -> Option<Instruction> {
         let layout = self.layout;
         let data = layout.object.contents(section);
         let (length, reach) = (layout.arch.reach)(data, at).filter(|&(length, _)| length > 0)?;
@@ -302,7 +254,11 @@ impl<'a, S: Side> Code<'a, S> {
 
     /// Whether everything of code that may jump anywhere is known by relocations: it takes no
     /// address of its own, and reads no data that may hold distances between places of it.
-    fn tells_all(&self, section: SectionId<S>, (start, end): (u64, u64)) -> Result<bool> {
+    pub(super) fn tells_all(
+        &self,
+        section: SectionId<S>,
+        (start, end): (u64, u64),
+    ) -> Result<bool> {
         let layout = self.layout;
         let object = layout.object;
         let refs = Refs::new(layout, section);
@@ -325,150 +281,5 @@ impl<'a, S: Side> Code<'a, S> {
             }
         }
         Ok(true)
-    }
-}
-
-impl Comparer<'_> {
-    /// Whether two functions are the same although padding in them differs.
-    pub(super) fn same_but_for_padding(
-        &self,
-        o: &Entity<Orig>,
-        p: &Entity<Patched>,
-        open: &mut OpenQuestions,
-    ) -> Result<bool> {
-        let Some(found) = self.realigned(o, p) else { return Ok(false) };
-        Ok(self.same_names_inside(&found, o, p)
-            && self.same_distances(&found, open)?
-            && self.same_references(&found, open)?
-            && self.same_rows(&found, open)?
-            && self.note_padding(&found))
-    }
-
-    /// Whether all names inside of the two functions are at the same places of them.
-    fn same_names_inside(&self, found: &Realigned, o: &Entity<Orig>, p: &Entity<Patched>) -> bool {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let inside = |value: u64, from: u64, to: u64| from < value && value < to;
-        let before = orig.object.members(o.section).iter().filter(|&&id| {
-            inside(orig.object.symbol_value(id), found.entry.0, o.end) && !orig.is_mapping(id)
-        });
-        let after = patched.object.members(p.section).iter().filter(|&&id| {
-            inside(patched.object.symbol_value(id), found.entry.1, p.end) && !patched.is_mapping(id)
-        });
-        let mut places = after.clone();
-        before.count() == after.count()
-            && places.all(|&id| {
-                self.twins.orig_symbol(id).is_some_and(|twin| {
-                    orig.object.section_of(twin) == Some(o.section)
-                        && found
-                            .meets(orig.object.symbol_value(twin), patched.object.symbol_value(id))
-                })
-            })
-    }
-
-    /// Whether what leads somewhere by a distance leads to the same on both sides.
-    fn same_distances(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
-        let spans = &found.spans;
-        let (orig, patched) = (Code::new(self.orig.layout), Code::new(self.patched.layout));
-        let (mut o, mut p) = (spans.o_start, spans.p_start);
-        let mut padding = found.padding.iter().peekable();
-        let mut anywhere = false;
-        while o < spans.o_end && p < spans.p_end {
-            if let Some((before, after)) = padding.next_if(|f| f.0.0 == o && f.1.0 == p) {
-                (o, p) = (before.1, after.1);
-                continue;
-            }
-            let (Some(a), Some(b)) = (orig.at(spans.o, o), patched.at(spans.p, p)) else {
-                return Ok(false);
-            };
-            anywhere |= a.anywhere || b.anywhere;
-            let same = match (&a.unrelocated, &b.unrelocated) {
-                (None, None) => true,
-                (Some(x), Some(y)) => self.lead_to_one_place(found, (&a, x), (&b, y), open),
-                _ => false,
-            };
-            if !same {
-                return Ok(false);
-            }
-            (o, p) = (o + a.length, p + b.length);
-        }
-        Ok(!anywhere
-            || orig.tells_all(spans.o, (spans.o_start, spans.o_end))?
-                && patched.tells_all(spans.p, (spans.p_start, spans.p_end))?)
-    }
-
-    fn lead_to_one_place(
-        &self,
-        found: &Realigned,
-        (a, x): (&Instruction, &Unrelocated),
-        (b, y): (&Instruction, &Unrelocated),
-        open: &mut OpenQuestions,
-    ) -> bool {
-        let spans = &found.spans;
-        let (from, to) = (x.reach.target, y.reach.target);
-        let inside = (
-            (found.entry.0.min(spans.o_start)..spans.o_end).contains(&from),
-            (found.entry.1.min(spans.p_start)..spans.p_end).contains(&to),
-        );
-        let same = match inside {
-            // What takes an address may read what is there, or count from it.
-            (true, true) => {
-                found.meets(from, to) && (a.branches && b.branches || (from, to) == found.entry)
-            }
-            (false, false) => open.at_once(|open| self.lead_alike(spans, x, y, open)),
-            _ => false,
-        };
-        if same && from.wrapping_sub(x.at) != to.wrapping_sub(y.at) {
-            let field = Field { o: (spans.o, x.at), p: (spans.p, y.at), width: b.length };
-            self.forgive_bytes(proofs::DISTANCE, field, || {
-                format!("leads to {to:#x}, the place of {from:#x} in the original").into()
-            });
-        }
-        same
-    }
-
-    fn same_references(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
-        let spans = &found.spans;
-        let o_refs = Refs::new(self.orig.layout, spans.o);
-        let p_refs = Refs::new(self.patched.layout, spans.p);
-        let o = self.orig.layout.object.relocs(spans.o).within(spans.o_start, spans.o_end);
-        let p = self.patched.layout.object.relocs(spans.p).within(spans.p_start, spans.p_end);
-        let (mut o_relocs, mut p_relocs) = (o, p);
-        let mut parts = AddressParts::default();
-        loop {
-            let (o, p) = match (o_relocs.next(), p_relocs.next()) {
-                (None, None) => return Ok(true),
-                (Some(o), Some(p)) => (o, p),
-                _ => return Ok(false),
-            };
-            if !found.meets(o.offset, p.offset)
-                || !self.same_kind(&o, &p)
-                || !self.same_reference(&o_refs, &o, &p_refs, &p, open)?
-                || !parts.agree(self.patched.layout.arch, &o, &p)
-            {
-                return Ok(false);
-            }
-            self.forgive_reference(&o_refs, &o, &p_refs, &p);
-        }
-    }
-
-    fn same_rows(&self, found: &Realigned, open: &mut OpenQuestions) -> Result<bool> {
-        let meets = |o: u64, p: u64| found.meets(o, p);
-        self.rows_where(&found.spans, &meets, &mut Sink(None), open)
-    }
-
-    fn note_padding(&self, found: &Realigned) -> bool {
-        for (before, after) in &found.padding {
-            let field = Field {
-                o: (found.spans.o, before.0),
-                p: (found.spans.p, after.0),
-                width: (after.1 - after.0).max(before.1 - before.0),
-            };
-            let evidence = || -> Cow<'static, str> {
-                let lengths = (before.1 - before.0, after.1 - after.0);
-                format!("{} and {} bytes up to an aligned place", lengths.0, lengths.1).into()
-            };
-            self.forgive_bytes(proofs::ALIGNMENT, field, evidence);
-        }
-        true
     }
 }

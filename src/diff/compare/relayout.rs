@@ -21,8 +21,11 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use super::comparer::Comparer;
+use super::counterpart::same_kind;
+use super::entry::bodies;
 use super::pair::Indexed;
 use super::questions::OpenQuestions;
+use super::targets::same_reference;
 use crate::arch::{Flow, Step, step};
 use crate::diag::Result;
 use crate::diff::reason::{Blocks, Reason, ReasonKind, Sides};
@@ -48,33 +51,31 @@ const MOST_PAIRS: u64 = 4;
 /// `BUGFLAG_WARNING` (include/asm-generic/bug.h).
 const BUG_WARNING: u16 = 1;
 
-impl<'a> Comparer<'a> {
-    /// The reason why a function and its twin differ, when they only differ in where their
-    /// blocks are.
-    pub(in crate::diff) fn relayout(
-        &self,
-        id: SymbolId<Patched>,
-        open: &mut OpenQuestions,
-    ) -> Result<Option<Reason>> {
-        let Some(twin) = self.twins.orig_symbol(id) else { return Ok(None) };
-        let orig = Code::new(self.orig, twin);
-        let patched = Code::new(self.patched, id);
-        let (Some(orig), Some(patched)) = (orig, patched) else { return Ok(None) };
-        let blocks = Sides::new(orig.blocks(), patched.blocks());
-        let reason = Reason::of_all(ReasonKind::Profile(blocks));
-        let mut walk = Walk {
-            comparer: self,
-            limit: (orig.size() + patched.size()) * MOST_PAIRS,
-            orig,
-            patched,
-            pending: Vec::new(),
-            seen: IndexSet::default(),
-            tables: false,
-            through_thunk: false,
-            open,
-        };
-        Ok(walk.run()?.then_some(reason))
-    }
+/// The reason why a function and its twin differ, when they only differ in where their
+/// blocks are.
+pub(in crate::diff) fn relayout(
+    comparer: &Comparer<'_>,
+    id: SymbolId<Patched>,
+    open: &mut OpenQuestions,
+) -> Result<Option<Reason>> {
+    let Some(twin) = comparer.twins.orig_symbol(id) else { return Ok(None) };
+    let orig = Code::new(comparer.orig, twin);
+    let patched = Code::new(comparer.patched, id);
+    let (Some(orig), Some(patched)) = (orig, patched) else { return Ok(None) };
+    let blocks = Sides::new(orig.blocks(), patched.blocks());
+    let reason = Reason::of_all(ReasonKind::Profile(blocks));
+    let mut walk = Walk {
+        comparer,
+        limit: (orig.size() + patched.size()) * MOST_PAIRS,
+        orig,
+        patched,
+        pending: Vec::new(),
+        seen: IndexSet::default(),
+        tables: false,
+        through_thunk: false,
+        open,
+    };
+    Ok(walk.run()?.then_some(reason))
 }
 
 /// The code of a function with its parts.
@@ -304,7 +305,7 @@ impl<'a> Walk<'a> {
         let (orig, patched) = (self.orig.layout(), self.patched.layout());
         let twin = patched.entity_at(p.0, p.1).map(|i| patched.entity(p.0, i));
         let (Some(a), Some(b)) = (entity(orig), twin) else { return false };
-        match self.comparer.bodies(&a, &b) {
+        match bodies(self.comparer, &a, &b) {
             Some(bodies) if bodies.types.is_some() => return false,
             Some(bodies) => {
                 let spans = bodies.spans;
@@ -484,7 +485,7 @@ impl<'a> Walk<'a> {
         let o_refs = self.orig.refs(a.at, a.step.len);
         let p_refs = self.patched.refs(b.at, b.step.len);
         for (o, p) in a.relocs.iter().zip(&b.relocs) {
-            let same_kind = self.comparer.same_kind(o, p);
+            let same_kind = same_kind(self.comparer, o, p);
             let placed = same_kind && o.offset - a.at.1 == p.offset - b.at.1;
             if !placed || !self.reference(&o_refs, o, &p_refs, p)? {
                 return Ok(false);
@@ -525,7 +526,7 @@ impl<'a> Walk<'a> {
                     object.symbol_name(p.symbol).starts_with(symbols::X86_INDIRECT);
             }
         }
-        self.comparer.same_reference(o_refs, o, p_refs, p, self.open)
+        same_reference(self.comparer, o_refs, o, p_refs, p, self.open)
     }
 
     /// Whether the kernel never goes on behind this trap, as its row says.

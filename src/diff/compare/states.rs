@@ -11,7 +11,6 @@
 )]
 #![expect(clippy::arithmetic_side_effects, reason = "a constant place")]
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -19,13 +18,18 @@ use bumpalo::Bump;
 use foldhash::fast::{FixedState, RandomState};
 use indexmap::{IndexMap, IndexSet};
 
-use super::comparer::{Comparer, Sink, Spans};
+use super::comparer::Comparer;
+use super::live_state::content;
+use super::pair::Pair;
 use super::questions::OpenQuestions;
+use super::relocs::same_relocs;
+use super::spans::{Sink, Spans};
+use super::uses::{Use, Uses};
 use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, Shown, Sides};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
-use crate::elf::object::{Home, Object};
+use crate::elf::object::Home;
 use crate::kernel::constructors::only_registers;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
@@ -44,172 +48,108 @@ pub struct StateChange {
     pub reason: Reason,
 }
 
-/// A variable without a twin, its counterpart, and code that uses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Use {
-    orig: SymbolId<Orig>,
-    variable: SymbolId<Patched>,
-    user: SectionId<Patched>,
-    at: u64,
+/// Whether a place is in code that only tells a sanitizer of variables.
+fn is_registration(pair: &Pair<'_>, section: SectionId<Patched>, at: u64) -> bool {
+    let layout = pair.patched.layout;
+    let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
+    entity.and_then(|e| e.symbol).is_some_and(|user| only_registers(layout, user))
 }
 
-/// The uses of variables that may have changed, by variable and place. What a variable points to
-/// is looked at when all uses are known: such variables can point to each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Uses(Vec<Use>);
-
-impl Uses {
-    /// Those that comparisons found, in any order.
-    pub(super) fn new(mut all: Vec<Use>) -> Self {
-        all.sort_unstable();
-        all.dedup();
-        Uses(all)
-    }
-
-    /// Together with `others`.
-    pub fn with<'u>(&self, others: impl Iterator<Item = &'u Uses>) -> Self {
-        let all = others.flat_map(|uses| &uses.0).chain(&self.0);
-        Uses::new(all.copied().collect())
-    }
-}
-
-/// The line number in a descriptor of dynamic debugging (include/linux/dynamic_debug.h):
-/// 18 bits behind four pointers.
-const DEBUG_LINE: (usize, u32) = (32, (1 << 18) - 1);
-
-impl Comparer<'_> {
-    /// Notes a variable without a twin whose content may differ from its counterpart's.
-    pub(super) fn note_state(
-        &self,
-        (user, at): (SectionId<Patched>, u64),
-        o: SymbolId<Orig>,
-        p: SymbolId<Patched>,
-        open: &mut OpenQuestions,
-    ) {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
-        else {
-            return;
-        };
-        if patched.symbol_kind(p) != abi::STT_OBJECT
-            || patched.section_flags(p_section) & abi::SHF_WRITE == 0
-            // What UBSAN prints: file, line and type of a failed check.
-            || names::is_ubsan(patched.section_name(p_section))
-        {
-            return;
+/// The variables without twins whose content differs from their counterparts', of those that
+/// are used, by variable and place.
+pub(in crate::diff) fn changed_states(
+    comparer: &Comparer<'_>,
+    uses: &Uses,
+) -> Result<Vec<StateChange>> {
+    let asked = comparer.asking();
+    let mut changes = Vec::new();
+    let mut reasons: IndexMap<_, Option<Reason>, RandomState> = IndexMap::default();
+    let mut seen: IndexSet<Use, RandomState> = uses.iter().copied().collect();
+    let mut next = 0;
+    while let Some(&Use { orig, variable, user, at }) = seen.get_index(next) {
+        next += 1;
+        if is_registration(comparer, user, at) {
+            continue;
         }
-        let (a, b) = (orig.symbol(o), patched.symbol(p));
-        let plain = orig.relocs(o_section).is_empty() && patched.relocs(p_section).is_empty();
-        if !plain
-            || a.size != b.size
-            || content(orig, o, o_section) != content(patched, p, p_section)
-        {
-            open.uses.push(Use { orig: o, variable: p, user, at });
-        }
-    }
-
-    /// Whether a place is in code that only tells a sanitizer of variables.
-    fn is_registration(&self, section: SectionId<Patched>, at: u64) -> bool {
-        let layout = self.patched.layout;
-        let entity = layout.entity_at(section, at).map(|index| layout.entity(section, index));
-        entity.and_then(|e| e.symbol).is_some_and(|user| only_registers(layout, user))
-    }
-
-    /// The variables without twins whose content differs from their counterparts', of those that
-    /// are used, by variable and place.
-    pub(in crate::diff) fn changed_states(&self, uses: &Uses) -> Result<Vec<StateChange>> {
-        let asked = self.asking();
-        let mut changes = Vec::new();
-        let mut reasons: IndexMap<_, Option<Reason>, RandomState> = IndexMap::default();
-        let mut seen: IndexSet<Use, RandomState> = uses.0.iter().copied().collect();
-        let mut next = 0;
-        while let Some(&Use { orig, variable, user, at }) = seen.get_index(next) {
-            next += 1;
-            if self.is_registration(user, at) {
-                continue;
+        let pair = (orig, variable);
+        let reason = match reasons.get(&pair) {
+            Some(known) => known.clone(),
+            None => {
+                let mut open = OpenQuestions::new();
+                let found = state_change(&asked, orig, variable, &mut open)?;
+                seen.extend(open.uses);
+                reasons.insert(pair, found.clone());
+                found
             }
-            let pair = (orig, variable);
-            let reason = match reasons.get(&pair) {
-                Some(known) => known.clone(),
-                None => {
-                    let mut open = OpenQuestions::new();
-                    let found = asked.state_change(orig, variable, &mut open)?;
-                    seen.extend(open.uses);
-                    reasons.insert(pair, found.clone());
-                    found
-                }
-            };
-            changes.extend(reason.map(|reason| StateChange { user, at, variable, reason }));
-        }
-        changes.sort_by_key(|s| (s.variable, s.user, s.at));
-        changes.dedup();
-        Ok(changes)
-    }
-
-    /// What differs first between the contents of a variable and its counterpart. `open` learns
-    /// the use of those that it points to.
-    fn state_change(
-        &self,
-        o: SymbolId<Orig>,
-        p: SymbolId<Patched>,
-        open: &mut OpenQuestions,
-    ) -> Result<Option<Reason>> {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
-        else {
-            return Ok(None);
         };
-        let (a, b) = (orig.symbol(o), patched.symbol(p));
-        let before = content(self.orig.layout.object, o, o_section);
-        let after = content(self.patched.layout.object, p, p_section);
-        let spans = Spans {
-            o: o_section,
-            o_start: a.value,
-            o_end: a.value.saturating_add(a.size),
-            p: p_section,
-            p_start: b.value,
-            p_end: b.value.saturating_add(b.size),
-        };
-        let first = before.iter().zip(after.iter()).position(|(x, y)| x != y);
-        let mut reasons = Vec::new();
-        if a.size != b.size {
-            reasons.push(Reason::of_all(ReasonKind::Size(Sides::new(a.size, b.size))));
-        } else if let Some(first) = first {
-            let sides = Sides::new(Shown::bytes(&before, first), Shown::bytes(&after, first));
-            reasons.push(Reason::at(first as i64, ReasonKind::Data(sides)));
-        } else {
-            self.relocs(&spans, &mut Sink(Some(&mut reasons)), open)?;
-        }
-        Ok(reasons.into_iter().next())
+        changes.extend(reason.map(|reason| StateChange { user, at, variable, reason }));
     }
+    changes.sort_by_key(|s| (s.variable, s.user, s.at));
+    changes.dedup();
+    Ok(changes)
 }
 
-impl Comparer<'_> {
-    /// Variables that code reaches only through another's address (section anchors): those
-    /// of one name must have the same initial values, in any order.
-    pub(in crate::diff) fn anchored_states(&self) -> Result<Vec<String>> {
-        let (before, after) = rayon::join(
-            || by_name(self.orig.layout, |id| self.twins.patched_symbol(id).is_none()),
-            || by_name(self.patched.layout, |id| self.twins.orig_symbol(id).is_none()),
-        );
-        let mut differing = BTreeSet::new();
-        let mut rest = &before[..];
-        for group in after.chunk_by(|a, b| a.name == b.name) {
-            let from = rest.partition_point(|b| b.name < group[0].name);
-            rest = &rest[from..];
-            let twins = &rest[..rest.partition_point(|b| b.name == group[0].name)];
-            let same = twins.iter().map(|b| b.content).eq(group.iter().map(|a| a.content));
-            if twins.len() == group.len() && !same {
-                let name = self.patched.layout.object.symbol_name(group[0].variable);
-                differing.insert(names::normal(name, &Bump::new()).to_owned());
-            }
-        }
-        if differing.is_empty() {
-            return Ok(Vec::new());
-        }
-        let direct = referenced_names(self.patched.layout)?;
-        Ok(differing.into_iter().filter(|n| !direct.contains(n)).collect())
+/// What differs first between the contents of a variable and its counterpart. `open` learns
+/// the use of those that it points to.
+fn state_change(
+    comparer: &Comparer<'_>,
+    o: SymbolId<Orig>,
+    p: SymbolId<Patched>,
+    open: &mut OpenQuestions,
+) -> Result<Option<Reason>> {
+    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+    let (Home::Section(o_section), Home::Section(p_section)) = (orig.home(o), patched.home(p))
+    else {
+        return Ok(None);
+    };
+    let (a, b) = (orig.symbol(o), patched.symbol(p));
+    let before = content(comparer.orig.layout.object, o, o_section);
+    let after = content(comparer.patched.layout.object, p, p_section);
+    let spans = Spans {
+        o: o_section,
+        o_start: a.value,
+        o_end: a.value.saturating_add(a.size),
+        p: p_section,
+        p_start: b.value,
+        p_end: b.value.saturating_add(b.size),
+    };
+    let first = before.iter().zip(after.iter()).position(|(x, y)| x != y);
+    let mut reasons = Vec::new();
+    if a.size != b.size {
+        reasons.push(Reason::of_all(ReasonKind::Size(Sides::new(a.size, b.size))));
+    } else if let Some(first) = first {
+        let sides = Sides::new(Shown::bytes(&before, first), Shown::bytes(&after, first));
+        reasons.push(Reason::at(first as i64, ReasonKind::Data(sides)));
+    } else {
+        same_relocs(comparer, &spans, &mut Sink(Some(&mut reasons)), open)?;
     }
+    Ok(reasons.into_iter().next())
+}
+
+/// Variables that code reaches only through another's address (section anchors): those
+/// of one name must have the same initial values, in any order.
+pub(in crate::diff) fn anchored_states(pair: &Pair<'_>) -> Result<Vec<String>> {
+    let (before, after) = rayon::join(
+        || by_name(pair.orig.layout, |id| pair.twins.patched_symbol(id).is_none()),
+        || by_name(pair.patched.layout, |id| pair.twins.orig_symbol(id).is_none()),
+    );
+    let mut differing = BTreeSet::new();
+    let mut rest = &before[..];
+    for group in after.chunk_by(|a, b| a.name == b.name) {
+        let from = rest.partition_point(|b| b.name < group[0].name);
+        rest = &rest[from..];
+        let twins = &rest[..rest.partition_point(|b| b.name == group[0].name)];
+        let same = twins.iter().map(|b| b.content).eq(group.iter().map(|a| a.content));
+        if twins.len() == group.len() && !same {
+            let name = pair.patched.layout.object.symbol_name(group[0].variable);
+            differing.insert(names::normal(name, &Bump::new()).to_owned());
+        }
+    }
+    if differing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let direct = referenced_names(pair.patched.layout)?;
+    Ok(differing.into_iter().filter(|n| !direct.contains(n)).collect())
 }
 
 /// What a variable is called and begins with.
@@ -275,37 +215,4 @@ fn referenced_names<S: Side>(layout: &Layout<'_, S>) -> Result<BTreeSet<String>>
         }
     }
     Ok(found)
-}
-
-/// The bytes of a variable, without what is noise in them.
-fn content<'d, S: Side>(
-    object: &Object<'d, S>,
-    id: SymbolId<S>,
-    section: SectionId<S>,
-) -> Cow<'d, [u8]> {
-    let value = object.symbol_value(id);
-    let end = value.saturating_add(object.symbol_size(id)) as usize;
-    let bytes = object.contents(section).get(value as usize..end).unwrap_or(&[]);
-    let mut bytes = Cow::Borrowed(bytes);
-    if names::is_special_static_section(object.section_name(section)) {
-        without_line(bytes.to_mut(), object.endian());
-    }
-    bytes
-}
-
-/// Clears the line number of a descriptor.
-fn without_line(bytes: &mut [u8], endian: object::Endianness) {
-    let (at, mask) = DEBUG_LINE;
-    let Some(word) = bytes.get_mut(at..at + 4) else { return };
-    let big = endian == object::Endianness::Big;
-    let mut raw = [0; 4];
-    raw.copy_from_slice(word);
-    // Bit fields are filled from the low end on little-endian machines, from the high end on
-    // big-endian ones.
-    let cleared = if big {
-        (u32::from_be_bytes(raw) & !(mask << 14)).to_be_bytes()
-    } else {
-        (u32::from_le_bytes(raw) & !mask).to_le_bytes()
-    };
-    word.copy_from_slice(&cleared);
 }

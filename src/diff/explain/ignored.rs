@@ -13,8 +13,10 @@ use super::fields;
 use super::found::NoiseFound;
 use super::rules::rule_of;
 use crate::diag::Result;
-use crate::diff::compare::comparer::{Comparer, hex};
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::forgive::hex;
 use crate::diff::compare::forgiven::Forgiven;
+use crate::diff::compare::verdicts::forgiven_in;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched, SectionId};
 use crate::kernel::layout::Entity;
@@ -82,7 +84,7 @@ fn forgiven(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Result<Vec<Forgiven
         let mut found = Vec::new();
         for index in 0..layout.entity_count(id) {
             if verdicts.entity(id, index).is_same() {
-                found.extend(comparer.forgiven(&layout.entity(id, index))?);
+                found.extend(forgiven_in(comparer, &layout.entity(id, index))?);
             }
         }
         Ok(found)
@@ -100,7 +102,7 @@ fn forgiven(comparer: &Comparer<'_>, verdicts: &Verdicts) -> Result<Vec<Forgiven
 
 /// What the comparison of one thing with its twin forgave.
 pub fn noise_of(comparer: &Comparer<'_>, entity: &Entity<Patched>) -> Result<Vec<NoiseFound>> {
-    Ok(few_of_each(entries(comparer, comparer.forgiven(entity)?)))
+    Ok(few_of_each(entries(comparer, forgiven_in(comparer, entity)?)))
 }
 
 fn entries(comparer: &Comparer<'_>, all: Vec<Forgiven>) -> Vec<NoiseFound> {

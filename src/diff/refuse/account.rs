@@ -16,10 +16,15 @@ use super::unread;
 use super::unreferenced;
 use super::whole;
 use crate::diag::{Code, Diagnostic, Error, Finding, Place, Result};
-use crate::diff::compare::comparer::{Comparer, Spans};
+use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::content::same_span;
 use crate::diff::compare::questions::OpenQuestions;
 use crate::diff::compare::reordered;
-use crate::diff::compare::states::Uses;
+use crate::diff::compare::rows::whole_row;
+use crate::diff::compare::spans::Spans;
+use crate::diff::compare::states::anchored_states;
+use crate::diff::compare::states::changed_states;
+use crate::diff::compare::uses::Uses;
 use crate::diff::select::boot_code::BootCode;
 use crate::diff::select::ignore::Ignored;
 use crate::diff::selection::Selection;
@@ -243,7 +248,7 @@ fn lead_is_same(comparer: &Comparer<'_>, id: SectionId<Patched>, start: u64) -> 
         return Ok(false);
     }
     let lead = Spans { o, o_start: 0, o_end: start, p: id, p_start: 0, p_end: start };
-    comparer.same_span(&lead, &mut OpenQuestions::new())
+    same_span(comparer, &lead, &mut OpenQuestions::new())
 }
 
 /// Rows that describe no code of this object must be as they were.
@@ -255,7 +260,7 @@ fn orphans(comparer: &Comparer<'_>, details: &mut Vec<Finding>) -> Result<()> {
     let mut same = o_rows.orphans.len() == p_rows.orphans.len();
     let mut name = p_rows.orphans.first().map(|r| p_rows.tables[r.0 as usize].table.section);
     for (&o, &p) in o_rows.orphans.iter().zip(&p_rows.orphans) {
-        if !comparer.whole_row(o, p)? {
+        if !whole_row(comparer, o, p)? {
             same = false;
             name = Some(p_rows.tables[p.0 as usize].table.section);
             break;
@@ -484,7 +489,7 @@ pub fn check_states(
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
     let mut details = Vec::new();
-    for state in comparer.changed_states(uses)? {
+    for state in changed_states(comparer, uses)? {
         let user = layout
             .entity_at(state.user, state.at)
             .and_then(|i| layout.entity(state.user, i).symbol)
@@ -511,7 +516,7 @@ pub fn check_states(
             .wrapping_add_signed(state.reason.offset.unwrap_or(0));
         details.push(Finding::in_section(section, text).at_symbol(name).at_offset(offset));
     }
-    for name in comparer.anchored_states()? {
+    for name in anchored_states(comparer)? {
         let text = format!("the initial value of a variable {name} changed");
         let place = Place { symbol: Some(name), ..Place::default() };
         details.push(Finding { text, place });

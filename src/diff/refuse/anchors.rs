@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use super::counted::{Counting, Shared, reached, unit};
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::pair::Pair;
 use crate::diff::selection::Selection;
 use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
@@ -65,12 +66,12 @@ fn check_section(
     let layout = comparer.patched.layout;
     let carried = |base: SectionId<Patched>, at: u64| selection.has(base, at);
     let user = counting_user(layout, shared, section, &carried)?;
-    let why = match comparer.moved_among(section) {
+    let why = match moved_among(comparer, section) {
         Some(name) if user.is_some() => format!("{name} is not where it is in the original"),
         _ if user.is_some() && selection.sections[section] => {
             "the patch carries a part of it".to_owned()
         }
-        _ => match comparer.changed_constant(section) {
+        _ => match changed_constant(comparer, section) {
             Some(name) if counting_user(layout, shared, section, &|_, _| true)?.is_some() => {
                 format!("{name} changed")
             }
@@ -247,7 +248,8 @@ fn check_counting(
                         && [at, to].iter().any(|&at| selection.has(section, at));
                     let name = || object.symbol_name(meant);
                     let why = match () {
-                        () if !comparer.keeps_distance(
+                        () if !keeps_distance(
+                            comparer,
                             &before,
                             (section, from),
                             at,
@@ -299,81 +301,77 @@ fn variables<'l, S: Side>(
         .filter(|&id| object.symbol_kind(id) == abi::STT_OBJECT && object.symbol_size(id) > 0)
 }
 
-impl Comparer<'_> {
-    /// Whether what lies at byte `to` of a section, in variable `meant`, is as far from byte
-    /// `at`, in variable `from`, as the original has it. Of what macros define once per use, one
-    /// is as good as the other.
-    fn keeps_distance(
-        &self,
-        before: &Shared<Orig>,
-        (section, from): (SectionId<Patched>, SymbolId<Patched>),
-        at: u64,
-        (to, meant): (u64, SymbolId<Patched>),
-    ) -> bool {
-        let (orig, patched) = (self.orig.layout.object, self.patched.layout.object);
-        let Some(home) = self.twins.orig_section(section) else { return false };
-        let is_there = |id: SymbolId<Patched>, inside: u64, at: u64| {
-            let inside = inside.wrapping_sub(patched.symbol_value(id));
-            before.covering(home, at).into_iter().any(|o| {
-                let same = match self.twins.orig_symbol(id) {
-                    Some(twin) => o == twin,
-                    None => {
-                        self.twins.patched_symbol(o).is_none()
-                            && names::same(orig.symbol_name(o), patched.symbol_name(id))
-                    }
-                };
-                same && at - orig.symbol_value(o) == inside
-            })
-        };
-        let o_at = match self.twins.orig_symbol(from) {
-            Some(twin) => {
-                orig.symbol_value(twin).wrapping_add(at.wrapping_sub(patched.symbol_value(from)))
-            }
-            None => at,
-        };
-        is_there(from, at, o_at) && is_there(meant, to, o_at.wrapping_add(to.wrapping_sub(at)))
-    }
-
-    /// The first variable of a section that is not at the place, or not of the size, that the
-    /// original has for it; also one that is new or gone.
-    fn moved_among(&self, section: SectionId<Patched>) -> Option<&str> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        let mut before: Vec<SymbolId<Orig>> = self
-            .twins
-            .orig_section(section)
-            .map_or_else(Vec::new, |t| variables(orig, t).collect());
-        let mut after: Vec<SymbolId<Patched>> = variables(patched, section).collect();
-        before.sort_by_key(|&id| orig.object.symbol_value(id));
-        after.sort_by_key(|&id| patched.object.symbol_value(id));
-        let same = |o: SymbolId<Orig>, p: SymbolId<Patched>| {
-            let names = (orig.object.symbol_name(o), patched.object.symbol_name(p));
-            orig.object.symbol_value(o) == patched.object.symbol_value(p)
-                && orig.object.symbol_size(o) == patched.object.symbol_size(p)
-                && (self.twins.are_twins(o, p) || names::same(names.0, names.1))
-        };
-        let at = before.iter().zip(&after).position(|(&o, &p)| !same(o, p));
-        let at =
-            at.or_else(|| (before.len() != after.len()).then_some(before.len().min(after.len())))?;
-        let name = after.get(at).map(|&id| patched.object.symbol_name(id));
-        name.or_else(|| before.get(at).map(|&id| orig.object.symbol_name(id)))
-    }
-
-    /// A constant of a section that differs from that of the original at its place.
-    fn changed_constant(&self, section: SectionId<Patched>) -> Option<&str> {
-        let (orig, patched) = (self.orig.layout, self.patched.layout);
-        if patched.object.section_flags(section) & abi::SHF_WRITE != 0 {
-            return None;
+/// Whether what lies at byte `to` of a section, in variable `meant`, is as far from byte
+/// `at`, in variable `from`, as the original has it. Of what macros define once per use, one
+/// is as good as the other.
+fn keeps_distance(
+    pair: &Pair<'_>,
+    before: &Shared<Orig>,
+    (section, from): (SectionId<Patched>, SymbolId<Patched>),
+    at: u64,
+    (to, meant): (u64, SymbolId<Patched>),
+) -> bool {
+    let (orig, patched) = (pair.orig.layout.object, pair.patched.layout.object);
+    let Some(home) = pair.twins.orig_section(section) else { return false };
+    let is_there = |id: SymbolId<Patched>, inside: u64, at: u64| {
+        let inside = inside.wrapping_sub(patched.symbol_value(id));
+        before.covering(home, at).into_iter().any(|o| {
+            let same = match pair.twins.orig_symbol(id) {
+                Some(twin) => o == twin,
+                None => {
+                    pair.twins.patched_symbol(o).is_none()
+                        && names::same(orig.symbol_name(o), patched.symbol_name(id))
+                }
+            };
+            same && at - orig.symbol_value(o) == inside
+        })
+    };
+    let o_at = match pair.twins.orig_symbol(from) {
+        Some(twin) => {
+            orig.symbol_value(twin).wrapping_add(at.wrapping_sub(patched.symbol_value(from)))
         }
-        let twin = self.twins.orig_section(section)?;
-        let bytes = |data: &[u8], start: u64, size: u64| {
-            data.get(start as usize..start.saturating_add(size) as usize).map(<[u8]>::to_vec)
-        };
-        let differs = |&id: &SymbolId<Patched>| {
-            let (start, size) = (patched.object.symbol_value(id), patched.object.symbol_size(id));
-            let now = bytes(patched.object.contents(section), start, size);
-            now != bytes(orig.object.contents(twin), start, size)
-        };
-        let mut all = variables(patched, section);
-        all.find(differs).map(|id| patched.object.symbol_name(id))
+        None => at,
+    };
+    is_there(from, at, o_at) && is_there(meant, to, o_at.wrapping_add(to.wrapping_sub(at)))
+}
+
+/// The first variable of a section that is not at the place, or not of the size, that the
+/// original has for it; also one that is new or gone.
+fn moved_among<'a>(pair: &Pair<'a>, section: SectionId<Patched>) -> Option<&'a str> {
+    let (orig, patched) = (pair.orig.layout, pair.patched.layout);
+    let mut before: Vec<SymbolId<Orig>> =
+        pair.twins.orig_section(section).map_or_else(Vec::new, |t| variables(orig, t).collect());
+    let mut after: Vec<SymbolId<Patched>> = variables(patched, section).collect();
+    before.sort_by_key(|&id| orig.object.symbol_value(id));
+    after.sort_by_key(|&id| patched.object.symbol_value(id));
+    let same = |o: SymbolId<Orig>, p: SymbolId<Patched>| {
+        let names = (orig.object.symbol_name(o), patched.object.symbol_name(p));
+        orig.object.symbol_value(o) == patched.object.symbol_value(p)
+            && orig.object.symbol_size(o) == patched.object.symbol_size(p)
+            && (pair.twins.are_twins(o, p) || names::same(names.0, names.1))
+    };
+    let at = before.iter().zip(&after).position(|(&o, &p)| !same(o, p));
+    let at =
+        at.or_else(|| (before.len() != after.len()).then_some(before.len().min(after.len())))?;
+    let name = after.get(at).map(|&id| patched.object.symbol_name(id));
+    name.or_else(|| before.get(at).map(|&id| orig.object.symbol_name(id)))
+}
+
+/// A constant of a section that differs from that of the original at its place.
+fn changed_constant<'a>(pair: &Pair<'a>, section: SectionId<Patched>) -> Option<&'a str> {
+    let (orig, patched) = (pair.orig.layout, pair.patched.layout);
+    if patched.object.section_flags(section) & abi::SHF_WRITE != 0 {
+        return None;
     }
+    let twin = pair.twins.orig_section(section)?;
+    let bytes = |data: &[u8], start: u64, size: u64| {
+        data.get(start as usize..start.saturating_add(size) as usize).map(<[u8]>::to_vec)
+    };
+    let differs = |&id: &SymbolId<Patched>| {
+        let (start, size) = (patched.object.symbol_value(id), patched.object.symbol_size(id));
+        let now = bytes(patched.object.contents(section), start, size);
+        now != bytes(orig.object.contents(twin), start, size)
+    };
+    let mut all = variables(patched, section);
+    all.find(differs).map(|id| patched.object.symbol_name(id))
 }

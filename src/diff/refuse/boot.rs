@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::{Code, Diagnostic, Error, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::reasons::finding;
+use crate::diff::compare::pair::finding;
 use crate::diff::select::boot_code::{BootCode, until};
 use crate::diff::selection::Selection;
 use crate::elf::abi;

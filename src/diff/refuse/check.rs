@@ -10,7 +10,7 @@ use super::toc::unused_changes;
 use super::whole::{comdat, grouped, holds_live_data, is_own_thunk, left_unpatched};
 use crate::diag::{Code, Error, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::reasons::finding;
+use crate::diff::compare::pair::finding;
 use crate::diff::select::boot_code::{BootCode, is_boot_code};
 use crate::diff::select::hooks::unhookable;
 use crate::diff::select::ignore::Ignored;

@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::Finding;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::reasons::finding;
+use crate::diff::compare::pair::finding;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::group::group;

@@ -3,6 +3,7 @@
 use super::ignore::Ignored;
 use super::status::{Status, Statuses, is_past_in, size_mismatch};
 use crate::diag::{Code, Error, Result};
+use crate::diff::compare::build_version::is_build_version;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::definition::{are_alike, convention};
 use crate::diff::verdict::{Verdict, Verdicts};
@@ -115,7 +116,7 @@ impl Statuses {
         if kind == abi::STT_OBJECT
             && sizes.0 != sizes.1
             && !past
-            && !(comparer.is_build_version(id)
+            && !(is_build_version(comparer, id)
                 && entity_status(comparer, verdicts, id, p) == Status::Same)
         {
             return Err(size_mismatch(name(), sizes));

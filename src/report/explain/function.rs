@@ -11,6 +11,8 @@ use super::align::matches;
 use super::listing::{LABEL, Listed, Listing};
 use super::{Body, Field, Hunk, Line, Mark, Pair, Part, RowFact};
 use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::fields_apart::fields_apart;
+use crate::diff::compare::fields_apart::references_apart;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::layout::Layout;
 use crate::kernel::rows::Rows;
@@ -194,7 +196,7 @@ impl Both<'_> {
             return Some("not the same references".to_owned());
         }
         let mut pairs = o.refs.iter().zip(&p.refs);
-        pairs.find_map(|(o, p)| self.comparer.references_apart((home, o), (self.p.section, p)))
+        pairs.find_map(|(o, p)| references_apart(self.comparer, (home, o), (self.p.section, p)))
     }
 
     /// The rows of tables that describe the code and differ.
@@ -214,7 +216,7 @@ impl Both<'_> {
         let facts = found.into_iter().filter_map(|((table, ..), sides)| {
             let (mark, at, fields) = match sides {
                 [Some(o), Some(p)] => {
-                    let fields = self.comparer.fields_apart((o.table, o.row), (p.table, p.row));
+                    let fields = fields_apart(self.comparer, (o.table, o.row), (p.table, p.row));
                     let fields: Vec<Field> = fields.into_iter().map(field).collect();
                     (Mark::Changed, p.at, (!fields.is_empty()).then_some(fields)?)
                 }

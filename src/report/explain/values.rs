@@ -7,6 +7,7 @@
 
 use super::{Field, Values};
 use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::fields_apart::references_apart;
 use crate::diff::compare::meaning::describe;
 use crate::elf::ids::{Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -105,7 +106,7 @@ pub fn values(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<Values> 
         let after = at_place(&p_relocs, place);
         let apart = match (before, after) {
             (Some(o_reloc), Some(p_reloc)) => {
-                comparer.references_apart((o.section, o_reloc), (p.section, p_reloc))
+                references_apart(comparer, (o.section, o_reloc), (p.section, p_reloc))
             }
             _ => Some(String::new()),
         };
