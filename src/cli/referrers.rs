@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::members::Member;
 use crate::Others;
 use crate::diag::{Code, Error, Result};
-use crate::diff::pair::identity::Unit;
+use crate::diff::pair::units::Unit;
 use crate::elf::globals::undefined;
 
 /// The units whose patched objects refer to a name that they do not define, ascending.

@@ -13,3 +13,4 @@ pub(super) mod referrers;
 pub mod statics;
 pub(super) mod statics_drop_in;
 pub mod twins;
+pub mod units;

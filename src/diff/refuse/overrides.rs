@@ -12,7 +12,8 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use crate::diff::pair::identity::{Unit, join};
+use crate::diff::pair::units::Unit;
+use crate::diff::pair::units::join;
 use crate::elf::globals::Strength;
 
 /// What an object defines for others.
@@ -146,7 +147,7 @@ fn counting(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diff::pair::identity::Overrides;
+    use crate::diff::pair::units::Overrides;
     use Strength::{Common, Strong, Weak};
 
     /// Settles what objects `[original, patched]` define, one unit for each; the last
