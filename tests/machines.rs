@@ -289,7 +289,7 @@ fn calls() {
     }
 }
 
-/// Spec section 19.5, rule 4.
+/// Each module has its own copies of the expoline thunks (arch/s390/lib/expoline.S).
 #[test]
 fn expolines_stay_with_the_linker() {
     let lines =
@@ -305,7 +305,7 @@ fn expolines_stay_with_the_linker() {
     check(&lines, &["rela .text.f+0x8 type=20 __s390_indirect_jump_r14+2"], true);
 }
 
-/// Spec section 19.5, rule 2.
+/// Types that are about the module's own TOC or its own place (powerpc64 ELF ABI, 3.5.4).
 #[test]
 fn toc_arithmetic_stays_with_the_linker() {
     let names = ["f", "target"];
@@ -321,7 +321,8 @@ fn toc_arithmetic_stays_with_the_linker() {
     }
 }
 
-/// Spec section 19.5, rule 2: rows of `__jump_table` are the exception.
+/// Rows of `__jump_table` are the exception: the kernel itself reads the distance to the key
+/// (include/linux/jump_label.h).
 #[test]
 fn keys_of_jump_labels_move() {
     let mut pair = Pair::new(&POWERPC64, &["f", "key"], |build, patched| {
@@ -347,7 +348,8 @@ fn keys_of_jump_labels_move() {
     assert!(error.details()[0].contains("Jump labels aren't supported with this kernel."));
 }
 
-/// Spec section 19.5, rule 8: the linker cannot know that the callee's TOC is another one.
+/// Of a callee with a local entry point (powerpc64 ELF ABI, st_other), the linker cannot know that
+/// its TOC is another one.
 #[test]
 fn local_entries() {
     for (other, moves) in [(0x60, true), (0, false)] {
@@ -376,7 +378,7 @@ fn local_entries() {
     }
 }
 
-/// Spec section 19.5, rule 5: a pointer to a changed function must lead to the original, which
+/// A pointer to a changed function must lead to the original, which
 /// ftrace redirects, where the machine tells pointers from calls.
 #[test]
 fn pointers_to_changed_functions() {
@@ -400,7 +402,7 @@ fn pointers_to_changed_functions() {
     }
 }
 
-/// Spec sections 9 and 19.5: on powerpc64 the pointer is in a TOC slot.
+/// On powerpc64 the pointer is in a TOC slot.
 #[test]
 fn pointers_in_the_toc() {
     let lines = Pair::new(&POWERPC64, &["f", "g"], |build, patched| {
@@ -421,7 +423,7 @@ fn pointers_in_the_toc() {
     check(&lines, &["rela .text.f+0x10 type=50 sec:.toc+0"], true);
 }
 
-/// Spec section 13.1: on LoongArch the places of unwind entries are not compared, since
+/// On LoongArch the places of unwind entries are not compared, since
 /// linker relaxation may move them; what goes with the patch is still chosen.
 #[test]
 fn unwind_entries() {
@@ -450,7 +452,7 @@ fn unwind_entries() {
     check(&lines, &["rela .orc_unwind_ip+0x4"], false);
 }
 
-/// Spec section 3: LoongArch's labels are places in sections.
+/// LoongArch's labels are places in sections.
 #[test]
 fn labels() {
     let pair = |name: &'static str| {
@@ -468,7 +470,8 @@ fn labels() {
     check(&pair("elsewhere"), &["func name=str:\"f\""], true);
 }
 
-/// Spec sections 17.2 and 19.3: kernels before 5.8 apply these sections per object.
+/// Kernels before 5.8 apply these sections per object (Documentation/livepatch/module-elf-format.rst
+/// of 5.7).
 #[test]
 fn sections_of_klp_arch() {
     let mut pair = Pair::new(&X86_64, &["f"], |build, patched| {

@@ -224,8 +224,9 @@ static RELOCS: &[RelocType] = relocs! {
     R_AARCH64_TLS_DTPREL Tls 8;
 };
 
-/// Spec section 27.5: the NOPs from the start of the section, up to the function; before
-/// them the hash of kCFI.
+/// The NOPs in front of a function that ftrace calls through (arch/arm64/Kconfig,
+/// `DYNAMIC_FTRACE_WITH_CALL_OPS`), counted from the start of the section; before them the hash of
+/// kCFI.
 fn padding(f: &FunctionView<'_>) -> u64 {
     let nops = |code: &[u8]| code.chunks_exact(4).take_while(|word| *word == NOP).count();
     let before = bytes_before(f);

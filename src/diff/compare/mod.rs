@@ -1,4 +1,22 @@
 //! Compares what twins mean: code, data, references, rows of tables.
+//!
+//! Comparing goes round: two things are equal when what they refer to is. So that files need not
+//! go round as well, that is a question: `questions` finds the answers, `ways` says what there is
+//! to try, and all that is between them only asks. Lowest first:
+//!
+//! | files | |
+//! |---|---|
+//! | `spans`, `pair`, `meaning`, `forgiven`, `uses`, `questions`, `realignments` | values |
+//! | `comparer` | what is looked up, with the answers so far |
+//! | `counterpart`, `forgive`, `padding`, `entry`, `address_parts`, `build_version` | what needs no question |
+//! | `realigned`, `places`, `assembler_resolved`, `labels`, `constants`, `row_pair`, `live_state` | parts of what a reference means |
+//! | `targets` | what a reference means |
+//! | `apart`, `rows`, `fields_apart`, `relocs`, `lines`, `same_but_for_padding` | references and rows of whole things |
+//! | `entities`, `content` | things with and without names |
+//! | `ways` | how questions are answered |
+//! | `registration`, `verdicts`, `states` | what differs |
+//! | `inlining`, `relayout`, `reasons` | why |
+//! | `instrumented`, `reordered` | what is told or refused of all of it |
 
 pub(super) mod address_parts;
 pub(super) mod apart;
