@@ -46,6 +46,9 @@ pub struct Refs<'a, S> {
     pub(super) file: Cell<(u64, Option<usize>)>,
 }
 
+/// A relocation, in what tells what it means.
+pub type RelocIn<'a, S> = (&'a Refs<'a, S>, &'a Reloc<S>);
+
 /// The error for a byte of a section where no instruction is.
 pub(super) fn undecodable<S: Side>(
     layout: &Layout<'_, S>,

@@ -20,7 +20,7 @@ use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::{Refs, RelocIn};
 
 /// How many constants a reason names, from the one that code reads to what differs in it.
 const LONGEST: usize = 8;
@@ -34,12 +34,10 @@ type First = (Option<u64>, Sides<Content>, Option<Both>);
 
 /// Why code that reads a constant differs, when the constants of one name do: the chain of
 /// them down to the size, bytes or target that differ.
-pub(super) fn other_constant<'a>(
-    comparer: &Comparer<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+pub(super) fn other_constant(
+    comparer: &Comparer<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     spans: &Spans,
 ) -> Option<Reason> {
     let mut both = (o_refs.resolve(o).ok()?.symbol, p_refs.resolve(p).ok()?.symbol);
@@ -57,7 +55,7 @@ pub(super) fn other_constant<'a>(
     }
 }
 
-pub(super) fn first_in_constants(comparer: &Comparer<'_>, (a, b): Both) -> Option<First> {
+fn first_in_constants(comparer: &Comparer<'_>, (a, b): Both) -> Option<First> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
     let (before, after) = (orig.object.symbol(a), patched.object.symbol(b));
     let (o, p) = (orig.object.section_of(a)?, patched.object.section_of(b)?);
@@ -87,7 +85,7 @@ pub(super) fn first_in_constants(comparer: &Comparer<'_>, (a, b): Both) -> Optio
     let differs = |(o, p): &(Reloc<Orig>, Reloc<Patched>)| {
         o.offset - before.value != p.offset - after.value
             || !same_kind(comparer, o, p)
-            || !same_reference(comparer, &o_refs, o, &p_refs, p, &mut OpenQuestions::new())
+            || !same_reference(comparer, (&o_refs, o), (&p_refs, p), &mut OpenQuestions::new())
                 .unwrap_or(false)
     };
     let (o, p) = o_relocs.zip(p_relocs).find(differs)?;
@@ -111,7 +109,7 @@ fn word(arch: &Arch, code: &[u8], at: usize) -> Option<String> {
 }
 
 /// Where what two spans are of begins: the symbols, behind what precedes them in their entities.
-pub(in crate::diff) fn starts_of(pair: &Pair<'_>, spans: &Spans) -> (u64, u64) {
+pub(super) fn starts_of(pair: &Pair<'_>, spans: &Spans) -> (u64, u64) {
     (
         start(pair.orig.layout, spans.o, spans.o_start),
         start(pair.patched.layout, spans.p, spans.p_start),
@@ -120,7 +118,7 @@ pub(in crate::diff) fn starts_of(pair: &Pair<'_>, spans: &Spans) -> (u64, u64) {
 
 /// How the contents of two spans differ first: instructions where they can be read, with
 /// the names of their operands, else bytes.
-pub(in crate::diff) fn bytes_apart(
+pub(super) fn bytes_apart(
     pair: &Pair<'_>,
     spans: &Spans,
     text: bool,
@@ -180,8 +178,8 @@ pub(in crate::diff) fn bytes_apart(
 /// reference, that are not the same.
 pub(super) fn contents_apart(
     pair: &Pair<'_>,
-    (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
-    (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
 ) -> Option<Sides<(Content, u64)>> {
     let (orig, patched) = (pair.orig.layout, pair.patched.layout);
     let (o_place, p_place) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
@@ -205,7 +203,7 @@ pub(super) fn other_twin(
     }
 }
 
-pub(super) fn places_apart(
+fn places_apart(
     orig: &Layout<'_, Orig>,
     (o_section, o_at): (SectionId<Orig>, u64),
     patched: &Layout<'_, Patched>,

@@ -46,11 +46,7 @@ pub fn twin_entity(
 }
 
 /// Whether the only thing of an original section may be `p`, although they are no twins.
-pub(super) fn may_stand_for(
-    pair: &Pair<'_>,
-    o: Option<SymbolId<Orig>>,
-    p: SymbolId<Patched>,
-) -> bool {
+fn may_stand_for(pair: &Pair<'_>, o: Option<SymbolId<Orig>>, p: SymbolId<Patched>) -> bool {
     let replaced = pair.twins.replaced.was(p).is_some();
     !replaced && o.is_none_or(|o| pair.policy.pairs_by_order || same_symbol(pair, o, p))
 }
@@ -89,7 +85,7 @@ pub(super) fn same_symbol(pair: &Pair<'_>, o: SymbolId<Orig>, p: SymbolId<Patche
 }
 
 /// Whether two symbols are in sections of one kind: variables, constants, code or a table.
-pub(super) fn have_alike_homes(pair: &Pair<'_>, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
+fn have_alike_homes(pair: &Pair<'_>, o: SymbolId<Orig>, p: SymbolId<Patched>) -> bool {
     let (orig, patched) = (pair.orig.layout, pair.patched.layout);
     let homes = (orig.object.section_of(o), patched.object.section_of(p));
     let (Some(before), Some(after)) = homes else {

@@ -28,7 +28,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::kernel::layout::Entity;
 
 /// Everything that differs between two entities; `sink` learns the reasons.
-pub(in crate::diff) fn compare_entities(
+pub(super) fn compare_entities(
     comparer: &Comparer<'_>,
     o: &Entity<Orig>,
     p: &Entity<Patched>,
@@ -75,7 +75,7 @@ pub(in crate::diff) fn compare_entities(
     Ok(verdict)
 }
 
-pub(super) fn same_bytes(
+fn same_bytes(
     comparer: &Comparer<'_>,
     spans: &Spans,
     relocs_same: bool,

@@ -31,7 +31,7 @@ pub fn references_apart(
         let name = |kind| comparer.patched.layout.arch.reloc(kind).map_or("unknown", |t| t.name);
         return Some(format!("{} -> {}", name(o.kind), name(p.kind)));
     }
-    match same_reference(comparer, &o_refs, o, &p_refs, p, &mut OpenQuestions::new()) {
+    match same_reference(comparer, (&o_refs, o), (&p_refs, p), &mut OpenQuestions::new()) {
         Ok(true) => return None,
         Ok(false) => {}
         Err(error) => return Some(error.message().to_owned()),
@@ -75,7 +75,7 @@ pub fn fields_apart(
 }
 
 /// How the field at byte `at` differs; `None` when it does not.
-pub(super) fn field_apart(
+fn field_apart(
     comparer: &Comparer<'_>,
     both: &RowPair<'_>,
     at: u64,

@@ -8,8 +8,7 @@ use crate::diff::reason::eight;
 use crate::diff::words;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched};
-use crate::elf::object::Reloc;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::RelocIn;
 
 /// Up to eight bytes from `at`, as hex.
 pub(in crate::diff) fn hex(bytes: &[u8], at: usize) -> String {
@@ -43,12 +42,10 @@ pub(super) fn forgive_bytes(
 
 /// Notes two relocations that name their target differently, or are of other types, and
 /// mean the same.
-pub(super) fn forgive_reference<'a>(
-    comparer: &Comparer<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+pub(super) fn forgive_reference(
+    comparer: &Comparer<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
 ) {
     if comparer.ledger.is_none() {
         return;

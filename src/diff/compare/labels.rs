@@ -22,10 +22,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::{Class, Entity, Layout};
-use crate::kernel::refs::{Ref, Refs};
-
-/// A reference with who resolves it.
-pub(super) type Reference<'a, S> = (&'a Refs<'a, S>, &'a Reloc<S>);
+use crate::kernel::refs::{Ref, Refs, RelocIn};
 
 /// Whether two labels of one name are at the same place of the same thing. Assemblers number
 /// labels: the name alone says nothing. Other symbols pass.
@@ -65,8 +62,8 @@ pub(super) fn leads_inside(pair: &Pair<'_>, symbol: SymbolId<Patched>, addend: i
 /// Whether what is at the places of two references to twins is the same.
 pub(super) fn same_inside(
     comparer: &Comparer<'_>,
-    (o_refs, o): Reference<'_, Orig>,
-    (p_refs, p): Reference<'_, Patched>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     target: Ref<Patched>,
     open: &mut OpenQuestions,
 ) -> Result<bool> {

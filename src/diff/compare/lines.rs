@@ -62,7 +62,7 @@ pub(super) fn only_lines_differ(
 /// The line numbers in which two stretches of code of equal length, whose relocations mean
 /// the same, differ; `None` when something else differs but for distances to the same things,
 /// or a number is not proved to be a line.
-pub(super) fn proved_lines(
+fn proved_lines(
     comparer: &Comparer<'_>,
     spans: &Spans,
     a: &[u8],

@@ -16,10 +16,10 @@ use crate::kernel::refs::{Ref, Refs};
 
 /// Whether two references to twins lead to the same place: what lies behind a marker that
 /// only one of two functions has is that much farther from its start.
-pub(super) fn same_place<'a>(
-    comparer: &Comparer<'a>,
-    (o_refs, o, a): (&Refs<'a, Orig>, &Reloc<Orig>, Ref<Orig>),
-    (refs, reloc, b): (&Refs<'a, Patched>, &Reloc<Patched>, Ref<Patched>),
+pub(super) fn same_place(
+    comparer: &Comparer<'_>,
+    (o_refs, o, a): (&Refs<'_, Orig>, &Reloc<Orig>, Ref<Orig>),
+    (refs, reloc, b): (&Refs<'_, Patched>, &Reloc<Patched>, Ref<Patched>),
 ) -> Result<bool> {
     if is_inside_code(comparer, b.symbol, b.addend)
         && let Some((from, to)) = o_refs.place(o)?.zip(refs.place(reloc)?)

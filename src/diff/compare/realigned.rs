@@ -35,7 +35,7 @@ const WIDEST: u64 = 64;
 
 /// How the places of two functions correspond whose padding differs; `None` when it does
 /// not, or when something else does.
-pub(in crate::diff) fn realigned(
+pub(super) fn realigned(
     comparer: &Comparer<'_>,
     o: &Entity<Orig>,
     p: &Entity<Patched>,

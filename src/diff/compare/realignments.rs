@@ -53,4 +53,4 @@ impl Realigned {
 #[derive(Debug, Default)]
 pub struct Realignments(pub(super) RwLock<Known>);
 
-pub(super) type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;
+type Known = IndexMap<(SectionId<Patched>, u64), Option<Arc<Realigned>>, RandomState>;

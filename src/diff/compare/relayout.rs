@@ -34,7 +34,7 @@ use crate::elf::object::Reloc;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::noreturn::never_returns;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::{Refs, RelocIn};
 use crate::kernel::rows::Row;
 
 /// A byte of a section.
@@ -53,7 +53,7 @@ const BUG_WARNING: u16 = 1;
 
 /// The reason why a function and its twin differ, when they only differ in where their
 /// blocks are.
-pub(in crate::diff) fn relayout(
+pub(super) fn relayout(
     comparer: &Comparer<'_>,
     id: SymbolId<Patched>,
     open: &mut OpenQuestions,
@@ -487,7 +487,7 @@ impl<'a> Walk<'a> {
         for (o, p) in a.relocs.iter().zip(&b.relocs) {
             let same_kind = same_kind(self.comparer, o, p);
             let placed = same_kind && o.offset - a.at.1 == p.offset - b.at.1;
-            if !placed || !self.reference(&o_refs, o, &p_refs, p)? {
+            if !placed || !self.reference((&o_refs, o), (&p_refs, p))? {
                 return Ok(false);
             }
         }
@@ -497,10 +497,8 @@ impl<'a> Walk<'a> {
     /// Whether two references mean the same; those to the function's own code are walked from.
     fn reference(
         &mut self,
-        o_refs: &Refs<'a, Orig>,
-        o: &Reloc<Orig>,
-        p_refs: &Refs<'a, Patched>,
-        p: &Reloc<Patched>,
+        (o_refs, o): RelocIn<'_, Orig>,
+        (p_refs, p): RelocIn<'_, Patched>,
     ) -> Result<bool> {
         let (s, t) = (o_refs.place(o)?, p_refs.place(p)?);
         let own = (
@@ -526,7 +524,7 @@ impl<'a> Walk<'a> {
                     object.symbol_name(p.symbol).starts_with(symbols::X86_INDIRECT);
             }
         }
-        same_reference(self.comparer, o_refs, o, p_refs, p, self.open)
+        same_reference(self.comparer, (o_refs, o), (p_refs, p), self.open)
     }
 
     /// Whether the kernel never goes on behind this trap, as its row says.
@@ -606,7 +604,7 @@ impl<'a> Walk<'a> {
                     let places = o_refs.place(o)?.zip(p_refs.place(p)?);
                     places.map_or(Ok(false), |(s, t)| self.straight(s, t, length.into()))?
                 }
-                None => self.reference(&o_refs, o, &p_refs, p)?,
+                None => self.reference((&o_refs, o), (&p_refs, p))?,
             };
             if !same {
                 return Ok(false);

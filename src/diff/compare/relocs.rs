@@ -19,11 +19,10 @@ use super::targets::same_reference;
 use crate::diag::Result;
 use crate::diff::reason::{Meant, Reason, ReasonKind, Reference, Sides};
 use crate::elf::ids::{Orig, Patched};
-use crate::elf::object::Reloc;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::{Refs, RelocIn};
 
 /// Compares the relocations of two spans in order of place.
-pub(in crate::diff) fn same_relocs(
+pub(super) fn same_relocs(
     comparer: &Comparer<'_>,
     spans: &Spans,
     sink: &mut Sink<'_>,
@@ -44,7 +43,7 @@ pub(in crate::diff) fn same_relocs(
             (None, None) if same && by_content => {
                 let torn = torn_apart(comparer, spans);
                 if let Some((o, p)) = &torn {
-                    sink.note(|| other_reference(comparer, &o_refs, o, &p_refs, p, spans));
+                    sink.note(|| other_reference(comparer, (&o_refs, o), (&p_refs, p), spans));
                 }
                 return Ok(torn.is_none());
             }
@@ -55,8 +54,10 @@ pub(in crate::diff) fn same_relocs(
                 let offset = o.map(|o| at(o.offset, spans.o_start));
                 let offset = offset.or(p.map(|p| at(p.offset, spans.p_start)));
                 sink.note(|| {
-                    let before = o.map(|r| Reference::plain(meant_orig(comparer, &o_refs, &r)));
-                    let after = p.map(|r| Reference::plain(meant_patched(comparer, &p_refs, &r)));
+                    let before =
+                        o.map(|r| Reference::plain(meaning(comparer.orig.layout, &o_refs, &r)));
+                    let after =
+                        p.map(|r| Reference::plain(meaning(comparer.patched.layout, &p_refs, &r)));
                     Reason { kind: ReasonKind::Relocation(Sides { before, after }), offset }
                 });
                 return Ok(false);
@@ -64,13 +65,13 @@ pub(in crate::diff) fn same_relocs(
         };
         let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
         let placed = aligned && same_kind(comparer, &o, &p);
-        if placed && same_reference(comparer, &o_refs, &o, &p_refs, &p, open)? {
-            forgive_reference(comparer, &o_refs, &o, &p_refs, &p);
+        if placed && same_reference(comparer, (&o_refs, &o), (&p_refs, &p), open)? {
+            forgive_reference(comparer, (&o_refs, &o), (&p_refs, &p));
             by_content |= o.addend != p.addend || !comparer.twins.are_twins(o.symbol, p.symbol);
             continue;
         }
         same = false;
-        let stop = sink.note(|| other_reference(comparer, &o_refs, &o, &p_refs, &p, spans));
+        let stop = sink.note(|| other_reference(comparer, (&o_refs, &o), (&p_refs, &p), spans));
         // Behind a shifted relocation everything differs: one reason is enough.
         if stop || !aligned {
             return Ok(false);
@@ -78,24 +79,22 @@ pub(in crate::diff) fn same_relocs(
     }
 }
 
-pub(super) fn other_reference<'a>(
-    comparer: &Comparer<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+fn other_reference(
+    comparer: &Comparer<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     spans: &Spans,
 ) -> Reason {
     let aligned = o.offset - spans.o_start == p.offset - spans.p_start;
     let placed = aligned && same_kind(comparer, o, p);
-    if placed && let Some(reason) = other_constant(comparer, o_refs, o, p_refs, p, spans) {
+    if placed && let Some(reason) = other_constant(comparer, (o_refs, o), (p_refs, p), spans) {
         return reason;
     }
     if placed && let Some(kind) = other_row(comparer, (o_refs, o), (p_refs, p)) {
         return Reason::at((p.offset - spans.p_start) as i64, kind);
     }
-    let mut before = Reference::plain(meant_orig(comparer, o_refs, o));
-    let mut after = Reference::plain(meant_patched(comparer, p_refs, p));
+    let mut before = Reference::plain(meaning(comparer.orig.layout, o_refs, o));
+    let mut after = Reference::plain(meaning(comparer.patched.layout, p_refs, p));
     let strings = matches!((&before.meant, &after.meant), (Meant::String(_), Meant::String(_)));
     // Of content, the names of two equal sections say nothing.
     let content = before.meant == after.meant;
@@ -116,7 +115,7 @@ pub(super) fn other_reference<'a>(
     let kind = match (strings && placed, content && placed) {
         (true, _) => ReasonKind::String(Sides::new(before, after)),
         (_, true) => ReasonKind::Constant(Sides::new(before, after)),
-        _ if aligned && is_promoted(comparer, o_refs, o, p_refs, p) => {
+        _ if aligned && is_promoted(comparer, (o_refs, o), (p_refs, p)) => {
             ReasonKind::Promoted(Sides::new(before, after))
         }
         _ => ReasonKind::Relocation(Sides::new(Some(before), Some(after))),
@@ -125,28 +124,14 @@ pub(super) fn other_reference<'a>(
 }
 
 /// Whether two references lead to the same place of one thing, but for its promotion.
-pub(super) fn is_promoted<'a>(
-    pair: &Pair<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+pub(super) fn is_promoted(
+    pair: &Pair<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
 ) -> bool {
     let (Ok(a), Ok(b)) = (o_refs.resolve(o), p_refs.resolve(p)) else { return false };
     let (orig, patched) = (pair.orig.layout.object, pair.patched.layout.object);
     same_kind(pair, o, p)
         && a.addend == b.addend
         && is_promotion(orig.symbol_name(a.symbol), patched.symbol_name(b.symbol))
-}
-
-pub(super) fn meant_orig<'a>(pair: &Pair<'a>, refs: &Refs<'a, Orig>, reloc: &Reloc<Orig>) -> Meant {
-    meaning(pair.orig.layout, refs, reloc)
-}
-
-pub(super) fn meant_patched<'a>(
-    pair: &Pair<'a>,
-    refs: &Refs<'a, Patched>,
-    reloc: &Reloc<Patched>,
-) -> Meant {
-    meaning(pair.patched.layout, refs, reloc)
 }

@@ -14,7 +14,7 @@ use crate::diag::Result;
 use crate::elf::ids::{Orig, Patched, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::Class;
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::RelocIn;
 use crate::kernel::rows::TableRows;
 
 /// Two rows of one kind of table.
@@ -60,8 +60,8 @@ pub(super) fn is_in_table(pair: &Pair<'_>, id: SymbolId<Patched>) -> bool {
 /// the same code; `None` where one of them is not to a row.
 pub(super) fn same_row(
     comparer: &Comparer<'_>,
-    (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
-    (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     open: &mut OpenQuestions,
 ) -> Result<Option<bool>> {
     let (Some((o, o_at)), Some((p, p_at))) = (o_refs.place(o)?, p_refs.place(p)?) else {

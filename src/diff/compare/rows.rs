@@ -21,7 +21,7 @@ use crate::diag::Result;
 use crate::diff::reason::{Reason, ReasonKind, RowChange, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId};
 use crate::elf::object::{Home, Reloc};
-use crate::kernel::refs::Refs;
+use crate::kernel::refs::{Refs, RelocIn};
 
 /// Where two rows differ.
 enum Differ<'r> {
@@ -32,7 +32,7 @@ enum Differ<'r> {
 }
 
 /// Compares the rows of the kernel's tables that describe two spans of code.
-pub(in crate::diff) fn same_rows(
+pub(super) fn same_rows(
     comparer: &Comparer<'_>,
     spans: &Spans,
     sink: &mut Sink<'_>,
@@ -219,14 +219,14 @@ fn first_difference<T>(
                     let length = b.get(field.length as usize).copied().unwrap_or(0);
                     same_replacement(comparer, (&o_refs, o), (&p_refs, p), length.into(), open)?
                 }
-                None => same_reference(comparer, &o_refs, o, &p_refs, p, open)?,
+                None => same_reference(comparer, (&o_refs, o), (&p_refs, p), open)?,
             }
         };
         if !same {
             return Ok(Some(tell(Differ::References(Some(o), Some(p)))));
         }
         if Some(at) != code {
-            forgive_reference(comparer, &o_refs, o, &p_refs, p);
+            forgive_reference(comparer, (&o_refs, o), (&p_refs, p));
         }
     }
 }
@@ -305,8 +305,8 @@ pub(in crate::diff) fn row_at(
 /// How the rows differ that two references lead to.
 pub(super) fn other_row(
     comparer: &Comparer<'_>,
-    (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
-    (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
 ) -> Option<ReasonKind> {
     let (orig, patched) = (&comparer.orig.rows, &comparer.patched.rows);
     let (o, p) = (o_refs.place(o).ok()??, p_refs.place(p).ok()??);
@@ -319,8 +319,8 @@ pub(super) fn other_row(
 /// Whether two fields lead to equal code of that length.
 fn same_replacement(
     comparer: &Comparer<'_>,
-    (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
-    (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     length: u64,
     open: &mut OpenQuestions,
 ) -> Result<bool> {
@@ -328,7 +328,7 @@ fn same_replacement(
     let (Home::Section(o_section), Home::Section(p_section)) =
         (orig.home(o.symbol), patched.home(p.symbol))
     else {
-        return same_reference(comparer, o_refs, o, p_refs, p, open);
+        return same_reference(comparer, (o_refs, o), (p_refs, p), open);
     };
     let start = |value: u64, offset: i64| u64::try_from(offset.wrapping_add(value as i64)).ok();
     let o_start = start(orig.symbol_value(o.symbol), o_refs.target_offset(o)?);
@@ -337,7 +337,7 @@ fn same_replacement(
     let nameless = comparer.orig.layout.is_nameless(o_section)
         && comparer.patched.layout.is_nameless(p_section);
     if !nameless {
-        return same_reference(comparer, o_refs, o, p_refs, p, open);
+        return same_reference(comparer, (o_refs, o), (p_refs, p), open);
     }
     let (o, p) = ((o_section, o_start as i64), (p_section, p_start as i64));
     comparer.ask(Question { o, p, kind: QuestionKind::Code(length) }, open)

@@ -42,7 +42,7 @@ pub(super) fn same_but_for_padding(
 }
 
 /// Whether all names inside of the two functions are at the same places of them.
-pub(super) fn same_names_inside(
+fn same_names_inside(
     pair: &Pair<'_>,
     found: &Realigned,
     o: &Entity<Orig>,
@@ -67,7 +67,7 @@ pub(super) fn same_names_inside(
 }
 
 /// Whether what leads somewhere by a distance leads to the same on both sides.
-pub(super) fn same_distances(
+fn same_distances(
     comparer: &Comparer<'_>,
     found: &Realigned,
     open: &mut OpenQuestions,
@@ -101,7 +101,7 @@ pub(super) fn same_distances(
             && patched.tells_all(spans.p, (spans.p_start, spans.p_end))?)
 }
 
-pub(super) fn lead_to_one_place(
+fn lead_to_one_place(
     comparer: &Comparer<'_>,
     found: &Realigned,
     (a, x): (&Instruction, &Unrelocated),
@@ -131,7 +131,7 @@ pub(super) fn lead_to_one_place(
     same
 }
 
-pub(super) fn same_references(
+fn same_references(
     comparer: &Comparer<'_>,
     found: &Realigned,
     open: &mut OpenQuestions,
@@ -151,16 +151,16 @@ pub(super) fn same_references(
         };
         if !found.meets(o.offset, p.offset)
             || !same_kind(comparer, &o, &p)
-            || !same_reference(comparer, &o_refs, &o, &p_refs, &p, open)?
+            || !same_reference(comparer, (&o_refs, &o), (&p_refs, &p), open)?
             || !parts.agree(comparer.patched.layout.arch, &o, &p)
         {
             return Ok(false);
         }
-        forgive_reference(comparer, &o_refs, &o, &p_refs, &p);
+        forgive_reference(comparer, (&o_refs, &o), (&p_refs, &p));
     }
 }
 
-pub(super) fn same_realigned_rows(
+fn same_realigned_rows(
     comparer: &Comparer<'_>,
     found: &Realigned,
     open: &mut OpenQuestions,
@@ -169,7 +169,7 @@ pub(super) fn same_realigned_rows(
     same_rows_where(comparer, &found.spans, &meets, &mut Sink(None), open)
 }
 
-pub(super) fn note_padding(comparer: &Comparer<'_>, found: &Realigned) -> bool {
+fn note_padding(comparer: &Comparer<'_>, found: &Realigned) -> bool {
     for (before, after) in &found.padding {
         let field = Field {
             o: (found.spans.o, before.0),

@@ -18,11 +18,11 @@ use crate::elf::object::{Home, Reloc};
 use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Layout;
 use crate::kernel::names;
-use crate::kernel::refs::{Effective, Refs};
+use crate::kernel::refs::{Effective, Refs, RelocIn};
 
 /// Whether two instructions read the same from constants without names, at places that they
 /// give: not more than that many bytes, whatever lies behind these.
-pub(super) fn same_read(
+fn same_read(
     pair: &Pair<'_>,
     (o_refs, o, (o_section, o_at)): Read<'_, Orig>,
     (p_refs, p, (p_section, p_at)): Read<'_, Patched>,
@@ -51,19 +51,17 @@ fn constant<'a, S: Side>(
 }
 
 /// Whether two relocations of the same type at the same place mean the same.
-pub(super) fn same_reference<'a>(
-    comparer: &Comparer<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+pub(super) fn same_reference(
+    comparer: &Comparer<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     open: &mut OpenQuestions,
 ) -> Result<bool> {
     match (o_refs.effective(o)?, p_refs.effective(p)?) {
         (Effective::Constant(a), Effective::Constant(b)) => Ok(a == b),
         (Effective::Reloc(o_base, o), Effective::Reloc(p_base, p)) => {
             if o_base == o_refs.base() && p_base == p_refs.base() {
-                return same_target(comparer, o_refs, &o, p_refs, &p, open);
+                return same_target(comparer, (o_refs, &o), (p_refs, &p), open);
             }
             // The one may be what it refers to, the other a slot that holds it; and the type of
             // a slot's relocation says what the slot holds.
@@ -73,18 +71,16 @@ pub(super) fn same_reference<'a>(
             }
             let o_refs = Refs::new(comparer.orig.layout, o_base);
             let p_refs = Refs::new(comparer.patched.layout, p_base);
-            same_target(comparer, &o_refs, &o, &p_refs, &p, open)
+            same_target(comparer, (&o_refs, &o), (&p_refs, &p), open)
         }
         _ => Ok(false),
     }
 }
 
-fn same_target<'a>(
-    comparer: &Comparer<'a>,
-    o_refs: &Refs<'a, Orig>,
-    o: &Reloc<Orig>,
-    p_refs: &Refs<'a, Patched>,
-    p: &Reloc<Patched>,
+fn same_target(
+    comparer: &Comparer<'_>,
+    (o_refs, o): RelocIn<'_, Orig>,
+    (p_refs, p): RelocIn<'_, Patched>,
     open: &mut OpenQuestions,
 ) -> Result<bool> {
     let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
@@ -158,11 +154,11 @@ fn same_target<'a>(
 
 /// Whether what two references into nameless data lead to is the same; `None` where the one
 /// of the patched object is to something with a name.
-fn same_nameless<'a>(
-    comparer: &Comparer<'a>,
-    (o_refs, o, o_section): (&Refs<'a, Orig>, &Reloc<Orig>, SectionId<Orig>),
+fn same_nameless(
+    comparer: &Comparer<'_>,
+    (o_refs, o, o_section): (&Refs<'_, Orig>, &Reloc<Orig>, SectionId<Orig>),
     (p_refs, p, p_section, target): (
-        &Refs<'a, Patched>,
+        &Refs<'_, Patched>,
         &Reloc<Patched>,
         SectionId<Patched>,
         SymbolId<Patched>,
@@ -194,10 +190,10 @@ fn same_nameless<'a>(
 
 /// Whether two references that lead out of the strings they name are the same: nothing says
 /// what is read, so that all strings of the section have to be.
-fn same_among_strings<'a>(
-    pair: &Pair<'a>,
-    (o_refs, o): (&Refs<'a, Orig>, &Reloc<Orig>),
-    (p_refs, p): (&Refs<'a, Patched>, &Reloc<Patched>),
+fn same_among_strings(
+    pair: &Pair<'_>,
+    (o_refs, o): (&Refs<'_, Orig>, &Reloc<Orig>),
+    (p_refs, p): (&Refs<'_, Patched>, &Reloc<Patched>),
 ) -> Result<bool> {
     let (orig, patched) = (pair.orig.layout.object, pair.patched.layout.object);
     let (Home::Section(a), Home::Section(b)) = (orig.home(o.symbol), patched.home(p.symbol)) else {

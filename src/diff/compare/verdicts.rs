@@ -66,7 +66,7 @@ pub fn compare_all(comparer: &Comparer<'_>) -> Result<(Verdicts, Uses)> {
 }
 
 /// One verdict for each entity of a section.
-pub(super) fn section_verdicts(
+fn section_verdicts(
     comparer: &Comparer<'_>,
     p: SectionId<Patched>,
     open: &mut OpenQuestions,
@@ -85,7 +85,7 @@ pub(super) fn section_verdicts(
     (0..layout.entity_count(p)).map(|i| entity_verdict(comparer, o, p, i, open)).collect()
 }
 
-pub(super) fn entity_verdict(
+fn entity_verdict(
     comparer: &Comparer<'_>,
     o: SectionId<Orig>,
     p: SectionId<Patched>,
@@ -130,7 +130,7 @@ pub(in crate::diff) fn forgiven_in(
 
 /// The verdict on a function whose twin is in another section, when it is a matter of hot and cold
 /// which of these it is in; or on a variable that became constant and is equal.
-pub(super) fn moved_verdict(
+fn moved_verdict(
     comparer: &Comparer<'_>,
     p: SectionId<Patched>,
     index: usize,
@@ -159,7 +159,7 @@ pub(super) fn moved_verdict(
 
 /// The verdict on a constant that was a variable with the same content: it is the kernel's,
 /// which nothing but code that is no longer there wrote to. `None` when it is not equal.
-pub(super) fn became_constant(
+fn became_constant(
     comparer: &Comparer<'_>,
     p: SectionId<Patched>,
     index: usize,

@@ -15,7 +15,7 @@ use crate::elf::ids::{SectionId, Side};
 use crate::kernel::layout::{Entity, Layout};
 
 /// Two objects, with nothing compared yet.
-pub fn comparer<'a>(pair: Pair<'a>) -> Comparer<'a> {
+pub fn comparer(pair: Pair<'_>) -> Comparer<'_> {
     let shifted = shifted(pair.orig.layout, pair.patched.layout, pair.twins);
     Comparer::new(pair, shifted, try_way)
 }
