@@ -27,7 +27,7 @@ use object::elf::{
 
 use super::{
     Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable,
-    four_bytes, four_bytes_at, signed, word_at, words_are,
+    four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
 };
 use crate::elf::abi;
 
@@ -45,7 +45,11 @@ pub(super) static ARCH: Arch = Arch {
     instruction_at: four_bytes_at,
     ends_instruction: None,
     padding_pattern: &[0x1f, 0x20, 0x03, 0xd5],
+    padding_bytes: &[],
+    never_run: &[],
     bias: Bias::None,
+    whole_fields: false,
+    opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: false,
@@ -55,6 +59,7 @@ pub(super) static ARCH: Arch = Arch {
     toc_relocs: None,
     local_entry: |_| 0,
     indirect_target: &BTI_C,
+    seals_indirect_targets: false,
     is_branch: None,
     leads: |_, _, kind| BRANCHES.contains(&kind),
     type_hash,
@@ -92,6 +97,10 @@ pub(super) static ARCH: Arch = Arch {
     text: None,
     listing: Some(text::instruction_text),
     calls: &[],
+    relaxes_got: |_, _| false,
+    disabled_jump: |_| None,
+    disabled_call: |_| None,
+    filled_by_bolt: None,
     // STO_AARCH64_VARIANT_PCS.
     conventions: true,
 };

@@ -117,7 +117,25 @@ pub struct Arguments {
     pub stack: Option<i64>,
     /// Registers that a callee gives back as it found them; bit n is register n.
     pub preserved: u64,
+    /// How code makes the address that is passed in a register.
+    pub addresses: Addresses,
 }
+
+/// How code makes an address in a register for a call, so that it can be read with certainty.
+#[derive(Clone, Copy, Debug)]
+pub enum Addresses {
+    /// One instruction loads it, which has a field for it.
+    Field(IsLoaded),
+    /// One instruction of four bytes, or two that make the upper and the lower part of it;
+    /// relocations belong to the whole instruction, and [`Effect`]s tell which it is.
+    Words,
+    /// Not read so far.
+    Unread,
+}
+
+/// Whether the field at `field` is that of an instruction that loads `register`, and from there
+/// to the call whose field is at `call` nothing but loads of other registers.
+pub type IsLoaded = fn(code: &[u8], field: u64, call: u64, register: u8) -> bool;
 
 /// A set of registers; numbers from 64 on are none.
 pub(super) fn registers(numbers: &[u8]) -> u64 {

@@ -26,8 +26,8 @@ use object::elf::{
 };
 
 use super::{
-    Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
-    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
+    Addresses, Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType,
+    Short, SiteTable, four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
 };
 use crate::elf::abi;
 
@@ -42,7 +42,11 @@ pub(super) static ARCH: Arch = Arch {
     instruction_at: four_bytes_at,
     ends_instruction: None,
     padding_pattern: &[0x00, 0x00, 0x40, 0x03],
+    padding_bytes: &[],
+    never_run: &[&BREAK, &NOP],
     bias: Bias::None,
+    whole_fields: false,
+    opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: true,
@@ -52,6 +56,7 @@ pub(super) static ARCH: Arch = Arch {
     toc_relocs: None,
     local_entry: |_| 0,
     indirect_target: &[],
+    seals_indirect_targets: false,
     is_branch: None,
     leads,
     type_hash: |_| None,
@@ -65,7 +70,12 @@ pub(super) static ARCH: Arch = Arch {
     site_table: |_| SiteTable::PatchableEntries,
     // Its instructions are not read: no value can be followed.
     effect: |_, _| None,
-    arguments: Arguments { registers: &[4, 5, 6, 7, 8, 9, 10, 11], stack: None, preserved: 0 },
+    arguments: Arguments {
+        registers: &[4, 5, 6, 7, 8, 9, 10, 11],
+        stack: None,
+        preserved: 0,
+        addresses: Addresses::Unread,
+    },
     is_function_pointer: |_, _| false,
     never_klp: |_, _| false,
     short: &[Short {
@@ -83,10 +93,16 @@ pub(super) static ARCH: Arch = Arch {
     text: None,
     listing: None,
     calls: &[],
+    relaxes_got: |_, _| false,
+    disabled_jump: |_| None,
+    disabled_call: |_| None,
+    filled_by_bolt: None,
     conventions: false,
 };
 
 const NOP: [u8; 4] = [0x00, 0x00, 0x40, 0x03];
+/// `break 0`, which compilers put behind what never returns.
+const BREAK: [u8; 4] = [0x00, 0x00, 0x2a, 0x00];
 
 // A ULEB128 field is as long as what it holds, at least one byte. ADD6 and SUB6 fill the low six
 // bits of theirs. CALL30 and CALL36 fill two instructions.

@@ -62,7 +62,7 @@ mod s390x;
 mod x86_64;
 
 pub use displacement::displacement;
-pub use effect::{Arguments, Does, Effect, Immediate, Place, Stack};
+pub use effect::{Addresses, Arguments, Does, Effect, Immediate, IsLoaded, Place, Stack};
 
 /// How a relocation computes its value; decides which fields are compared and masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +212,18 @@ pub struct Short {
     pub flags: &'static str,
 }
 
+/// See [`Arch::opcode`].
+pub type OpcodeOf = fn(field: u64) -> (u64, u64);
+
+/// See [`Arch::relaxes_got`].
+pub type Relaxes = fn(was: &[u8], now: &[u8]) -> bool;
+
+/// See [`Arch::disabled_jump`] and [`Arch::disabled_call`].
+pub type Disabled = fn(code: &[u8]) -> Option<&'static [u8]>;
+
+/// See [`Arch::filled_by_bolt`].
+pub type FilledByBolt = fn(room: usize, there: &[u8], ours: &[u8]) -> bool;
+
 /// Everything the differ knows about one machine.
 pub struct Arch {
     /// Name as used in file names and tables.
@@ -234,8 +246,22 @@ pub struct Arch {
     pub ends_instruction: Option<fn(&[u8], usize) -> bool>,
     /// What fills the gaps between functions.
     pub padding_pattern: &'static [u8],
+    /// The bytes that are padding between functions where nothing but one of them is repeated,
+    /// beside zeros: NOPs and traps of one byte.
+    pub padding_bytes: &'static [u8],
+    /// The NOPs and traps that stand behind what never returns and are never run, beside
+    /// [`Flow::Padding`]. Known where the kernel unwinds by ORC, which describes no such code
+    /// (Linux arch/{x86,loongarch}/include/asm/orc_types.h).
+    pub never_run: &'static [&'static [u8]],
     /// How PC-relative addends are biased.
     pub bias: Bias,
+    /// Relocated fields are little-endian numbers of whole bytes, which hold an address or the
+    /// distance to it, in code as in data. Elsewhere those of code are bits of instructions.
+    pub whole_fields: bool,
+    /// Where the bytes are that tell the instruction of a relocated field, whatever the link
+    /// writes there: start and end, from the offset of the field. Where fields are whole, a few
+    /// bytes before it; elsewhere the instruction, whose field is empty in an object.
+    pub opcode: OpcodeOf,
     /// Name prefixes of FUNC symbols that lie before a function and belong to it.
     pub prefix_symbols: &'static [&'static str],
     /// `__patchable_function_entries` decides about ftrace sites (not so on x86, where
@@ -259,6 +285,9 @@ pub struct Arch {
     /// The instruction that may open a function whose address escapes, so that indirect
     /// branches may land there; empty where the machine has none.
     pub indirect_target: &'static [u8],
+    /// The kernel takes [`Arch::indirect_target`] away from the functions that its build lists
+    /// because nothing takes their address (Linux arch/x86/kernel/alternative.c).
+    pub seals_indirect_targets: bool,
     /// Whether the relocated field at this offset is that of a branch: the code calls or
     /// jumps to the target, and does not take its address (section's contents, offset, type).
     /// Known where kernels take markers away from functions whose address does not escape.
@@ -317,6 +346,18 @@ pub struct Arch {
     /// Relocation types that do the same in code that is linked into the kernel, or loaded into
     /// it, of which assemblers use one for local and one for global functions.
     pub calls: &'static [u32],
+    /// Whether linkers write the code `now` in the place of `was`, which lies directly before a
+    /// field that is relocated through the GOT, when they know the address.
+    pub relaxes_got: Relaxes,
+    /// What the kernel's build writes over the jump at the start of the slice where a static
+    /// key does not jump: a NOP of the same length.
+    pub disabled_jump: Disabled,
+    /// The same, over a call that is made at no time, or not yet.
+    pub disabled_call: Disabled,
+    /// Whether BOLT wrote what is in the room between a function and the next one of a linked
+    /// kernel (`there`), and neither the compiler, which left `ours` behind the function, nor
+    /// the linker, which fills the rest. `None` where it is not known what BOLT writes.
+    pub filled_by_bolt: Option<FilledByBolt>,
     /// st_other says more of a function than its visibility: where calls enter it, or that it
     /// keeps to another convention.
     pub conventions: bool,
@@ -517,6 +558,14 @@ fn four_bytes_at(
 ) -> std::result::Result<(usize, usize), usize> {
     let start = from + at.saturating_sub(from) / 4 * 4;
     if start + 4 <= code.len() { Ok((start, start + 4)) } else { Err(start) }
+}
+
+/// [`Arch::opcode`] where relocated fields are bits of an instruction of four bytes, or are one:
+/// the word, which is what relocations add to.
+#[expect(clippy::arithmetic_side_effects, reason = "a remainder")]
+fn word_of_field(field: u64) -> (u64, u64) {
+    let start = field - field % 4;
+    (start, start.saturating_add(4))
 }
 
 /// [`Arch::instruction_len`] where all instructions have four bytes.

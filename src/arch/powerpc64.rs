@@ -34,7 +34,7 @@ use object::elf as e;
 
 use super::{
     Arch, Bias, EntryReloc, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
-    SiteTable, four_bytes, four_bytes_at, signed, word_at, words_are,
+    SiteTable, four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
 };
 use crate::elf::abi;
 
@@ -51,7 +51,11 @@ pub(super) static ARCH: Arch = Arch {
     instruction_at: four_bytes_at,
     ends_instruction: None,
     padding_pattern: &[0x00, 0x00, 0x00, 0x60],
+    padding_bytes: &[],
+    never_run: &[],
     bias: Bias::None,
+    whole_fields: false,
+    opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: false,
@@ -61,6 +65,7 @@ pub(super) static ARCH: Arch = Arch {
     toc_relocs: Some(TOC_RELOCS),
     local_entry,
     indirect_target: &[],
+    seals_indirect_targets: false,
     is_branch: None,
     leads: |_, _, kind| BRANCHES.contains(&kind),
     type_hash: |_| None,
@@ -100,6 +105,10 @@ pub(super) static ARCH: Arch = Arch {
     text: None,
     listing: None,
     calls: &[],
+    relaxes_got: |_, _| false,
+    disabled_jump: |_| None,
+    disabled_call: |_| None,
+    filled_by_bolt: None,
     // STO_PPC64_LOCAL: where calls within a module enter.
     conventions: true,
 };

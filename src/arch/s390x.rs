@@ -24,7 +24,8 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable, bytes_at,
+    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable,
+    bytes_at, word_of_field,
 };
 use crate::elf::abi;
 
@@ -41,7 +42,11 @@ pub(super) static ARCH: Arch = Arch {
     instruction_at,
     ends_instruction: None,
     padding_pattern: &[0x07, 0x07],
+    padding_bytes: &[],
+    never_run: &[],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
+    whole_fields: false,
+    opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
     local_labels: false,
@@ -51,6 +56,7 @@ pub(super) static ARCH: Arch = Arch {
     toc_relocs: None,
     local_entry: |_| 0,
     indirect_target: &[],
+    seals_indirect_targets: false,
     is_branch: None,
     leads,
     type_hash: |_| None,
@@ -84,6 +90,10 @@ pub(super) static ARCH: Arch = Arch {
     text: None,
     listing: None,
     calls: &[],
+    relaxes_got: |_, _| false,
+    disabled_jump: |_| None,
+    disabled_call: |_| None,
+    filled_by_bolt: None,
     conventions: false,
 };
 

@@ -34,7 +34,9 @@ use super::{
 };
 use crate::elf::abi;
 
+mod argument;
 mod effects;
+mod linked;
 mod text;
 
 /// x86-64.
@@ -47,8 +49,13 @@ pub(super) static ARCH: Arch = Arch {
     instruction_len,
     instruction_at,
     ends_instruction: Some(ends_instruction),
-    padding_pattern: &[0x90],
+    padding_pattern: &[NOP],
+    padding_bytes: &[NOP, INT3],
+    never_run: &[&[INT3], &[NOP], &UD2],
     bias: Bias::InstructionEnd,
+    whole_fields: true,
+    // Prefix, opcode and ModRM of most; of shorter instructions also the end of the one before.
+    opcode: |field| (field.saturating_sub(3), field),
     prefix_symbols: &["__pfx_", "__cfi_"],
     uses_pfe: false,
     local_labels: false,
@@ -58,6 +65,7 @@ pub(super) static ARCH: Arch = Arch {
     toc_relocs: None,
     local_entry: |_| 0,
     indirect_target: &ENDBR64,
+    seals_indirect_targets: true,
     is_branch: Some(is_branch),
     leads: is_branch,
     type_hash,
@@ -100,10 +108,19 @@ pub(super) static ARCH: Arch = Arch {
     text: Some(text::instruction_text),
     listing: None,
     calls: &CALLS,
+    relaxes_got: linked::relaxes_got,
+    disabled_jump: linked::disabled_jump,
+    disabled_call: linked::disabled_call,
+    filled_by_bolt: Some(linked::filled_by_bolt),
     conventions: false,
 };
 
 const FENTRY: &str = "__fentry__";
+/// The NOP of one byte, and the trap that linkers of kernels fill gaps with.
+const NOP: u8 = 0x90;
+const INT3: u8 = 0xcc;
+/// What compilers put behind what never returns.
+const UD2: [u8; 2] = [0x0f, 0x0b];
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 /// Opcode of `call rel32`.
 const CALL: u8 = 0xe8;

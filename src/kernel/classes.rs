@@ -189,12 +189,10 @@ fn by_name<S: Side>(object: &Object<'_, S>, id: SectionId<S>, name: &str, arch: 
     }
 }
 
-/// Whether bytes are padding: single-byte NOPs, traps or zeros.
+/// Whether bytes are padding: one byte again and again, which is 0, a NOP or a trap.
 pub fn is_padding(arch: &Arch, bytes: &[u8]) -> bool {
     let uniform = |b: u8| bytes.iter().all(|&x| x == b);
-    bytes.is_empty()
-        || uniform(0)
-        || (arch.machine == abi::EM_X86_64 && (uniform(0x90) || uniform(0xcc)))
+    bytes.is_empty() || uniform(0) || arch.padding_bytes.iter().any(|&b| uniform(b))
 }
 
 /// Sections that compilers make of variables, and those for data that is needed at boot only:

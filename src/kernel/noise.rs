@@ -7,7 +7,6 @@
 #![expect(clippy::arithmetic_side_effects, reason = "the list is not empty")]
 
 use crate::arch::Arch;
-use crate::elf::abi::EM_X86_64;
 
 /// Why a section does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +39,13 @@ enum Match {
 
 struct NoiseRow {
     section: Match,
-    machine: Option<u16>,
+    /// On which machines ([`Arch::name`]); on all when it is empty.
+    machines: &'static [&'static str],
     rule: Rule,
 }
 
 const fn row(section: Match, name: &'static str, reason: &'static str) -> NoiseRow {
-    NoiseRow { section, machine: None, rule: Rule { name, reason, dropped: true } }
+    NoiseRow { section, machines: &[], rule: Rule { name, reason, dropped: true } }
 }
 
 static ROWS: [NoiseRow; 22] = [
@@ -76,7 +76,7 @@ static ROWS: [NoiseRow; 22] = [
     row(Match::Name(".symtab_shndx"), "symtab-shndx", "part of the symbol table"),
     NoiseRow {
         section: Match::Name("__patchable_function_entries"),
-        machine: Some(EM_X86_64),
+        machines: &["x86_64"],
         rule: Rule {
             name: "patchable-entries",
             reason: "ftrace sites are made anew for the functions of the patch",
@@ -85,7 +85,7 @@ static ROWS: [NoiseRow; 22] = [
     },
     NoiseRow {
         section: Match::Name("__patchable_function_entries"),
-        machine: None,
+        machines: &[],
         rule: Rule {
             name: "ftrace-sites",
             reason: "ftrace sites are made anew for the functions of the patch",
@@ -94,7 +94,7 @@ static ROWS: [NoiseRow; 22] = [
     },
     NoiseRow {
         section: Match::Name("__mcount_loc"),
-        machine: None,
+        machines: &[],
         rule: Rule {
             name: "ftrace-sites",
             reason: "ftrace sites are made anew for the functions of the patch",
@@ -103,7 +103,7 @@ static ROWS: [NoiseRow; 22] = [
     },
     NoiseRow {
         section: Match::Name(".sframe"),
-        machine: None,
+        machines: &[],
         rule: Rule { name: "sframe", reason: "unwind data follows the code", dropped: false },
     },
     row(Match::Name(".gnu_debuglink"), "debuglink", "a file name for debuggers"),
@@ -150,7 +150,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
     ROWS.iter()
         .find(|row| {
-            row.machine.is_none_or(|m| m == arch.machine)
+            (row.machines.is_empty() || row.machines.contains(&arch.name))
                 && match row.section {
                     Match::Name(name) => section == name,
                     Match::Prefix(prefix) => section.starts_with(prefix),

@@ -20,7 +20,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::layout::{Class, Layout};
 use super::refs::Refs;
-use crate::arch::{Does, RelocClass, Stack};
+use crate::arch::{Addresses, Does, IsLoaded, RelocClass, Stack};
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
@@ -76,8 +76,8 @@ impl<S: Side> Panics<S> {
     pub fn new(layout: &Layout<'_, S>) -> Result<Self> {
         let object = layout.object;
         let calls = |id| location_of(object.symbol_name(id)).is_some();
-        let machines = [abi::EM_X86_64, abi::EM_AARCH64];
-        if !machines.contains(&layout.arch.machine) || !object.symbols().skip(1).any(calls) {
+        let addresses = layout.arch.arguments.addresses;
+        if matches!(addresses, Addresses::Unread) || !object.symbols().skip(1).any(calls) {
             return Ok(Panics(IndexSet::default()));
         }
         // How many references there are to a place, and how many of them are such arguments.
@@ -99,27 +99,15 @@ impl<S: Side> Panics<S> {
                 let name = object.symbol_name(reloc.symbol);
                 let is_code = layout.class(section) == Class::Text;
                 let Some(arguments) = location_of(name).filter(|_| is_code) else { continue };
-                if layout.arch.machine != abi::EM_X86_64 {
-                    if let Some((place, references)) = made(layout, section, &reloc, arguments)? {
-                        counts.entry(place).or_default().1 += references;
+                let found = match addresses {
+                    Addresses::Field(is_loaded) => {
+                        loaded(layout, section, &reloc, arguments, &before, is_loaded)?
                     }
-                    continue;
-                }
-                if layout.arch.reloc(reloc.kind)?.class != RelocClass::PcRelative {
-                    continue;
-                }
-                let code = object.contents(section);
-                let near = before.iter().rev();
-                let near = near.take_while(|(at, _)| reloc.offset.saturating_sub(*at) <= REACH);
-                let registers = arguments
-                    .iter()
-                    .filter_map(|&n| layout.arch.arguments.registers.get(n).copied());
-                let registers: Vec<u8> = registers.collect();
-                let found = near.clone().find(|(at, _)| {
-                    registers.iter().any(|&r| is_loaded(code, *at, reloc.offset, r))
-                });
-                if let Some((_, place)) = found {
-                    counts.entry(*place).or_default().1 += 1;
+                    Addresses::Words => made(layout, section, &reloc, arguments)?,
+                    Addresses::Unread => None,
+                };
+                if let Some((place, references)) = found {
+                    counts.entry(place).or_default().1 += references;
                 }
             }
         }
@@ -168,6 +156,27 @@ struct Address<S> {
 
 /// A place, and how many references made its address.
 type Made<S> = ((SectionId<S>, u64), usize);
+
+/// The same as [`made`] on machines where one instruction loads an address: the last of the
+/// references `before` the call, with their places, that is the load of an argument.
+fn loaded<S: Side>(
+    layout: &Layout<'_, S>,
+    section: SectionId<S>,
+    call: &Reloc<S>,
+    arguments: &[usize],
+    before: &[(u64, (SectionId<S>, u64))],
+    is_loaded: IsLoaded,
+) -> Result<Option<Made<S>>> {
+    if layout.arch.reloc(call.kind)?.class != RelocClass::PcRelative {
+        return Ok(None);
+    }
+    let code = layout.object.contents(section);
+    let passed = arguments.iter().filter_map(|&n| layout.arch.arguments.registers.get(n).copied());
+    let mut near =
+        before.iter().rev().take_while(|(at, _)| call.offset.saturating_sub(*at) <= REACH);
+    let found = near.find(|(at, _)| passed.clone().any(|r| is_loaded(code, *at, call.offset, r)));
+    Ok(found.map(|&(_, place)| (place, 1)))
+}
 
 /// The place that one of the arguments of a call is the address of, and how many references made that: on machines
 /// with instructions of four bytes, to which relocations belong as a whole. Nothing but what fills registers
@@ -235,64 +244,6 @@ fn made<S: Side>(
     Ok(passed.find(|address| address.whole).map(|address| (address.place, address.references)))
 }
 
-/// Whether the field at `field` is that of an instruction that loads `register`, and from there
-/// to the call whose field is at `call` nothing but loads of other registers.
-fn is_loaded(code: &[u8], field: u64, call: u64, register: u8) -> bool {
-    let starts = [field.checked_sub(3), field.checked_sub(1), field.checked_sub(2)];
-    starts.into_iter().flatten().any(|start| {
-        let Some(first) = load(code, start).filter(|l| l.register == register) else {
-            return false;
-        };
-        if start + first.field != field {
-            return false;
-        }
-        let mut at = start + first.length;
-        while let Some(next) = load(code, at).filter(|l| l.register != register) {
-            at += next.length;
-        }
-        code.get(at as usize) == Some(&0xe8) && at + 1 == call
-    })
-}
-
-/// An instruction that puts a value into a register, and does nothing else.
-struct Load {
-    register: u8,
-    length: u64,
-    /// Where its immediate or its address is.
-    field: u64,
-}
-
-/// Reads such an instruction: `mov` of an immediate or another register, and `lea` of an
-/// address that is relative to the instruction.
-fn load(code: &[u8], at: u64) -> Option<Load> {
-    let bytes = code.get(at as usize..)?;
-    let (rex, rest) = match bytes {
-        [rex @ 0x40..=0x4f, rest @ ..] => (*rex, rest),
-        _ => (0, bytes),
-    };
-    let prefix = u64::from(rex != 0);
-    let (wide, reg, base) = (rex & 8 != 0, rex & 4, rex & 1);
-    let load = |register, length, field| {
-        Some(Load { register, length: prefix + length, field: prefix + field })
-    };
-    match *rest {
-        // mov reg, imm32
-        [op @ 0xb8..=0xbf, ..] if !wide => load((op & 7) | base << 3, 5, 1),
-        // mov reg, sign-extended imm32
-        [0xc7, modrm @ 0xc0..=0xc7, ..] => load((modrm & 7) | base << 3, 6, 2),
-        // lea reg, [rip + disp32]
-        [0x8d, modrm, ..] if wide && modrm & 0xc7 == 5 => load((modrm >> 3 & 7) | reg << 1, 6, 2),
-        // mov reg, reg
-        [0x89, modrm @ 0xc0..=0xff, ..] => load((modrm & 7) | base << 3, 2, 2),
-        [0x8b, modrm @ 0xc0..=0xff, ..] => load((modrm >> 3 & 7) | reg << 1, 2, 2),
-        // xor reg, reg, which makes it 0
-        [0x31, modrm @ 0xc0..=0xff, ..] if modrm >> 3 & 7 == modrm & 7 && reg >> 2 == base => {
-            load((modrm & 7) | base << 3, 2, 2)
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,27 +262,5 @@ mod tests {
         {
             assert_eq!(of(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn only_loads_lie_between_the_constant_and_the_call() {
-        // mov rdx, imm; mov esi, 8; mov rdi, rsi; call
-        let code =
-            [0x48, 0xc7, 0xc2, 0, 0, 0, 0, 0xbe, 8, 0, 0, 0, 0x48, 0x89, 0xf7, 0xe8, 0, 0, 0, 0];
-        assert!(is_loaded(&code, 3, 16, 2));
-        assert!(!is_loaded(&code, 3, 16, 6), "another register");
-        assert!(!is_loaded(&code, 8, 16, 2), "another field");
-        let mut other = code;
-        // mov rdx, rsi: the location is gone.
-        other[14] = 0xf2;
-        assert!(!is_loaded(&other, 3, 16, 2));
-        // push rsi: read by something else.
-        other[12..15].copy_from_slice(&[0x90, 0x90, 0x56]);
-        assert!(!is_loaded(&other, 3, 16, 2));
-        // lea rdi, [rip]; call, and with a jump instead
-        let code = [0x48, 0x8d, 0x3d, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0];
-        assert!(is_loaded(&code, 3, 8, 7));
-        let code = [0x48, 0x8d, 0x3d, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0];
-        assert!(!is_loaded(&code, 3, 8, 7));
     }
 }

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::diag::Result;
-use crate::elf::abi::{EM_X86_64, SHF_ALLOC, SHF_EXECINSTR, STT_FUNC};
+use crate::elf::abi::{SHF_ALLOC, SHF_EXECINSTR, STT_FUNC};
 use crate::elf::ids::{Patched, SymbolId};
 use crate::elf::linked::{Linked, LinkedSection, LinkedSymbol};
 use crate::kernel::knowledge::{sections, symbols};
@@ -47,7 +47,7 @@ pub fn users_elsewhere(
     let elf = &live.image.elf;
     let places = match elf.is_relocatable() {
         true => places_in_module(elf, function),
-        false if elf.machine == EM_X86_64 => places_in_kernel(elf, found.addr),
+        false if live.image.arch.whole_fields => places_in_kernel(elf, found.addr),
         false => {
             let text = "other objects may call it, and an image of this machine does not tell";
             return Ok(Err(text.to_owned()));
@@ -166,7 +166,8 @@ fn is_active(section: &LinkedSection<'_>) -> bool {
         && !sections::PASSIVE.iter().any(|name| section.name.starts_with(name))
 }
 
-/// Where a linked x86 kernel has the address of a function, or the distance to it.
+/// Where a linked kernel has the address of a function, or the distance to it, on a machine
+/// whose fields are whole.
 fn places_in_kernel(elf: &Linked<'_>, addr: u64) -> Vec<Place> {
     let value =
         |name| elf.symbols().iter().find(|s| s.name == name && s.section != 0).map(|s| s.value);

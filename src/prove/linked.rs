@@ -19,7 +19,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::written::{Asked, Home, Reference, Symbol, To, Written};
 use super::{differs, names};
-use crate::arch::{Arch, RelocClass};
+use crate::arch::{Arch, Bias, RelocClass};
 use crate::diag::{Error, Result};
 use crate::elf::abi;
 use crate::elf::out::OutObject;
@@ -176,13 +176,15 @@ impl<'a> Linked<'a> {
         ours.is_some() && ours == element(home.data, to)
     }
 
-    /// How far before its target a reference of a section leads: an instruction of x86 counts from
-    /// its end, which is that of the field.
+    /// How far before its target a reference of a section leads: where the processor counts from
+    /// the end of the instruction, that is taken for the end of the field.
     fn bias(&self, file: &Written<'_>, section: u32, kind: u32) -> i64 {
         let code = file.section(section).flags & abi::SHF_EXECINSTR != 0;
-        let relative = Arch::from_machine(file.machine).and_then(|arch| arch.reloc(kind));
-        let relative = relative.is_ok_and(|r| r.class == RelocClass::PcRelative);
-        if code && relative && file.machine == abi::EM_X86_64 { 4 } else { 0 }
+        let from_end = Arch::from_machine(file.machine).is_ok_and(|arch| {
+            matches!(arch.bias, Bias::InstructionEnd)
+                && arch.reloc(kind).is_ok_and(|r| r.class == RelocClass::PcRelative)
+        });
+        if code && from_end { 4 } else { 0 }
     }
 
     /// What a section of a part leads to, if it may lie at a place of the module.

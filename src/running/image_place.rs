@@ -52,19 +52,18 @@ pub(super) struct Comparison<'a, S> {
     pub keys: &'a [(SectionId<S>, u64)],
 }
 
-/// `nopl 0(%rax,%rax,1)`, and `xchg %ax,%ax`: what objtool and static keys write.
-const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
-const NOP2: [u8; 2] = [0x66, 0x90];
-
-/// What the linker fills gaps of code with.
-const INT3: u8 = 0xcc;
-/// The NOP of one byte, and how longer ones start.
-const NOP: u8 = 0x90;
-const LONG_NOP: [u8; 2] = [0x66, 0x0f];
-
 /// Calls that objtool turns into NOPs.
 fn becomes_nop(callee: &str) -> bool {
     callee == "__fentry__" || callee.starts_with("__sanitizer_cov_")
+}
+
+/// Writes a NOP to `expected` if it is in `theirs`; returns whether it is.
+fn replace_by_nop(expected: &mut [u8], theirs: &[u8], at: usize, nop: &[u8]) -> bool {
+    let is_there = theirs.get(at..at + nop.len()) == Some(nop);
+    if is_there && let Some(site) = expected.get_mut(at..at + nop.len()) {
+        site.copy_from_slice(nop);
+    }
+    is_there
 }
 
 /// How an address is stored.
@@ -107,10 +106,8 @@ impl<'a, S: Side> Comparison<'a, S> {
             let at = (reloc.offset - piece.start) as usize;
             let Ok(kind) = self.layout.arch.reloc(reloc.kind) else { continue };
             let callee = object.symbol_name(reloc.symbol);
-            if becomes_nop(callee) && at > 0 && theirs.get(at - 1..at + 4) == Some(&NOP5) {
-                if let Some(call) = expected.get_mut(at - 1..at + 4) {
-                    call.copy_from_slice(&NOP5);
-                }
+            if becomes_nop(callee) && at > 0 && self.is_disabled_call(&mut expected, theirs, at - 1)
+            {
                 continue;
             }
             let width = usize::from(kind.width);
@@ -158,45 +155,31 @@ impl<'a, S: Side> Comparison<'a, S> {
 
     /// Whether BOLT filled the room behind a function that is otherwise as in the object.
     ///
-    /// BOLT pads what it writes with long NOPs. The compiler's padding is in the object, and
-    /// behind the end of a section the linker of an x86 kernel fills with INT3. A function
-    /// that fills its room leaves no trace.
+    /// A function that fills its room leaves no trace.
     pub fn is_relaid(&self, piece: &Piece<S>, index: u32) -> bool {
         let (image, layout) = (self.image, self.layout);
-        if image.bolt.is_none() || image.arch.machine != abi::EM_X86_64 {
+        let Some(filled_by_bolt) = image.arch.filled_by_bolt.filter(|_| image.bolt.is_some())
+        else {
             return false;
-        }
+        };
         let Some(entry) = self.table.entries().get(index) else { return false };
         let Some(end) = entry.addr.checked_add(piece.end - piece.value) else { return false };
         let room = self.table.next_function(entry.addr).and_then(|next| next.checked_sub(end));
         let there = image.bytes_at(index, end).unwrap_or(&[]);
         let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(0);
         let ours = layout.object.section(piece.section).data.get(piece.end as usize..);
-        let ours = ours.unwrap_or(&[]);
-        let expected = ours.iter().copied().chain(std::iter::repeat(INT3));
-        let padding = there.iter().copied().take(room).zip(expected);
-        // The next function's prefix may be NOPs of one byte, but not without the alignment.
-        padding.into_iter().find(|(there, ours)| there != ours).is_some_and(|(there, ours)| {
-            LONG_NOP.contains(&there) || (there == NOP && ours == INT3 && room == 1)
-        })
+        filled_by_bolt(room, there, ours.unwrap_or(&[]))
     }
 
-    /// A load from the GOT becomes an address in a linked kernel (psABI, "Optimize
-    /// GOTPCRELX Relocations"): its opcode changes with it.
+    /// A load from the GOT becomes an address in a linked kernel: its opcode changes with it.
     fn relaxed(&self, class: RelocClass, theirs: &[u8], expected: &mut [u8], at: usize) {
-        if class != RelocClass::Got || self.image.arch.machine != abi::EM_X86_64 || at < 2 {
+        if class != RelocClass::Got || at < 2 {
             return;
         }
         let (Some(was), Some(is)) = (expected.get_mut(at - 2..at), theirs.get(at - 2..at)) else {
             return;
         };
-        let known = matches!(
-            (&*was, is),
-            ([0x8b, _], [0x8d | 0xc7, _])
-                | ([0xff, 0x15], [0x67, 0xe8])
-                | ([0xff, 0x25], [0xe9, _])
-        );
-        if known {
+        if (self.image.arch.relaxes_got)(was, is) {
             was.copy_from_slice(is);
         }
     }
@@ -209,21 +192,17 @@ impl<'a, S: Side> Comparison<'a, S> {
                 break;
             }
             let at = (at - piece.start) as usize;
-            for nop in [&NOP5[..], &NOP2[..]] {
-                let jump = match expected.get(at) {
-                    Some(0xe9) => 5,
-                    Some(0xeb) => 2,
-                    _ => 0,
-                };
-                let there = theirs.get(at..at + nop.len()) == Some(nop);
-                if jump == nop.len()
-                    && there
-                    && let Some(site) = expected.get_mut(at..at + jump)
-                {
-                    site.copy_from_slice(nop);
-                }
+            let nop = expected.get(at..).and_then(self.image.arch.disabled_jump);
+            if let Some(nop) = nop {
+                replace_by_nop(expected, theirs, at, nop);
             }
         }
+    }
+
+    /// Whether a call at `at` is a NOP in the image; it is one in `expected`, too, then.
+    fn is_disabled_call(&self, expected: &mut [u8], theirs: &[u8], at: usize) -> bool {
+        let nop = expected.get(at..).and_then(self.image.arch.disabled_call);
+        nop.is_some_and(|nop| replace_by_nop(expected, theirs, at, nop))
     }
 
     /// Whether a module refers to what the object refers to: it keeps its relocations.
@@ -276,7 +255,7 @@ impl<'a, S: Side> Comparison<'a, S> {
         if self.in_percpu(place) {
             return RelocTarget::Unknown;
         }
-        if self.image.arch.machine != abi::EM_X86_64 {
+        if !self.image.arch.whole_fields {
             // Most fields are parts of instructions; those of calls are whole addresses.
             return match fields::branch(kind, field, place) {
                 Some(target) => self.leads_to(refs, reloc, target, Width::Full(0)),

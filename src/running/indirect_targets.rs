@@ -15,7 +15,7 @@ use indexmap::IndexSet;
 use super::image::KernelImage;
 use super::symtab::ParentTable;
 use crate::diag::{Code, Error, Result};
-use crate::elf::abi::{EM_X86_64, SHT_RELA, STT_FUNC};
+use crate::elf::abi::{SHT_RELA, STT_FUNC};
 use crate::elf::linked::LinkedSection;
 
 /// Section with the sealed entries: one 32-bit distance from the row to the entry each.
@@ -74,7 +74,7 @@ impl<'a> IndirectTargets<'a> {
     /// Reads the seals; `None` when the kernel does not track indirect branches. Fails when
     /// the list cannot be read.
     pub fn read(image: &'a KernelImage<'a>) -> Result<Option<Self>> {
-        if image.arch.machine != EM_X86_64 {
+        if !image.arch.seals_indirect_targets {
             return Ok(None);
         }
         let listed = match image.elf.is_relocatable() {

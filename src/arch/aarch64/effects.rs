@@ -5,12 +5,16 @@
 //! neither of which holds an argument. Arguments: "Procedure Call Standard for the Arm 64-bit
 //! Architecture" (AAPCS64).
 
-use super::super::{Arguments, Does, Effect, Immediate, Place, word_at};
+use super::super::{Addresses, Arguments, Does, Effect, Immediate, Place, word_at};
 use crate::arch::effect::registers;
 
 /// X0 to X7; X19 to X28 are preserved.
-pub(super) const ARGUMENTS: Arguments =
-    Arguments { registers: &[0, 1, 2, 3, 4, 5, 6, 7], stack: None, preserved: 0x1ff8_0000 };
+pub(super) const ARGUMENTS: Arguments = Arguments {
+    registers: &[0, 1, 2, 3, 4, 5, 6, 7],
+    stack: None,
+    preserved: 0x1ff8_0000,
+    addresses: Addresses::Words,
+};
 
 /// `mov Xd, Xm`: ORR of the zero register.
 const MOV: u32 = 0xaa00_03e0;

@@ -4,12 +4,16 @@
 //! which the target may be either field, both count as read and written. Arguments: ELF V2 ABI,
 //! "Parameter Passing in Registers".
 
-use super::super::{Arguments, Does, Effect, Immediate, Place, word_at};
+use super::super::{Addresses, Arguments, Does, Effect, Immediate, Place, word_at};
 use crate::arch::effect::registers;
 
 /// r3 to r10; r14 to r31 are preserved.
-pub(super) const ARGUMENTS: Arguments =
-    Arguments { registers: &[3, 4, 5, 6, 7, 8, 9, 10], stack: None, preserved: 0xffff_c000 };
+pub(super) const ARGUMENTS: Arguments = Arguments {
+    registers: &[3, 4, 5, 6, 7, 8, 9, 10],
+    stack: None,
+    preserved: 0xffff_c000,
+    addresses: Addresses::Unread,
+};
 
 const NOP: u32 = 0x6000_0000;
 

@@ -10,13 +10,17 @@
     reason = "numbers of an instruction's fields, which have fewer bits, and places within its bytes"
 )]
 
-use super::super::{Arguments, Does, Effect, Immediate, Place, Stack};
+use super::super::{Addresses, Arguments, Does, Effect, Immediate, Place, Stack};
 use super::instruction_len;
 use crate::arch::effect::registers;
 
 /// r2 to r6; r6 to r13 are preserved. Arguments on the stack are behind the register save area.
-pub(super) const ARGUMENTS: Arguments =
-    Arguments { registers: &[2, 3, 4, 5, 6], stack: Some(160), preserved: 0x3fc0 };
+pub(super) const ARGUMENTS: Arguments = Arguments {
+    registers: &[2, 3, 4, 5, 6],
+    stack: Some(160),
+    preserved: 0x3fc0,
+    addresses: Addresses::Unread,
+};
 
 /// The stack pointer.
 const SP: u8 = 15;

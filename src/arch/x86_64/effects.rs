@@ -13,13 +13,18 @@ use iced_x86::{
     UsedMemory,
 };
 
-use super::super::{Arguments, Does, Effect, Immediate, Place, Stack};
+use super::super::{Addresses, Arguments, Does, Effect, Immediate, Place, Stack};
+use super::argument::is_loaded;
 use super::{decode, decoder};
 
 /// RDI, RSI, RDX, RCX, R8, R9; RBX, RBP and R12 to R15 are preserved. At the call the first
 /// argument on the stack is on its top.
-pub(super) const ARGUMENTS: Arguments =
-    Arguments { registers: &[7, 6, 2, 1, 8, 9], stack: Some(0), preserved: 0xf028 };
+pub(super) const ARGUMENTS: Arguments = Arguments {
+    registers: &[7, 6, 2, 1, 8, 9],
+    stack: Some(0),
+    preserved: 0xf028,
+    addresses: Addresses::Field(is_loaded),
+};
 
 /// The instructions that do nothing but what their operands say, and to flags.
 const PLAIN: [Mnemonic; 78] = {

@@ -263,18 +263,12 @@ impl<S: Side> Use<S> {
         state.finish()
     }
 
-    /// The bytes of the instruction that does not depend on where things are: on x86 its code
-    /// before the field, elsewhere the word, whose field is empty.
+    /// The bytes of the instruction that do not depend on where things are.
     fn instruction<'a>(&self, layout: &Layout<'a, S>, reloc: &Reloc<S>) -> &'a [u8] {
-        const BEFORE: u64 = 3;
-        const WORD: u64 = 4;
         if layout.class(self.section) != Class::Text {
             return &[];
         }
-        let (from, to) = match layout.object.header().machine {
-            abi::EM_X86_64 => (reloc.offset.saturating_sub(BEFORE), reloc.offset),
-            _ => (reloc.offset & !(WORD - 1), (reloc.offset & !(WORD - 1)).saturating_add(WORD)),
-        };
+        let (from, to) = (layout.arch.opcode)(reloc.offset);
         let data = layout.object.contents(self.section);
         data.get(from as usize..to as usize).unwrap_or(&[])
     }

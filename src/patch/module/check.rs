@@ -11,11 +11,12 @@ use indexmap::{IndexMap, IndexSet};
 use super::super::format::klp::SymbolName;
 use super::tree::{Export, KernelTree};
 use super::unwind;
+use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
 use crate::kernel::knowledge::{livepatch, sections, symbols};
-use crate::kernel::tables::{REPLACEMENTS, TABLES};
+use crate::kernel::tables::{self, REPLACEMENTS, TABLES};
 use crate::running::versions;
 
 /// Rows of `.kpatch.funcs`.
@@ -76,20 +77,7 @@ pub fn check(
         checker.problems.extend(unwind::uncovered(module));
     }
     checker.tables(parts);
-    if module.machine == abi::EM_X86_64 {
-        checker.thunks(
-            symbols::X86_RETURN_THUNK,
-            &["MITIGATION_RETHUNK", "RETHUNK"],
-            sections::RETURN_SITES,
-        );
-        checker.thunks(
-            symbols::X86_INDIRECT_THUNK,
-            &["MITIGATION_RETPOLINE", "RETPOLINE"],
-            sections::RETPOLINE_SITES,
-        );
-        checker.cfi();
-        checker.static_calls();
-    }
+    checker.tables_of_machine();
     if tree.has("MODULE_SIG") {
         checker.checked.notes.push(signing(tree));
     }
@@ -284,6 +272,29 @@ impl<'m> Checker<'m> {
         }
         places.0.sort_unstable();
         places
+    }
+
+    /// What must be in tables that only kernels of some machines have.
+    fn tables_of_machine(&mut self) {
+        let Ok(arch) = Arch::from_machine(self.module.machine) else { return };
+        let has = |table| tables::find(table, arch).is_some();
+        let thunks: [(_, &[&str], _); 2] = [
+            (symbols::X86_RETURN_THUNK, &["MITIGATION_RETHUNK", "RETHUNK"], sections::RETURN_SITES),
+            (
+                symbols::X86_INDIRECT_THUNK,
+                &["MITIGATION_RETPOLINE", "RETPOLINE"],
+                sections::RETPOLINE_SITES,
+            ),
+        ];
+        for (thunk, options, table) in thunks.into_iter().filter(|(.., table)| has(table)) {
+            self.thunks(thunk, options, table);
+        }
+        if has(sections::CFI_SITES) {
+            self.cfi();
+        }
+        if has(sections::STATIC_CALL_SITES) {
+            self.static_calls();
+        }
     }
 
     /// Jumps to thunks are rewritten at load, each by its row in a table.

@@ -104,18 +104,11 @@ fn first_uncovered(arch: &Arch, symbol: &OutSymbol, code: &[u8], rows: &[OrcRow]
 
 /// Whether code is nothing but padding and traps.
 fn never_runs(arch: &Arch, mut code: &[u8]) -> bool {
-    let traps: &[&[u8]] = match arch.machine {
-        // int3, nop, ud2.
-        abi::EM_X86_64 => &[&[0xcc], &[0x90], &[0x0f, 0x0b]],
-        // break 0 and nop.
-        abi::EM_LOONGARCH => &[&[0, 0, 0x2a, 0], &[0, 0, 0x40, 3]],
-        _ => &[],
-    };
     while !code.is_empty() {
         let padding = step(arch, code, 0).filter(|step| step.flow == Flow::Padding);
         let rest = match padding {
             Some(step) => code.get(step.len as usize..),
-            None => traps.iter().find_map(|t| code.strip_prefix(*t)),
+            None => arch.never_run.iter().find_map(|t| code.strip_prefix(*t)),
         };
         let Some(rest) = rest else { break };
         code = rest;
