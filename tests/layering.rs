@@ -6,6 +6,7 @@
 //! * files do not import each other in circles, but for a module and what is below it;
 //! * nothing outside tests can panic on purpose;
 //! * names that mean something to the kernel are spelled in `kernel` and below only;
+//! * machines are told apart by number (`EM_*`) in `arch` and below only;
 //! * files and functions stay short enough to read.
 //!
 //! Code under `#[cfg(test)]` is exempt from the first two, also when it is in a file of its own.
@@ -256,6 +257,18 @@ fn kernel_names(file: &str, tokens: &[Token]) -> Vec<Finding> {
     named.map(|t| finding(t.line, format!("{} belongs to kernel::knowledge", t.literal))).collect()
 }
 
+/// Numbers of machines above `arch`: what is known of one machine is a field of its `Arch`, so that
+/// a new machine says it, too.
+fn machines(file: &str, tokens: &[Token]) -> Vec<Finding> {
+    let rank = |layer: &str| LAYERS.iter().position(|l| *l == layer);
+    let own = module_path(file).first().and_then(|layer| rank(layer));
+    if own <= rank("arch") {
+        return Vec::new();
+    }
+    let named = tokens.iter().filter(|t| t.text.starts_with("EM_"));
+    named.map(|t| finding(t.line, format!("{} belongs to arch", t.text))).collect()
+}
+
 /// Functions that are too long.
 fn long_functions(tokens: &[Token]) -> Vec<Finding> {
     let text = |i: usize| tokens.get(i).map_or("", |t| t.text.as_str());
@@ -364,6 +377,7 @@ fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
             if layered {
                 found.extend(upward(name, &code));
                 found.extend(kernel_names(name, &code));
+                found.extend(machines(name, &code));
             }
             found.extend(panics(&code));
             found.extend(long_functions(&code));
@@ -495,6 +509,24 @@ fn panics_are_found() {
         fn unwrap(x: u8) -> u8 { let panic = x.unwrap_or(0); expect(panic) } // .unwrap()
     ";
     assert_eq!(scan(&[("elf/a.rs", harmless)]), [""; 0]);
+}
+
+#[test]
+fn machines_are_told_apart_in_arch() {
+    let source = "
+        use crate::elf::abi::{self, EM_X86_64};
+        // EM_386
+        fn f(a: u16) -> bool { a == abi::EM_S390 || a == ITEM_SIZE || g(\"EM_ARM\") }
+        #[cfg(test)]
+        mod tests { const X: u16 = abi::EM_AARCH64; }
+    ";
+    let found = scan(&[("kernel/names.rs", source)]);
+    let wanted = [
+        "src/kernel/names.rs:2: EM_X86_64 belongs to arch",
+        "src/kernel/names.rs:4: EM_S390 belongs to arch",
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(scan(&[("arch/x86_64.rs", source), ("elf/header.rs", source)]), [""; 0]);
 }
 
 #[test]
