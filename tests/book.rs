@@ -340,8 +340,23 @@ fn sessions_print_what_the_book_says() {
     assert!(count > 20, "only {count} commands were run");
 }
 
+/// Where a test goes is looked up on one page.
+fn every_suite_is_listed() {
+    let text = read(&root().join("CONTRIBUTING.md"));
+    let (_, section) = text.split_once("## Where does a test go?").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let named: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    let names = fs::read_dir(root().join("tests")).unwrap().map(|entry| entry.unwrap().path());
+    let suites = names.filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let suites: Vec<String> =
+        suites.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let missing: Vec<_> = suites.iter().filter(|name| !named.contains(name.as_str())).collect();
+    assert!(suites.len() > 50 && missing.is_empty(), "CONTRIBUTING.md does not list {missing:?}");
+}
+
 fn main() -> std::process::ExitCode {
     suite::run(&[
+        ("every_suite_is_listed", every_suite_is_listed),
         ("no_link_is_dead", no_link_is_dead),
         ("every_page_has_its_place_in_the_book", every_page_has_its_place_in_the_book),
         ("every_command_is_run_or_says_what_it_needs", every_command_is_run_or_says_what_it_needs),

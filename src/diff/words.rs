@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::reason::{
     Blocks, Content, Leads, Meant, OtherTwin, Reason, ReasonKind, Reference, RowChange, Shown,
-    Sides,
+    Sides, eight,
 };
 use crate::diag::distance;
 use crate::kernel::names;
@@ -206,6 +206,11 @@ impl fmt::Display for Blocks {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+/// Up to eight bytes from `at`, as hex.
+pub(super) fn hex_at(bytes: &[u8], at: usize) -> String {
+    hex(&eight(bytes, at))
 }
 
 /// Bytes as hex.

@@ -4,16 +4,10 @@ use std::borrow::Cow;
 
 use super::comparer::Comparer;
 use super::forgiven::{Field, Forgiven, Proof, proofs};
-use crate::diff::reason::eight;
-use crate::diff::words;
+use crate::diff::words::hex_at;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched};
 use crate::kernel::refs::RelocIn;
-
-/// Up to eight bytes from `at`, as hex.
-pub(in crate::diff) fn hex(bytes: &[u8], at: usize) -> String {
-    words::hex(&eight(bytes, at))
-}
 
 /// Notes what is forgiven, when somebody asks.
 pub(super) fn forgive(comparer: &Comparer<'_>, forgiven: impl FnOnce() -> Forgiven) {
@@ -87,5 +81,5 @@ pub(super) fn forgive_reference(
 /// Up to eight bytes of a section, as hex.
 fn shown(data: &[u8], at: u64, width: u64) -> String {
     let end = at.saturating_add(width).min(data.len() as u64);
-    hex(data.get(at as usize..end as usize).unwrap_or_default(), 0)
+    hex_at(data.get(at as usize..end as usize).unwrap_or_default(), 0)
 }

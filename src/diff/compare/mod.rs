@@ -29,7 +29,7 @@ mod counterpart;
 pub(super) mod entities;
 pub mod entry;
 pub mod fields_apart;
-pub(super) mod forgive;
+mod forgive;
 pub mod forgiven;
 pub mod inlining;
 pub mod instrumented;

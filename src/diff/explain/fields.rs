@@ -13,10 +13,10 @@ use super::counts::{never_compared, read, used};
 use super::found::NoiseFound;
 use crate::arch::RelocClass;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::forgive::hex;
 use crate::diff::compare::forgiven::{Proof, proofs};
 use crate::diff::definition::convention;
 use crate::diff::verdict::Verdicts;
+use crate::diff::words::hex_at;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, Symbol};
@@ -380,8 +380,8 @@ impl Said<'_> {
             offset: 0,
             width: a.len().max(b.len()) as u64,
             bytes: a.iter().zip(b).filter(|(x, y)| x != y).count() as u64,
-            before: hex(a, 0),
-            after: hex(b, 0),
+            before: hex_at(a, 0),
+            after: hex_at(b, 0),
             evidence: "no code, variable or table that counts leads to it".to_owned(),
         });
     }
@@ -409,8 +409,8 @@ impl Said<'_> {
                     offset: reloc.offset,
                     width: kind.width.into(),
                     bytes: kind.width.into(),
-                    before: hex(x, 0),
-                    after: hex(y, 0),
+                    before: hex_at(x, 0),
+                    after: hex_at(y, 0),
                     evidence: describe(patched, &reloc),
                 });
             }

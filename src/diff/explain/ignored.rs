@@ -14,10 +14,10 @@ use super::found::NoiseFound;
 use super::rules::rule_of;
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::forgive::hex;
 use crate::diff::compare::forgiven::Forgiven;
 use crate::diff::compare::verdicts::forgiven_in;
 use crate::diff::verdict::Verdicts;
+use crate::diff::words::hex_at;
 use crate::elf::ids::{Orig, Patched, SectionId};
 use crate::kernel::layout::Entity;
 
@@ -68,8 +68,8 @@ fn not_compared(comparer: &Comparer<'_>) -> Vec<NoiseFound> {
             offset: first as u64,
             width: (end - first) as u64,
             bytes: bytes as u64,
-            before: hex(before, first),
-            after: hex(after, first),
+            before: hex_at(before, first),
+            after: hex_at(after, first),
             evidence: format!("all of {name} is of this kind"),
         });
     }
