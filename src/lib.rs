@@ -130,18 +130,18 @@ fn phases<T>(
     let selected = selected?;
 
     job.progress.enter(Step::Build);
-    let resolver = evidence.resolver(&selected.statuses);
-    findings.offers = offers(job, resolver.as_ref());
+    let lookup = evidence.lookup();
+    findings.offers = offers(job, lookup.as_ref());
     if selected.selection.effect.is_empty() {
         return Ok(Outcome::Unchanged);
     }
     check_sibling_calls(&comparer, &selected.statuses)?;
-    let patch = match &resolver {
-        Some(resolver) => {
-            let resolved = resolve(&evidence, &selected, resolver);
+    let patch = match lookup {
+        Some(lookup) => {
+            let resolved = resolve(&evidence, &selected, &lookup);
             let resolved = keep(&mut findings.resolved, resolved)?;
-            let draft = build(resolver, resolved)?;
-            let prover = Prover::new(resolver, job.context.remade);
+            let draft = build(lookup.running, resolved)?;
+            let prover = Prover::new(lookup, &selected.statuses, job.context.remade);
             Some(take(draft, &|bytes| prover.prove(bytes))?)
         }
         None => None,

@@ -38,7 +38,7 @@ use crate::elf::out::{OutHome, OutObject};
 use crate::elf::{self, abi};
 use crate::kernel::{names, noise};
 use crate::patch::module::added::nothing;
-use crate::patch::resolve::Peers;
+use crate::patch::resolve::lookup::Peers;
 use crate::report::edited::tell_edited;
 use crate::report::explain::Wanted;
 use crate::report::{Carriers, Function, FunctionStatus, Report};

@@ -17,9 +17,10 @@ use rayon::prelude::*;
 
 use super::entries::{Chunk, Entries, EntryId};
 use super::format::kpatch::{ArchRow, FunctionRow};
-use super::klp::Resolution;
 use super::output::{Output, Table};
-use super::resolve::{Replaced, Resolver};
+use super::resolve::decide::Resolution;
+use super::resolve::lookup::RunningKernel;
+use super::resolve::replaced::Replaced;
 use super::tables::{Draft, PendingTables};
 use crate::arch::{Reach, RelocClass};
 use crate::diag::{Code, Error, Result, distance};
@@ -168,7 +169,7 @@ impl<'a> Builder<'a> {
     /// Builds the output in kpatch's form.
     pub fn build(
         &self,
-        resolver: &Resolver<'a>,
+        running: &RunningKernel<'_>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
         entries: &Entries,
@@ -176,7 +177,7 @@ impl<'a> Builder<'a> {
         let object = self.layout().object;
         let header = object.header();
         let mut strings = Strings::default();
-        let parent = strings.offset(resolver.running.parent.name()).into();
+        let parent = strings.offset(running.parent.name()).into();
         let mut output = Output {
             object: OutObject {
                 big_endian: matches!(object.endian(), object::Endianness::Big),
@@ -194,10 +195,10 @@ impl<'a> Builder<'a> {
             parent,
         };
         self.copy_sections(&mut output)?;
-        self.copy_symbols(&mut output, resolver, &resolution)?;
+        self.copy_symbols(&mut output, &resolution)?;
         self.copy_relocs(&mut output, &resolution, entries)?;
         self.namespaces(&mut output);
-        let pending = self.tables(&mut output, resolver, replaced, resolution)?;
+        let pending = self.tables(&mut output, running, replaced, resolution)?;
         sites::add(&mut output, self)?;
         output.finish_strings()?;
         Ok(Draft { object: output.object, pending })
@@ -274,12 +275,7 @@ impl<'a> Builder<'a> {
         data
     }
 
-    fn copy_symbols(
-        &self,
-        output: &mut Output,
-        resolver: &Resolver<'_>,
-        resolution: &Resolution<'_>,
-    ) -> Result<()> {
+    fn copy_symbols(&self, output: &mut Output, resolution: &Resolution<'_>) -> Result<()> {
         let layout = self.layout();
         let object = layout.object;
         let is_carried =
@@ -310,7 +306,11 @@ impl<'a> Builder<'a> {
                 && self.comparer.policy.own_thunks
                 && thunks::is_own(&symbol);
             let index = output.object.add_symbol(OutSymbol {
-                name: if section_symbol { String::new() } else { resolver.name(id).to_owned() },
+                name: if section_symbol {
+                    String::new()
+                } else {
+                    self.comparer.output_name(id).to_owned()
+                },
                 kind: symbol.kind,
                 bind: if replaced || own { abi::STB_LOCAL } else { symbol.bind },
                 other: symbol.other,
@@ -525,7 +525,7 @@ impl<'a> Builder<'a> {
     fn tables(
         &self,
         output: &mut Output,
-        resolver: &Resolver<'a>,
+        running: &RunningKernel<'_>,
         replaced: &[Replaced<'a>],
         resolution: Resolution<'a>,
     ) -> Result<PendingTables> {
@@ -535,7 +535,7 @@ impl<'a> Builder<'a> {
         self.functions(output, replaced);
         let pending =
             PendingTables::new(output, resolution, |section, at| self.offset(section, at));
-        if resolver.running.klp_arch {
+        if running.klp_arch {
             let mut arch = Table::with_capacity(0, &ArchRow::LAYOUT);
             for name in KLP_ARCH_SECTIONS {
                 let found = self.layout().section_named(name);

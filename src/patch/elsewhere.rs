@@ -12,7 +12,7 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::elf::linked::{Linked, LinkedSection, LinkedSymbol};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::patch::live::Live;
-use crate::patch::resolve::{Resolver, RunningKernel};
+use crate::patch::resolve::lookup::{Lookup, RunningKernel};
 use crate::running::image::KernelImage;
 
 /// How far from a function's start a reference of a module's table may seem to lead: fields of
@@ -25,13 +25,13 @@ type Place = (u32, u64);
 /// What refers to a function although it is not in its object; `Err` where that is not known,
 /// with why.
 pub fn users_elsewhere(
-    resolver: &Resolver<'_>,
+    lookup: &Lookup<'_>,
     id: SymbolId<Patched>,
 ) -> Result<std::result::Result<Option<String>, String>> {
-    let Some(live) = &resolver.running.live else {
+    let Some(live) = &lookup.running.live else {
         return Ok(Err("other objects may call it: an --image tells".to_owned()));
     };
-    let Some(found) = resolver.lookup(id)? else {
+    let Some(found) = lookup.find(id)? else {
         return Ok(Err("it is not in the image".to_owned()));
     };
     if found.exported {
@@ -39,7 +39,7 @@ pub fn users_elsewhere(
     }
     let home = found.index.and_then(|index| live.image.home(index));
     let Some(home) =
-        home.filter(|_| found.object.is_none_or(|o| o == resolver.running.parent.name()))
+        home.filter(|_| found.object.is_none_or(|o| o == lookup.running.parent.name()))
     else {
         return Ok(Err("it is not in the image".to_owned()));
     };
@@ -53,7 +53,7 @@ pub fn users_elsewhere(
             return Ok(Err(text.to_owned()));
         }
     };
-    let other = first_of_others(resolver.running, live, places);
+    let other = first_of_others(lookup.running, live, places);
     Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
 }
 

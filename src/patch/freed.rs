@@ -1,8 +1,8 @@
 //! Refuses references to what the kernel freed when it had booted, in other files than those that
 //! are compared: only its symbol table tells.
 
-use super::klp::Resolution;
-use super::resolve::Resolver;
+use super::resolve::decide::Resolution;
+use super::resolve::lookup::Lookup;
 use crate::diag::Result;
 use crate::diff::refuse::boot::{Dangling, refuse_dangling};
 use crate::elf::abi;
@@ -10,12 +10,12 @@ use crate::kernel::boot::{FREED, Lifetime, PER_CPU};
 use crate::running::parent::Parent;
 
 /// Fails when livepatch would resolve a reference that is new to code or data that is gone.
-pub fn check_freed(resolver: &Resolver<'_>, resolution: &Resolution<'_>) -> Result<()> {
-    let parent = resolver.running.parent;
+pub fn check_freed(lookup: &Lookup<'_>, resolution: &Resolution<'_>) -> Result<()> {
+    let parent = lookup.running.parent;
     let Some(freed) = range(parent, FREED) else { return Ok(()) };
     let per_cpu = range(parent, PER_CPU).unwrap_or((0, 0));
     let within = |(start, end): (u64, u64), addr: u64| start <= addr && addr < end;
-    let object = resolver.comparer.patched.layout.object;
+    let object = lookup.layout().object;
     let mut found = Vec::new();
     for klp in &resolution.relocs {
         let Some(symbol) = resolution.symbols.get(klp.meant) else { continue };
@@ -25,7 +25,7 @@ pub fn check_freed(resolver: &Resolver<'_>, resolution: &Resolution<'_>) -> Resu
             continue;
         }
         // Marks of the linker script are no more than addresses.
-        let Some(index) = resolver.lookup(klp.meant)?.and_then(|found| found.index) else {
+        let Some(index) = lookup.find(klp.meant)?.and_then(|found| found.index) else {
             continue;
         };
         let kind = parent.table().entries().traits(index).kind();
@@ -44,7 +44,7 @@ pub fn check_freed(resolver: &Resolver<'_>, resolution: &Resolution<'_>) -> Resu
             carried: false,
         });
     }
-    refuse_dangling(resolver.comparer, found)
+    refuse_dangling(lookup.pair, found)
 }
 
 /// The addresses of two symbols of the linker script.

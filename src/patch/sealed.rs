@@ -6,16 +6,14 @@ use indexmap::IndexSet;
 
 use crate::arch::RelocClass;
 use crate::diag::{Code, Error, Result};
-use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::patch::entries::Entries;
-use crate::patch::klp::Resolution;
-use crate::patch::resolve::Resolver;
+use crate::patch::resolve::decide::{Carried, Resolution};
+use crate::patch::resolve::lookup::Lookup;
 use crate::running::image::KernelImage;
 use crate::running::indirect_targets::{Closed, IndirectTargets, is_never_called};
 use crate::running::symtab::ParentTable;
@@ -33,24 +31,23 @@ pub struct Pointers<'a> {
 /// cannot be called through a pointer. Calls and jumps are no pointers; functions that the
 /// patch brings along have markers of their own.
 pub fn check_pointers(
-    resolver: &Resolver<'_>,
-    selection: &Selection,
-    entries: &Entries,
+    lookup: &Lookup<'_>,
+    carried: &Carried<'_>,
     resolution: &Resolution<'_>,
     pointers: &Pointers<'_>,
 ) -> Result<()> {
-    let layout = resolver.comparer.patched.layout;
-    let Some(live) = resolver.running.live.as_ref().filter(|_| layout.arch.is_branch.is_some())
+    let layout = lookup.layout();
+    let Some(live) = lookup.running.live.as_ref().filter(|_| layout.arch.is_branch.is_some())
     else {
         return Ok(());
     };
     // Without a pointer there is nothing to read the images for.
-    let taken = pointers_taken(layout, selection, entries, resolution)?;
+    let taken = pointers_taken(layout, carried, resolution)?;
     if taken.is_empty() {
         return Ok(());
     }
     let judge = Judge {
-        resolver,
+        lookup,
         parent: IndirectTargets::read(live.image)?,
         kernel: match pointers.kernel {
             Some(image) => IndirectTargets::read(image)?.zip(Some(image.table()?)),
@@ -60,12 +57,12 @@ pub fn check_pointers(
     let mut known = None;
     let mut findings: Vec<Pointer<'_>> = Vec::new();
     for (section, offset, target) in taken {
-        let name = resolver.name(target);
+        let name = lookup.name(target);
         let Some(closed) = judge.closed(target)? else { continue };
         if known.is_none() {
-            known = Some(taken_before(resolver)?);
+            known = Some(taken_before(lookup.pair.orig.layout)?);
         }
-        let twin = resolver.comparer.twins.orig_symbol(target);
+        let twin = lookup.pair.twins.orig_symbol(target);
         if twin.is_some_and(|twin| known.as_ref().is_some_and(|known| known.contains(&twin))) {
             continue;
         }
@@ -114,12 +111,11 @@ type Taken = (SectionId<Patched>, u64, SymbolId<Patched>);
 /// Places of the patch that take the address of a function that it does not bring along.
 fn pointers_taken(
     layout: &Layout<'_, Patched>,
-    selection: &Selection,
-    entries: &Entries,
+    carried: &Carried<'_>,
     resolution: &Resolution<'_>,
 ) -> Result<Vec<Taken>> {
     let mut taken = Vec::new();
-    for chunk in entries.chunks() {
+    for chunk in carried.entries.chunks() {
         let section = chunk.section();
         if !matches!(layout.class(section), Class::Text | Class::Data) {
             continue;
@@ -128,7 +124,7 @@ fn pointers_taken(
         for (entry, reloc) in chunk.relocs(layout.object) {
             let Some(target) = address_taken(layout, &refs, &reloc)? else { continue };
             // What the patch brings along is linked to, unless livepatch is asked for it.
-            let brought = selection.has_symbol(layout.object, target);
+            let brought = carried.selection.has_symbol(layout.object, target);
             if !brought || resolution.is_moved(entry) {
                 taken.push((section, reloc.offset, target));
             }
@@ -166,8 +162,7 @@ pub fn address_taken<S: Side>(
 /// Functions whose address code or data of the original takes. objtool saw these pointers;
 /// when it sealed their targets all the same, or they need no marker, then because they are
 /// not called: return addresses, targets of calls that the kernel writes itself.
-fn taken_before(resolver: &Resolver<'_>) -> Result<IndexSet<SymbolId<Orig>, RandomState>> {
-    let layout = resolver.comparer.orig.layout;
+fn taken_before(layout: &Layout<'_, Orig>) -> Result<IndexSet<SymbolId<Orig>, RandomState>> {
     let mut taken = IndexSet::default();
     for section in layout.object.sections() {
         if !matches!(layout.class(section), Class::Text | Class::Data) {
@@ -183,7 +178,7 @@ fn taken_before(resolver: &Resolver<'_>) -> Result<IndexSet<SymbolId<Orig>, Rand
 
 /// Judges single pointers.
 struct Judge<'a> {
-    resolver: &'a Resolver<'a>,
+    lookup: &'a Lookup<'a>,
     /// What is patched.
     parent: Option<IndirectTargets<'a>>,
     /// The kernel, when that is another.
@@ -192,9 +187,9 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn closed(&self, target: SymbolId<Patched>) -> Result<Option<Closed>> {
-        let Some(found) = self.resolver.lookup(target)? else { return Ok(None) };
+        let Some(found) = self.lookup.find(target)? else { return Ok(None) };
         if let Some(index) = found.index {
-            let table = self.resolver.running.parent.table();
+            let table = self.lookup.running.parent.table();
             return Ok(self.parent.as_ref().and_then(|targets| targets.closed(table, index)));
         }
         let Some((targets, table)) = &self.kernel else { return Ok(None) };
@@ -206,10 +201,10 @@ impl Judge<'_> {
 
     /// What of the patch holds byte `offset` of a section.
     fn user(&self, section: SectionId<Patched>, offset: u64) -> String {
-        let layout = self.resolver.comparer.patched.layout;
+        let layout = self.lookup.layout();
         let entity = layout.entity_at(section, offset).map(|i| layout.entity(section, i));
         match entity.and_then(|e| e.symbol) {
-            Some(id) => format!("'{}'", self.resolver.name(layout.root(id))),
+            Some(id) => format!("'{}'", self.lookup.name(layout.root(id))),
             None => format!("section {}", layout.object.section_name(section)),
         }
     }

@@ -2,15 +2,13 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
 
-use super::entries::Entries;
-use super::klp::Resolution;
-use super::resolve::Resolver;
+use super::resolve::decide::{Carried, Resolution};
+use super::resolve::lookup::Lookup;
 use crate::arch::Short;
 use crate::diag::{Code, Error, Finding, Result};
-use crate::diff::selection::Selection;
 use crate::elf::ids::{Id, Patched, SectionId};
 use crate::elf::object::Reloc;
-use crate::kernel::layout::Class;
+use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
 
 /// Findings that are listed.
@@ -18,12 +16,12 @@ const SHOWN: usize = 20;
 
 /// Fails when a relocation of the patch cannot lead to what it means in the running kernel.
 pub fn check_short(
-    resolver: &Resolver<'_>,
-    selection: &Selection,
-    entries: &Entries,
+    lookup: &Lookup<'_>,
+    carried: &Carried<'_>,
     resolution: &Resolution<'_>,
 ) -> Result<()> {
-    let layout = resolver.comparer.patched.layout;
+    let Carried { selection, entries, .. } = *carried;
+    let layout = lookup.layout();
     let object = layout.object;
     let arch = layout.arch;
     if arch.short.is_empty() {
@@ -45,20 +43,20 @@ pub fn check_short(
             }
             let home = match resolution.symbols.get(symbol) {
                 Some(klp) => Some(klp.object),
-                None => resolver.lookup(symbol)?.map(|found| resolver.object_of(&found)),
+                None => lookup.find(symbol)?.map(|found| lookup.object_of(&found)),
             };
-            if home != Some("vmlinux") || is_completed(resolver, short, section, &reloc) {
+            if home != Some("vmlinux") || is_completed(layout, short, section, &reloc) {
                 continue;
             }
             (all, flags) = (all + 1, short.flags);
             if findings.len() < SHOWN {
                 let index = layout.entity_at(section, reloc.offset);
                 let user = index.and_then(|i| layout.entity(section, i).symbol);
-                let name = user.map_or(object.section_name(section), |u| resolver.name(u));
+                let name = user.map_or(object.section_name(section), |u| lookup.name(u));
                 let kind = arch.reloc(reloc.kind).map_or("relocation", |kind| kind.name);
                 let text = format!(
                     "{name} refers to {} of the kernel with {kind}: {}",
-                    resolver.name(symbol),
+                    lookup.name(symbol),
                     short.why
                 );
                 let found = Finding::in_section(object.section_name(section), text);
@@ -81,13 +79,12 @@ pub fn check_short(
 
 /// Whether the code also takes the rest of the address, at as many places.
 fn is_completed(
-    resolver: &Resolver<'_>,
+    layout: &Layout<'_, Patched>,
     short: &Short,
     section: SectionId<Patched>,
     reloc: &Reloc<Patched>,
 ) -> bool {
     let Some(rest) = short.completed_by else { return false };
-    let layout = resolver.comparer.patched.layout;
     let Some(index) = layout.entity_at(section, reloc.offset) else { return false };
     let entity = layout.entity(section, index);
     let (mut wanted, mut found) = (0_usize, 0_usize);

@@ -13,8 +13,8 @@
 )]
 
 use super::format::kpatch::{RelocationRow, SymbolRow};
-use super::klp::{KlpReloc, KlpSymbol, Resolution};
 use super::output::Output;
+use super::resolve::decide::{KlpReloc, KlpSymbol, Resolution};
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};
 use crate::elf::out::{Model, OutHome, OutObject, OutReloc, OutSectionIndex, OutSymbolIndex, Take};

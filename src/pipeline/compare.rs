@@ -15,7 +15,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::Symbol;
 use crate::kernel::boot::is_of_module;
 use crate::patch::elsewhere::readers_elsewhere;
-use crate::patch::resolve::RunningKernel;
+use crate::patch::resolve::lookup::{Lookup, RunningKernel};
 
 /// Both objects, compared.
 pub struct Compared<'a> {
@@ -40,6 +40,14 @@ pub struct Evidence<'a> {
     pub uses: &'a Uses,
     /// Answers questions about both objects.
     pub comparer: &'a Comparer<'a>,
+}
+
+impl<'a> Evidence<'a> {
+    /// What finds symbols in the kernel, where one is given.
+    pub fn lookup(&self) -> Option<Lookup<'a>> {
+        let running = self.paired.running.as_ref()?;
+        Some(Lookup { pair: &self.comparer.pair, running })
+    }
 }
 
 impl<'a> Compared<'a> {

@@ -6,7 +6,7 @@ use crate::diag::Result;
 use crate::diff::policy::Policy;
 use crate::diff::select::boot_code::BootCode;
 use crate::kernel::tables::StructSizes;
-use crate::patch::resolve::Peers;
+use crate::patch::resolve::lookup::Peers;
 use crate::patch::sealed::Pointers;
 use crate::report::explain::Wanted;
 use crate::report::progress::Progress;

@@ -13,7 +13,6 @@ use crate::diff::select::status::Statuses;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::elsewhere::users_elsewhere;
-use crate::patch::resolve::Resolver;
 
 /// What became of everything.
 pub struct Judged {
@@ -39,12 +38,6 @@ pub(super) fn judge_with(evidence: &Evidence<'_>, forced: &[SymbolId<Patched>]) 
 }
 
 impl Evidence<'_> {
-    /// What finds symbols in the kernel, where one is given.
-    pub fn resolver<'s>(&'s self, statuses: &'s Statuses) -> Option<Resolver<'s>> {
-        let running = self.paired.running.as_ref();
-        running.map(|running| Resolver { comparer: self.comparer, statuses, running })
-    }
-
     /// What is refused whatever is carried.
     fn check_differences(&self) -> Result<()> {
         let Evidence { job, comparer, verdicts, paired, .. } = *self;
@@ -75,7 +68,7 @@ impl Evidence<'_> {
         let blocked = match self.lifts() {
             false => Blocked::default(),
             true => {
-                let users = |id| self.used_outside(&statuses, id);
+                let users = |id| self.used_outside(id);
                 let outside = Outside { forced, users: &users, boot: job.context.boot };
                 let mut lifted = statuses.clone();
                 let blocked = lift(comparer, &mut lifted, &outside)?;
@@ -90,7 +83,6 @@ impl Evidence<'_> {
     /// Who uses a function that other objects can name, beside its own object.
     fn used_outside(
         &self,
-        statuses: &Statuses,
         id: SymbolId<Patched>,
     ) -> Result<std::result::Result<Option<String>, String>> {
         let context = self.job.context;
@@ -115,9 +107,9 @@ impl Evidence<'_> {
             }
             None => {}
         }
-        let Some(resolver) = self.resolver(statuses) else {
+        let Some(lookup) = self.lookup() else {
             return Ok(Err("other objects may call it: an --image tells".to_owned()));
         };
-        users_elsewhere(&resolver, id)
+        users_elsewhere(&lookup, id)
     }
 }

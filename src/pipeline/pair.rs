@@ -14,7 +14,7 @@ use crate::elf::ids::{Orig, Patched};
 use crate::kernel::fit::settle;
 use crate::kernel::layout::Layout;
 use crate::patch::live::{Blocks, Live};
-use crate::patch::resolve::{RunningKernel, Sympos};
+use crate::patch::resolve::lookup::{RunningKernel, Sympos};
 use crate::running::blocks::match_blocks;
 use crate::running::image_match::match_image;
 use crate::running::parent::Parent;

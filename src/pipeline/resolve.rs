@@ -10,9 +10,11 @@ use crate::elf::ids::{Patched, SymbolId};
 use crate::patch::build::Builder;
 use crate::patch::entries::Entries;
 use crate::patch::freed::check_freed;
-use crate::patch::klp::Resolution;
-use crate::patch::live::{check_folded, untraced};
-use crate::patch::resolve::{Replaced, Resolver};
+use crate::patch::redirect::{check_folded, untraced};
+use crate::patch::resolve::decide::{Carried, Resolution, decide};
+use crate::patch::resolve::lookup::Lookup;
+use crate::patch::resolve::objects::{self, unknown};
+use crate::patch::resolve::replaced::{Replaced, replaced};
 use crate::patch::sealed::check_pointers;
 use crate::patch::short::check_short;
 use crate::report::explain::klp::{KlpFact, facts};
@@ -37,19 +39,19 @@ pub struct Resolved<'a> {
 }
 
 /// What other objects of the patch may call things of this one, where these are asked for it.
-pub fn offers(job: &Job<'_>, resolver: Option<&Resolver<'_>>) -> Vec<(String, u32)> {
-    let asked = resolver.filter(|_| job.context.peers.is_some());
-    asked.map(Resolver::offers).unwrap_or_default()
+pub fn offers(job: &Job<'_>, lookup: Option<&Lookup<'_>>) -> Vec<(String, u32)> {
+    let asked = lookup.filter(|_| job.context.peers.is_some());
+    asked.map(objects::offers).unwrap_or_default()
 }
 
 /// Finds what the patch refers to; the kernel must have it.
 pub fn resolve<'a>(
     evidence: &Evidence<'a>,
     selected: &'a Selected,
-    resolver: &Resolver<'a>,
+    lookup: &Lookup<'a>,
 ) -> (ResolveFindings, Result<Resolved<'a>>) {
     let mut findings = ResolveFindings::default();
-    let resolved = evidence.resolve(selected, resolver, &mut findings);
+    let resolved = evidence.resolve(selected, lookup, &mut findings);
     (findings, resolved)
 }
 
@@ -57,28 +59,29 @@ impl<'a> Evidence<'a> {
     fn resolve(
         &self,
         Selected { statuses, selection }: &'a Selected,
-        resolver: &Resolver<'a>,
+        lookup: &Lookup<'a>,
         findings: &mut ResolveFindings,
     ) -> Result<Resolved<'a>> {
         let Evidence { job, comparer, .. } = *self;
         let builder = Builder::new(comparer, statuses, selection, job.context.remade)?;
         let redirected = check::redirected(comparer, statuses, selection);
         let (entries, replaced) =
-            rayon::join(|| builder.entries(), || resolver.replaced(&redirected));
+            rayon::join(|| builder.entries(), || replaced(lookup, &redirected));
         let (entries, replaced) = (entries?, replaced?);
-        let resolution = resolver.resolve(selection, &entries)?;
-        findings.needs = resolver.unknown(selection, &entries, &resolution)?;
+        let carried = Carried { comparer, statuses, selection, entries: &entries };
+        let resolution = decide(lookup, &carried)?;
+        findings.needs = unknown(lookup, &carried, &resolution)?;
         if job.wanted.klp {
             findings.klp = facts(comparer, &resolution);
         }
         if job.policy.refuses_unsafe {
-            check_freed(resolver, &resolution)?;
-            check_short(resolver, selection, &entries, &resolution)?;
+            check_freed(lookup, &resolution)?;
+            check_short(lookup, &carried, &resolution)?;
             let named = resolution.relocs.iter().map(|klp| klp.meant);
             let touched = redirected.iter().copied().chain(named);
-            self.check_image(resolver, touched, &replaced, &mut findings.notes)?;
+            self.check_image(lookup, touched, &replaced, &mut findings.notes)?;
             let pointers = job.parent.map(|files| files.pointers).unwrap_or_default();
-            check_pointers(resolver, selection, &entries, &resolution, &pointers)?;
+            check_pointers(lookup, &carried, &resolution, &pointers)?;
         }
         Ok(Resolved { builder, entries, replaced, resolution })
     }
@@ -86,12 +89,12 @@ impl<'a> Evidence<'a> {
     /// Whether the image, if there is one, has what is `touched` as the original has it.
     fn check_image(
         &self,
-        resolver: &Resolver<'_>,
+        lookup: &Lookup<'_>,
         touched: impl Iterator<Item = SymbolId<Patched>>,
         replaced: &[Replaced<'_>],
         notes: &mut Notes,
     ) -> Result<()> {
-        let Resolver { comparer, running, .. } = resolver;
+        let Lookup { pair, running } = *lookup;
         let live = running.live.as_ref();
         if let Some(live) = live {
             let strict = self.job.parent.is_some_and(|files| files.strict);
@@ -100,6 +103,6 @@ impl<'a> Evidence<'a> {
             notes.warnings.extend(live.check_original(orig, touched, strict)?);
             notes.warnings.extend(untraced(live.image, replaced));
         }
-        check_folded(comparer, running.parent, live.map(|l| l.image), replaced)
+        check_folded(pair, running.parent, live.map(|l| l.image), replaced)
     }
 }

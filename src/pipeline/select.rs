@@ -20,7 +20,8 @@ use crate::diff::select::selector::{Destination, select as select_parts};
 use crate::diff::select::status::Statuses;
 use crate::diff::selection::{Effect, Selection};
 use crate::elf::ids::{Patched, SymbolId};
-use crate::patch::live::fixed;
+use crate::patch::redirect::fixed;
+use crate::patch::resolve::replaced::replaced;
 use crate::report::Function;
 use crate::report::describe::{functions, reasons};
 use crate::report::edited::tell_edited;
@@ -87,10 +88,10 @@ impl Evidence<'_> {
 
     fn select(&self, statuses: Statuses, findings: &mut SelectFindings) -> Result<Selected> {
         let Evidence { job, comparer, paired, .. } = *self;
-        let resolver = self.resolver(&statuses);
+        let lookup = self.lookup();
         let destination = Destination {
             klp_arch: job.klp_arch,
-            in_module: &|key| resolver.as_ref().map_or(Ok(false), |r| r.in_module(key)),
+            in_module: &|key| lookup.map_or(Ok(false), |lookup| lookup.in_module(key)),
             sizes: &job.sizes,
             remade: job.context.remade,
             object: job.parent.map(|parent| parent.name),
@@ -188,10 +189,10 @@ impl Evidence<'_> {
         if !self.lifts() {
             return None;
         }
-        let resolver = self.resolver(&found.statuses)?;
+        let lookup = self.lookup()?;
         let redirected = check::redirected(self.comparer, &found.statuses, &found.selection);
         // What cannot be found is told where it is needed.
-        let replaced = resolver.replaced(&redirected).ok()?;
+        let replaced = replaced(&lookup, &redirected).ok()?;
         let more = fixed(self.comparer, running.parent, image, &replaced);
         let more: Vec<_> = more.into_iter().filter(|id| !forced.contains(id)).collect();
         (!more.is_empty()).then_some(more)

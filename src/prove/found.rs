@@ -9,9 +9,9 @@ use crate::diag::Result;
 use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::livepatch;
 use crate::kernel::layout::Class;
 use crate::kernel::refs::Ref;
-use crate::patch::resolve::SHADOW;
 use crate::running::kallsyms::Matching;
 use crate::running::parent::Found;
 use crate::running::symtab::Order;
@@ -22,13 +22,9 @@ impl<'a> Walk<'a> {
         if let Some(&known) = self.found.get(&id) {
             return Ok(known);
         }
-        let found = self.prover.resolver.lookup(id)?;
+        let found = self.prover.lookup.find(id)?;
         self.found.insert(id, found);
         Ok(found)
-    }
-
-    fn object_of(&self, found: &Found<'a>) -> &'a str {
-        found.object.unwrap_or(self.prover.resolver.running.parent.name())
     }
 
     /// Checks that the kernel finds at `object`, `name` and `position` what was found.
@@ -40,8 +36,8 @@ impl<'a> Walk<'a> {
         found: &Found<'a>,
         (object, name, position): (&str, &str, u64),
     ) -> Result<()> {
-        if object != self.object_of(found) || name != found.name {
-            let wanted = format!("{}:{}", self.object_of(found), found.name);
+        if object != self.prover.lookup.object_of(found) || name != found.name {
+            let wanted = format!("{}:{}", self.prover.lookup.object_of(found), found.name);
             return Err(differs(format!("{object}:{name} is asked for instead of {wanted}")));
         }
         let Some((rank, total)) = self.rank(found) else {
@@ -60,7 +56,7 @@ impl<'a> Walk<'a> {
 
     /// The position of a symbol among all of its name in its object, and how many there are.
     fn rank(&self, found: &Found<'a>) -> Option<(u64, u64)> {
-        let parent = self.prover.resolver.running.parent;
+        let parent = self.prover.lookup.running.parent;
         let (Some(index), None) = (found.index, found.object) else {
             return found.rank.map(|rank| (rank.position.into(), rank.total.into()));
         };
@@ -86,9 +82,9 @@ impl<'a> Walk<'a> {
     ) -> Result<()> {
         let layout = self.prover.layout();
         let object = layout.object;
-        let parent = self.prover.resolver.running.parent.name();
+        let parent = self.prover.lookup.running.parent.name();
         let id = meant.symbol;
-        let name = self.prover.resolver.name(id);
+        let name = self.prover.lookup.name(id);
         let at = |what: &str| Err(differs(what).at_symbol(name));
         // What the kernel itself has is there when the module is loaded.
         let klp_build = self.written.is_klp_build;
@@ -107,7 +103,7 @@ impl<'a> Walk<'a> {
         self.check_stays(place, id, &found)?;
         let function = object.symbol_kind(id) == abi::STT_FUNC;
         let changed = function
-            && self.prover.resolver.statuses.symbols[id] == Status::Changed
+            && self.prover.statuses.symbols[id] == Status::Changed
             && layout.split_from(id).is_none();
         let bind = match (klp_build, changed) {
             (true, _) => abi::STB_WEAK,
@@ -140,7 +136,7 @@ impl<'a> Walk<'a> {
         let layout = self.prover.layout();
         let object = layout.object;
         let id = meant.symbol;
-        let name = self.prover.resolver.name(id);
+        let name = self.prover.lookup.name(id);
         let at = |what: &str| Err(differs(what).at_symbol(symbol.name));
         debug_assert_eq!(symbol.home, Home::Undefined);
         if object.symbol_kind(id) == abi::STT_SECTION || symbol.name != name {
@@ -158,7 +154,7 @@ impl<'a> Walk<'a> {
         }
         let never = (layout.arch.never_klp)(reference.kind, object.section_name(base))
             || layout.arch.never_klp_symbol.is_some_and(|prefix| symbol.name.starts_with(prefix))
-            || SHADOW.contains(&symbol.name)
+            || livepatch::SHADOW.contains(&symbol.name)
             || matches!(layout.class(base), Class::Debug);
         if never {
             return Ok(());
@@ -173,7 +169,7 @@ impl<'a> Walk<'a> {
         if !found.exported {
             return at("the loader cannot find what the kernel does not export");
         }
-        if self.object_of(&found) != "vmlinux" {
+        if self.prover.lookup.object_of(&found) != "vmlinux" {
             return at("the loader would need the module that is patched");
         }
         Ok(())

@@ -20,7 +20,7 @@ impl Walk<'_> {
         id: SymbolId<Patched>,
         found: &Found<'_>,
     ) -> Result<()> {
-        let comparer = self.prover.resolver.comparer;
+        let comparer = self.prover.lookup.pair;
         let layout = self.prover.layout();
         let name = layout.object.section_name(base);
         let live = matches!(layout.class(base), Class::Text | Class::Data | Class::Strings)
@@ -29,7 +29,7 @@ impl Walk<'_> {
         if !comparer.policy.refuses_unsafe || !live || !self.is_gone(id, found) {
             return Ok(());
         }
-        let target = self.prover.resolver.name(id);
+        let target = self.prover.lookup.name(id);
         let user = layout.user_at(base, at);
         let twin = user.map(|user| comparer.twins.orig_symbol(user));
         let orig = comparer.orig.layout;
@@ -54,11 +54,11 @@ impl Walk<'_> {
     /// Whether the kernel has freed a symbol: its section says so, or its address.
     fn is_gone(&self, id: SymbolId<Patched>, found: &Found<'_>) -> bool {
         let layout = self.prover.layout();
-        let module = self.prover.resolver.comparer.in_module;
+        let module = self.prover.lookup.pair.in_module;
         if let Some(section) = layout.object.section_of(id) {
             return lifetime(layout.object.section_name(section), module).is_some();
         }
-        let parent = self.prover.resolver.running.parent;
+        let parent = self.prover.lookup.running.parent;
         let (Some(index), None, "vmlinux") = (found.index, found.object, parent.name()) else {
             return false;
         };

@@ -32,10 +32,9 @@ impl<'a> Walk<'a> {
 
     /// Compares the headers of a section of the output with that whose bytes it has.
     pub(super) fn check_section(&self, home: u32, section: SectionId<Patched>) -> Result<()> {
-        let resolver = self.prover.resolver;
         let written = self.written.section(home);
         let input = self.prover.layout().object.section(section);
-        let name = resolver.comparer.output_section_name(section);
+        let name = self.prover.lookup.pair.output_section_name(section);
         if written.name != name {
             return Err(differs(format!("it is in section {} instead of {name}", written.name)));
         }
@@ -146,7 +145,7 @@ impl<'a> Walk<'a> {
     fn whole(&self, home: u32) -> Option<SectionId<Patched>> {
         let written = self.written.section(home);
         let object = self.prover.layout().object;
-        let comparer = self.prover.resolver.comparer;
+        let comparer = self.prover.lookup.pair;
         let mut all = object.sections();
         all.find(|&s| {
             object.section_size(s) == written.size

@@ -157,7 +157,7 @@ impl Walk<'_> {
         let fail = |what: &str| -> Error { differs(what).at_symbol(name) };
         let position = self.written.number::<8>(home, at + 16);
         let position = position.ok_or_else(|| fail("the row is cut short"))?;
-        let parent = self.prover.resolver.running.parent.name();
+        let parent = self.prover.lookup.running.parent.name();
         let text = self.klp_text(home, at)?;
         self.check_position(&found, (parent, text, position)).map_err(|e| e.at_symbol(name))?;
         Ok(id)
@@ -171,7 +171,7 @@ impl Walk<'_> {
         if self.written.section(home).size != klp_build::OBJECT_ROW {
             return Err(differs("there is not one object"));
         }
-        let parent = self.prover.resolver.running.parent.name();
+        let parent = self.prover.lookup.running.parent.name();
         let is_right = match self.pointer(home, 0)? {
             None => parent == "vmlinux",
             Some(_) => parent != "vmlinux" && self.klp_text(home, 0)? == parent,

@@ -32,24 +32,26 @@ pub use klp::prove_klp;
 pub use linked::prove_linked;
 
 use crate::diag::{Code, Error, Result};
+use crate::diff::select::status::Statuses;
 use crate::elf::ids::{Patched, SectionId};
 use crate::kernel::layout::Layout;
-use crate::patch::resolve::Resolver;
+use crate::patch::resolve::lookup::Lookup;
 use walk::Walk;
 use written::Written;
 
 /// Proves outputs of one pair.
 pub struct Prover<'a> {
-    resolver: &'a Resolver<'a>,
+    lookup: Lookup<'a>,
+    statuses: &'a Statuses,
     /// objtool makes its tables anew on the linked module.
     remade: bool,
 }
 
 impl<'a> Prover<'a> {
-    /// Proves against what the resolver compares, and what it resolves against. `remade`: objtool
-    /// will see the linked module.
-    pub fn new(resolver: &'a Resolver<'a>, remade: bool) -> Self {
-        Prover { resolver, remade }
+    /// Proves against what symbols are looked up for, and where. `remade`: objtool will see the
+    /// linked module.
+    pub fn new(lookup: Lookup<'a>, statuses: &'a Statuses, remade: bool) -> Self {
+        Prover { lookup, statuses, remade }
     }
 
     /// Fails, with code `unproved-output`, unless the bytes of an object file in either flavour
@@ -71,7 +73,7 @@ impl<'a> Prover<'a> {
     }
 
     fn layout(&self) -> &'a Layout<'a, Patched> {
-        self.resolver.comparer.patched.layout
+        self.lookup.layout()
     }
 
     fn section_name(&self, section: SectionId<Patched>) -> &'a str {

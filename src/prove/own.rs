@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
     pub(super) fn is_replaced(&self, id: SymbolId<Patched>) -> bool {
         let layout = self.prover.layout();
         layout.object.symbol_kind(id) == abi::STT_FUNC
-            && self.prover.resolver.statuses.symbols[id] == Status::Changed
+            && self.prover.statuses.symbols[id] == Status::Changed
             && layout.split_from(id).is_none()
             && !layout.is_prefix(id)
     }
@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
     /// Fails for what no patch redirects.
     fn check_listed_function(&self, id: SymbolId<Patched>) -> Result<()> {
         let is_function = self.prover.layout().object.symbol_kind(id) == abi::STT_FUNC;
-        match is_function && self.prover.resolver.statuses.symbols[id] == Status::Changed {
+        match is_function && self.prover.statuses.symbols[id] == Status::Changed {
             true => Ok(()),
             false => Err(differs("what did not change is listed")),
         }
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
         for name in macros::CALLBACKS {
             let Some(home) = self.written.only(name)? else { continue };
             let object = self.text(home, 8).map_err(|e| e.in_section(name))?;
-            if object != self.prover.resolver.running.parent.name() {
+            if object != self.prover.lookup.running.parent.name() {
                 return Err(differs("a callback is for another object").in_section(name));
             }
         }
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
 
     /// Kernels before 5.8 apply these sections when the object is loaded.
     fn check_arch(&self) -> Result<()> {
-        let parent = self.prover.resolver.running.parent.name();
+        let parent = self.prover.lookup.running.parent.name();
         let Some((home, section)) = self.own(ARCH, ArchRow::LAYOUT.size)? else { return Ok(()) };
         let fail = |what: &str| differs(what).in_section(ARCH);
         let mut listed = Vec::new();

@@ -25,7 +25,7 @@ impl<'a> Walk<'a> {
         &self,
         section: SectionId<Patched>,
     ) -> impl Iterator<Item = &'a TableRows<Patched>> + use<'a> {
-        let tables = &self.prover.resolver.comparer.patched.rows.tables;
+        let tables = &self.prover.lookup.pair.patched.rows.tables;
         tables.iter().filter(move |t| t.section == section)
     }
 
@@ -47,7 +47,7 @@ impl<'a> Walk<'a> {
         let mut progress = false;
         for home in 1..self.written.sections.len() as u32 {
             let name = self.written.section(home).name;
-            let tables = &self.prover.resolver.comparer.patched.rows.tables;
+            let tables = &self.prover.lookup.pair.patched.rows.tables;
             let Some(table) = tables.iter().find(|t| self.is_table(t, name)) else { continue };
             let size = self.prover.layout().object.section_size(table.section);
             let row = table.span(0, size).1;
@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
     }
 
     fn is_table(&self, table: &TableRows<Patched>, name: &str) -> bool {
-        self.prover.resolver.comparer.output_section_name(table.section) == name
+        self.prover.lookup.pair.output_section_name(table.section) == name
     }
 
     fn match_table(&mut self, home: u32, row: u64, name: &str) -> Result<bool> {
@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
         name: &str,
         last: Option<(SectionId<Patched>, u64)>,
     ) -> Option<(SectionId<Patched>, u64)> {
-        let rows = &self.prover.resolver.comparer.patched.rows;
+        let rows = &self.prover.lookup.pair.patched.rows;
         let object = self.prover.layout().object;
         let fits = |table: &TableRows<Patched>, row: usize| {
             let (from, to) = table.span(row, object.section_size(table.section));
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
 
     /// Fails unless all rows are there that describe what is carried.
     pub(super) fn check_rows(&self) -> Result<()> {
-        let rows = &self.prover.resolver.comparer.patched.rows;
+        let rows = &self.prover.lookup.pair.patched.rows;
         let layout = self.prover.layout();
         for (section, images) in self.places.carried() {
             if layout.class(section) != Class::Text {
@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
     fn may_lack(&self, table: &TableRows<Patched>, (start, end): (u64, u64)) -> Result<bool> {
         let layout = self.prover.layout();
         let object = layout.object;
-        let policy = self.prover.resolver.comparer.policy;
+        let policy = self.prover.lookup.pair.policy;
         let remade = self.prover.remade && objtool::is_remade(table.table.section);
         if remade
             || !policy.carries_annotations && table.table.dropped_by_drop_in
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
             Filter::JumpLabel => name.starts_with(symbols::TRACEPOINT) || debug,
             Filter::StaticCall => name.starts_with(symbols::TRACEPOINT_CALL_KEY),
         };
-        let resolver = self.prover.resolver;
-        Ok(optional && (resolver.running.klp_arch || resolver.in_module(key)?))
+        let lookup = self.prover.lookup;
+        Ok(optional && (lookup.running.klp_arch || lookup.in_module(key)?))
     }
 }

@@ -8,9 +8,9 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::differs;
 use super::walk::{Item, Walk};
 use super::written::{Home, Symbol};
+use super::{Prover, differs};
 use crate::diag::Result;
 use crate::diff::select::status::Status;
 use crate::elf::abi;
@@ -31,7 +31,7 @@ impl<'a> Walk<'a> {
             if object.symbol_kind(id) == abi::STT_SECTION || object.section_of(id).is_none() {
                 continue;
             }
-            let name = self.prover.resolver.name(id);
+            let name = self.prover.lookup.name(id);
             if let Some((index, _)) = named.get_full(name)
                 && let Some(&name) = named.get_index(index)
             {
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
             return false;
         };
         let written = self.written.section(home);
-        let name = self.prover.resolver.comparer.output_section_name(section);
+        let name = self.prover.lookup.pair.output_section_name(section);
         let value = object.symbol_value(id);
         let bytes = |data: &'_ [u8], at: u64| {
             data.get(at as usize..at.saturating_add(symbol.size) as usize).map(<[u8]>::to_vec)
@@ -160,9 +160,9 @@ impl<'a> Walk<'a> {
         for (index, &symbol) in self.written.symbols.iter().enumerate().skip(1) {
             let Some(&Some(id)) = self.symbols.get(index) else { continue };
             // Of thunks several objects of a patch may bring the same along.
-            let policy = self.prover.resolver.comparer.policy;
+            let policy = self.prover.lookup.pair.policy;
             let own = policy.own_thunks && thunks::is_own(&object.symbol(id));
-            let lifted = &self.prover.resolver.statuses.lifted;
+            let lifted = &self.prover.statuses.lifted;
             let is_local = own
                 || self.is_replaced(id)
                 || object.symbol_kind(id) == abi::STT_FUNC
@@ -217,9 +217,8 @@ impl<'a> Walk<'a> {
             return None;
         }
         // With whole sections, the drop-in's way, the output names of them what changed.
-        let resolver = self.prover.resolver;
-        if resolver.comparer.policy.whole_sections && resolver.statuses.symbols[id] == Status::Same
-        {
+        let Prover { lookup, statuses, .. } = self.prover;
+        if lookup.pair.policy.whole_sections && statuses.symbols[id] == Status::Same {
             return None;
         }
         if !there.contains(&id) {

@@ -199,8 +199,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a function of the patch has a site that ftrace must find.
     pub fn is_hooked(&self, id: SymbolId<Patched>) -> bool {
-        self.prover.resolver.statuses.symbols[id] != Status::Same
-            && self.prover.layout().has_profiling(id)
+        self.prover.statuses.symbols[id] != Status::Same && self.prover.layout().has_profiling(id)
     }
 
     /// Where ftrace hooks a function.
@@ -385,7 +384,7 @@ impl<'a> Walk<'a> {
         let by_content =
             object.symbol_kind(meant.symbol) == abi::STT_SECTION || layout.is_label(meant.symbol);
         let (start, end) = if by_content && layout.is_nameless(section) {
-            self.prover.resolver.comparer.patched.anonymous.extent(layout, section, at)
+            self.prover.lookup.pair.patched.anonymous.extent(layout, section, at)
         } else {
             let named = object.symbol_value(meant.symbol);
             let at = if by_content { at } else { named };

@@ -16,7 +16,7 @@ use crate::elf::out::OutObject;
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::link::{Prepare, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
-use crate::patch::resolve::Peers;
+use crate::patch::resolve::lookup::Peers;
 use crate::report::json;
 use crate::running::dead_ends::DeadEnds;
 use crate::running::image::KernelImage;

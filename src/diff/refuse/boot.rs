@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::diag::{Code, Diagnostic, Error, Finding, Result};
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::compare::pair::finding;
+use crate::diff::compare::pair::{Pair, finding};
 use crate::diff::select::boot_code::{BootCode, until};
 use crate::diff::selection::Selection;
 use crate::elf::abi;
@@ -135,25 +135,25 @@ pub fn check_lifetimes(comparer: &Comparer<'_>, selection: &Selection) -> Result
 
 /// Fails for references to what is gone. What the original refers to from the same place the
 /// patch may go on referring to: that was written to know when.
-pub fn refuse_dangling(comparer: &Comparer<'_>, found: Vec<Dangling>) -> Result<()> {
+pub fn refuse_dangling(pair: &Pair<'_>, found: Vec<Dangling>) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    let layout = comparer.patched.layout;
+    let layout = pair.patched.layout;
     let object = layout.object;
-    let before = existing(comparer, &found)?;
+    let before = existing(pair, &found)?;
     let mut findings: IndexMap<(String, String), Finding, RandomState> = IndexMap::default();
     for Dangling { base, at, symbol, place, lifetime, carried } in found {
         let user = layout.user_at(base, at);
-        if !carried && is_known(comparer, &before, (base, user), symbol) {
+        if !carried && is_known(pair, &before, (base, user), symbol) {
             continue;
         }
         let section = object.section_name(base);
         let named = object.symbol_kind(symbol) != abi::STT_SECTION;
-        let name = if named { comparer.output_name(symbol) } else { "data without a name" };
+        let name = if named { pair.output_name(symbol) } else { "data without a name" };
         let by = user.map_or_else(
             || format!("data without a name in section {section}"),
-            |user| comparer.output_name(user).to_owned(),
+            |user| pair.output_name(user).to_owned(),
         );
         let what = format!("{name} in {place}, {}", lifetime.fate());
         let text = match carried {
@@ -163,7 +163,7 @@ pub fn refuse_dangling(comparer: &Comparer<'_>, found: Vec<Dangling>) -> Result<
         let finding = Finding::in_section(section, text);
         let offset = user.map_or(0, |user| object.symbol_value(user));
         let finding = match user {
-            Some(user) => finding.at_symbol(comparer.output_name(user)),
+            Some(user) => finding.at_symbol(pair.output_name(user)),
             None => finding,
         };
         findings.entry((by, what)).or_insert(finding.at_offset(at.wrapping_sub(offset)));
@@ -213,16 +213,16 @@ struct Existing<'a> {
 }
 
 /// Who refers to what the targets of some references were.
-fn existing<'a>(comparer: &Comparer<'a>, found: &[Dangling]) -> Result<Existing<'a>> {
-    let layout = comparer.orig.layout;
+fn existing<'a>(pair: &Pair<'a>, found: &[Dangling]) -> Result<Existing<'a>> {
+    let layout = pair.orig.layout;
     let object = layout.object;
     let wanted: IndexSet<SymbolId<Orig>, RandomState> =
-        found.iter().filter_map(|d| twin(comparer, d.symbol)).collect();
+        found.iter().filter_map(|d| twin(pair, d.symbol)).collect();
     let mut before = Existing::default();
     if wanted.is_empty() {
         return Ok(before);
     }
-    for base in object.sections().filter(|&s| stays(layout, s, comparer.in_module)) {
+    for base in object.sections().filter(|&s| stays(layout, s, pair.in_module)) {
         for reloc in object.relocs(base).iter() {
             let Some(symbol) = meant(layout, base, &reloc)?.filter(|s| wanted.contains(s)) else {
                 continue;
@@ -237,27 +237,27 @@ fn existing<'a>(comparer: &Comparer<'a>, found: &[Dangling]) -> Result<Existing<
 }
 
 /// What stands for a symbol in the original.
-fn twin(comparer: &Comparer<'_>, symbol: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
-    let (orig, patched) = (comparer.orig.layout.object, comparer.patched.layout.object);
+fn twin(pair: &Pair<'_>, symbol: SymbolId<Patched>) -> Option<SymbolId<Orig>> {
+    let (orig, patched) = (pair.orig.layout.object, pair.patched.layout.object);
     if patched.symbol_kind(symbol) != abi::STT_SECTION {
-        return comparer.twins.orig_symbol(symbol);
+        return pair.twins.orig_symbol(symbol);
     }
-    let section = comparer.twins.orig_section(patched.section_of(symbol)?)?;
+    let section = pair.twins.orig_section(patched.section_of(symbol)?)?;
     orig.section_symbol(section)
 }
 
 /// Whether the original refers to the twin of a target from the twin of a user.
 fn is_known(
-    comparer: &Comparer<'_>,
+    pair: &Pair<'_>,
     before: &Existing<'_>,
     (base, user): (SectionId<Patched>, Option<SymbolId<Patched>>),
     symbol: SymbolId<Patched>,
 ) -> bool {
-    let Some(target) = twin(comparer, symbol) else { return false };
-    let name = comparer.patched.layout.object.section_name(base);
+    let Some(target) = twin(pair, symbol) else { return false };
+    let name = pair.patched.layout.object.section_name(base);
     match user {
         Some(user) => {
-            let user = comparer.twins.orig_symbol(user);
+            let user = pair.twins.orig_symbol(user);
             user.is_some_and(|user| before.by_symbol.contains(&(user, target)))
         }
         None => before.by_section.iter().any(|b| b.1 == target && names::same(b.0, name)),

@@ -21,6 +21,9 @@ pub const IGNORED_FUNCTIONS: &str = ".kpatch.ignore.functions";
 /// Starts of the names of what these macros define.
 pub const IGNORE_MARKS: [&str; 2] = ["__kpatch_ignore_func_", "__UNIQUE_ID_kpatch_ignore_section_"];
 
+/// Functions of kpatch's shadow variable API: the patch module brings them along.
+pub const SHADOW: [&str; 3] = ["kpatch_shadow_alloc", "kpatch_shadow_free", "kpatch_shadow_get"];
+
 /// `.klp.sym.OBJECT.NAME,POSITION`: a symbol that livepatch resolves.
 pub const KLP_SYMBOL: &str = ".klp.sym.";
 /// `.klp.rela.OBJECT.SECTION`: relocations that livepatch applies.

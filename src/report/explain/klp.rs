@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::patch::klp::Resolution;
+use crate::patch::resolve::decide::Resolution;
 
 /// A symbol that livepatch resolves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
