@@ -6,7 +6,7 @@
 //! * files do not import each other in circles, but for a module and what is below it;
 //! * nothing outside tests can panic on purpose;
 //! * names that mean something to the kernel are spelled in `kernel` and below only;
-//! * machines are told apart by number (`EM_*`) in `arch` and below only;
+//! * machines and types of relocations (`EM_*`, `R_X86_64_*`) are named in `arch` and below only;
 //! * files and functions stay short enough to read.
 //!
 //! Code under `#[cfg(test)]` is exempt from the first two, also when it is in a file of its own.
@@ -256,7 +256,10 @@ fn kernel_names(file: &str, tokens: &[Token]) -> Vec<Finding> {
     named.map(|t| finding(t.line, format!("{} belongs to kernel::knowledge", t.literal))).collect()
 }
 
-/// Numbers of machines above `arch`: what is known of one machine is a field of its `Arch`, so that
+/// How names of machines and of their relocations begin.
+const MACHINES: [&str; 6] = ["EM_", "R_X86_64_", "R_AARCH64_", "R_PPC64_", "R_390_", "R_LARCH_"];
+
+/// Machines and their relocations above `arch`, by name: what is known of one machine is a field of its `Arch`, so that
 /// a new machine says it, too.
 fn machines(file: &str, tokens: &[Token]) -> Vec<Finding> {
     let rank = |layer: &str| LAYERS.iter().position(|l| *l == layer);
@@ -264,8 +267,9 @@ fn machines(file: &str, tokens: &[Token]) -> Vec<Finding> {
     if own <= rank("arch") {
         return Vec::new();
     }
-    let named = tokens.iter().filter(|t| t.text.starts_with("EM_"));
-    named.map(|t| finding(t.line, format!("{} belongs to arch", t.text))).collect()
+    let names = tokens.iter().flat_map(|t| [&t.text, &t.literal].map(|name| (t.line, name)));
+    let named = names.filter(|(_, name)| MACHINES.iter().any(|m| name.starts_with(m)));
+    named.map(|(line, name)| finding(line, format!("{name} belongs to arch"))).collect()
 }
 
 /// Functions that are too long.
@@ -515,7 +519,7 @@ fn machines_are_told_apart_in_arch() {
     let source = "
         use crate::elf::abi::{self, EM_X86_64};
         // EM_386
-        fn f(a: u16) -> bool { a == abi::EM_S390 || a == ITEM_SIZE || g(\"EM_ARM\") }
+        fn f(a: u16) -> bool { a == abi::EM_S390 || a == ITEM_SIZE || g(\"R_390_64\") }
         #[cfg(test)]
         mod tests { const X: u16 = abi::EM_AARCH64; }
     ";
@@ -523,6 +527,7 @@ fn machines_are_told_apart_in_arch() {
     let wanted = [
         "src/kernel/names.rs:2: EM_X86_64 belongs to arch",
         "src/kernel/names.rs:4: EM_S390 belongs to arch",
+        "src/kernel/names.rs:4: R_390_64 belongs to arch",
     ];
     assert_eq!(found, wanted);
     assert_eq!(scan(&[("arch/x86_64.rs", source), ("elf/header.rs", source)]), [""; 0]);

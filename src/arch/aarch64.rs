@@ -26,8 +26,8 @@ use object::elf::{
 };
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable,
-    four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
+    Arch, Bias, Distance, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
+    SiteTable, four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
 };
 use crate::elf::abi;
 
@@ -49,6 +49,7 @@ pub(super) static ARCH: Arch = Arch {
     never_run: &[],
     bias: Bias::None,
     whole_fields: false,
+    call_distance,
     opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
@@ -286,6 +287,14 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     Ok(FtraceSite { offset, rewrite: None })
 }
 
+/// Words of an instruction, which its low bits count.
+#[expect(clippy::arithmetic_side_effects, reason = "a field has fewer bits than the number")]
+fn call_distance(kind: u32, field: [u8; 4]) -> Option<Distance> {
+    let bytes = signed(u32::from_le_bytes(field), 26) * 4;
+    let is_known = [R_AARCH64_CALL26.0, R_AARCH64_JUMP26.0].contains(&kind);
+    is_known.then_some(Distance { bytes, mask: 0x03ff_ffff_u32.to_le_bytes() })
+}
+
 /// Types that only branches have.
 const BRANCHES: [u32; 4] = [
     object::elf::R_AARCH64_TSTBR14.0,
@@ -353,6 +362,16 @@ mod tests {
         let site = ftrace_site(&fixtures::view(&section, value), &mut fixtures::relocs(&[]))?;
         assert_eq!(site.rewrite, None);
         Ok(site.offset)
+    }
+
+    #[test]
+    fn distances_of_calls() {
+        let distance = |kind, word: u32| call_distance(kind, word.to_le_bytes());
+        let wanted = |bytes| Some(Distance { bytes, mask: [0xff, 0xff, 0xff, 0x03] });
+        // bl .+8; b .-4
+        assert_eq!(distance(R_AARCH64_CALL26.0, 0x9400_0002), wanted(8));
+        assert_eq!(distance(R_AARCH64_JUMP26.0, 0x17ff_ffff), wanted(-4));
+        assert_eq!(distance(object::elf::R_AARCH64_ADR_PREL_PG_HI21.0, 0x9000_0002), None);
     }
 
     #[test]

@@ -26,8 +26,9 @@ use object::elf::{
 };
 
 use super::{
-    Addresses, Arch, Arguments, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType,
-    Short, SiteTable, four_bytes, four_bytes_at, signed, word_at, word_of_field, words_are,
+    Addresses, Arch, Arguments, Bias, Distance, EntryRelocs, FtraceSite, FunctionView, Reach,
+    RelocType, Short, SiteTable, four_bytes, four_bytes_at, signed, word_at, word_of_field,
+    words_are,
 };
 use crate::elf::abi;
 
@@ -46,6 +47,7 @@ pub(super) static ARCH: Arch = Arch {
     never_run: &[&BREAK, &NOP],
     bias: Bias::None,
     whole_fields: false,
+    call_distance,
     opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
@@ -235,6 +237,13 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     }
 }
 
+/// Words, counted by 26 bits of which the upper ten come last.
+fn call_distance(kind: u32, field: [u8; 4]) -> Option<Distance> {
+    let word = u32::from_le_bytes(field);
+    let bytes = signed((word >> 10 & 0xffff) | (word & 0x3ff) << 16, 26) * 4;
+    (kind == R_LARCH_B26.0).then_some(Distance { bytes, mask: 0x03ff_ffff_u32.to_le_bytes() })
+}
+
 /// Types that only branches have.
 const BRANCHES: [u32; 4] = [e::R_LARCH_B16.0, e::R_LARCH_B21.0, R_LARCH_B26.0, e::R_LARCH_CALL36.0];
 
@@ -292,6 +301,16 @@ mod tests {
 
     fn site(words: &[[u8; 4]], value: u64) -> Result<FtraceSite, String> {
         ftrace_site(&fixtures::view(&words.concat(), value), &mut fixtures::relocs(&[]))
+    }
+
+    #[test]
+    fn distances_of_calls() {
+        let distance = |kind, word: u32| call_distance(kind, word.to_le_bytes());
+        let wanted = |bytes| Some(Distance { bytes, mask: [0xff, 0xff, 0xff, 0x03] });
+        // bl 8; bl -4
+        assert_eq!(distance(R_LARCH_B26.0, 0x5400_0800), wanted(8));
+        assert_eq!(distance(R_LARCH_B26.0, 0x57ff_ffff), wanted(-4));
+        assert_eq!(distance(e::R_LARCH_B16.0, 0x5400_0800), None);
     }
 
     #[test]

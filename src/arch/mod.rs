@@ -215,6 +215,18 @@ pub struct Short {
 /// See [`Arch::opcode`].
 pub type OpcodeOf = fn(field: u64) -> (u64, u64);
 
+/// See [`Arch::call_distance`].
+pub type CallDistance = fn(kind: u32, field: [u8; 4]) -> Option<Distance>;
+
+/// The distance in a relocated field of four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distance {
+    /// From the field, in bytes, before the addend is taken off.
+    pub bytes: i64,
+    /// The bits of the field that hold it.
+    pub mask: [u8; 4],
+}
+
 /// See [`Arch::relaxes_got`].
 pub type Relaxes = fn(was: &[u8], now: &[u8]) -> bool;
 
@@ -258,6 +270,9 @@ pub struct Arch {
     /// Relocated fields are little-endian numbers of whole bytes, which hold an address or the
     /// distance to it, in code as in data. Elsewhere those of code are bits of instructions.
     pub whole_fields: bool,
+    /// The distance in the field of a call or jump of this type that leads everywhere in a
+    /// kernel, where fields are not whole; `None` for other types.
+    pub call_distance: CallDistance,
     /// Where the bytes are that tell the instruction of a relocated field, whatever the link
     /// writes there: start and end, from the offset of the field. Where fields are whole, a few
     /// bytes before it; elsewhere the instruction, whose field is empty in an object.
@@ -473,7 +488,7 @@ impl Reach {
 
 /// The low `bits` of `value` as a signed number.
 #[expect(clippy::arithmetic_side_effects, reason = "callers ask for one bit to 32")]
-pub(crate) fn signed(value: u32, bits: u32) -> i64 {
+fn signed(value: u32, bits: u32) -> i64 {
     i64::from((value << (32 - bits)).cast_signed() >> (32 - bits))
 }
 

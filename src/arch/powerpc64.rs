@@ -55,6 +55,7 @@ pub(super) static ARCH: Arch = Arch {
     never_run: &[],
     bias: Bias::None,
     whole_fields: false,
+    call_distance: |_, _| None,
     opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,

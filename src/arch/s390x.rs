@@ -24,8 +24,8 @@
 use object::elf as e;
 
 use super::{
-    Arch, Bias, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short, SiteTable,
-    bytes_at, word_of_field,
+    Arch, Bias, Distance, EntryRelocs, FtraceSite, FunctionView, Reach, RelocType, Short,
+    SiteTable, bytes_at, word_of_field,
 };
 use crate::elf::abi;
 
@@ -46,6 +46,7 @@ pub(super) static ARCH: Arch = Arch {
     never_run: &[],
     bias: Bias::InstructionStart(FROM_INSTRUCTION),
     whole_fields: false,
+    call_distance,
     opcode: word_of_field,
     prefix_symbols: &[],
     uses_pfe: true,
@@ -216,6 +217,14 @@ fn ftrace_site(f: &FunctionView<'_>, _: EntryRelocs<'_, '_>) -> Result<FtraceSit
     }
 }
 
+/// Halfwords, which fill the field.
+#[expect(clippy::arithmetic_side_effects, reason = "a field has fewer bits than the number")]
+fn call_distance(kind: u32, field: [u8; 4]) -> Option<Distance> {
+    let bytes = i64::from(i32::from_be_bytes(field)) * 2;
+    let is_known = [e::R_390_PC32DBL.0, e::R_390_PLT32DBL.0].contains(&kind);
+    is_known.then_some(Distance { bytes, mask: [0xff; 4] })
+}
+
 /// BRCL and BRASL; BRC, BRAS, BRCT.
 fn leads(code: &[u8], offset: u64, _: u32) -> bool {
     let before = usize::try_from(offset).ok().and_then(|at| code.get(..at)).unwrap_or(&[]);
@@ -291,6 +300,15 @@ mod tests {
 
     fn site(section: &[u8], value: u64) -> Result<FtraceSite, String> {
         ftrace_site(&fixtures::view(section, value), &mut fixtures::relocs(&[]))
+    }
+
+    #[test]
+    fn distances_of_calls() {
+        // The field of brasl %r14,.+6
+        let wanted = Some(Distance { bytes: 8, mask: [0xff; 4] });
+        assert_eq!(call_distance(e::R_390_PLT32DBL.0, [0, 0, 0, 4]), wanted);
+        assert_eq!(call_distance(e::R_390_PC32DBL.0, [0, 0, 0, 4]), wanted);
+        assert_eq!(call_distance(e::R_390_PC16DBL.0, [0, 0, 0, 4]), None);
     }
 
     #[test]

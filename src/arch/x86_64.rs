@@ -54,6 +54,7 @@ pub(super) static ARCH: Arch = Arch {
     never_run: &[&[INT3], &[NOP], &UD2],
     bias: Bias::InstructionEnd,
     whole_fields: true,
+    call_distance: |_, _| None,
     // Prefix, opcode and ModRM of most; of shorter instructions also the end of the one before.
     opcode: |field| (field.saturating_sub(3), field),
     prefix_symbols: &["__pfx_", "__cfi_"],

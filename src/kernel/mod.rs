@@ -15,7 +15,6 @@ mod end_address;
 pub mod endless;
 pub mod entered;
 mod facts;
-pub(crate) mod fields;
 pub mod fit;
 pub mod follow;
 pub mod forms;

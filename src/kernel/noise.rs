@@ -158,3 +158,20 @@ pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
         })
         .map(|row| &row.rule)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch;
+    use crate::kernel::tables::TABLES;
+
+    /// Otherwise a row would hold nowhere.
+    #[test]
+    fn machines_of_rows_are_known() {
+        let rows = ROWS.iter().map(|row| row.machines);
+        let machines = rows.chain(TABLES.iter().map(|table| table.machines)).flatten();
+        for machine in machines {
+            assert!(arch::ALL.iter().any(|arch| arch.name == *machine), "{machine}");
+        }
+    }
+}

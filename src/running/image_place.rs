@@ -14,7 +14,6 @@ use crate::arch::{RelocClass, RelocType};
 use crate::elf::abi;
 use crate::elf::ids::{Id, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::kernel::fields;
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 use crate::running::image::KernelImage;
@@ -117,7 +116,7 @@ impl<'a, S: Side> Comparison<'a, S> {
             }
             self.relaxed(kind.class, theirs, &mut expected, at);
             if let Some(masked) = expected.get_mut(at..at + width) {
-                fields::fill(kind, masked, field);
+                self.fill(kind, masked, field);
             }
             let place = place.wrapping_add(at as u64);
             let target = match self.image.home(index).filter(|_| self.image.elf.is_relocatable()) {
@@ -199,6 +198,21 @@ impl<'a, S: Side> Comparison<'a, S> {
         }
     }
 
+    /// Makes of `ours`, the field in an object, what the link makes of it when its value is that
+    /// of `theirs`: of a call's instruction everything but the distance stays.
+    fn fill(&self, kind: &RelocType, ours: &mut [u8], theirs: &[u8]) {
+        let call_distance = self.image.arch.call_distance;
+        let field = theirs.first_chunk().filter(|_| ours.len() == 4);
+        match field.and_then(|&field| call_distance(kind.id, field)) {
+            Some(distance) => {
+                for ((byte, theirs), mask) in ours.iter_mut().zip(theirs).zip(distance.mask) {
+                    *byte = *byte & !mask | theirs & mask;
+                }
+            }
+            None => ours.copy_from_slice(theirs),
+        }
+    }
+
     /// Whether a call at `at` is a NOP in the image; it is one in `expected`, too, then.
     fn is_disabled_call(&self, expected: &mut [u8], theirs: &[u8], at: usize) -> bool {
         let nop = expected.get(at..).and_then(self.image.arch.disabled_call);
@@ -257,8 +271,12 @@ impl<'a, S: Side> Comparison<'a, S> {
         }
         if !self.image.arch.whole_fields {
             // Most fields are parts of instructions; those of calls are whole addresses.
-            return match fields::branch(kind, field, place) {
-                Some(target) => self.leads_to(refs, reloc, target, Width::Full(0)),
+            let call_distance = self.image.arch.call_distance;
+            return match field.first_chunk().and_then(|&field| call_distance(kind.id, field)) {
+                Some(distance) => {
+                    let target = place.wrapping_add_signed(distance.bytes);
+                    self.leads_to(refs, reloc, target, Width::Full(0))
+                }
                 None => RelocTarget::Unknown,
             };
         }
