@@ -1,8 +1,6 @@
 //! Writing an object to disk so that either the whole checked file is there, or nothing.
 
-use std::fs::Permissions;
 use std::io::{self, BufWriter};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::map::Map;
@@ -10,8 +8,7 @@ use super::out::Model;
 use super::verify::verify;
 use super::write::write_to;
 use crate::diag::{Code, Error, Result};
-use crate::host::cleanup::{Leftover, register};
-use crate::host::files::without_path;
+use crate::host::files::{folder_of, temporary_for, without_path};
 
 /// Writes a model to `path`, replacing a file of that name.
 ///
@@ -38,20 +35,8 @@ const PIECE: usize = 256 * 1024;
 
 fn publish_inner(path: &Path, model: &dyn Model, proof: Proof<'_>) -> Result<()> {
     let target = target(path)?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let make = || {
-        tempfile::Builder::new()
-            .prefix(".klp-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o664))
-            .tempfile_in(folder)
-    };
-    let registered = register(make, |file| Leftover::File(file.path().to_owned()));
-    let (file, _registered) = registered.map_err(|e| {
-        let folder = folder.display();
+    let (file, _registered) = temporary_for(&target).map_err(|e| {
+        let folder = folder_of(&target).display();
         unwritable("cannot create a file in the folder", &e).advise(match e.kind() {
             io::ErrorKind::NotFound => format!("create the folder {folder} first"),
             io::ErrorKind::NotADirectory => format!("{folder} is not a folder"),

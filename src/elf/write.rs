@@ -7,6 +7,15 @@
 //! Format: System V gABI, chapter 4, with the extended numbering of more than 0xfeff
 //! sections (e_shnum 0, e_shstrndx SHN_XINDEX, st_shndx SHN_XINDEX).
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the plan has a place for all that the model has, which was checked"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of what is in memory, and numbers that were checked to be small"
+)]
+
 use std::io::{self, Cursor, Seek, Write};
 
 use object::elf as e;
@@ -45,14 +54,6 @@ pub fn write(model: &dyn Model) -> Result<Vec<u8>> {
 /// Writes these bytes to a file, in small pieces: wrap it in a buffer. The file header comes
 /// last. Fails as [`write`](fn@write) before anything is written, and with code `unwritable`
 /// when the file cannot take it.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the plan has a place for all that the model has, which was checked"
-)]
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "sizes of what is in memory, and numbers that were checked to be small"
-)]
 pub fn write_to(model: &dyn Model, file: &mut (impl Write + Seek)) -> Result<()> {
     check(model)?;
     let object = model.object();
@@ -120,10 +121,6 @@ fn check_name(name: &str) -> Result<()> {
     if name.contains('\0') { Err(inconsistent("a name contains NUL")) } else { Ok(()) }
 }
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the plan has a place for all that the model has, which was checked"
-)]
 fn check_section(model: &dyn Model, index: OutSectionIndex) -> Result<()> {
     let object = model.object();
     let section = &object.sections[index];
@@ -218,14 +215,6 @@ struct Plan {
 }
 
 impl Plan {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the plan has a place for all that the model has, which was checked"
-    )]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "sizes of what is in memory, and numbers that were checked to be small"
-    )]
     fn new(object: &OutObject) -> Result<Plan> {
         let endian = if object.big_endian { Endianness::Big } else { Endianness::Little };
         let mut section_index = Vec::with_capacity(object.sections.len());
@@ -252,10 +241,6 @@ impl Plan {
         Ok(Plan { endian, section_index, symtab: next as u32, order, symbol_index, locals })
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the plan has a place for all that the model has, which was checked"
-    )]
     fn rela(&self, entry: &OutReloc) -> e::Rela64<Endianness> {
         let symbol = entry.symbol.map_or(0, |symbol| self.symbol_index[symbol.index()]);
         e::Rela64 {
@@ -266,10 +251,6 @@ impl Plan {
     }
 
     /// st_shndx and the extended section index of a symbol.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the plan has a place for all that the model has, which was checked"
-    )]
     fn home(&self, home: OutHome) -> (u16, u32) {
         match home {
             OutHome::Undefined => (abi::SHN_UNDEF, 0),
@@ -284,10 +265,6 @@ impl Plan {
 
 /// Place of each symbol's group in the symbol table: the FILE block, and the place there. What
 /// precedes the only FILE symbol is of that file; of several, it is of none.
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "sizes of what is in memory, and numbers that were checked to be small"
-)]
 fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
     let is_file = |s: &&OutSymbol| s.bind == abi::STB_LOCAL && s.kind == abi::STT_FILE;
     let several = symbols.iter().filter(is_file).count() > 1;
@@ -305,14 +282,6 @@ fn ranks(symbols: &[OutSymbol]) -> Vec<(u32, u8)> {
 }
 
 /// Writes `.symtab`, `.symtab_shndx` and `.strtab`.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the plan has a place for all that the model has, which was checked"
-)]
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "sizes of what is in memory, and numbers that were checked to be small"
-)]
 fn symbol_tables<F: Write + Seek>(
     object: &OutObject,
     plan: &Plan,
@@ -408,10 +377,6 @@ struct Writer<'f, F> {
 
 impl<F: Write + Seek> Writer<'_, F> {
     /// Adds the header of a section of the model, whose contents are appended next.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the plan has a place for all that the model has, which was checked"
-    )]
     fn section(&mut self, section: &OutSection, plan: &Plan) -> Result<()> {
         let table = SectionHeader {
             name: &section.name,
@@ -443,19 +408,11 @@ impl<F: Write + Seek> Writer<'_, F> {
         clippy::indexing_slicing,
         reason = "the next multiple is less than the longest gap away"
     )]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "sizes of what is in memory, and numbers that were checked to be small"
-    )]
     fn align(&mut self, align: u64) -> Result<()> {
         let next = self.size.next_multiple_of(align.clamp(1, MAX_FILE_ALIGN));
         self.append(&GAP[..(next - self.size) as usize])
     }
 
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "sizes of what is in memory, and numbers that were checked to be small"
-    )]
     fn append(&mut self, data: &[u8]) -> Result<()> {
         self.size += data.len() as u64;
         self.file.write_all(data).map_err(failed)
@@ -463,10 +420,6 @@ impl<F: Write + Seek> Writer<'_, F> {
 
     /// Adds `.shstrtab`, the section header table and the file header.
     #[expect(clippy::indexing_slicing, reason = "the null section comes first")]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "sizes of what is in memory, and numbers that were checked to be small"
-    )]
     fn finish(mut self, object: &OutObject) -> Result<()> {
         let e = self.endian;
         let own = ".shstrtab";

@@ -8,7 +8,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use super::cleanup::{Leftover, register};
+use super::cleanup::{Leftover, Registered, register};
 use crate::diag::{Code, Error, Result};
 
 /// Most bytes that are read of a pipe, and of files that hold text about a corpus.
@@ -127,19 +127,28 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     // What a symbolic link leads to is written, not the link.
     let real = path.canonicalize();
     let real = real.as_deref().unwrap_or(path);
-    let folder = real.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+    let (mut file, _registered) = temporary_for(real).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    file.persist(real).map_err(|e| fail(e.error))?;
+    Ok(())
+}
+
+/// The folder that a path is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// An empty file in the folder of `target`, whose place it is to take. It is removed when the
+/// program ends before that.
+pub(crate) fn temporary_for(target: &Path) -> io::Result<(tempfile::NamedTempFile, Registered)> {
     let make = || {
         tempfile::Builder::new()
             .prefix(".klp-")
             .suffix(".tmp")
             .permissions(Permissions::from_mode(0o664))
-            .tempfile_in(folder)
+            .tempfile_in(folder_of(target))
     };
-    let (mut file, _registered) =
-        register(make, |file| Leftover::File(file.path().to_owned())).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.persist(real).map_err(|e| fail(e.error))?;
-    Ok(())
+    register(make, |file| Leftover::File(file.path().to_owned()))
 }
 
 /// What tells a file apart from all others: its device and number, or, while it is not there,
@@ -157,8 +166,7 @@ impl Identity {
             // Devices, pipes and folders are not replaced.
             Ok(_) => None,
             Err(_) => {
-                let folder =
-                    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+                let folder = folder_of(path);
                 let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
                 Some(Identity::Missing(folder.join(path.file_name()?)))
             }

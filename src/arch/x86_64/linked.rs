@@ -24,9 +24,9 @@ pub(super) fn relaxes_got(was: &[u8], now: &[u8]) -> bool {
 
 /// Static keys know jumps of two lengths.
 pub(super) fn disabled_jump(code: &[u8]) -> Option<&'static [u8]> {
-    match code.first()? {
-        &JMP => Some(&NOP_BYTES),
-        &SHORT_JMP => Some(&NOP_2),
+    match *code.first()? {
+        JMP => Some(&NOP_BYTES),
+        SHORT_JMP => Some(&NOP_2),
         _ => None,
     }
 }
