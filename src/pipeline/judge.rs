@@ -6,7 +6,8 @@ use crate::diag::Result;
 use crate::diff::compare::constants;
 use crate::diff::compare::instrumented::check_instrumented;
 use crate::diff::refuse::{attributes, check};
-use crate::diff::select::lift::{Blocked, Outside, lift};
+use crate::diff::select::judge;
+use crate::diff::select::lift::{Lifting, Outside, lift};
 use crate::diff::select::lifted::names_of;
 use crate::diff::select::parts::left_behind;
 use crate::diff::select::status::Statuses;
@@ -59,23 +60,21 @@ impl Evidence<'_> {
     /// callers.
     fn statuses(&self, forced: &[SymbolId<Patched>], notes: &mut Notes) -> Result<Statuses> {
         let Evidence { job, comparer, verdicts, paired, .. } = *self;
-        let mut statuses =
-            Statuses::new(comparer, verdicts, &paired.ignored, job.context.complete)?;
+        let statuses = judge::judge(comparer, verdicts, &paired.ignored, job.context.complete)?;
         notes.messages.extend(statuses.messages.iter().cloned());
         if job.policy.whole_sections {
             notes.warnings.extend(left_behind(comparer, &statuses)?);
         }
-        let blocked = match self.lifts() {
-            false => Blocked::default(),
+        let lifting = match self.lifts() {
+            false => Lifting::default(),
             true => {
                 let users = |id| self.used_outside(id);
                 let outside = Outside { forced, users: &users, boot: job.context.boot };
-                let mut lifted = statuses.clone();
-                let blocked = lift(comparer, &mut lifted, &outside)?;
-                statuses = if blocked.is_empty() { lifted } else { statuses };
-                blocked
+                lift(comparer, &statuses, &outside)?
             }
         };
+        let Lifting { statuses: lifted, blocked } = lifting;
+        let statuses = lifted.unwrap_or(statuses);
         check::check_entries(comparer, &statuses, job.context.boot, &blocked)?;
         Ok(statuses)
     }

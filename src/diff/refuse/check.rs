@@ -16,7 +16,7 @@ use crate::diff::select::hooks::unhookable;
 use crate::diff::select::ignore::Ignored;
 use crate::diff::select::lift::Blocked;
 use crate::diff::select::lifted::main_of;
-use crate::diff::select::status::{Status, Statuses};
+use crate::diff::select::status::{Status, Statuses, is_shared};
 use crate::diff::selection::Selection;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
@@ -149,7 +149,7 @@ pub fn check_sections(
         if same && !selection.sections[id] || ignored.sections.contains(&id) {
             continue;
         }
-        if statuses.is_shared(layout, id) {
+        if is_shared(comparer, id) {
             check_shared(comparer, verdicts, ignored, selection, id, &mut details);
         } else if !boot.contains(&id) {
             let in_group = || grouped.contains(&id);

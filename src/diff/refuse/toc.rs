@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
-use crate::diff::select::status::{Status, Statuses};
+use crate::diff::select::status::Statuses;
 use crate::diff::selection::Selection;
 use crate::elf::ids::{Patched, SectionId};
 use crate::kernel::knowledge::sections;
@@ -33,7 +33,7 @@ pub fn unused_changes(
             selection.sections[s]
                 && layout.class(s) == Class::Data
                 && layout.owner(s).is_some()
-                && [statuses.sections[s], statuses.relocs[s]].contains(&Status::Changed)
+                && statuses.has_changed(s)
         })
         .collect();
     for section in object.sections() {

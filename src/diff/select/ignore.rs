@@ -4,11 +4,12 @@
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
+use super::status::Status;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
-use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::elf::object::Reloc;
-use crate::kernel::knowledge::livepatch;
+use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
+use crate::elf::object::{Object, Reloc};
+use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::Layout;
 use crate::kernel::refs::Refs;
 
@@ -28,6 +29,15 @@ pub struct Ignored {
     pub name_sections: IndexSet<SectionId<Patched>, RandomState>,
     /// Lines for the user.
     pub messages: Vec<String>,
+    /// All that is the same, whatever differs in it.
+    pub(super) left: Left,
+}
+
+/// What does not count.
+#[derive(Default)]
+pub(super) struct Left {
+    pub sections: IndexSet<SectionId<Patched>, RandomState>,
+    pub symbols: IndexSet<SymbolId<Patched>, RandomState>,
 }
 
 impl Ignored {
@@ -36,7 +46,25 @@ impl Ignored {
         let mut ignored = Ignored::default();
         ignored.read_sections(layout)?;
         ignored.read_functions(layout)?;
+        ignored.left = Left::of(&ignored, layout);
         Ok(ignored)
+    }
+
+    /// Lines about functions that are ignored, by the statuses of what is in the object.
+    pub(super) fn notices(
+        &self,
+        object: &Object<'_, Patched>,
+        symbols: &IdVec<SymbolId<Patched>, Status>,
+    ) -> Vec<String> {
+        let mut messages = Vec::new();
+        for &function in &self.functions {
+            let name = object.symbol_name(function);
+            messages.push(format!("ignoring function: {name}"));
+            if symbols[function] != Status::Changed {
+                messages.push(format!("NOTICE: no change detected in function {name}, unnecessary KPATCH_IGNORE_FUNCTION()?"));
+            }
+        }
+        messages
     }
 
     fn read_sections(&mut self, layout: &Layout<'_, Patched>) -> Result<()> {
@@ -88,6 +116,32 @@ impl Ignored {
             self.functions.insert(symbol);
         }
         Ok(())
+    }
+}
+
+impl Left {
+    /// Functions with their parts and sections, sections with what is in them, and what the macros
+    /// themselves define.
+    fn of(ignored: &Ignored, layout: &Layout<'_, Patched>) -> Self {
+        let object = layout.object;
+        let mut left = Left::default();
+        let mut functions: Vec<SymbolId<Patched>> = ignored.functions.iter().copied().collect();
+        while let Some(function) = functions.pop() {
+            left.symbols.insert(function);
+            left.sections.extend(object.section_of(function));
+            functions.extend(layout.children(function));
+        }
+        for &section in &ignored.sections {
+            left.sections.insert(section);
+            left.symbols.extend(object.members(section));
+        }
+        if !ignored.sections.is_empty() || !ignored.functions.is_empty() {
+            let is_mark = |&id: &SymbolId<Patched>| {
+                sections::starts_with_any(object.symbol_name(id), &livepatch::IGNORE_MARKS)
+            };
+            left.symbols.extend(object.symbols().filter(is_mark));
+        }
+        left
     }
 }
 

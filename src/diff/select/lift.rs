@@ -15,9 +15,11 @@ use indexmap::{IndexMap, IndexSet};
 use super::boot_code::BootCode;
 use super::hooks::unhookable;
 use super::lifted::{function_at, main_of, names_of};
+use super::spread::spread;
 use super::status::{Status, Statuses};
 use crate::diag::Result;
 use crate::diff::compare::comparer::Comparer;
+use crate::diff::compare::pair::Pair;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
@@ -44,59 +46,76 @@ pub struct Outside<'a> {
     pub boot: BootCode,
 }
 
-/// Puts callers of functions that cannot be redirected into the patch instead of these. Returns
-/// the functions for which that cannot be done.
-pub fn lift(
-    comparer: &Comparer<'_>,
-    statuses: &mut Statuses,
-    outside: &Outside<'_>,
-) -> Result<Blocked> {
+/// What came of it.
+#[derive(Default)]
+pub struct Lifting {
+    /// The statuses with callers in the patch, where there was something to do, and all of it can
+    /// be done.
+    pub statuses: Option<Statuses>,
+    /// Functions for which it cannot be done.
+    pub blocked: Blocked,
+}
+
+/// Puts callers of functions that cannot be redirected into the patch instead of these.
+pub fn lift(comparer: &Comparer<'_>, before: &Statuses, outside: &Outside<'_>) -> Result<Lifting> {
     let layout = comparer.patched.layout;
-    let mut blocked = Blocked::default();
+    let mut lifted: Option<Statuses> = None;
     loop {
+        let statuses = lifted.as_ref().unwrap_or(before);
         let mut open = unhookable(comparer, statuses, outside.boot);
         let is_forced = |id: &&SymbolId<Patched>| statuses.symbols[**id] == Status::Changed;
         open.extend(outside.forced.iter().filter(is_forced));
         let roots: IndexSet<SymbolId<Patched>, RandomState> =
             open.into_iter().map(|id| main_of(layout, id)).collect();
         if roots.is_empty() {
-            return Ok(blocked);
+            return Ok(Lifting { statuses: lifted, blocked: Blocked::default() });
         }
         if statuses.lifted.carried.len() + roots.len() > MOST {
             let text = format!("more than {MOST} functions would have to be carried");
-            blocked.extend(roots.iter().map(|&root| (root, text.clone())));
-            return Ok(blocked);
+            let blocked = roots.into_iter().map(|root| (root, text.clone())).collect();
+            return Ok(Lifting { statuses: None, blocked });
         }
-        let found = users_of(comparer, &roots, outside)?;
-        for (root, why) in found.blocked {
-            blocked.entry(root).or_insert(why);
-        }
-        let uncalled = |root: &&SymbolId<Patched>| !found.callers.contains_key(*root);
+        let Found { callers, mut blocked } = users_of(comparer, &roots, outside)?;
+        let uncalled = |root: &&SymbolId<Patched>| !callers.contains_key(*root);
         for &root in roots.iter().filter(uncalled) {
             blocked.entry(root).or_insert_with(|| "nothing in this object calls it".to_owned());
         }
         if !blocked.is_empty() {
-            return Ok(blocked);
+            return Ok(Lifting { statuses: None, blocked });
         }
-        for (root, callers) in found.callers {
-            statuses.carry(comparer, root);
-            for &caller in &callers {
-                if statuses.symbols[caller] == Status::Same {
-                    statuses.symbols[caller] = Status::Changed;
-                    statuses.lifted.callers.insert(layout.root(caller), root);
-                }
-            }
-            let callers = callers.into_iter().map(|c| layout.root(c));
-            statuses.lifted.carried.entry(root).or_default().extend(callers);
-        }
-        statuses.spread(comparer);
+        lifted = Some(carrying(comparer, statuses, callers));
     }
+}
+
+/// Functions, each with those that call it.
+type Callers = IndexMap<SymbolId<Patched>, IndexSet<SymbolId<Patched>, RandomState>, RandomState>;
+
+/// The statuses where functions, with their parts and all their names, are ones that only the patch
+/// has, and their callers are changed.
+fn carrying(pair: &Pair<'_>, statuses: &Statuses, callers: Callers) -> Statuses {
+    let layout = pair.patched.layout;
+    let mut next = statuses.clone();
+    for (root, callers) in callers {
+        for id in names_of(layout, root) {
+            next.symbols[id] = Status::New;
+        }
+        for &caller in &callers {
+            if next.symbols[caller] == Status::Same {
+                next.symbols[caller] = Status::Changed;
+                next.lifted.callers.insert(layout.root(caller), root);
+            }
+        }
+        let callers = callers.into_iter().map(|c| layout.root(c));
+        next.lifted.carried.entry(root).or_default().extend(callers);
+    }
+    next.symbols = spread(pair, |section| statuses.has_changed(section), next.symbols);
+    next
 }
 
 /// Who uses some functions.
 #[derive(Default)]
 struct Found {
-    callers: IndexMap<SymbolId<Patched>, IndexSet<SymbolId<Patched>, RandomState>, RandomState>,
+    callers: Callers,
     blocked: Blocked,
 }
 

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::ignore::Ignored;
-use super::status::{Status, Statuses};
+use super::status::{Status, Statuses, is_shared};
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::selection::{Effect, Selection};
@@ -200,7 +200,7 @@ impl Selector<'_> {
 
     /// Whether only parts of a section are included. The drop-in takes sections whole.
     fn is_shared(&self, section: SectionId<Patched>) -> bool {
-        !self.comparer.policy.whole_sections && self.statuses.is_shared(self.layout, section)
+        is_shared(self.comparer, section)
     }
 
     /// Tables are cut down to rows; they are never included because something refers to them.

@@ -1,14 +1,14 @@
 //! The status of a symbol: what its twin and it are, where they are, and what differs there.
 
 use super::ignore::Ignored;
-use super::status::{Status, Statuses, is_past_in, size_mismatch};
+use super::status::{Status, is_past_in, is_shared, size_mismatch};
 use crate::diag::{Code, Error, Result};
 use crate::diff::compare::build_version::is_build_version;
 use crate::diff::compare::comparer::Comparer;
 use crate::diff::definition::{are_alike, convention};
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
-use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
+use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
 use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Class;
@@ -18,15 +18,33 @@ use crate::running::kallsyms::is_promoted;
 /// A symbol that a section defines, with the section.
 type Placed<S> = (SymbolId<S>, SectionId<S>);
 
-impl Statuses {
+/// What became of sections and of the relocations that apply to them.
+pub(super) struct Sections {
+    pub bytes: IdVec<SectionId<Patched>, Status>,
+    pub relocs: IdVec<SectionId<Patched>, Status>,
+}
+
+impl Sections {
+    /// Whether either of a section changed.
+    pub fn has_changed(&self, section: SectionId<Patched>) -> bool {
+        [self.bytes[section], self.relocs[section]].contains(&Status::Changed)
+    }
+}
+
+/// What the statuses of symbols follow from.
+pub(super) struct SymbolJudge<'j> {
+    pub comparer: &'j Comparer<'j>,
+    pub verdicts: &'j Verdicts,
+    pub ignored: &'j Ignored,
+    pub sections: &'j Sections,
+    /// All definitions of the build are known, so that the one given counts.
+    pub complete: bool,
+}
+
+impl SymbolJudge<'_> {
     /// The status of a symbol. Fails on differences that no patch can express.
-    pub(super) fn symbol(
-        &self,
-        comparer: &Comparer<'_>,
-        verdicts: &Verdicts,
-        ignored: &Ignored,
-        id: SymbolId<Patched>,
-    ) -> Result<Status> {
+    pub(super) fn status(&self, id: SymbolId<Patched>) -> Result<Status> {
+        let comparer = self.comparer;
         let after = comparer.patched.layout.object;
         if after.symbol_kind(id) == abi::STT_SECTION {
             let paired =
@@ -35,27 +53,32 @@ impl Statuses {
         }
         let Some(twin) = comparer.twins.orig_symbol(id) else { return Ok(Status::New) };
         let sections = homes(comparer, twin, id)?;
-        self.check_info(comparer, (twin, id), sections.is_some())?;
+        self.check_info((twin, id), sections.is_some())?;
         match sections {
-            Some((o, p)) => self.defined(comparer, verdicts, ignored, (twin, o), (id, p)),
+            Some((o, p)) => self.defined((twin, o), (id, p)),
             None => outside(comparer, twin, id),
         }
+    }
+
+    /// Whether what shares a section is judged by itself.
+    fn in_parts(&self) -> bool {
+        !self.comparer.policy.whole_sections
     }
 
     /// Fails when the types of two symbols differ, or who can see them and it matters.
     fn check_info(
         &self,
-        comparer: &Comparer<'_>,
         (twin, id): (SymbolId<Orig>, SymbolId<Patched>),
         defined: bool,
     ) -> Result<()> {
+        let comparer = self.comparer;
         let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
         let (before, after) = (orig.object, patched.object);
         let (bind, now) = (before.symbol_bind(twin), after.symbol_bind(id));
         let may_differ = || {
             let settled = || self.complete || orig.is_linked() && patched.is_linked();
             self.is_exported(&before.symbol(twin), &after.symbol(id))
-                || self.split && is_rebound(bind, now) && defined && settled()
+                || self.in_parts() && is_rebound(bind, now) && defined && settled()
         };
         if before.symbol_kind(twin) != after.symbol_kind(id) || bind != now && !may_differ() {
             return Err(info_mismatch(after.symbol_name(id)));
@@ -64,14 +87,8 @@ impl Statuses {
     }
 
     /// The status of what both objects define.
-    fn defined(
-        &self,
-        comparer: &Comparer<'_>,
-        verdicts: &Verdicts,
-        ignored: &Ignored,
-        (twin, o): Placed<Orig>,
-        (id, p): Placed<Patched>,
-    ) -> Result<Status> {
+    fn defined(&self, (twin, o): Placed<Orig>, (id, p): Placed<Patched>) -> Result<Status> {
+        let SymbolJudge { comparer, verdicts, .. } = *self;
         let patched = comparer.patched.layout;
         let (before, after) = (comparer.orig.layout.object, patched.object);
         let kind = after.symbol_kind(id);
@@ -92,7 +109,7 @@ impl Statuses {
         }
         let moved = comparer.twins.orig_section(p) != Some(o) && !is_label(kind, name());
         // Nobody reads these names in the running kernel.
-        if self.split && (moved || sizes.0 != sizes.1) && names::is_for_modpost(name()) {
+        if self.in_parts() && (moved || sizes.0 != sizes.1) && names::is_for_modpost(name()) {
             return Ok(Status::Same);
         }
         if !is_where_it_was(comparer, verdicts, (twin, o), (id, p)) {
@@ -109,10 +126,10 @@ impl Statuses {
                 let same = verdict.is_some_and(Verdict::is_same);
                 return Ok(if same { Status::Same } else { Status::Changed });
             }
-            self.check_move(comparer, ignored, id, (o, p))?;
+            self.check_move(id, (o, p))?;
             return Ok(Status::Changed);
         }
-        let past = self.split && is_past_in(patched, p, comparer.in_module);
+        let past = self.in_parts() && is_past_in(patched, p, comparer.in_module);
         if kind == abi::STT_OBJECT
             && sizes.0 != sizes.1
             && !past
@@ -122,23 +139,19 @@ impl Statuses {
             return Err(size_mismatch(name(), sizes));
         }
         if patched.is_bundled(id) {
-            return self.bundled(comparer, (twin, o), (id, p));
+            return self.bundled((twin, o), (id, p));
         }
-        if self.is_shared(patched, p) {
+        if is_shared(comparer, p) {
             return Ok(entity_status(comparer, verdicts, id, p));
         }
-        Ok(self.shared_constant(comparer, verdicts, id, p))
+        Ok(self.shared_constant(id, p))
     }
 
     /// The status of what has its section for itself.
-    fn bundled(
-        &self,
-        comparer: &Comparer<'_>,
-        (twin, o): Placed<Orig>,
-        (id, p): Placed<Patched>,
-    ) -> Result<Status> {
+    fn bundled(&self, (twin, o): Placed<Orig>, (id, p): Placed<Patched>) -> Result<Status> {
+        let comparer = self.comparer;
         let (before, after) = (comparer.orig.layout.object, comparer.patched.layout.object);
-        let changed = [self.sections[p], self.relocs[p]].contains(&Status::Changed);
+        let changed = self.sections.has_changed(p);
         // The same bytes are entered elsewhere.
         let entry = before.symbol_value(twin) != after.symbol_value(id)
             && before.section_size(o) == after.section_size(p);
@@ -153,24 +166,18 @@ impl Statuses {
     /// users, or made it static again.
     fn is_exported(&self, twin: &Symbol<'_, Orig>, symbol: &Symbol<'_, Patched>) -> bool {
         let named = is_promoted(twin.name) || is_promoted(symbol.name);
-        (self.split || named) && is_promotion(twin, symbol)
+        (self.in_parts() || named) && is_promotion(twin, symbol)
     }
 
     /// A constant that shares its section may be copied into the patch: nobody can see that
     /// there are two. Code and variables in shared sections stay where they are.
-    fn shared_constant(
-        &self,
-        comparer: &Comparer<'_>,
-        verdicts: &Verdicts,
-        id: SymbolId<Patched>,
-        section: SectionId<Patched>,
-    ) -> Status {
-        let layout = comparer.patched.layout;
+    fn shared_constant(&self, id: SymbolId<Patched>, section: SectionId<Patched>) -> Status {
+        let layout = self.comparer.patched.layout;
         let header = layout.object.section(section);
         let constant = layout.class(section) == Class::Data && header.flags & abi::SHF_WRITE == 0;
         let entity = layout.entity_at(section, layout.object.symbol_value(id));
         match entity {
-            Some(index) if constant && !verdicts.entity(section, index).is_same() => {
+            Some(index) if constant && !self.verdicts.entity(section, index).is_same() => {
                 Status::Changed
             }
             _ => Status::Same,
@@ -180,11 +187,10 @@ impl Statuses {
     /// Whether a symbol may have moved between sections.
     fn check_move(
         &self,
-        comparer: &Comparer<'_>,
-        ignored: &Ignored,
         id: SymbolId<Patched>,
         (o, p): (SectionId<Orig>, SectionId<Patched>),
     ) -> Result<()> {
+        let SymbolJudge { comparer, ignored, .. } = *self;
         let (orig, patched) = (comparer.orig.layout, comparer.patched.layout);
         let left_ignored = comparer.twins.patched_section(o).is_some_and(|s| {
             ignored.sections.contains(&s) || matches!(patched.class(s), Class::Noise(_))
