@@ -4,8 +4,8 @@
 //! [`run`] is the whole pipeline: load -> lay out -> pair -> compare -> judge -> select -> resolve ->
 //! build -> prove; `elf::publish` writes the result. Each phase borrows what is before it and
 //! returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` < `kernel` <
-//! `running` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `cli`; a test keeps
-//! the direction.
+//! `running` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `folders` < `cli`;
+//! a test keeps the direction.
 //!
 //! Which functions changed between two builds of an object:
 //!
@@ -37,6 +37,8 @@ pub mod cli;
 pub mod diag;
 pub mod diff;
 pub mod elf;
+#[cfg(feature = "cli")]
+mod folders;
 pub mod host;
 pub mod kernel;
 pub mod patch;

@@ -10,12 +10,10 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum as _};
 
 use super::args::ReportArgs;
-use super::builds::{self, Builds, CompareOptions};
-use super::kernel::KernelContext;
 use super::output::{nothing_changed, write_reports};
-use super::owners::object_and_path;
 use super::pair::struct_sizes;
 use super::verify_orig::ImageArg;
+use super::wait::compare_all;
 use super::{Exit, complain, fail, module, parse, wrong_usage};
 use crate::build::config::Choice;
 use crate::build::find::Given;
@@ -25,6 +23,9 @@ use crate::build::session::{Different, Request, Touched};
 use crate::build::steps::{self, Outcome, Ready, not_the_kernel};
 use crate::diag::{Code, Error, Result};
 use crate::elf::image::Image;
+use crate::folders::builds::{self, Builds, CompareOptions};
+use crate::folders::context::KernelContext;
+use crate::folders::owners::object_and_path;
 use crate::host::{print, use_threads};
 use crate::report::explain::Wanted;
 use crate::report::{Report, json};
@@ -406,7 +407,7 @@ impl Linked {
             CompareOptions { strict: false, no_lift: false, wanted: &wanted, remade: false };
         let against = |_: usize| KernelContext { parent: None, sizes: &sizes, module: false };
         // What is refused here is refused again when the module is made.
-        let outcomes = builds.compare_all(options, &against, None);
+        let outcomes = compare_all(&builds, options, &against, None);
         Ok(Linked { builds, outcomes })
     }
 

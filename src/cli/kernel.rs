@@ -14,17 +14,17 @@ use crate::elf::ids::Patched;
 use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::OutObject;
+use crate::folders::context::KernelContext;
 use crate::kernel::boot::runs_until;
 use crate::kernel::names;
 use crate::kernel::tables::StructSizes;
 use crate::patch::convert::{ConvertOptions, convert};
 use crate::patch::klp_build::to_klp_build;
 use crate::patch::sealed::Pointers;
-use crate::report::explain::Wanted;
 use crate::running::image::KernelImage;
 use crate::running::installed::VMLINUX;
 use crate::running::symtab::as_text;
-use crate::{Input, Job, ParentFiles, PatchContext, Run};
+use crate::{Input, ParentFiles};
 
 /// The files that describe what is patched.
 pub(super) struct Kernel<'t> {
@@ -197,46 +197,6 @@ pub(super) fn check_allowed<'k>(
         }
     }
     Ok(())
-}
-
-/// What pairs are compared against.
-#[derive(Clone, Copy)]
-pub(super) struct KernelContext<'k> {
-    /// Without it nothing is built.
-    pub(super) parent: Option<ParentFiles<'k>>,
-    pub(super) sizes: &'k StructSizes,
-    /// It is a module.
-    pub(super) module: bool,
-}
-
-impl KernelContext<'_> {
-    /// Compares a pair, names and contents, and builds its output in kpatch's flavour.
-    pub(super) fn compare(
-        &self,
-        inputs: [(&str, &[u8]); 2],
-        context: PatchContext<'_>,
-        wanted: &Wanted,
-    ) -> Run {
-        let context = PatchContext { module: self.module, ..context };
-        crate::run(&Job { wanted: wanted.clone(), ..self.job(inputs, context) })
-    }
-
-    /// What is compared, names and contents, and what to build the output against.
-    pub(super) fn job<'j>(
-        &'j self,
-        [orig, patched]: [(&'j str, &'j [u8]); 2],
-        context: PatchContext<'j>,
-    ) -> Job<'j> {
-        Job {
-            parent: self.parent,
-            sizes: self.sizes.clone(),
-            context,
-            ..Job::new(
-                Input { name: orig.0, data: orig.1 },
-                Input { name: patched.0, data: patched.1 },
-            )
-        }
-    }
 }
 
 /// Adds the other images.

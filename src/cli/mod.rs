@@ -8,20 +8,14 @@
 
 mod args;
 mod build;
-mod builds;
-mod candidates;
 mod corpus;
 mod dump;
 mod explain_error;
 mod kernel;
 mod klp_build;
-mod members;
 mod module;
 mod output;
-mod owners;
 mod pair;
-mod referrers;
-mod same_kernel;
 mod show;
 mod targets;
 mod tree;

@@ -11,9 +11,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use super::args::ReportArgs;
-use super::builds::{Builds, Outcome};
 use super::output::{nothing_changed, write_reports};
-use super::owners::Rules;
 use super::pair::struct_sizes;
 use super::show::Show;
 use super::verify_orig::ImageArg;
@@ -24,6 +22,8 @@ use crate::elf::image::Image;
 use crate::elf::object::Object;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish_proved;
+use crate::folders::builds::{Builds, Outcome};
+use crate::folders::owners::Rules;
 use crate::host::cleanup::TempFolder;
 use crate::host::{files, print, use_threads};
 use crate::kernel::objtool;

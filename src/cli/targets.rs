@@ -9,9 +9,9 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use super::Args;
-use super::owners::{Owners, Rules, Subject, find};
 use super::verify_orig::ImageArg;
 use crate::diag::{Code, Error, Result};
+use crate::folders::owners::{Owners, Rules, Subject, find};
 use crate::running::installed::{Linkage, VMLINUX, linked_files};
 
 /// What is patched, and the file that describes it.

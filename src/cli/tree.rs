@@ -4,17 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::builds::{Builds, CompareOptions, Outcome, check_needs};
-use super::kernel::{Kernel, KernelContext, Read, check_strict, in_flavor, is_folder};
+use super::kernel::{Kernel, Read, check_strict, in_flavor, is_folder};
 use super::output::{nothing_changed, summary, write_reports};
 use super::show::Show;
 use super::targets::KernelObjectArgs;
+use super::wait::compare_all;
 use super::{Args, Exit, Flavor, fail};
 use crate::ParentFiles;
 use crate::diag::{Code, Error, Result};
 use crate::elf::link::link;
 use crate::elf::out::OutObject;
 use crate::elf::publish::publish;
+use crate::folders::builds::{Builds, CompareOptions, Outcome, check_needs};
+use crate::folders::context::KernelContext;
 use crate::host::files;
 use crate::kernel::tables::StructSizes;
 use crate::report::{Report, json};
@@ -93,7 +95,7 @@ fn compare(args: &Args, targets: &KernelObjectArgs, sizes: &StructSizes) -> Resu
         wanted: &wanted,
         remade: args.flavor == Flavor::KlpBuild,
     };
-    let mut outcomes = builds.compare_all(options, &nothing, None);
+    let mut outcomes = compare_all(&builds, options, &nothing, None);
     let parents = known.iter().map(|against| against.parent.as_ref().map(ParentFiles::read));
     let parents = parents.map(Option::transpose).collect::<Result<Vec<_>>>()?;
     if parents.iter().any(Option::is_some) {

@@ -10,13 +10,14 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
-use super::owners::object_name;
-use super::wait::{Bar, Count};
+use super::wait::Bar;
 use super::{Exit, fail, parse, wrong_usage};
 use crate::build::originals::{Counts, Finding, look_at, summary};
 use crate::diag::{Code, Result};
 use crate::elf::image::Image;
+use crate::folders::owners::object_name;
 use crate::host::{print, use_threads};
+use crate::report::progress::Count;
 use crate::running::image::KernelImage;
 use crate::running::installed::{VMLINUX, module_name};
 use crate::running::symtab::ParentTable;

@@ -1,15 +1,16 @@
 //! What those who wait see, and how many threads they wait for.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::report::progress::{Progress, STEPS};
+use crate::folders::builds::{Builds, CompareOptions, Outcome};
+use crate::folders::context::KernelContext;
+use crate::patch::resolve::lookup::Peers;
+use crate::report::progress::{Count, Progress, STEPS};
 
 /// Work that ends sooner is not worth a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,17 +20,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// A bar on standard error where that is a terminal, from the second second on; it goes away
 /// when this is dropped. Everywhere else: nothing.
 pub(super) struct Bar(Option<(Sender<()>, JoinHandle<()>)>);
-
-/// How much of some work is done.
-#[derive(Clone, Default)]
-pub(super) struct Count(Arc<AtomicU64>);
-
-impl Count {
-    /// One more is done.
-    pub fn inc(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 impl Bar {
     /// Shows the steps of one run.
@@ -44,7 +34,7 @@ impl Bar {
     /// Shows how many of `total` things are done.
     pub fn count(total: u64, what: &'static str, count: &Count) -> Bar {
         let count = count.clone();
-        Bar::show(total, move || (count.0.load(Ordering::Relaxed), what))
+        Bar::show(total, move || (count.done(), what))
     }
 
     fn show(total: u64, look: impl Fn() -> (u64, &'static str) + Send + 'static) -> Bar {
@@ -65,6 +55,18 @@ impl Drop for Bar {
             let _ = thread.join();
         }
     }
+}
+
+/// Compares all units, while a bar shows how many are done.
+pub(super) fn compare_all<'k>(
+    builds: &Builds,
+    options: CompareOptions<'_>,
+    against: &(dyn Fn(usize) -> KernelContext<'k> + Sync),
+    peers: Option<&Peers>,
+) -> Vec<Outcome> {
+    let done = Count::default();
+    let _bar = Bar::count(builds.units.len() as u64, "objects", &done);
+    builds.compare_all(options, against, peers, &done)
 }
 
 /// Draws until the other end of `done` is dropped.

@@ -1,7 +1,7 @@
 //! How far a run is, for those who wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a run does, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,22 @@ impl Progress {
             3 => Step::Select,
             _ => Step::Build,
         }
+    }
+}
+
+/// How much of some work is done. Clones count the same work.
+#[derive(Clone, Debug, Default)]
+pub struct Count(Arc<AtomicU64>);
+
+impl Count {
+    /// One more is done.
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many are done.
+    pub fn done(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

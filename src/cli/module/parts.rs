@@ -3,16 +3,18 @@
 
 #![expect(clippy::indexing_slicing, reason = "units and outcomes have the numbers they were given")]
 
-use super::super::builds::{Builds, CompareOptions, Outcome, check_needs};
-use super::super::candidates::{Candidates, Given, ParentFile};
-use super::super::kernel::{KernelContext, Shared, check_allowed};
+use super::super::kernel::{Shared, check_allowed};
 use super::super::output::summary;
-use super::super::same_kernel::{Magic, check_image};
+use super::super::wait::compare_all;
 use super::Request;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::image::Image;
 use crate::elf::out::OutObject;
+use crate::folders::builds::{Builds, CompareOptions, Outcome, check_needs};
+use crate::folders::candidates::{Candidates, Given, ParentFile};
+use crate::folders::context::KernelContext;
+use crate::folders::same_kernel::{Magic, check_image};
 use crate::kernel::tables::StructSizes;
 use crate::patch::module::link::{Prepare, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
@@ -152,7 +154,7 @@ impl Request<'_> {
         let wanted = self.args.report.wanted();
         let no_lift = self.args.no_lift;
         let options = CompareOptions { strict: false, no_lift, wanted: &wanted, remade: false };
-        let mut outcomes = builds.compare_all(options, &against, Some(&Peers::default()));
+        let mut outcomes = compare_all(builds, options, &against, Some(&Peers::default()));
         builds.connect(&mut outcomes, options, &against);
         builds.ask(&mut outcomes)?;
         for other in builds.not_compared() {

@@ -15,7 +15,7 @@ use crate::elf::globals::undefined;
 
 /// The units whose patched objects refer to a name that they do not define, ascending.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Referrers(IndexMap<String, Vec<usize>, RandomState>);
+pub(crate) struct Referrers(IndexMap<String, Vec<usize>, RandomState>);
 
 impl Referrers {
     fn read(units: &[Unit], patched: &[Member]) -> Result<Self> {
@@ -41,15 +41,15 @@ impl Referrers {
 }
 
 /// The units beside one.
-pub(super) struct Beside<'b> {
+pub(crate) struct Beside<'b> {
     /// All units.
-    pub(super) units: &'b [Unit],
+    pub(crate) units: &'b [Unit],
     /// The members of the patched build.
-    pub(super) patched: &'b [Member],
+    pub(crate) patched: &'b [Member],
     /// What is known of them; read when first asked for.
-    pub(super) known: &'b OnceLock<Result<Referrers>>,
+    pub(crate) known: &'b OnceLock<Result<Referrers>>,
     /// Number of the one.
-    pub(super) unit: usize,
+    pub(crate) unit: usize,
 }
 
 impl fmt::Debug for Beside<'_> {

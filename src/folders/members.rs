@@ -17,21 +17,21 @@ use crate::kernel::layout::Layout;
 mod native;
 
 /// An object of a tree.
-pub(super) struct Member {
+pub(crate) struct Member {
     /// Path below the folder.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Its bytes.
-    pub(super) image: Image,
+    pub(crate) image: Image,
 }
 
 impl Member {
     /// The path as given, for messages.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.image.path().display().to_string()
     }
 
     /// Adds what those of its functions refer to that are wanted.
-    pub(super) fn bodies<S: Side>(
+    pub(crate) fn bodies<S: Side>(
         &self,
         wanted: &IndexSet<&str>,
         found: &mut Bodies,
@@ -47,11 +47,11 @@ impl Member {
 }
 
 /// The objects of two folders, by path, and what to say about other files.
-pub(super) struct Members {
-    pub(super) orig: Vec<Member>,
-    pub(super) patched: Vec<Member>,
+pub(crate) struct Members {
+    pub(crate) orig: Vec<Member>,
+    pub(crate) patched: Vec<Member>,
     /// With the path below the folder, sorted by it.
-    pub(super) warnings: Vec<(String, Diagnostic)>,
+    pub(crate) warnings: Vec<(String, Diagnostic)>,
 }
 
 /// What a file is to a differ of objects.
@@ -102,7 +102,7 @@ impl Kind {
 /// cannot be read, `no-objects` when one of them has none, `bitcode` when objects that the
 /// linker has yet to compile differ, or only one folder has the native objects of them, `empty-object` when a file is empty that is an object in
 /// the other folder.
-pub(super) fn read(orig: &Path, patched: &Path) -> Result<Members> {
+pub(crate) fn read(orig: &Path, patched: &Path) -> Result<Members> {
     let all = |root| files(root).and_then(native::take);
     let (o, p) = rayon::join(|| all(orig), || all(patched));
     let (o, p) = (o?, p?);

@@ -10,15 +10,15 @@ use crate::running::installed::{Installed, Linkage, VMLINUX, linked_files};
 
 /// What the command line names.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'g> {
+pub(crate) struct Given<'g> {
     /// Object, file, and whether that may be the linked object itself.
-    pub(super) files: &'g [(String, PathBuf, bool)],
+    pub(crate) files: &'g [(String, PathBuf, bool)],
     /// Folders of linked objects.
-    pub(super) folders: &'g [PathBuf],
+    pub(crate) folders: &'g [PathBuf],
 }
 
 /// All files that may describe what is patched.
-pub(super) struct Candidates {
+pub(crate) struct Candidates {
     all: Vec<Candidate>,
 }
 
@@ -31,20 +31,20 @@ struct Candidate {
 }
 
 /// What describes an object that may be patched.
-pub(super) struct ParentFile {
+pub(crate) struct ParentFile {
     /// Its position among the candidates.
-    pub(super) candidate: usize,
-    pub(super) object: String,
+    pub(crate) candidate: usize,
+    pub(crate) object: String,
     /// The file's name.
-    pub(super) shown: String,
-    pub(super) file: Image,
-    pub(super) may_be_image: bool,
+    pub(crate) shown: String,
+    pub(crate) file: Image,
+    pub(crate) may_be_image: bool,
 }
 
 impl Candidates {
     /// Files that describe what may be patched: what the command line names, and then what else was
     /// found.
-    pub(super) fn new(named: Given<'_>, found: &Installed) -> Result<Candidates> {
+    pub(crate) fn new(named: Given<'_>, found: &Installed) -> Result<Candidates> {
         let mut all: Vec<Candidate> = Vec::new();
         for (object, path, image) in named.files {
             let linkage = Linkage { object: object.clone(), path: path.clone() };
@@ -79,7 +79,7 @@ impl Candidates {
     }
 
     /// The position of the candidate that each object belongs to.
-    pub(super) fn owners(&self, rules: &Rules, subjects: &[Subject<'_>]) -> Result<Vec<usize>> {
+    pub(crate) fn owners(&self, rules: &Rules, subjects: &[Subject<'_>]) -> Result<Vec<usize>> {
         let candidates = &self.all;
         let linked: Vec<Linkage> = candidates.iter().map(|c| c.linkage.clone()).collect();
         let given = candidates.iter().filter(|c| c.given).count();
@@ -104,7 +104,7 @@ impl Candidates {
     }
 
     /// The candidates that are patched, those that the command line names, and the kernel.
-    pub(super) fn open(&self, owners: &[usize]) -> Result<Vec<ParentFile>> {
+    pub(crate) fn open(&self, owners: &[usize]) -> Result<Vec<ParentFile>> {
         let candidates = &self.all;
         let mut parents = Vec::new();
         for (number, candidate) in candidates.iter().enumerate() {

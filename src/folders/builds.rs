@@ -15,11 +15,10 @@ use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 use rayon::prelude::*;
 
-use super::kernel::KernelContext;
+use super::context::KernelContext;
 use super::members::{self, Member};
 use super::owners::Subject;
 use super::referrers::{Beside, Referrers};
-use super::wait::{Bar, Count};
 use crate::PatchContext;
 use crate::Run;
 use crate::arch::Arch;
@@ -41,47 +40,48 @@ use crate::patch::module::added::nothing;
 use crate::patch::resolve::lookup::Peers;
 use crate::report::edited::tell_edited;
 use crate::report::explain::Wanted;
+use crate::report::progress::Count;
 use crate::report::{Carriers, Function, FunctionStatus, Report};
 
 /// The objects of two builds, and what to compare.
 #[derive(Default)]
-pub(super) struct Builds {
-    pub(super) orig: Vec<Member>,
-    pub(super) patched: Vec<Member>,
+pub(crate) struct Builds {
+    pub(crate) orig: Vec<Member>,
+    pub(crate) patched: Vec<Member>,
     /// What is compared with what: indexes of members.
-    pub(super) units: Vec<Unit>,
+    pub(crate) units: Vec<Unit>,
     /// The units whose objects were given by themselves.
     alone: IndexSet<usize, RandomState>,
     /// What refers to what others define.
-    pub(super) referrers: OnceLock<Result<Referrers>>,
+    pub(crate) referrers: OnceLock<Result<Referrers>>,
     /// About files that are not compared, with their paths below the folders.
     warnings: Vec<(String, Diagnostic)>,
 }
 
 /// What comparing one unit gave.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Paths as given, several joined by ` + `; empty when a side has none.
-    pub(super) orig: String,
-    pub(super) patched: String,
+    pub(crate) orig: String,
+    pub(crate) patched: String,
     /// Path below the folder of the patched object, or of the original where there is none.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What it patches; empty where that is not known.
-    pub(super) object: String,
-    pub(super) report: Report,
-    pub(super) result: Result<Option<OutObject>>,
+    pub(crate) object: String,
+    pub(crate) report: Report,
+    pub(crate) result: Result<Option<OutObject>>,
 }
 
 /// How to compare.
 #[derive(Clone, Copy)]
-pub(super) struct CompareOptions<'w> {
+pub(crate) struct CompareOptions<'w> {
     /// Refuse changed code that only runs at boot, also in folders.
-    pub(super) strict: bool,
+    pub(crate) strict: bool,
     /// Refuse functions that cannot be redirected, instead of patching their callers.
-    pub(super) no_lift: bool,
+    pub(crate) no_lift: bool,
     /// What is to be explained.
-    pub(super) wanted: &'w Wanted,
+    pub(crate) wanted: &'w Wanted,
     /// objtool sees the linked module, and makes its tables then.
-    pub(super) remade: bool,
+    pub(crate) remade: bool,
 }
 
 /// Refusals of what other objects may use.
@@ -91,7 +91,7 @@ const IMAGE_TELLS: [Code; 3] =
 impl Builds {
     /// Adds all objects below two folders. Those that are equal byte by byte to one of the
     /// other build need no closer look.
-    pub(super) fn add_folders(&mut self, orig: &Path, patched: &Path) -> Result<()> {
+    pub(crate) fn add_folders(&mut self, orig: &Path, patched: &Path) -> Result<()> {
         let read = members::read(orig, patched)?;
         let (from_orig, from_patched) = (self.orig.len(), self.patched.len());
         let found = units_of(&read.orig, &read.patched)?;
@@ -118,7 +118,7 @@ impl Builds {
 
     /// Adds two objects that are the same one; without an original, the object is new. Those
     /// that are equal byte by byte need no closer look.
-    pub(super) fn add_pair(&mut self, orig: Option<&Path>, patched: &Path) -> Result<()> {
+    pub(crate) fn add_pair(&mut self, orig: Option<&Path>, patched: &Path) -> Result<()> {
         let open = |path: &Path| {
             Ok(Member { path: path.display().to_string(), image: Image::open(path)? })
         };
@@ -135,7 +135,7 @@ impl Builds {
     }
 
     /// Compares one unit, given by its index. With `peers` the answer is that of all objects of the patch.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &self,
         index: usize,
         options: CompareOptions<'_>,
@@ -285,7 +285,7 @@ impl Builds {
     }
 
     /// The units, as those that belong to some kernel object.
-    pub(super) fn subjects(&self) -> Vec<Subject<'_>> {
+    pub(crate) fn subjects(&self) -> Vec<Subject<'_>> {
         let subject = |unit: usize| {
             let Unit { orig, patched, .. } = &self.units[unit];
             let orig = orig.iter().map(|&i| &self.orig[i]);
@@ -302,14 +302,14 @@ impl Builds {
     }
 
     /// Path of a unit below its folder, or as given.
-    pub(super) fn path(&self, unit: usize) -> &str {
+    pub(crate) fn path(&self, unit: usize) -> &str {
         let Unit { orig, patched, .. } = &self.units[unit];
         let patched = patched.first().map(|&i| &self.patched[i]);
         patched.or(orig.first().map(|&i| &self.orig[i])).map_or("", |m| &m.path)
     }
 
     /// What to say about files that were not compared.
-    pub(super) fn not_compared(&self) -> impl Iterator<Item = Outcome> + '_ {
+    pub(crate) fn not_compared(&self) -> impl Iterator<Item = Outcome> + '_ {
         self.warnings.iter().map(|(path, warning)| Outcome {
             orig: String::new(),
             patched: path.clone(),
@@ -320,29 +320,26 @@ impl Builds {
         })
     }
 
-    /// Compares all units, each against what `against` says, in order.
-    pub(super) fn compare_all<'k>(
+    /// Compares all units, each against what `against` says, in order. `done` counts them.
+    pub(crate) fn compare_all<'k>(
         &self,
         options: CompareOptions<'_>,
         against: &(dyn Fn(usize) -> KernelContext<'k> + Sync),
         peers: Option<&Peers>,
+        done: &Count,
     ) -> Vec<Outcome> {
-        let done = Count::default();
-        let bar = Bar::count(self.units.len() as u64, "objects", &done);
-        let found = (0..self.units.len())
+        (0..self.units.len())
             .into_par_iter()
             .map(|unit| {
                 let outcome = self.compare(unit, options, against(unit), peers);
                 done.inc();
                 outcome
             })
-            .collect();
-        drop(bar);
-        found
+            .collect()
     }
 
     /// Builds the outputs of what changed, and of what was refused for want of an image.
-    pub(super) fn build<'k>(
+    pub(crate) fn build<'k>(
         &self,
         found: &mut [Outcome],
         options: CompareOptions<'_>,
@@ -361,7 +358,7 @@ impl Builds {
 
     /// Builds the outputs anew that refer to what other objects tell the names of in the
     /// running kernel. All outputs must have been built with `peers`, without any.
-    pub(super) fn connect<'k>(
+    pub(crate) fn connect<'k>(
         &self,
         found: &mut [Outcome],
         options: CompareOptions<'_>,
@@ -395,7 +392,7 @@ impl Builds {
     }
 
     /// Lets the objects that differ tell each other what was inlined. `found` are all units.
-    pub(super) fn ask(&self, found: &mut [Outcome]) -> Result<()> {
+    pub(crate) fn ask(&self, found: &mut [Outcome]) -> Result<()> {
         let functions = found.iter().flat_map(|o| &o.report.functions);
         let questions = functions.flat_map(|f| &f.questions);
         let wanted: IndexSet<&str> = questions.map(Question::callee).collect();
@@ -434,7 +431,7 @@ fn nothing_in_common(orig: (&Path, &[Member]), patched: (&Path, &[Member])) -> E
 
 /// Fails when an output refers to what neither the kernel nor another output has. `linked`:
 /// the outputs are linked with each other.
-pub(super) fn check_needs<'o>(
+pub(crate) fn check_needs<'o>(
     made: impl Iterator<Item = (&'o Outcome, &'o OutObject)> + Clone,
     linked: bool,
 ) -> Result<()> {

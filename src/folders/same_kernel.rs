@@ -17,11 +17,11 @@ use crate::running::versions;
 const SHOWN: usize = 10;
 
 /// Module.symvers: its file, and what it says.
-pub(super) type Exports<'e> = (&'e str, &'e IndexMap<&'e str, Export, RandomState>);
+pub(crate) type Exports<'e> = (&'e str, &'e IndexMap<&'e str, Export, RandomState>);
 
 /// Fails for an image of another kernel than the tree is of, by what is known before anything
 /// is built.
-pub(super) fn check_image(
+pub(crate) fn check_image(
     image: &KernelImage<'_>,
     data: &[u8],
     tree: &KernelTree,
@@ -72,19 +72,19 @@ fn check_versions(image: &KernelImage<'_>, (file, exports): Exports<'_>) -> Resu
 
 /// What the kernel of an image takes, or the module has, as vermagic.
 #[derive(Debug)]
-pub(super) struct Magic {
+pub(crate) struct Magic {
     file: String,
     text: String,
 }
 
 impl Magic {
-    pub(super) fn of(image: &KernelImage<'_>) -> Option<Magic> {
+    pub(crate) fn of(image: &KernelImage<'_>) -> Option<Magic> {
         let text = image.vermagic()?.trim_end().to_owned();
         Some(Magic { file: image.elf.file().to_owned(), text })
     }
 
     /// Fails unless a module that says `theirs` of itself is of the same kernel.
-    pub(super) fn check(&self, theirs: Option<&str>, tree: &KernelTree) -> Result<()> {
+    pub(crate) fn check(&self, theirs: Option<&str>, tree: &KernelTree) -> Result<()> {
         let Some(theirs) = theirs.map(str::trim_end).filter(|&t| t != self.text) else {
             return Ok(());
         };

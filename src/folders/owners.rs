@@ -33,7 +33,7 @@ const LONGEST_NAME: usize = 55;
 
 /// A kernel object as the command line names it, in the kernel's writing. The error says why none can be called so: the
 /// kernel reads the name up to a dot from names of symbols and sections (kernel/livepatch/core.c).
-pub(super) fn object_name(option: &str, given: &str) -> std::result::Result<String, String> {
+pub(crate) fn object_name(option: &str, given: &str) -> std::result::Result<String, String> {
     let name = module_name(given);
     let fits = |c: char| c.is_ascii_graphic() && !['.', '/', ',', '='].contains(&c);
     match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fits) {
@@ -45,7 +45,7 @@ pub(super) fn object_name(option: &str, given: &str) -> std::result::Result<Stri
 }
 
 /// The parts of an `--object` option.
-pub(super) fn object_and_path(given: &str) -> std::result::Result<(String, Option<&str>), String> {
+pub(crate) fn object_and_path(given: &str) -> std::result::Result<(String, Option<&str>), String> {
     let option = format!("--object {given}");
     match given.split_once('=') {
         Some((name, path)) if !name.is_empty() && !path.is_empty() => {
@@ -58,13 +58,13 @@ pub(super) fn object_and_path(given: &str) -> std::result::Result<(String, Optio
 
 /// `--object NAME` and `--object NAME=PATH`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     rules: Vec<(String, Option<PathBuf>)>,
 }
 
 impl Rules {
     /// The error is a mistake on the command line.
-    pub(super) fn parse(given: &[String]) -> std::result::Result<Rules, String> {
+    pub(crate) fn parse(given: &[String]) -> std::result::Result<Rules, String> {
         let rules = given.iter().map(|given| {
             let (name, path) = object_and_path(given)?;
             Ok((name, path.map(PathBuf::from)))
@@ -82,14 +82,14 @@ impl Rules {
     }
 
     /// The object that all belong to that no path is given for.
-    pub(super) fn plain(&self) -> Option<&str> {
+    pub(crate) fn plain(&self) -> Option<&str> {
         let plain = self.rules.iter().find(|(_, place)| place.is_none());
         plain.map(|(name, _)| name.as_str())
     }
 
     /// The object that the command line names for what has these paths: by the place that lies within all others
     /// that fit. Fails where two fit of which none does.
-    pub(super) fn of(&self, paths: &[&Path]) -> Result<Option<&str>> {
+    pub(crate) fn of(&self, paths: &[&Path]) -> Result<Option<&str>> {
         let lies = |place: &PathBuf| paths.iter().any(|path| lies_at(path, place));
         let mut best: Option<(&str, &Path)> = None;
         for (name, place) in &self.rules {
@@ -109,7 +109,7 @@ impl Rules {
     }
 
     /// Fails when an option is about none of these paths.
-    pub(super) fn check<'p>(&self, paths: impl Iterator<Item = &'p Path> + Clone) -> Result<()> {
+    pub(crate) fn check<'p>(&self, paths: impl Iterator<Item = &'p Path> + Clone) -> Result<()> {
         for (name, place) in &self.rules {
             let Some(place) = place else { continue };
             if !paths.clone().any(|path| lies_at(path, place)) {
@@ -197,14 +197,14 @@ fn is_like(part: &OsStr, pattern: &OsStr) -> bool {
 
 /// An object of a patch, or several that are compared as one.
 #[derive(Default)]
-pub(super) struct Subject<'b> {
+pub(crate) struct Subject<'b> {
     /// For messages.
-    pub(super) shown: String,
+    pub(crate) shown: String,
     /// Paths by which it may be named.
-    pub(super) paths: Vec<&'b Path>,
+    pub(crate) paths: Vec<&'b Path>,
     /// Names and bytes; without any it is new.
-    pub(super) orig: Vec<(String, &'b [u8])>,
-    pub(super) patched: Vec<(String, &'b [u8])>,
+    pub(crate) orig: Vec<(String, &'b [u8])>,
+    pub(crate) patched: Vec<(String, &'b [u8])>,
 }
 
 impl Subject<'_> {
@@ -222,16 +222,16 @@ impl Subject<'_> {
 
 /// What belongs to what.
 #[derive(Debug, Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     /// Position of the file that each subject was linked into.
-    pub(super) of: Vec<usize>,
+    pub(crate) of: Vec<usize>,
     /// Files that define what the subjects refer to.
-    pub(super) used: Vec<usize>,
+    pub(crate) used: Vec<usize>,
 }
 
 /// Finds the file among `images` that each subject was linked into. What the rules name is taken
 /// as it is. Fails, with class refused, where several files may be it, or none.
-pub(super) fn find(rules: &Rules, images: &[Linkage], subjects: &[Subject<'_>]) -> Result<Owners> {
+pub(crate) fn find(rules: &Rules, images: &[Linkage], subjects: &[Subject<'_>]) -> Result<Owners> {
     let wanted = subjects.par_iter().map(Subject::wanted).collect::<Result<Vec<_>>>()?;
     let fits: Vec<Vec<Fit>> =
         images.par_iter().map(|image| fits_in(image, &wanted)).collect::<Result<_>>()?;
@@ -264,7 +264,7 @@ fn fits_in(linkage: &Linkage, wanted: &[Wanted]) -> Result<Vec<Fit>> {
 
 /// Whether all subjects are of the kernel, file number `kernel`: no other file was given, the rules
 /// say nothing else, and it has all their functions with the same code.
-pub(super) fn certain(
+pub(crate) fn certain(
     rules: &Rules,
     images: &[Linkage],
     kernel: usize,
@@ -292,7 +292,7 @@ pub(super) fn certain(
 }
 
 /// The only file of an object that the command line names.
-pub(super) fn named(images: &[Linkage], name: &str) -> Result<usize> {
+pub(crate) fn named(images: &[Linkage], name: &str) -> Result<usize> {
     let of: Vec<usize> = (0..images.len()).filter(|&i| images[i].object == name).collect();
     match of[..] {
         [only] => Ok(only),
