@@ -31,7 +31,7 @@ fn to_parents(
     let object = layout.object;
     for id in layout.parts() {
         let Some(section) = object.section_of(id) else { continue };
-        if !has_changed(section) && !(in_parts && symbols[id] == Status::Changed) {
+        if !(has_changed(section) || in_parts && symbols[id] == Status::Changed) {
             continue;
         }
         let mut child = id;
