@@ -6,18 +6,19 @@
 )]
 #![expect(
     clippy::arithmetic_side_effects,
-    reason = "parts of sections of less than 4 GiB, one behind the other; alignments are at most 16 MiB"
+    reason = "parts of sections of less than 4 GiB, one behind the other; alignments are at most 16 MiB; rows and sections of what was built, which is in memory"
 )]
 
+pub(super) mod output;
 mod sites;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use self::output::{Output, Table};
 use super::entries::{Chunk, Entries, EntryId};
 use super::format::kpatch::{ArchRow, FunctionRow};
-use super::output::{Output, Table};
 use super::resolve::decide::Resolution;
 use super::resolve::lookup::RunningKernel;
 use super::resolve::replaced::Replaced;

@@ -22,26 +22,23 @@ const NEAR: u64 = 8;
 /// A place in an image: section and address.
 type Place = (u32, u64);
 
-/// What refers to a function although it is not in its object; `Err` where that is not known,
-/// with why.
+/// What refers to a function although it is not in its object, or why that is not known.
 pub fn users_elsewhere(
-    lookup: &Lookup<'_>,
+    lookup: Option<&Lookup<'_>>,
     id: SymbolId<Patched>,
-) -> Result<std::result::Result<Option<String>, String>> {
-    let Some(live) = &lookup.running.live else {
-        return Ok(Err("other objects may call it: an --image tells".to_owned()));
+) -> Result<Option<String>> {
+    let Some((lookup, live)) = lookup.and_then(|l| Some((l, l.running.live.as_ref()?))) else {
+        return said("other objects may call it: an --image tells");
     };
-    let Some(found) = lookup.find(id)? else {
-        return Ok(Err("it is not in the image".to_owned()));
-    };
+    let Some(found) = lookup.find(id)? else { return said(NOT_THERE) };
     if found.exported {
-        return Ok(Ok(Some("it is exported, so modules may call it".to_owned())));
+        return said("it is exported, so modules may call it");
     }
     let home = found.index.and_then(|index| live.image.home(index));
     let Some(home) =
         home.filter(|_| found.object.is_none_or(|o| o == lookup.running.parent.name()))
     else {
-        return Ok(Err("it is not in the image".to_owned()));
+        return said(NOT_THERE);
     };
     let function = (home, found.addr);
     let elf = &live.image.elf;
@@ -49,22 +46,17 @@ pub fn users_elsewhere(
         true => places_in_module(elf, function),
         false if live.image.arch.whole_fields => places_in_kernel(elf, found.addr),
         false => {
-            let text = "other objects may call it, and an image of this machine does not tell";
-            return Ok(Err(text.to_owned()));
+            return said("other objects may call it, and an image of this machine does not tell");
         }
     };
-    let other = first_of_others(lookup.running, live, places);
-    Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
+    Ok(first_of_others(lookup.running, live, places))
 }
 
 /// What refers to a constant that other objects can name although it is in no function of its
-/// object; `Err` where that is not known, with why.
-pub fn readers_elsewhere(
-    target: &RunningKernel<'_>,
-    name: &str,
-) -> Result<std::result::Result<Option<String>, String>> {
-    let Some(live) = &target.live else {
-        return Ok(Err("other objects may read it: an --image tells".to_owned()));
+/// object, or why that is not known.
+pub fn readers_elsewhere(target: Option<&RunningKernel<'_>>, name: &str) -> Result<Option<String>> {
+    let Some((target, live)) = target.and_then(|t| Some((t, t.live.as_ref()?))) else {
+        return said("other objects may read it: an --image tells");
     };
     let found = target.parent.lookup(name, None)?;
     let found = found.filter(|f| f.object.is_none_or(|o| o == target.parent.name()));
@@ -72,20 +64,27 @@ pub fn readers_elsewhere(
     let entry = index.and_then(|index| target.parent.table().entries().get(index));
     let home = index.and_then(|index| live.image.home(index));
     let (Some(found), Some(entry), Some(home)) = (found, entry, home) else {
-        return Ok(Err("it is not in the image".to_owned()));
+        return said(NOT_THERE);
     };
     if found.exported {
-        return Ok(Ok(Some("it is exported, so modules may read it".to_owned())));
+        return said("it is exported, so modules may read it");
     }
     let elf = &live.image.elf;
     if !elf.is_relocatable() && !has_relocations(elf) {
         // Code may count from far in front of a table, so that an address names no reader.
-        let text = "other objects may read it, and only an image with relocations (ld's --emit-relocs) tells";
-        return Ok(Err(text.to_owned()));
+        return said(
+            "other objects may read it, and only an image with relocations (ld's --emit-relocs) tells",
+        );
     }
     let places = relocated(elf, home, (name, entry.addr, entry.size));
-    let other = first_of_others(target, live, places);
-    Ok(Ok(other.map(|place| format!("{} refers to it", user(live.image, place)))))
+    Ok(first_of_others(target, live, places))
+}
+
+/// What is said of what the image does not have.
+const NOT_THERE: &str = "it is not in the image";
+
+fn said(text: &str) -> Result<Option<String>> {
+    Ok(Some(text.to_owned()))
 }
 
 /// Whether a linked kernel kept the relocations of its code (ld's `--emit-relocs`).
@@ -121,17 +120,18 @@ fn relocations(elf: &Linked<'_>, wanted: impl Fn(&LinkedSymbol<'_>, u64) -> bool
     found
 }
 
-/// The first place that is in no function of the original object.
+/// What is at the first place that is in no function of the original object.
 fn first_of_others(
     target: &RunningKernel<'_>,
     live: &Live<'_>,
     places: Vec<Place>,
-) -> Option<Place> {
+) -> Option<String> {
     let own = own_functions(target, live);
     let is_own = |&(section, at): &Place| {
         own.iter().any(|&(home, start, size)| home == section && at >= start && at - start < size)
     };
-    places.into_iter().find(|place| !is_own(place))
+    let other = places.into_iter().find(|place| !is_own(place))?;
+    Some(format!("{} refers to it", user(live.image, other)))
 }
 
 /// Where the functions of the original object are: section, address, size.

@@ -15,10 +15,10 @@
     reason = "rows and sections of what was built, which is in memory"
 )]
 
+use super::build::output::eight;
 use super::convert::{Krela, Map, Tables, bad, remove_sections};
 use super::format::klp::SymbolName;
 use super::format::kpatch::FunctionRow;
-use super::output::eight;
 use super::tables::Draft;
 use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};

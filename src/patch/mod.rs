@@ -11,7 +11,6 @@ pub mod freed;
 pub mod klp_build;
 pub mod live;
 pub mod module;
-mod output;
 pub mod redirect;
 pub mod resolve;
 pub mod sealed;

@@ -12,8 +12,8 @@
     reason = "rows and sections of what was built, which is in memory"
 )]
 
+use super::build::output::Output;
 use super::format::kpatch::{RelocationRow, SymbolRow};
-use super::output::Output;
 use super::resolve::decide::{KlpReloc, KlpSymbol, Resolution};
 use crate::diag::Result;
 use crate::elf::ids::{Patched, SectionId};

@@ -84,23 +84,10 @@ fn read_elsewhere(
     before: Symbol<'_, Orig>,
     after: Symbol<'_, Patched>,
 ) -> Result<Option<String>> {
-    let context = job.context;
-    match context.others {
-        // Those that have not changed are in the image.
-        Some(others) => {
-            if let Some(path) = others.who_refers(after.name)? {
-                return Ok(Some(format!("{path}, which is part of the patch, refers to it")));
-            }
-        }
-        None if context.peers.is_some() || context.complete => {
-            return Ok(Some("another object of the patch may read it".to_owned()));
-        }
-        None => {}
+    match job.context.who_refers([after.name].into_iter(), "read")? {
+        None => readers_elsewhere(running, before.name),
+        user => Ok(user),
     }
-    let Some(running) = running else {
-        return Ok(Some("other objects may read it: an --image tells".to_owned()));
-    };
-    Ok(readers_elsewhere(running, before.name)?.unwrap_or_else(Some))
 }
 
 fn comparing<'a>(

@@ -112,6 +112,21 @@ impl PatchContext<'_> {
             None => self.peers.is_none() && !self.complete,
         }
     }
+
+    /// Which other object of the patch refers to what has one of these names, or that this is not
+    /// known. `verb` is what it would do. Objects that have not changed are in the image.
+    pub(super) fn who_refers<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+        verb: &str,
+    ) -> Result<Option<String>> {
+        let Some(others) = self.others else {
+            let may = self.peers.is_some() || self.complete;
+            return Ok(may.then(|| format!("another object of the patch may {verb} it")));
+        };
+        let path = names.find_map(|name| others.who_refers(name).transpose()).transpose()?;
+        Ok(path.map(|path| format!("{path}, which is part of the patch, refers to it")))
+    }
 }
 
 /// What a pair has to do with the rest of a patch.

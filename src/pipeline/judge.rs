@@ -79,36 +79,17 @@ impl Evidence<'_> {
         Ok(statuses)
     }
 
-    /// Who uses a function that other objects can name, beside its own object.
-    fn used_outside(
-        &self,
-        id: SymbolId<Patched>,
-    ) -> Result<std::result::Result<Option<String>, String>> {
-        let context = self.job.context;
-        match context.others {
-            // Those that have not changed are in the image.
-            Some(others) => {
-                let layout = self.comparer.patched.layout;
-                let object = layout.object;
-                let names = names_of(layout, id)
-                    .into_iter()
-                    .filter(|&n| object.symbol_bind(n) != abi::STB_LOCAL);
-                let names = names.map(|n| object.symbol_name(n));
-                for name in names {
-                    if let Some(path) = others.who_refers(name)? {
-                        let text = format!("{path}, which is part of the patch, refers to it");
-                        return Ok(Ok(Some(text)));
-                    }
-                }
-            }
-            None if context.peers.is_some() || context.complete => {
-                return Ok(Err("another object of the patch may call it".to_owned()));
-            }
-            None => {}
+    /// Who uses a function that other objects can name, beside its own object, or why that is not
+    /// known.
+    fn used_outside(&self, id: SymbolId<Patched>) -> Result<Option<String>> {
+        let layout = self.comparer.patched.layout;
+        let object = layout.object;
+        let names = std::iter::once_with(|| names_of(layout, id)).flatten();
+        let names = names.filter(|&name| object.symbol_bind(name) != abi::STB_LOCAL);
+        let names = names.map(|name| object.symbol_name(name));
+        match self.job.context.who_refers(names, "call")? {
+            None => users_elsewhere(self.lookup().as_ref(), id),
+            user => Ok(user),
         }
-        let Some(lookup) = self.lookup() else {
-            return Ok(Err("other objects may call it: an --image tells".to_owned()));
-        };
-        users_elsewhere(&lookup, id)
     }
 }

@@ -39,9 +39,9 @@ pub type Blocked = IndexMap<SymbolId<Patched>, String, RandomState>;
 pub struct Outside<'a> {
     /// Functions that ftrace could redirect, and that must not be.
     pub forced: &'a [SymbolId<Patched>],
-    /// Who else in the kernel refers to a function that other objects can name; `Err` where
-    /// this is not known, with why.
-    pub users: &'a dyn Fn(SymbolId<Patched>) -> Result<std::result::Result<Option<String>, String>>,
+    /// Who else in the kernel refers to a function that other objects can name, or why this is
+    /// not known.
+    pub users: &'a dyn Fn(SymbolId<Patched>) -> Result<Option<String>>,
     /// What is done about code that only runs at boot.
     pub boot: BootCode,
 }
@@ -192,10 +192,7 @@ fn known_elsewhere(
     if !names_of(patched, root).into_iter().any(visible) {
         return Ok(None);
     }
-    Ok(match (outside.users)(root)? {
-        Ok(user) => user,
-        Err(why) => Some(why),
-    })
+    (outside.users)(root)
 }
 
 /// A use of a function.

@@ -1,16 +1,7 @@
 //! ftrace sites of the functions of a patch.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "sections and symbols of the output have the numbers they were given when they were added"
-)]
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "rows and sections of what was built, which is in memory"
-)]
-
-use super::super::output::Output;
 use super::Builder;
+use super::output::Output;
 use crate::arch::SiteTable;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;

@@ -1,15 +1,5 @@
 //! The output under construction: sections, symbols and tables of structs with pointers.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "sections and symbols of the output have the numbers they were given when they were added"
-)]
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "rows and sections of what was built, which is in memory"
-)]
-
-use super::format::kpatch::Layout;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, Sparse, SymbolId};
@@ -18,26 +8,27 @@ use crate::elf::out::{
 };
 use crate::elf::strings::Strings;
 use crate::kernel::knowledge::{livepatch, sections};
+use crate::patch::format::kpatch::Layout;
 
 /// The output under construction.
-pub(super) struct Output {
-    pub(super) object: OutObject,
-    pub(super) strings: Strings,
+pub(in crate::patch) struct Output {
+    pub(in crate::patch) object: OutObject,
+    pub(in crate::patch) strings: Strings,
     /// Symbol of `.kpatch.strings`.
-    pub(super) strings_symbol: OutSymbolIndex,
+    pub(in crate::patch) strings_symbol: OutSymbolIndex,
     /// Where the sections and symbols of the patched object are.
-    pub(super) sections: Sparse<SectionId<Patched>, u32>,
-    pub(super) symbols: Sparse<SymbolId<Patched>, OutSymbolIndex>,
+    pub(in crate::patch) sections: Sparse<SectionId<Patched>, u32>,
+    pub(in crate::patch) symbols: Sparse<SymbolId<Patched>, OutSymbolIndex>,
     /// The symbol of each output section, as far as it has one.
-    pub(super) section_symbols: Vec<Option<OutSymbolIndex>>,
-    pub(super) pointer: u32,
+    pub(in crate::patch) section_symbols: Vec<Option<OutSymbolIndex>>,
+    pub(in crate::patch) pointer: u32,
     /// Where the parent's name is in `.kpatch.strings`.
-    pub(super) parent: i64,
+    pub(in crate::patch) parent: i64,
 }
 
 impl Output {
     /// Appends an allocated PROGBITS section with its relocations, which may be empty.
-    pub(super) fn add_section(
+    pub(in crate::patch) fn add_section(
         &mut self,
         name: &str,
         data: Vec<u8>,
@@ -52,18 +43,22 @@ impl Output {
     }
 
     /// Where a section of the patched object is.
-    pub(super) fn section(&self, section: SectionId<Patched>) -> Option<OutSectionIndex> {
+    pub(in crate::patch) fn section(&self, section: SectionId<Patched>) -> Option<OutSectionIndex> {
         self.sections.get(section).map(|index| index as usize)
     }
 
-    pub(super) fn set_section_symbol(&mut self, section: OutSectionIndex, index: OutSymbolIndex) {
+    pub(in crate::patch) fn set_section_symbol(
+        &mut self,
+        section: OutSectionIndex,
+        index: OutSymbolIndex,
+    ) {
         let sections = self.object.sections.len();
         self.section_symbols.resize(sections, None);
         self.section_symbols[section] = Some(index);
     }
 
     /// The section symbol of an output section; made when there is none.
-    pub(super) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
+    pub(in crate::patch) fn section_symbol(&mut self, section: OutSectionIndex) -> OutSymbolIndex {
         if let Some(&Some(index)) = self.section_symbols.get(section) {
             return index;
         }
@@ -72,7 +67,7 @@ impl Output {
         index
     }
 
-    pub(super) fn set_relocs(
+    pub(in crate::patch) fn set_relocs(
         &mut self,
         section: SectionId<Patched>,
         flags: u64,
@@ -84,7 +79,7 @@ impl Output {
         section.relocs = vec![OutRelocs { name: format!(".rela{}", section.name), flags, entries }];
     }
 
-    pub(super) fn finish_strings(&mut self) -> Result<()> {
+    pub(in crate::patch) fn finish_strings(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.strings).into_bytes().ok_or_else(|| {
             Error::broken(Code::TooManyNames, "the names that the patch needs take 4 GiB")
         })?;
@@ -97,12 +92,12 @@ impl Output {
 }
 
 /// The bytes of a field of eight.
-pub(super) fn eight(value: u64, big_endian: bool) -> [u8; 8] {
+pub(in crate::patch) fn eight(value: u64, big_endian: bool) -> [u8; 8] {
     if big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
 }
 
 /// A table of structs with pointers.
-pub(super) struct Table {
+pub(in crate::patch) struct Table {
     data: Vec<u8>,
     start: usize,
     pointers: Vec<OutReloc>,
@@ -110,23 +105,27 @@ pub(super) struct Table {
 
 impl Table {
     /// Room for that many rows.
-    pub(super) fn with_capacity(rows: usize, layout: &Layout) -> Self {
+    pub(in crate::patch) fn with_capacity(rows: usize, layout: &Layout) -> Self {
         let pointers = Vec::with_capacity(rows.saturating_mul(layout.pointers.len()));
         let data = Vec::with_capacity(rows.saturating_mul(layout.size as usize));
         Table { data, start: 0, pointers }
     }
 
-    pub(super) fn row(&mut self, row: &[u8]) {
+    pub(in crate::patch) fn row(&mut self, row: &[u8]) {
         self.start = self.data.len();
         self.data.extend_from_slice(row);
     }
 
-    pub(super) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
+    pub(in crate::patch) fn pointer(&mut self, at: u64, symbol: OutSymbolIndex, addend: i64) {
         let offset = self.start as u64 + at;
         self.pointers.push(OutReloc { offset, kind: 0, symbol: Some(symbol), addend });
     }
 
-    pub(super) fn finish(mut self, output: &mut Output, layout: &Layout) -> OutSectionIndex {
+    pub(in crate::patch) fn finish(
+        mut self,
+        output: &mut Output,
+        layout: &Layout,
+    ) -> OutSectionIndex {
         self.pointers.iter_mut().for_each(|pointer| pointer.kind = output.pointer);
         output.add_section(layout.section, self.data, layout.size, self.pointers)
     }
