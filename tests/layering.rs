@@ -34,11 +34,6 @@ const TOO_LONG: usize = 650;
 /// Functions have no more lines than this.
 const LONGEST_FUNCTION: usize = 80;
 
-/// Circles of imports that there still are; the list only gets shorter.
-const CIRCLES: [&str; 1] = [
-    "kernel/anonymous_data, kernel/constructors, kernel/entered, kernel/fit, kernel/layout, kernel/panics, kernel/refs, kernel/relative, kernel/roles, kernel/rows",
-];
-
 /// Names of the ELF format, which every layer may spell.
 const ELF_NAMES: [&str; 5] = [".symtab", ".strtab", ".shstrtab", ".symtab_shndx", ".rela"];
 
@@ -364,14 +359,8 @@ fn check(root: &str, files: &[(String, String)], layered: bool) -> Vec<String> {
     if layered {
         let code = parsed.iter().filter(|(name, ..)| !is_test(name));
         let code: Vec<_> = code.map(|(name, _, code)| (name.as_str(), code.as_slice())).collect();
-        let (known, found): (Vec<_>, Vec<_>) =
-            circles(&code).into_iter().partition(|c| CIRCLES.contains(&c.as_str()));
         let told = |c| format!("{root}: imports go round in a circle: {c}");
-        report.extend(found.into_iter().map(told));
-        if files.len() > 10 {
-            let gone = CIRCLES.iter().filter(|c| !known.iter().any(|k| k == *c));
-            report.extend(gone.map(|c| format!("{root}: no circle any more: {c}")));
-        }
+        report.extend(circles(&code).into_iter().map(told));
     }
     for (name, source, code) in parsed {
         let full = format!("{root}/{name}");

@@ -7,13 +7,10 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a pool has an entry size")]
 
-use super::classes::Traits;
 use super::constructors;
 use super::layout::{Class, Layout};
-use super::names;
 use super::refs::Refs;
 use super::rows::Rows;
-use super::tables::TABLES;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Marks, SectionId, Side};
@@ -38,30 +35,6 @@ type Start<S> = (SectionId<S>, (u32, bool));
 
 /// A reference to nameless data: section and offset, and the entity it is in.
 type Read<S> = (SectionId<S>, u32, Option<(SectionId<S>, u32)>);
-
-/// Whether references into `section` can only be understood by content. Layouts keep the
-/// answer: [`Layout::is_nameless`].
-pub(super) fn holds_nameless<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>) -> bool {
-    let object = layout.object;
-    let data = match layout.class(section) {
-        Class::Data | Class::Text => true,
-        // Code that the exception table leads to.
-        Class::Table(index) => {
-            return TABLES
-                .get(usize::from(index))
-                .is_some_and(|table| table.row.is_by_exception_table());
-        }
-        _ => false,
-    };
-    let writable = object.section_flags(section) & abi::SHF_WRITE != 0;
-    let constants = layout.traits[section].has(Traits::CONSTANTS);
-    // Where labels have types, what UBSAN prints has a name, which is only a number.
-    let is_numbered = || constants && writable && names::is_ubsan(object.section_name(section));
-    data && (layout.owner(section).is_none() || is_numbered())
-        && (constants
-            || layout.traits[section].has(Traits::UNNAMED)
-            || object.members(section).is_empty() && !writable)
-}
 
 /// Constants of one size: where a piece ends follows from where it is.
 fn is_pool<S: Side>(object: &Object<'_, S>, section: SectionId<S>) -> bool {

@@ -94,39 +94,34 @@ pub(super) fn is_ordinary(section: &str) -> bool {
     ORDINARY.iter().any(|p| section.starts_with(p))
 }
 
-/// What is known of a section besides its class, as bits.
+/// What the name of a section tells besides its class, as bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Traits(u8);
 
 impl Traits {
     /// References keep naming the section.
     pub const KEEPS: u8 = 1;
-    /// References into the section can only be understood by content.
-    pub const NAMELESS: u8 = 2;
-    /// There are static local variables in the section.
-    pub const STATICS: u8 = 4;
     /// clang made the section for data without a name.
-    pub const UNNAMED: u8 = 8;
+    pub const UNNAMED: u8 = 2;
     /// Objects in the section are special statics.
-    pub const SPECIAL: u8 = 16;
+    pub const SPECIAL: u8 = 4;
     /// Local objects in the section are special statics.
-    pub const ONCE: u8 = 32;
+    pub const ONCE: u8 = 8;
     /// Its name says that the section holds constants, alternative instructions, or what
     /// UBSAN prints.
-    pub const CONSTANTS: u8 = 64;
+    pub const CONSTANTS: u8 = 16;
     /// Its name is none of [`ORDINARY`].
-    pub const LISTED: u8 = 128;
+    pub const LISTED: u8 = 32;
 
     #[inline]
     pub fn has(self, other: u8) -> bool {
         self.0 & other != 0
     }
 
-    pub fn add(&mut self, other: u8) {
+    fn add(&mut self, other: u8) {
         self.0 |= other;
     }
 
-    /// What the name alone tells.
     fn of_name(name: &str) -> Traits {
         let mut traits = Traits::default();
         let answers = [

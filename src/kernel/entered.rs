@@ -1,15 +1,23 @@
 //! Places inside of code that something refers to: what jumps there by a relocation, tables of
 //! jumps, exception tables, and tables by which the kernel rewrites code while it runs.
 
+use std::sync::OnceLock;
+
 use super::layout::{Class, Layout};
 use super::refs::Refs;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
 
+/// The places of an object, which are looked for once somebody asks.
+pub struct Entered<'a, S> {
+    layout: &'a Layout<'a, S>,
+    places: OnceLock<Result<Places<S>>>,
+}
+
 /// The places, sorted.
 #[derive(Debug)]
-pub struct Entered<S>(Vec<(SectionId<S>, u64)>);
+pub struct Places<S>(Vec<(SectionId<S>, u64)>);
 
 /// Tables whose references to code neither lead there nor rewrite more than the one call, return,
 /// trap or prefix they describe.
@@ -24,9 +32,21 @@ const DESCRIBING: [&str; 8] = [
     ".ibt_endbr_seal",
 ];
 
-impl<S: Side> Entered<S> {
+impl<'a, S: Side> Entered<'a, S> {
+    /// Those of an object.
+    pub fn new(layout: &'a Layout<'a, S>) -> Self {
+        Entered { layout, places: OnceLock::new() }
+    }
+
+    /// All of them.
+    pub fn places(&self) -> Result<&Places<S>> {
+        self.places.get_or_init(|| Places::new(self.layout)).as_ref().map_err(Clone::clone)
+    }
+}
+
+impl<S: Side> Places<S> {
     /// Reads all relocations of an object. The starts of functions are left out.
-    pub fn new(layout: &Layout<'_, S>) -> Result<Self> {
+    fn new(layout: &Layout<'_, S>) -> Result<Self> {
         let object = layout.object;
         let mut found = Vec::new();
         for &base in object.relocated() {
@@ -56,7 +76,7 @@ impl<S: Side> Entered<S> {
         }
         found.sort_unstable();
         found.dedup();
-        Ok(Entered(found))
+        Ok(Places(found))
     }
 
     /// Whether something refers to a byte of `start..end` of a section.

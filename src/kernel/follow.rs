@@ -11,6 +11,7 @@
     reason = "places within code, which has less than 4 GiB; an instruction moves the stack by 32 bits at most"
 )]
 
+use super::entered::Entered;
 use super::layout::Layout;
 use super::lines::{self, Takes};
 use super::refs::{Effective, Refs};
@@ -57,6 +58,7 @@ enum Value<'a, S> {
 /// One reading of a stretch of code.
 struct Walk<'a, S> {
     layout: &'a Layout<'a, S>,
+    entered: &'a Entered<'a, S>,
     refs: Refs<'a, S>,
     section: SectionId<S>,
     /// The name of the function.
@@ -92,6 +94,7 @@ type Step<T> = std::result::Result<T, End>;
 /// ascending, load are, when all are line numbers; `None` when this is not proved for one.
 pub fn line_arguments<'a, S: Side>(
     layout: &'a Layout<'a, S>,
+    entered: &'a Entered<'a, S>,
     section: SectionId<S>,
     (start, end): (u64, u64),
     loads: Vec<u64>,
@@ -100,6 +103,7 @@ pub fn line_arguments<'a, S: Side>(
     let function = function.and_then(|e| e.symbol).map_or("", |s| layout.object.symbol_name(s));
     let mut walk = Walk {
         layout,
+        entered,
         refs: Refs::new(layout, section),
         section,
         function,
@@ -123,7 +127,7 @@ impl<'a, S: Side> Walk<'a, S> {
         let code = self.layout.object.contents(self.section);
         let (targets, is_open) = self.targets(start, end)?;
         self.is_open = is_open;
-        let entered = self.layout.entered()?;
+        let entered = self.entered.places()?;
         let mut at = start;
         let mut last = start;
         // Behind the last load only what is under way matters.

@@ -15,6 +15,8 @@
     reason = "places of references, which have 63 bits, and small distances"
 )]
 
+use std::sync::OnceLock;
+
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
@@ -67,18 +69,37 @@ fn location_of(callee: &str) -> Option<&'static [usize]> {
     CALLEES.iter().find(|(end, _)| rest.ends_with(end)).map(|(_, arguments)| *arguments)
 }
 
-/// The places of locations of an object.
-#[derive(Debug, Default)]
-pub struct Panics<S>(IndexSet<(SectionId<S>, u64), RandomState>);
+/// The locations of an object, which are looked for once somebody asks.
+pub struct Panics<'a, S> {
+    layout: &'a Layout<'a, S>,
+    places: OnceLock<Result<Places<S>>>,
+}
 
-impl<S: Side> Panics<S> {
+/// Where they are.
+#[derive(Debug, Default)]
+struct Places<S>(IndexSet<(SectionId<S>, u64), RandomState>);
+
+impl<'a, S: Side> Panics<'a, S> {
+    /// Those of an object.
+    pub fn new(layout: &'a Layout<'a, S>) -> Self {
+        Panics { layout, places: OnceLock::new() }
+    }
+
+    /// Whether a location is at a place.
+    pub fn has(&self, section: SectionId<S>, at: u64) -> Result<bool> {
+        let places = self.places.get_or_init(|| Places::new(self.layout));
+        places.as_ref().map(|places| places.0.contains(&(section, at))).map_err(Clone::clone)
+    }
+}
+
+impl<S: Side> Places<S> {
     /// Finds them. Without Rust's panics in the object that is a look at its symbols.
-    pub fn new(layout: &Layout<'_, S>) -> Result<Self> {
+    fn new(layout: &Layout<'_, S>) -> Result<Self> {
         let object = layout.object;
         let calls = |id| location_of(object.symbol_name(id)).is_some();
         let addresses = layout.arch.arguments.addresses;
         if matches!(addresses, Addresses::Unread) || !object.symbols().skip(1).any(calls) {
-            return Ok(Panics(IndexSet::default()));
+            return Ok(Places(IndexSet::default()));
         }
         // How many references there are to a place, and how many of them are such arguments.
         let mut counts: IndexMap<(SectionId<S>, u64), (usize, usize), RandomState> =
@@ -114,12 +135,7 @@ impl<S: Side> Panics<S> {
         let all = counts
             .into_iter()
             .filter(|(place, (all, proved))| all == proved && has_form(layout, *place));
-        Ok(Panics(all.map(|(place, _)| place).collect()))
-    }
-
-    /// Whether a location is at a place.
-    pub fn has(&self, section: SectionId<S>, at: u64) -> bool {
-        self.0.contains(&(section, at))
+        Ok(Places(all.map(|(place, _)| place).collect()))
     }
 }
 

@@ -192,8 +192,8 @@ fn only_panics_from_elsewhere(comparer: &Comparer<'_>, spans: &Spans) -> Result<
         || a == b
         || lengths != [panics::SIZE; 2]
         || a.get(..line) != b.get(..line)
-        || !orig.panics()?.has(spans.o, spans.o_start)
-        || !patched.panics()?.has(spans.p, spans.p_start)
+        || !comparer.orig.panics.has(spans.o, spans.o_start)?
+        || !comparer.patched.panics.has(spans.p, spans.p_start)?
     {
         return Ok(false);
     }

@@ -11,14 +11,13 @@ use super::assembler_resolved::{
 use super::comparer::Comparer;
 use super::forgive::{forgive, forgive_bytes};
 use super::forgiven::{Field, Forgiven, proofs};
-use super::pair::Pair;
+use super::pair::{Indexed, Pair};
 use super::questions::OpenQuestions;
 use super::spans::Spans;
 use crate::arch::Arch;
 use crate::diag::Result;
 use crate::elf::ids::{SectionId, Side};
 use crate::kernel::follow::{LineArgument, line_arguments};
-use crate::kernel::layout::Layout;
 
 /// A number in the code that was proved to be a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +116,7 @@ fn lines_of(
     b: &[u8],
     loads: &[u64],
 ) -> Result<Option<Vec<ProvedLine>>> {
-    let (orig, patched) = (pair.orig.layout, pair.patched.layout);
+    let (orig, patched, arch) = (pair.orig, pair.patched, pair.patched.layout.arch);
     let Some(before) = side(orig, spans.o, (spans.o_start, spans.o_end), loads)? else {
         return Ok(None);
     };
@@ -128,7 +127,7 @@ fn lines_of(
     for ((o, p), &at) in before.iter().zip(&after).zip(loads) {
         let alike = o.call - spans.o_start == p.call - spans.p_start
             && (o.callee, o.argument, o.format) == (p.callee, p.argument, p.format)
-            && without(patched.arch, a, at, o) == without(patched.arch, b, at, p);
+            && without(arch, a, at, o) == without(arch, b, at, p);
         if !alike {
             return Ok(None);
         }
@@ -145,12 +144,13 @@ fn lines_of(
 
 /// What the constants are that one side loads, by the distances of the loads from its start.
 fn side<'a, S: Side>(
-    layout: &'a Layout<'a, S>,
+    object: &'a Indexed<'a, S>,
     section: SectionId<S>,
     span: (u64, u64),
     loads: &[u64],
 ) -> Result<Option<Vec<LineArgument<'a>>>> {
-    line_arguments(layout, section, span, loads.iter().map(|at| span.0 + at).collect())
+    let loads = loads.iter().map(|at| span.0 + at).collect();
+    line_arguments(object.layout, &object.entered, section, span, loads)
 }
 
 /// The instruction that loads a line, without the line.

@@ -5,8 +5,10 @@ use crate::diff::pair::twins::Twins;
 use crate::diff::policy::Policy;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::anonymous_data::AnonymousData;
+use crate::kernel::entered::Entered;
 use crate::kernel::fit::Forms;
 use crate::kernel::layout::Layout;
+use crate::kernel::panics::Panics;
 use crate::kernel::rows::Rows;
 
 /// One of them, with what is found in it.
@@ -17,6 +19,10 @@ pub struct Indexed<'a, S> {
     pub rows: Rows<S>,
     /// Its nameless data.
     pub anonymous: AnonymousData<S>,
+    /// Where code is entered besides its functions.
+    pub entered: Entered<'a, S>,
+    /// Where Rust's panics say that they come from.
+    pub panics: Panics<'a, S>,
 }
 
 impl<'a, S: Side> Indexed<'a, S> {
@@ -24,7 +30,8 @@ impl<'a, S: Side> Indexed<'a, S> {
     pub fn new(layout: &'a Layout<'a, S>, forms: &Forms) -> Result<Self> {
         let rows = Rows::new(layout, forms)?;
         let anonymous = AnonymousData::new(layout, &rows)?;
-        Ok(Indexed { layout, rows, anonymous })
+        let (entered, panics) = (Entered::new(layout), Panics::new(layout));
+        Ok(Indexed { layout, rows, anonymous, entered, panics })
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 use super::comparer::Comparer;
 use super::entry::bodies;
 use super::padding::without_padding;
-use super::pair::Pair;
+use super::pair::{Indexed, Pair};
 use super::realignments::{Realigned, Stretch};
 use super::spans::{Spans, code_differs};
 use crate::arch::{Does, Flow, step};
@@ -26,6 +26,7 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::kernel::assembler_resolved::Unrelocated;
+use crate::kernel::entered::Entered;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::lines::jumps_anywhere;
 use crate::kernel::refs::Refs;
@@ -94,7 +95,7 @@ fn read_both(pair: &Pair<'_>, o: &Entity<Orig>, p: &Entity<Patched>) -> Option<R
 /// Reads both functions to their ends. `None` where they differ in more than padding.
 fn read_on(pair: &Pair<'_>, found: &mut Realigned) -> Option<bool> {
     let spans = found.spans;
-    let (o_code, p_code) = (Code::new(pair.orig.layout), Code::new(pair.patched.layout));
+    let (o_code, p_code) = (Code::new(pair.orig), Code::new(pair.patched));
     let (mut o, mut p) = (spans.o_start, spans.p_start);
     while o < spans.o_end && p < spans.p_end {
         let o_to = o_code.behind_padding(spans.o, o, spans.o_end)?;
@@ -183,11 +184,12 @@ pub(super) struct Instruction {
 /// The code of one side.
 pub(super) struct Code<'a, S> {
     layout: &'a Layout<'a, S>,
+    entered: &'a Entered<'a, S>,
 }
 
 impl<'a, S: Side> Code<'a, S> {
-    pub(super) fn new(layout: &'a Layout<'a, S>) -> Self {
-        Code { layout }
+    pub(super) fn new(object: &'a Indexed<'a, S>) -> Self {
+        Code { layout: object.layout, entered: &object.entered }
     }
 
     fn bytes(&self, section: SectionId<S>, (from, to): (u64, u64)) -> Option<&'a [u8]> {
@@ -215,7 +217,7 @@ impl<'a, S: Side> Code<'a, S> {
             }
             to += length;
         }
-        let inside = to > at && layout.entered().ok()?.any(section, at + 1, to);
+        let inside = to > at && self.entered.places().ok()?.any(section, at + 1, to);
         (!inside).then_some(to)
     }
 

@@ -73,7 +73,7 @@ fn same_distances(
     open: &mut OpenQuestions,
 ) -> Result<bool> {
     let spans = &found.spans;
-    let (orig, patched) = (Code::new(comparer.orig.layout), Code::new(comparer.patched.layout));
+    let (orig, patched) = (Code::new(comparer.orig), Code::new(comparer.patched));
     let (mut o, mut p) = (spans.o_start, spans.p_start);
     let mut padding = found.padding.iter().peekable();
     let mut anywhere = false;

@@ -1,10 +1,10 @@
 //! Finds the symbol that covers a byte in sections with many symbols.
 
-use super::Layout;
+use super::roles::Roles;
 use crate::elf::ids::{Id, SectionId, Side, SymbolId};
 
 /// Which symbol covers which bytes of a section with many symbols.
-pub(in crate::kernel) struct Cover<S> {
+pub(super) struct Cover<S> {
     /// (first byte, first covering symbol in symbol order) by ascending first byte; the null
     /// symbol where none covers.
     spans: Vec<(u32, SymbolId<S>)>,
@@ -13,7 +13,7 @@ pub(in crate::kernel) struct Cover<S> {
     /// Ends of local symbols, also of empty ones: (byte behind the last, symbol), sorted.
     ends: Vec<(u32, SymbolId<S>)>,
     /// The first symbol that ends where the section ends.
-    pub(in crate::kernel) last: Option<SymbolId<S>>,
+    pub(super) last: Option<SymbolId<S>>,
 }
 
 /// An offset in four bytes. Sections are smaller; what lies behind them is in one place.
@@ -24,13 +24,13 @@ fn short(at: u64) -> u32 {
 impl<S: Side> Cover<S> {
     /// One sweep over the sorted ends of all symbols; the open symbol that comes first in
     /// the symbol table wins.
-    pub(in crate::kernel) fn new(layout: &Layout<'_, S>, section: SectionId<S>) -> Self {
+    pub(super) fn new(roles: &Roles<'_, S>, section: SectionId<S>) -> Self {
         let (mut empty, mut ends) = (Vec::new(), Vec::new());
         let mut events = Vec::new();
-        for &member in layout.object.members(section) {
-            let span = layout.span(member).map(|(start, end)| (short(start), short(end)));
+        for &member in roles.object.members(section) {
+            let span = roles.span(member).map(|(start, end)| (short(start), short(end)));
             if let Some((_, end)) = span
-                && layout.is_local(member)
+                && roles.is_local(member)
             {
                 ends.push((end, member));
             }
@@ -64,14 +64,14 @@ impl<S: Side> Cover<S> {
         drop(open);
         spans.shrink_to_fit();
         ends.shrink_to_fit();
-        let size = layout.object.section_size(section);
-        let members = layout.object.members(section);
-        let last = members.iter().copied().find(|&m| layout.ends_at(m, size));
+        let size = roles.object.section_size(section);
+        let members = roles.object.members(section);
+        let last = members.iter().copied().find(|&m| roles.ends_at(m, size));
         Cover { spans, empty, ends, last }
     }
 
     /// The covering symbol of all of `low..=high`, when it is the same for each.
-    pub(in crate::kernel) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
+    pub(super) fn over(&self, low: u64, high: u64) -> Option<Option<SymbolId<S>>> {
         let (from, to) = (short(low), short(high));
         let span = self.spans.partition_point(|s| s.0 <= from);
         let same_span = self.spans.get(span).is_none_or(|s| s.0 > to);
@@ -81,13 +81,13 @@ impl<S: Side> Cover<S> {
     }
 
     /// The local symbols that end at `at`.
-    pub(in crate::kernel) fn ending(&self, at: u64) -> impl Iterator<Item = SymbolId<S>> {
+    pub(super) fn ending(&self, at: u64) -> impl Iterator<Item = SymbolId<S>> {
         let at = short(at);
         let first = self.ends.partition_point(|e| e.0 < at);
         self.ends.iter().skip(first).take_while(move |e| e.0 == at).map(|e| e.1)
     }
 
-    pub(in crate::kernel) fn at(&self, at: u64) -> Option<SymbolId<S>> {
+    pub(super) fn at(&self, at: u64) -> Option<SymbolId<S>> {
         let at = short(at);
         let behind = self.spans.partition_point(|s| s.0 <= at);
         let covering = behind

@@ -1,12 +1,12 @@
 //! What the names of symbols tell, each read once: there are hundreds of thousands, and
 //! several questions about each.
 
-use super::names;
 use crate::arch::Arch;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::elf::search::position;
+use crate::kernel::names;
 
 /// What the name of each symbol tells, as bits.
 pub(super) struct Facts<S>(IdVec<SymbolId<S>, u8>);

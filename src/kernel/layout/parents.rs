@@ -9,18 +9,62 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::facts::{self, Facts};
-use super::names::{self, ChildKind};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
+use crate::kernel::names::{self, ChildKind};
+
+/// Which function was split from which.
+pub(super) struct Parents<S> {
+    /// (child, parent), sorted.
+    split_from: Vec<Child<S>>,
+    /// (parent, child), sorted.
+    children: Vec<(SymbolId<S>, SymbolId<S>)>,
+}
+
+impl<S: Side> Parents<S> {
+    /// Finds the parents of all that was split off. `files` are the FILE symbols, ascending.
+    pub(super) fn new(
+        object: &Object<'_, S>,
+        files: &[SymbolId<S>],
+        facts: &Facts<S>,
+    ) -> Result<Self> {
+        let split_from = find(object, files, facts)?;
+        let turned = split_from.iter().map(|&(child, parent)| (parent, child));
+        let mut children: Vec<_> = turned.collect();
+        children.sort_unstable();
+        Ok(Parents { split_from, children })
+    }
+
+    /// The function that `child` was split from.
+    pub(super) fn of(&self, child: SymbolId<S>) -> Option<SymbolId<S>> {
+        let found = self.split_from.binary_search_by_key(&child, |p| p.0).ok();
+        found.and_then(|i| self.split_from.get(i)).map(|p| p.1)
+    }
+
+    /// All that was split off, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = SymbolId<S>> + '_ {
+        self.split_from.iter().map(|p| p.0)
+    }
+
+    /// The parts split off `parent`, in symbol order.
+    pub(super) fn children(&self, parent: SymbolId<S>) -> impl Iterator<Item = SymbolId<S>> + '_ {
+        let from = self.children.partition_point(|c| c.0 < parent);
+        self.children.iter().skip(from).take_while(move |c| c.0 == parent).map(|c| c.1)
+    }
+}
 
 /// A function and the one it was split from.
-pub(super) type Child<S> = (SymbolId<S>, SymbolId<S>);
+type Child<S> = (SymbolId<S>, SymbolId<S>);
 
 /// All split-off functions, sorted. Of several symbols with the parent's name the one in the
 /// same file counts, then a global one, then the first.
-pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<Vec<Child<S>>> {
+fn find<S: Side>(
+    object: &Object<'_, S>,
+    files: &[SymbolId<S>],
+    facts: &Facts<S>,
+) -> Result<Vec<Child<S>>> {
     let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
         IndexMap::default();
     let mut found = Vec::new();
@@ -55,8 +99,6 @@ pub(super) fn find<S: Side>(object: &Object<'_, S>, facts: &Facts<S>) -> Result<
         }
     }
     let mut split_from = Vec::with_capacity(found.len());
-    let files: Vec<SymbolId<S>> =
-        object.symbols().filter(|&id| object.symbol_kind(id) == abi::STT_FILE).collect();
     let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
     let is_local = |id: SymbolId<S>| object.symbol_bind(id) == abi::STB_LOCAL;
     for (child, parent, kind) in found {

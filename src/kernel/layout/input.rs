@@ -1,11 +1,11 @@
 //! What no input may be, whatever is in it.
 
-use super::classes::{Class, Packed};
-use super::macros;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side};
 use crate::elf::object::Object;
+use crate::kernel::classes::{Class, Packed};
+use crate::kernel::macros;
 
 /// Fails for a finished livepatch.
 pub(super) fn check_unfinished<S: Side>(object: &Object<'_, S>) -> Result<()> {
