@@ -3,7 +3,7 @@
 use super::Notes;
 use super::compare::Evidence;
 use super::judge::{Judged, judge_with};
-use crate::diag::{Diagnostic, Result};
+use crate::diag::Result;
 use crate::diff::compare::constants;
 use crate::diff::compare::labels::check_labels;
 use crate::diff::compare::reasons::Differs;
@@ -160,21 +160,20 @@ impl Evidence<'_> {
         if job.policy.refuses_unsafe {
             check_lifetimes(comparer, selection)?;
         }
-        let of_entries = |warnings: &mut Vec<_>| {
-            account::check(comparer, verdicts, selection, (ignored, boot), warnings)
-        };
-        let of_states =
-            |warnings: &mut Vec<_>| account::check_states(comparer, uses, selection, warnings);
-        let (sections, (accounts, states)) = rayon::join(
+        let (sections, ((warnings, accounted), states)) = rayon::join(
             || check::check_sections(comparer, verdicts, statuses, ignored, selection),
-            || rayon::join(|| warned(of_entries), || warned(of_states)),
+            || {
+                rayon::join(
+                    || account::check(comparer, verdicts, selection, (ignored, boot)),
+                    || account::check_states(comparer, uses, selection),
+                )
+            },
         );
         // The first error counts, and what comes behind it is not told.
         sections?;
-        for (warnings, result) in [accounts, states] {
-            notes.warnings.extend(warnings);
-            result?;
-        }
+        notes.warnings.extend(warnings);
+        accounted?;
+        notes.warnings.extend(states?);
         Ok(())
     }
 
@@ -197,11 +196,4 @@ impl Evidence<'_> {
         let more: Vec<_> = more.into_iter().filter(|id| !forced.contains(id)).collect();
         (!more.is_empty()).then_some(more)
     }
-}
-
-/// What a check warns of, and whether it passed.
-fn warned(check: impl FnOnce(&mut Vec<Diagnostic>) -> Result<()>) -> (Vec<Diagnostic>, Result<()>) {
-    let mut warnings = Vec::new();
-    let result = check(&mut warnings);
-    (warnings, result)
 }

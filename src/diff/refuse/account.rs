@@ -38,8 +38,20 @@ use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 use crate::kernel::tables::TABLES;
 
-/// Fails when something differs that nothing accounts for.
+/// Fails when something differs that nothing accounts for. Also returns what to warn of, whether
+/// or not it fails.
 pub fn check(
+    comparer: &Comparer<'_>,
+    verdicts: &Verdicts,
+    selection: &Selection,
+    left_out: (&Ignored, BootCode),
+) -> (Vec<Diagnostic>, Result<()>) {
+    let mut warnings = Vec::new();
+    let result = account(comparer, verdicts, selection, left_out, &mut warnings);
+    (warnings, result)
+}
+
+fn account(
     comparer: &Comparer<'_>,
     verdicts: &Verdicts,
     selection: &Selection,
@@ -479,13 +491,12 @@ fn bare_tables<'a, S: Side>(
     found
 }
 
-/// What to say of live state whose initialiser changed: refused when nothing else did.
+/// What to warn of live state whose initialiser changed: refused when nothing else did.
 pub fn check_states(
     comparer: &Comparer<'_>,
     uses: &Uses,
     selection: &Selection,
-    warnings: &mut Vec<Diagnostic>,
-) -> Result<()> {
+) -> Result<Vec<Diagnostic>> {
     let object = comparer.patched.layout.object;
     let layout = comparer.patched.layout;
     let mut details = Vec::new();
@@ -523,7 +534,7 @@ pub fn check_states(
     }
     details.dedup();
     if details.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let advice = "the variable exists in the running kernel and keeps its value; change the function that uses it, too, so that it gets a new one, or set it from a callback";
     if selection.effect.is_empty() {
@@ -534,9 +545,9 @@ pub fn check_states(
         .with_findings(details)
         .advise(advice));
     }
-    warnings.extend(details.into_iter().map(|found| {
+    let warning = |found: Finding| {
         let text = format!("WARNING: {}; {advice}", found.text);
         Diagnostic::warning_of(Code::LiveStateInitialiser, Finding { text, ..found })
-    }));
-    Ok(())
+    };
+    Ok(details.into_iter().map(warning).collect())
 }
