@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::{Build, Case, STRUCT_SIZES, folder, load_cases, names};
+use common::{folder, load_cases, names};
 use elf::ElfBytes;
 use elf::abi;
 use elf::endian::AnyEndian;
+use klp_diff::cli::corpus::compilers::{COMPILERS, Compiler};
+use klp_diff::cli::corpus::header::{Header, STRUCT_SIZES};
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::verify::verify;
@@ -28,19 +30,12 @@ use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::report::canon;
 use libtest_mimic::{Arguments, Completion, Failed};
 
-/// What kernels of all machines are compiled with, as far as it shapes the objects.
-const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
-     -fno-unwind-tables -fno-stack-protector -fno-strict-aliasing -std=gnu11 -Wall -Werror";
-
 /// A compiler with the tools that belong to it.
 struct Toolchain {
-    machine: &'static str,
-    /// As the cases know it.
-    compiler: &'static str,
-    /// Program and options that are always given.
-    command: &'static str,
-    /// Layouts of code: name, options. The first one gets all cases, others [`LAYOUT_CASES`].
-    variants: &'static [(&'static str, &'static str)],
+    compiler: &'static Compiler,
+    /// Layouts of code: name, options. The first one gets all cases, others [`LAYOUT_CASES`]. They
+    /// are more than the variants of a corpus, which only needs one that kernels have.
+    layouts: &'static [(&'static str, &'static str)],
     readelf: &'static str,
     linker: &'static str,
     /// The kernel can trace what the compiler makes.
@@ -49,13 +44,52 @@ struct Toolchain {
 
 const LLVM_READELF: &str = "llvm-readelf-19";
 
+/// No -mprofile-kernel and no -fpatchable-function-entry before clang 20, so that a corpus has no
+/// use for it.
+static UNTRACED: Compiler = Compiler {
+    name: "clang-19-powerpc64",
+    command: "clang-19",
+    arch: "powerpc64",
+    flags: "--target=powerpc64le-linux-gnu -mabi=elfv2 -msoft-float -fno-pic \
+         -fno-optimize-sibling-calls",
+    variants: &[],
+};
+
+/// On other machines than x86-64, where `clang-19` alone compiles for those.
+static CROSS_X86: Compiler = Compiler {
+    name: "clang-19-x86_64",
+    command: "clang-19",
+    arch: "x86_64",
+    flags: "--target=x86_64-linux-gnu -mno-red-zone -fno-pic -mcmodel=kernel",
+    variants: &[],
+};
+
+/// The compiler of a corpus that is called so.
+const fn named(name: &str) -> &'static Compiler {
+    let mut i = 0;
+    while i < COMPILERS.len() {
+        if is_same(COMPILERS[i].name, name) {
+            return &COMPILERS[i];
+        }
+        i += 1;
+    }
+    panic!("no compiler is called so")
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
 /// Options: arch/*/Makefile of Linux 6.1 to 6.12, and what kpatch-build adds.
-const TOOLCHAINS: [Toolchain; 8] = [
+static TOOLCHAINS: [Toolchain; 8] = [
     Toolchain {
-        machine: "aarch64",
-        compiler: "gcc",
-        command: "aarch64-linux-gnu-gcc -mgeneral-regs-only -fno-pic",
-        variants: &[
+        compiler: named("aarch64-linux-gnu-gcc"),
+        layouts: &[
             ("bti", "-fpatchable-function-entry=2 -mbranch-protection=pac-ret+bti"),
             ("plain", "-fpatchable-function-entry=2"),
             ("call-ops", "-fpatchable-function-entry=4,2"),
@@ -66,10 +100,8 @@ const TOOLCHAINS: [Toolchain; 8] = [
         traced: true,
     },
     Toolchain {
-        machine: "aarch64",
-        compiler: "clang-19",
-        command: "clang-19 --target=aarch64-linux-gnu -mgeneral-regs-only -fno-pic",
-        variants: &[
+        compiler: named("clang-19-aarch64"),
+        layouts: &[
             ("plain", "-fpatchable-function-entry=2"),
             ("kcfi", "-fpatchable-function-entry=2 -fsanitize=kcfi"),
             (
@@ -82,11 +114,8 @@ const TOOLCHAINS: [Toolchain; 8] = [
         traced: true,
     },
     Toolchain {
-        machine: "powerpc64",
-        compiler: "gcc",
-        command: "powerpc64le-linux-gnu-gcc -mabi=elfv2 -msoft-float -mno-altivec -mno-vsx -fno-pic \
-             -fno-optimize-sibling-calls",
-        variants: &[
+        compiler: named("powerpc64le-linux-gnu-gcc"),
+        layouts: &[
             ("large", "-mcmodel=large -mprofile-kernel -pg"),
             ("medium", "-mcmodel=medium -mprofile-kernel -pg"),
         ],
@@ -94,22 +123,16 @@ const TOOLCHAINS: [Toolchain; 8] = [
         linker: "powerpc64le-linux-gnu-ld",
         traced: true,
     },
-    // No -mprofile-kernel and no -fpatchable-function-entry before clang 20.
     Toolchain {
-        machine: "powerpc64",
-        compiler: "clang-19",
-        command: "clang-19 --target=powerpc64le-linux-gnu -mabi=elfv2 -msoft-float -fno-pic \
-             -fno-optimize-sibling-calls",
-        variants: &[("untraced", "-mcmodel=large")],
+        compiler: &UNTRACED,
+        layouts: &[("untraced", "-mcmodel=large")],
         readelf: LLVM_READELF,
         linker: "ld.lld-19 -m elf64lppc",
         traced: false,
     },
     Toolchain {
-        machine: "s390x",
-        compiler: "gcc",
-        command: "s390x-linux-gnu-gcc -m64 -march=z13 -msoft-float -fno-section-anchors",
-        variants: &[
+        compiler: named("s390x-linux-gnu-gcc"),
+        layouts: &[
             ("pie", "-fPIE -pg -mfentry -mrecord-mcount -mnop-mcount"),
             (
                 "expoline",
@@ -124,19 +147,15 @@ const TOOLCHAINS: [Toolchain; 8] = [
         traced: true,
     },
     Toolchain {
-        machine: "s390x",
-        compiler: "clang-19",
-        command: "clang-19 --target=s390x-linux-gnu -m64 -march=z13 -msoft-float",
-        variants: &[("pie", "-fPIE -pg -mfentry -mrecord-mcount -mnop-mcount")],
+        compiler: named("clang-19-s390x"),
+        layouts: &[("pie", "-fPIE -pg -mfentry -mrecord-mcount -mnop-mcount")],
         readelf: LLVM_READELF,
         linker: "ld.lld-19 -m elf64_s390",
         traced: true,
     },
     Toolchain {
-        machine: "loongarch64",
-        compiler: "clang-19",
-        command: "clang-19 --target=loongarch64-linux-gnusf -msoft-float",
-        variants: &[
+        compiler: named("clang-19-loongarch64"),
+        layouts: &[
             (
                 "pic",
                 "-fpatchable-function-entry=2 -mcmodel=extreme -fPIC -fno-direct-access-external-data",
@@ -148,10 +167,8 @@ const TOOLCHAINS: [Toolchain; 8] = [
         traced: true,
     },
     Toolchain {
-        machine: "x86_64",
-        compiler: "clang-19",
-        command: "clang-19 --target=x86_64-linux-gnu -mno-red-zone -fno-pic -mcmodel=kernel",
-        variants: &[("plain", "-pg -mfentry")],
+        compiler: &CROSS_X86,
+        layouts: &[("plain", "-pg -mfentry")],
         readelf: LLVM_READELF,
         linker: "ld.lld-19 -m elf_x86_64",
         traced: true,
@@ -187,13 +204,10 @@ struct Setup {
 }
 
 impl Setup {
-    fn build(&self) -> Build<'static> {
-        Build { compiler: self.toolchain.compiler, machine: self.toolchain.machine }
-    }
-
     fn compile(&self, case: &str, flags: &str, define: &str, out: &Path) -> Result<(), Failed> {
-        let mut command = program(self.toolchain.command);
-        command.args([FLAGS, self.flags, flags, define].iter().flat_map(|f| f.split_whitespace()));
+        let compiler = self.toolchain.compiler;
+        let mut command = Command::new(compiler.command);
+        command.args(compiler.args(self.flags, flags)).args(define.split_whitespace());
         command.args(["-c", "-o"]).arg(out).arg(format!("{case}.c")).current_dir(folder());
         quiet(&mut command).map(drop)
     }
@@ -247,17 +261,17 @@ fn quiet(command: &mut Command) -> Result<Vec<u8>, Failed> {
 }
 
 fn is_installed(toolchain: &Toolchain) -> bool {
-    [toolchain.command, toolchain.readelf, toolchain.linker].iter().all(|tool| {
+    [toolchain.compiler.command, toolchain.readelf, toolchain.linker].iter().all(|tool| {
         let mut command = program(tool);
         command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     })
 }
 
-fn run(case: &Case, setup: &Setup) -> Result<Completion, Failed> {
-    let build = setup.build();
-    let pair = Pair::make(setup, &case.name, case.directive("flags", build))?;
-    let needed = case.directive("needs-symbol", build);
+fn run(case: &Header, setup: &Setup) -> Result<Completion, Failed> {
+    let compiler = setup.toolchain.compiler;
+    let pair = Pair::make(setup, case.name(), case.directive("flags", compiler))?;
+    let needed = case.directive("needs-symbol", compiler);
     for object in ["orig.o", "patched.o"] {
         let bytes = std::fs::read(pair.file(object))?;
         let names_it = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
@@ -270,9 +284,9 @@ fn run(case: &Case, setup: &Setup) -> Result<Completion, Failed> {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let said = format!("\nstdout:\n{stdout}stderr:\n{stderr}");
-    let mut wanted = case.exit(build)?;
+    let mut wanted = i32::from(case.exit(compiler)?);
     let untraceable =
-        wanted == 0 && !setup.toolchain.traced && !case.functions("changed", build).is_empty();
+        wanted == 0 && !setup.toolchain.traced && !case.functions("changed", compiler).is_empty();
     if untraceable {
         wanted = 2;
     }
@@ -285,7 +299,7 @@ fn run(case: &Case, setup: &Setup) -> Result<Completion, Failed> {
     if wanted == 1 || wanted == 2 {
         let reason = match untraceable {
             true => "doesn't have patchable function entry",
-            false => case.directive("says", build),
+            false => case.directive("says", compiler),
         };
         if stderr.is_empty() || !stderr.contains(reason) {
             return Err(format!("wrong reason{said}").into());
@@ -293,7 +307,7 @@ fn run(case: &Case, setup: &Setup) -> Result<Completion, Failed> {
         return Ok(Completion::Completed);
     }
     for (key, prefix) in [("changed", "changed function: "), ("new", "new function: ")] {
-        let (found, wanted) = (names(&stdout, prefix), case.functions(key, build));
+        let (found, wanted) = (names(&stdout, prefix), case.functions(key, compiler));
         if found != wanted {
             return Err(format!("{key}: found {found:?}, wanted {wanted:?}{said}").into());
         }
@@ -455,8 +469,7 @@ fn is_symbol_name(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let compilers: Vec<&str> = TOOLCHAINS.iter().map(|t| t.compiler).collect();
-    let cases: Vec<Arc<Case>> = match load_cases(&compilers) {
+    let cases: Vec<Arc<Header>> = match load_cases(TOOLCHAINS.iter().map(|t| t.compiler)) {
         Ok(cases) => cases.into_iter().map(Arc::new).collect(),
         Err(error) => {
             eprintln!("{error}");
@@ -467,14 +480,15 @@ fn main() -> ExitCode {
     for toolchain in &TOOLCHAINS {
         let installed = is_installed(toolchain);
         let before = trials.len();
-        for (i, &(variant, flags)) in toolchain.variants.iter().enumerate() {
+        for (i, &(variant, flags)) in toolchain.layouts.iter().enumerate() {
             let setup = Arc::new(Setup { toolchain, flags, partner: Mutex::new(None) });
-            let wanted = |case: &&Arc<Case>| {
-                case.is_for(setup.build()) && (i == 0 || LAYOUT_CASES.contains(&&*case.name))
+            let wanted = |case: &&Arc<Header>| {
+                case.is_for(toolchain.compiler) && (i == 0 || LAYOUT_CASES.contains(&case.name()))
             };
             for case in cases.iter().filter(wanted) {
-                let family = toolchain.compiler.split('-').next().unwrap_or_default();
-                let name = format!("{}::{}::{family}::{variant}", case.name, toolchain.machine);
+                let Compiler { arch, .. } = toolchain.compiler;
+                let family = toolchain.compiler.family();
+                let name = format!("{}::{arch}::{family}::{variant}", case.name());
                 let (case, setup) = (Arc::clone(case), Arc::clone(&setup));
                 trials.push(
                     suite::trial(name, move || run(&case, &setup))
@@ -484,7 +498,7 @@ fn main() -> ExitCode {
             }
         }
         if !installed {
-            let (count, command) = (trials.len() - before, toolchain.command);
+            let (count, command) = (trials.len() - before, toolchain.compiler.name);
             crate::suite::lacks(format!(
                 "{count} trials, not all tools are installed for {command}"
             ));

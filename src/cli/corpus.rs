@@ -3,10 +3,11 @@
 mod baseline;
 mod build;
 mod case;
-mod compilers;
+pub mod compilers;
+pub mod directives;
 mod file;
 mod find;
-mod header;
+pub mod header;
 mod judge;
 mod junit;
 mod ours;

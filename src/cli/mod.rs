@@ -8,7 +8,7 @@
 
 mod args;
 mod build;
-mod corpus;
+pub mod corpus;
 mod dump;
 mod explain_error;
 mod kernel;

@@ -259,7 +259,7 @@ impl Walk<'_> {
         for compiler in &COMPILERS {
             let mut cases = Vec::new();
             for (path, header) in &headers {
-                match header.cases(path, prefix, compiler) {
+                match header.cases(prefix, compiler) {
                     Ok(more) => cases.extend(more),
                     Err(error) => {
                         let name = format!("{prefix}{}/{}", compiler.name, path.display());

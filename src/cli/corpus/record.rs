@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::compilers::{Compiler, FLAGS};
+use super::compilers::Compiler;
 use super::source::is_installed;
 use crate::diag::{Code, Error, Result};
 use crate::host::files;
@@ -38,9 +38,8 @@ pub(super) struct Counts {
 
 /// A remark when `compiler` is not installed and `cases` are skipped for it.
 pub(super) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
-    let flags = FLAGS.split_whitespace().chain(compiler.flags.split_whitespace());
-    let args: Vec<String> = flags.map(str::to_owned).collect();
-    let absent = cases > 0 && !is_installed(compiler.command, &args);
+    let variant = compiler.variants.first().map_or("", |(_, flags)| flags);
+    let absent = cases > 0 && !is_installed(compiler.command, &compiler.args(variant, ""));
     absent.then(|| format!("skipped: {cases} cases, {} is not installed", compiler.name))
 }
 
