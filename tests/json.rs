@@ -6,6 +6,7 @@ mod suite;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use klp_diff::cli::corpus::header::STRUCT_SIZES;
 use serde_json::Value;
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
@@ -141,8 +142,7 @@ fn run(objects: &[PathBuf; 2], options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_klp-diff"))
         .args(objects)
         .args(options)
-        .args(["--struct", "BUG_STRUCT_SIZE=12", "--struct", "EX_STRUCT_SIZE=12"])
-        .args(["--struct", "JUMP_STRUCT_SIZE=16", "--struct", "ALT_STRUCT_SIZE=14"])
+        .args(STRUCT_SIZES.map(|(name, size)| format!("--struct={name}={size}")))
         .output()
         .unwrap()
 }

@@ -22,23 +22,39 @@
 #[path = "common/suite.rs"]
 mod suite;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
+use klp_diff::cli::corpus::compilers::of_machine;
+use klp_diff::cli::corpus::directives::Directives;
 use libtest_mimic::{Arguments, Completion, Failed};
-
-const CLANGS: [&str; 4] = ["14", "16", "19", "22"];
 
 /// What a kernel with ftrace is compiled with, as far as it shapes the objects.
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic \
      -mcmodel=kernel -fno-asynchronous-unwind-tables -fno-stack-protector -std=gnu11 \
      -mno-red-zone -Werror";
 
+const KEYS: [&str; 13] = [
+    "what",
+    "build",
+    "also",
+    "changed",
+    "new",
+    "exit",
+    "says",
+    "flags",
+    "link",
+    "order",
+    "needs",
+    "needs-patched",
+    "without",
+];
+
 struct Case {
     name: String,
-    header: BTreeMap<String, String>,
+    header: Directives,
     /// Path, the only build that has it, text.
     files: Vec<(String, Option<String>, String)>,
 }
@@ -47,14 +63,12 @@ impl Case {
     fn read(path: &Path) -> Result<Case, String> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-        let mut case = Case { name, header: BTreeMap::new(), files: Vec::new() };
+        let header = Directives::parse(path, &text, &KEYS).map_err(|e| e.to_string())?;
+        let mut case = Case { name, header, files: Vec::new() };
         for line in text.lines() {
             if let Some(file) = line.strip_prefix("//@ ") {
                 let mut words = file.split_whitespace().map(str::to_owned);
                 case.files.push((words.next().unwrap_or_default(), words.next(), String::new()));
-            } else if let Some(directive) = line.strip_prefix("//# ") {
-                let (key, value) = directive.split_once(':').ok_or("header line without colon")?;
-                case.header.insert(key.trim().to_owned(), value.trim().to_owned());
             } else if let Some(file) = case.files.last_mut() {
                 file.2 += line;
                 file.2.push('\n');
@@ -67,12 +81,11 @@ impl Case {
     }
 
     fn get(&self, key: &str, compiler: &str) -> &str {
-        let specific = self.header.get(&format!("{key}[{compiler}]"));
-        specific.or_else(|| self.header.get(key)).map_or("", String::as_str)
+        self.header.get(key, &[compiler])
     }
 
     fn named(&self, key: &str, compiler: &str) -> BTreeSet<&str> {
-        self.get(key, compiler).split_whitespace().collect()
+        self.header.words(key, &[compiler])
     }
 
     /// The ways to build it.
@@ -291,8 +304,7 @@ fn main() -> ExitCode {
         }
     }
     let mut trials = Vec::new();
-    let clangs = CLANGS.map(|version| format!("clang-{version}"));
-    for compiler in clangs.iter().map(String::as_str).chain(["gcc-12"]) {
+    for compiler in of_machine("x86_64").map(|compiler| compiler.command) {
         let is_gcc = compiler.starts_with("gcc");
         let installed = cfg!(target_arch = "x86_64")
             && runs(compiler)

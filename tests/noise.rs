@@ -17,27 +17,21 @@
 #[path = "common/suite.rs"]
 mod suite;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
+use klp_diff::cli::corpus::compilers::of_machine;
+use klp_diff::cli::corpus::directives::Directives;
+use klp_diff::cli::corpus::header::STRUCT_SIZES;
 use libtest_mimic::{Arguments, Completion, Failed};
 use serde_json::Value;
-
-const COMPILERS: [&str; 5] = ["gcc-12", "clang-14", "clang-16", "clang-19", "clang-22"];
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic \
      -mcmodel=kernel -fno-asynchronous-unwind-tables -fno-stack-protector -std=gnu11 \
      -mno-red-zone -Wno-unused-command-line-argument -Icorpus/cases";
 
-/// Sizes of the rows that `corpus/cases/kernel.h` writes.
-const SIZES: [&str; 4] = [
-    "BUG_STRUCT_SIZE=12",
-    "PRINTK_INDEX_STRUCT_SIZE=8",
-    "EX_STRUCT_SIZE=12",
-    "JUMP_STRUCT_SIZE=16",
-];
+const KEYS: [&str; 7] = ["what", "real", "rule", "compilers", "flags", "build", "needs"];
 
 /// Section, its flags, and the rule by which it does not count.
 const PASSED_OVER: [(&str, &str, &str); 17] = [
@@ -63,19 +57,15 @@ const PASSED_OVER: [(&str, &str, &str); 17] = [
 struct Class {
     name: String,
     source: PathBuf,
-    header: BTreeMap<String, String>,
+    header: Directives,
 }
 
 impl Class {
     fn read(source: PathBuf) -> Class {
         let text = std::fs::read_to_string(&source).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| line.strip_prefix("//# "));
-        let header = lines.filter_map(|line| line.split_once(':'));
-        Class {
-            name: source.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            header: header.map(|(k, v)| (k.trim().into(), v.trim().into())).collect(),
-            source,
-        }
+        let header = Directives::parse(&source, &text, &KEYS).unwrap_or_else(|e| panic!("{e}"));
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Class { name, source, header }
     }
 
     /// The section `section` with other bytes; the same bytes in one that the kernel loads and
@@ -91,21 +81,20 @@ impl Class {
              \t.section {section}, \"{flags}\", @progbits{entry}\n\
              #ifdef NOISE\n\t.byte 1, 2, 3, 4, 5, 6, 7, 0\n#else\n\t.byte 9, 8, 7, 6, 5, 4, 3, 0\n#endif\n"
         );
-        let header = [
-            ("what", "a section that is passed over"),
-            ("rule", &format!("{rule} {section}")),
-            ("real", "2 section .nobody_knows is new and nothing explains it"),
-            ("compilers", "gcc-12"),
-        ];
         std::fs::write(&source, text).expect("temporary folder");
-        let header = header.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        // Not in the file: an assembler may know no such comments.
+        let header = format!(
+            "//# what: a section that is passed over\n//# rule: {rule} {section}\n\
+             //# real: 2 section .nobody_knows is new and nothing explains it\n\
+             //# compilers: gcc-12\n"
+        );
+        let header = Directives::parse(&source, &header, &KEYS).expect("well-formed");
         Class { name, source, header }
     }
 
     fn get(&self, key: &str, compiler: &str) -> &str {
         let family = compiler.split('-').next().unwrap_or(compiler);
-        let specific = self.header.get(&format!("{key}[{family}]"));
-        specific.or_else(|| self.header.get(key)).map_or("", String::as_str)
+        self.header.get(key, &[family])
     }
 
     fn is_for(&self, compiler: &str) -> bool {
@@ -211,7 +200,9 @@ fn contents(path: &Path) -> Result<Vec<u8>, Failed> {
 fn compare(orig: &Path, patched: &Path) -> Result<(i32, String, Value), Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
     command.args([orig, patched]).args(["--json", "-"]);
-    let output = command.args(SIZES.iter().flat_map(|size| ["--struct", size])).output()?;
+    let output = command
+        .args(STRUCT_SIZES.map(|(name, size)| format!("--struct={name}={size}")))
+        .output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let document = serde_json::from_slice(&output.stdout)?;
     Ok((output.status.code().unwrap_or(-1), said, document))
@@ -234,7 +225,7 @@ fn main() -> ExitCode {
     classes.extend(PASSED_OVER.map(|row| Class::passed_over(made.path(), row)));
     let classes: Vec<Arc<Class>> = classes.into_iter().map(Arc::new).collect();
     let mut trials = Vec::new();
-    for compiler in COMPILERS {
+    for compiler in of_machine("x86_64").map(|compiler| compiler.command) {
         let installed = runs(compiler)
             && (compiler.starts_with("gcc") || runs(&compiler.replace("clang", "ld.lld")));
         for class in classes.iter().filter(|class| class.is_for(compiler)) {

@@ -7,20 +7,12 @@ mod suite;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use klp_diff::cli::corpus::compilers::of_machine;
+use klp_diff::cli::corpus::header::STRUCT_SIZES;
 use serde_json::Value;
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
      -fno-asynchronous-unwind-tables -fno-stack-protector -std=gnu11 -mno-red-zone -fno-jump-tables";
-
-/// Sizes of the rows that `corpus/cases/kernel.h` writes.
-const SIZES: [&str; 6] = [
-    "BUG_STRUCT_SIZE=12",
-    "ALT_STRUCT_SIZE=14",
-    "EX_STRUCT_SIZE=12",
-    "JUMP_STRUCT_SIZE=16",
-    "PRINTK_INDEX_STRUCT_SIZE=8",
-    "STATIC_CALL_STRUCT_SIZE=8",
-];
 
 fn runs(program: &str) -> bool {
     let mut command = Command::new(program);
@@ -69,7 +61,7 @@ impl Lab {
     fn compare(&self, orig: &str, patched: &str) -> Told {
         let mut command = Command::new(env!("CARGO_BIN_EXE_klp-diff"));
         command.args([orig, patched, "--json", "-"]).current_dir(self.folder.path());
-        command.args(SIZES.iter().flat_map(|size| ["--struct", size]));
+        command.args(STRUCT_SIZES.map(|(name, size)| format!("--struct={name}={size}")));
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let document = serde_json::from_slice(&output.stdout).expect(&stderr);
@@ -129,7 +121,8 @@ const DRIFT: &str = "
 fn another_profile_moves_blocks() {
     const SLOW: &str = "work:90000:9000\n 3: 9000\n 4: 9000\n 5: 9000\n 6: 10\n 9: 10\n 10: 10\n";
     const FAST: &str = "work:90000:9000\n 3: 9000\n 4: 10\n 5: 10\n 9: 9000\n 10: 9000\n";
-    for clang in ["clang-14", "clang-16", "clang-19", "clang-22"].into_iter().filter(|c| runs(c)) {
+    let clangs = of_machine("x86_64").filter(|compiler| compiler.family() == "clang");
+    for clang in clangs.map(|compiler| compiler.command).filter(|c| runs(c)) {
         let lab = Lab::new();
         let source = lab.file("source.c", DRIFT);
         for (name, profile) in [("slow", SLOW), ("fast", FAST)] {
