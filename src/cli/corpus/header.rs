@@ -1,8 +1,6 @@
 //! Cases as C: one source with `#ifdef PATCHED` parts whose first lines say what must come
 //! of it, `//# KEY: VALUE`. docs/corpus.md lists the keys. The suites of tests read the same.
 
-#![expect(clippy::arithmetic_side_effects, reason = "counts of what is in memory")]
-
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
