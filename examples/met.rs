@@ -15,8 +15,8 @@ use klp_diff::elf::abi::SHF_ALLOC;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::kernel::classes::{Class, is_plain};
+use klp_diff::kernel::knowledge::tables::TABLES;
 use klp_diff::kernel::layout::Layout;
-use klp_diff::kernel::tables::TABLES;
 
 /// What was met: in how many sections or places.
 #[derive(Default)]

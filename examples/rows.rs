@@ -14,8 +14,8 @@ use files::files;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::kernel::fit::attempts;
+use klp_diff::kernel::knowledge::tables::TABLES;
 use klp_diff::kernel::layout::Layout;
-use klp_diff::kernel::tables::TABLES;
 
 /// What was found of a table on one machine.
 #[derive(Default)]

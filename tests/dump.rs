@@ -9,7 +9,7 @@ use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::verify::verify;
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::report::canon;
 use klp_diff::{Input, Job, ParentFiles, Run, draft, run};
 use synth::{Options, STRUCT_SIZES, Side};

@@ -20,7 +20,7 @@ use klp_diff::diag::Class;
 use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, to_klp_module};
 use klp_diff::running::image::KernelImage;
 use klp_diff::{Input, Job, Outcome};

@@ -239,7 +239,7 @@ fn the_drop_in_refuses_what_nothing_explains() {
         let Some([orig, patched]) = pair(case, folder.path()) else { return };
         let (orig, patched) = (std::fs::read(orig).unwrap(), std::fs::read(patched).unwrap());
         let job = klp_diff::Job {
-            sizes: klp_diff::kernel::tables::StructSizes::new(Vec::new(), false),
+            sizes: klp_diff::kernel::knowledge::tables::StructSizes::new(Vec::new(), false),
             policy: klp_diff::Policy::KPATCH,
             ..klp_diff::Job::new(
                 klp_diff::Input { name: "orig.o", data: &orig },

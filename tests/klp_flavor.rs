@@ -12,7 +12,7 @@ use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::OutObject;
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, convert, to_klp_module};
 use klp_diff::report::canon;
 use klp_diff::{Input, Job, ParentFiles, run};

@@ -28,6 +28,9 @@ const LAYERS: [&str; 14] = [
 /// Rooms of a layer, lowest first. Files of the layer itself are below all of them.
 const ROOMS: [(&str, &[&str]); 1] = [("diff", &["pair", "compare", "select", "refuse", "explain"])];
 
+/// Rooms that know nothing of the rest of their layer: its tables.
+const TABLES: [(&str, &str); 1] = [("kernel", "knowledge")];
+
 /// Files have fewer lines than this.
 const TOO_LONG: usize = 650;
 
@@ -139,6 +142,10 @@ fn upward(file: &str, tokens: &[Token]) -> Vec<Finding> {
 
 /// Whether a room of the same layer is above that of the module.
 fn higher_room(module: &[&str], room: &str, line: usize) -> Option<Finding> {
+    let is_table = |name: &&str| TABLES.iter().any(|&t| t == (module[0], *name));
+    if let Some(own) = module.get(1).filter(|own| is_table(own) && **own != room) {
+        return Some(finding(line, format!("{own} uses {room}, and is for tables alone")));
+    }
     let (_, rooms) = ROOMS.iter().find(|(layer, _)| Some(layer) == module.first())?;
     let rank = |name: &str| rooms.iter().position(|r| *r == name);
     // Without a room is below all rooms; the layer's own file declares them.
@@ -433,6 +440,9 @@ fn upward_imports_are_found() {
         let want = format!("src/kernel/names.rs:{line}: kernel uses the higher diff");
         assert_eq!(found, [want], "{case}");
     }
+    let found = scan(&[("kernel/knowledge/names.rs", "use crate::kernel::layout::Layout;")]);
+    let want = "src/kernel/knowledge/names.rs:1: knowledge uses layout, and is for tables alone";
+    assert_eq!(found, [want]);
     let found = scan(&[("elf/mod.rs", "use super::arch::Arch;")]);
     assert_eq!(found, ["src/elf/mod.rs:1: elf uses the higher arch"]);
     let found = scan(&[("diag/error.rs", "\nuse crate::elf::abi;")]);

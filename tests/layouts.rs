@@ -10,9 +10,9 @@ use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutObject, OutReloc, OutSection, OutSymbol};
 use klp_diff::elf::write::write;
 use klp_diff::kernel::fit::attempts;
-use klp_diff::kernel::forms::{Form, Holds};
+use klp_diff::kernel::knowledge::forms::{Form, Holds};
+use klp_diff::kernel::knowledge::tables::{RowSize, TABLES};
 use klp_diff::kernel::layout::Layout;
-use klp_diff::kernel::tables::{RowSize, TABLES};
 
 /// x86_64, aarch64, powerpc64, s390x, loongarch64.
 const MACHINES: [u16; 5] = [62, 183, 21, 22, 258];

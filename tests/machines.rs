@@ -8,7 +8,7 @@ use klp_diff::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSymbol, OutSymbolIndex,
 };
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::report::canon;
 use klp_diff::{Input, Job, ParentFiles, run};
 

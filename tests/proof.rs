@@ -17,7 +17,7 @@ use klp_diff::elf::ids::Patched;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::patch::convert::{ConvertOptions, convert};
 use klp_diff::patch::klp_build::to_klp_build;
 use klp_diff::patch::module::link::{Prepare, finish, prepare};

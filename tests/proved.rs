@@ -13,7 +13,7 @@ use std::path::Path;
 
 use common::compile;
 use klp_diff::diff::explain::found::NoiseFound;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::{Input, Job, Outcome, Run, run};
 
 const OPTIONS: &str = "-O2 -c -w -ffunction-sections -fdata-sections -fno-pic -mcmodel=kernel -pg -mfentry \

@@ -8,7 +8,7 @@ use klp_diff::elf::abi;
 use klp_diff::elf::ids::Orig;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::write::write;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::{Input, Job, Outcome, ParentFiles, run};
 use klp_diff_fuzz::{mutate_pair, split};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};

@@ -3,7 +3,7 @@
 
 use klp_diff::running::symtab::ParentTable;
 use klp_diff::running::symvers::Symvers;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -10,7 +10,7 @@ use klp_diff::elf::image::Image;
 use klp_diff::elf::publish::publish_proved;
 use klp_diff::host::fault::contained;
 use klp_diff::host::{files, print, use_threads};
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, Outcome, ParentFiles, Policy, Run, proved};
 use kpatch_compat::argp::{Command, Flag, Parsed};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use klp_diff::elf::out::{OutHome, OutObject};
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::report::Report;
 use klp_diff::{Input, Job, ParentFiles};
 

@@ -2,7 +2,7 @@
 //!
 //! Checklist for adding a machine: one file that opens with the ABI facts it rests on and
 //! their source; a const [`Arch`]; its row in [`ALL`]; the kernel's table sections of that
-//! machine in `kernel::tables`; a pair of objects in the tests. A relocation type that is
+//! machine in `kernel::knowledge::tables`; a pair of objects in the tests. A relocation type that is
 //! not in [`Arch::relocs`] is an error wherever it is met: nothing is guessed.
 
 //!

@@ -19,7 +19,7 @@ use crate::elf::out::Model;
 use crate::elf::publish::publish_proved;
 use crate::folders::owners::Subject;
 use crate::host::{files, use_threads};
-use crate::kernel::tables::{STRUCT_NAMES, StructSizes, parse_size};
+use crate::kernel::knowledge::tables::{STRUCT_NAMES, StructSizes, parse_size};
 use crate::patch::convert::of_draft;
 use crate::report::progress::Progress;
 use crate::report::{Report, json};

@@ -18,7 +18,7 @@ use crate::elf::publish::publish;
 use crate::folders::builds::{Builds, CompareOptions, Outcome, check_needs};
 use crate::folders::context::KernelContext;
 use crate::host::files;
-use crate::kernel::tables::StructSizes;
+use crate::kernel::knowledge::tables::StructSizes;
 use crate::report::{Report, json};
 
 /// Compares two folders of objects.

@@ -9,7 +9,7 @@ use super::reason::{
     Sides, eight,
 };
 use crate::diag::distance;
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// A callee is inlined on one side and called on the other.
 const REINLINED: &str = "re-inlined";

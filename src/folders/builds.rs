@@ -35,7 +35,7 @@ use crate::elf::link::{OVERRIDDEN, link};
 use crate::elf::object::Object;
 use crate::elf::out::{OutHome, OutObject};
 use crate::elf::{self, abi};
-use crate::kernel::{names, noise};
+use crate::kernel::knowledge::{names, noise};
 use crate::patch::module::added::nothing;
 use crate::patch::resolve::lookup::Peers;
 use crate::report::edited::tell_edited;

@@ -1,6 +1,6 @@
 //! What the pairs of a patch are compared against.
 
-use crate::kernel::tables::StructSizes;
+use crate::kernel::knowledge::tables::StructSizes;
 use crate::report::explain::Wanted;
 use crate::{Input, Job, ParentFiles, PatchContext, Run};
 

@@ -41,7 +41,7 @@ fn extra(kind: u32, members: usize) -> Option<usize> {
 }
 
 /// The sizes in bytes of the structs of the kernel's tables that `data` describes, by the
-/// names of [`crate::kernel::tables::StructSizes`]. Fails on what is no BTF of version 1.
+/// names of [`crate::kernel::knowledge::tables::StructSizes`]. Fails on what is no BTF of version 1.
 pub fn struct_sizes(data: &[u8], little_endian: bool) -> Result<Vec<(&'static str, u64)>> {
     parse(data, little_endian).ok_or_else(|| {
         Error::broken(Code::MalformedBtf, "the type information cannot be read").in_section(".BTF")

@@ -1,6 +1,6 @@
 //! What each section is to the differ, by its header and name.
 
-use super::{names, noise, tables};
+use super::knowledge::{names, noise, tables};
 use crate::arch::Arch;
 use crate::elf::abi;
 use crate::elf::ids::{SectionId, Side};
@@ -23,11 +23,11 @@ pub enum Class {
     Strings,
     /// Debug information: carried, never compared.
     Debug,
-    /// A table of `kernel::tables`, by position.
+    /// A table of `kernel::knowledge::tables`, by position.
     Table(u8),
     /// ORC unwind data: follows the code.
     Unwind,
-    /// Never counts, by a rule of `kernel::noise`.
+    /// Never counts, by a rule of `kernel::knowledge::noise`.
     Noise(&'static noise::Rule),
 }
 

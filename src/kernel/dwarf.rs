@@ -18,7 +18,7 @@ use crate::kernel::btf::STRUCTS;
 type Slice<'s> = EndianSlice<'s, RunTimeEndian>;
 
 /// The sizes in bytes of the structs of the kernel's tables, by the names of
-/// [`crate::kernel::tables::StructSizes`]; none where there is no DWARF, and none for a name that structs of different sizes have. Fails on malformed
+/// [`crate::kernel::knowledge::tables::StructSizes`]; none where there is no DWARF, and none for a name that structs of different sizes have. Fails on malformed
 /// DWARF.
 pub fn struct_sizes(elf: &Linked<'_>, arch: &Arch) -> Result<Vec<(&'static str, u64)>> {
     let Some(info) = elf.section_named(".debug_info") else { return Ok(Vec::new()) };

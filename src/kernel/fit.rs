@@ -15,10 +15,10 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::forms::{Field, Form, Holds};
+use super::knowledge::forms::{Field, Form, Holds};
 use super::knowledge::sections;
+use super::knowledge::tables::{ANNOTATED_ROWS, Filter, RowSize, StructSizes, TABLES, Table};
 use super::layout::{Class, Layout};
-use super::tables::{ANNOTATED_ROWS, Filter, RowSize, StructSizes, TABLES, Table};
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};

@@ -1,7 +1,7 @@
 //! Follows constants from the instructions that load them to the calls that get them.
 //!
 //! A constant is a line number when it reaches the line argument of a function that is known to
-//! take one (`kernel::lines`) and nothing else. Everything that is not read, or leaves open where
+//! take one (`kernel::knowledge::lines`) and nothing else. Everything that is not read, or leaves open where
 //! the constant goes, ends the proof: another use, a copy, a call, a jump or branch, a place
 //! that something else may come to or that the kernel may rewrite, a new value, an instruction
 //! that is not known. Code is read once from front to back.
@@ -12,8 +12,8 @@
 )]
 
 use super::entered::Entered;
+use super::knowledge::lines::{self, Takes};
 use super::layout::Layout;
-use super::lines::{self, Takes};
 use super::refs::{Effective, Refs};
 use crate::arch::{Does, Effect, Immediate, Place, RelocClass, Stack};
 use crate::diag::Result;

@@ -6,9 +6,9 @@
 )]
 
 use super::fit::{Forms, Reading};
-use super::forms::{Field, Form, Replacement};
+use super::knowledge::forms::{Field, Form, Replacement};
+use super::knowledge::tables::{EXCEPTION_TABLE, RowSize, TABLES, Table};
 use super::layout::{Class, Layout};
-use super::tables::{EXCEPTION_TABLE, RowSize, TABLES, Table};
 use crate::diag::{Code, Error, Result};
 use crate::elf::ids::{Csr, SectionId, Side, Sparse};
 use crate::elf::object::Reloc;

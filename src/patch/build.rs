@@ -36,12 +36,12 @@ use crate::elf::out::{
 };
 use crate::elf::strings::Strings;
 use crate::kernel::assembler_resolved::{Unrelocated, leaving, relocation};
+use crate::kernel::knowledge::macros;
+use crate::kernel::knowledge::tables::KLP_ARCH_SECTIONS;
+use crate::kernel::knowledge::thunks;
 use crate::kernel::knowledge::{livepatch, sections};
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
 use crate::kernel::refs::{Ref, Refs};
-use crate::kernel::tables::KLP_ARCH_SECTIONS;
-use crate::kernel::thunks;
 
 /// More sections than the output has beside the input's.
 const OWN_SECTIONS: usize = 16;

@@ -6,7 +6,7 @@ use super::resolve::lookup::Lookup;
 use crate::diag::Result;
 use crate::diff::refuse::boot::{Dangling, refuse_dangling};
 use crate::elf::abi;
-use crate::kernel::boot::{FREED, Lifetime, PER_CPU};
+use crate::kernel::knowledge::boot::{FREED, Lifetime, PER_CPU};
 use crate::running::parent::Parent;
 
 /// Fails when livepatch would resolve a reference that is new to code or data that is gone.

@@ -26,8 +26,8 @@ use crate::elf::abi;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSection, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::kernel::knowledge::macros::{self, POINTER_NAMES, POINTERS, PREFIX};
 use crate::kernel::knowledge::{klp_build, livepatch};
-use crate::kernel::macros::{self, POINTER_NAMES, POINTERS, PREFIX};
 
 /// Makes an output in kpatch's form one in that of `klp-build`. `parent` is the object that is
 /// patched. Fails with code `bad-kpatch-table`, and for what only kpatch's macros ask for.

@@ -13,7 +13,7 @@ use crate::diff::pair::twins::Twins;
 use crate::diff::verdict::Verdicts;
 use crate::elf::ids::{Orig, Patched};
 use crate::elf::object::Symbol;
-use crate::kernel::boot::is_of_module;
+use crate::kernel::knowledge::boot::is_of_module;
 use crate::patch::elsewhere::readers_elsewhere;
 use crate::patch::resolve::lookup::{Lookup, RunningKernel};
 

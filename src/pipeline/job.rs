@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use crate::diag::Result;
 use crate::diff::policy::Policy;
 use crate::diff::select::boot_code::BootCode;
-use crate::kernel::tables::StructSizes;
+use crate::kernel::knowledge::tables::StructSizes;
 use crate::patch::resolve::lookup::Peers;
 use crate::patch::sealed::Pointers;
 use crate::report::explain::Wanted;

@@ -5,7 +5,7 @@ use super::walk::Walk;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
-use crate::kernel::boot::{FREED, PER_CPU, lifetime};
+use crate::kernel::knowledge::boot::{FREED, PER_CPU, lifetime};
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
 use crate::kernel::refs::Refs;

@@ -17,7 +17,7 @@ use crate::diag::{Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
 use crate::kernel::knowledge::klp_build;
-use crate::kernel::macros::{POINTER_NAMES, POINTERS};
+use crate::kernel::knowledge::macros::{POINTER_NAMES, POINTERS};
 use crate::patch::format::klp::SymbolName;
 
 impl<'a> Written<'a> {

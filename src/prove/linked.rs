@@ -24,8 +24,8 @@ use crate::diag::{Error, Result};
 use crate::elf::abi;
 use crate::elf::out::OutObject;
 use crate::elf::write::write;
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::knowledge::{livepatch, sections, symbols};
-use crate::kernel::tables::TABLES;
 
 type Map<K, V> = IndexMap<K, V, RandomState>;
 

@@ -1,7 +1,7 @@
 //! Names of what the tools add to a patch.
 
+use crate::kernel::knowledge::macros;
 use crate::kernel::knowledge::{klp_build, livepatch, sections};
-use crate::kernel::macros;
 
 /// What livepatch resolves, in kpatch's flavour.
 pub(super) const RESOLVED: [&str; 2] = [livepatch::RELOCATIONS, livepatch::SYMBOLS];

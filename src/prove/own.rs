@@ -16,8 +16,8 @@ use crate::diag::{Error, Result};
 use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::macros;
-use crate::kernel::tables::KLP_ARCH_SECTIONS;
+use crate::kernel::knowledge::macros;
+use crate::kernel::knowledge::tables::KLP_ARCH_SECTIONS;
 use crate::patch::format::kpatch::{ArchRow, FunctionRow, Layout, RelocationRow, SymbolRow};
 use crate::running::parent::Found;
 

@@ -11,13 +11,13 @@ use super::written::To;
 use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::symbols;
+use crate::kernel::knowledge::tables::Filter;
 use crate::kernel::layout::Class;
-use crate::kernel::names;
 use crate::kernel::objtool;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::{Row, TableRows};
-use crate::kernel::tables::Filter;
 
 impl<'a> Walk<'a> {
     /// The tables that are cut into rows in a section.

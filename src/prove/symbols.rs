@@ -15,8 +15,8 @@ use crate::diag::Result;
 use crate::diff::select::status::Status;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::thunks;
 use crate::kernel::layout::Class;
-use crate::kernel::thunks;
 
 impl<'a> Walk<'a> {
     /// Finds the symbols of the output that only one of the patched object can be, and follows

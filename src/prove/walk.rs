@@ -19,9 +19,9 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home as InputHome, Reloc};
 use crate::kernel::assembler_resolved::{leaving, relocation};
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::layout::Class;
 use crate::kernel::refs::{Ref, Refs};
-use crate::kernel::tables::TABLES;
 use crate::running::parent::Found;
 
 /// Bytes of the patched object, and where they should be in the output.

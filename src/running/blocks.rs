@@ -19,7 +19,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT};
 use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::kernel::names::find;
+use crate::kernel::knowledge::names::find;
 use crate::running::symtab::{BlockId, ParentTable};
 
 /// How a name tells that the linker may have discarded its symbol.

@@ -25,8 +25,8 @@ use super::image::KernelImage;
 use crate::arch::{Flow, Step, step};
 use crate::elf::abi;
 use crate::elf::linked::LinkedSymbol;
+use crate::kernel::knowledge::noreturn::never_returns;
 use crate::kernel::knowledge::symbols;
-use crate::kernel::noreturn::never_returns;
 
 /// A function: its image, section (0 where addresses are unique) and address.
 type Place = (usize, u32, u64);

@@ -15,8 +15,8 @@ use crate::elf::ids::{Orig, Patched, Side};
 use crate::elf::linked::Linked;
 use crate::elf::object::{Home, Object};
 use crate::kernel::knowledge::sections::UNLINKED;
+use crate::kernel::knowledge::thunks;
 use crate::kernel::layout::Layout;
-use crate::kernel::thunks;
 
 type Names = IndexSet<String, RandomState>;
 

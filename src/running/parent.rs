@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi::{STB_LOCAL, STT_FUNC, STT_OBJECT};
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 use crate::running::image::Neighbour;
 use crate::running::kallsyms::Matching;
 use crate::running::symtab::{BlockId, Entry, Order, ParentTable, Rank};

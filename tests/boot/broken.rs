@@ -7,7 +7,7 @@ use klp_diff::elf::image::Image;
 use klp_diff::elf::object::Object;
 use klp_diff::elf::out::{OutHome, OutObject, OutSymbolIndex};
 use klp_diff::elf::publish::publish;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::patch::module::check::check;
 use klp_diff::patch::module::kbuild::{Tools, build, write_sources};
 use klp_diff::patch::module::link::{Prepare, finish, prepare};

@@ -1,6 +1,6 @@
 //! Sizes of the kernel's structs, which an image's type information tells.
 
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::running::image::KernelImage;
 
 use crate::linked::{compile, have, link};

@@ -6,8 +6,8 @@ use klp_diff::arch::Does;
 use klp_diff::elf::abi;
 use klp_diff::elf::ids::{Id, SymbolId};
 use klp_diff::elf::object::{Object, Reloc};
+use klp_diff::kernel::knowledge::names;
 use klp_diff::kernel::layout::Class;
-use klp_diff::kernel::names;
 use klp_diff::kernel::refs::Refs;
 use object::Endianness;
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klp_diff::diag::Class as ErrorClass;
 use klp_diff::elf::abi;
-use klp_diff::kernel::tables::StructSizes;
+use klp_diff::kernel::knowledge::tables::StructSizes;
 use klp_diff::{Input, Job, PatchContext, Run};
 
 use map::Reach;

@@ -13,7 +13,7 @@ use crate::elf::image::Image;
 use crate::elf::object::{Home, Object};
 use crate::elf::verify::verify;
 use crate::elf::write::write;
-use crate::kernel::tables::StructSizes;
+use crate::kernel::knowledge::tables::StructSizes;
 use crate::report::{FunctionStatus, Report, canon};
 use crate::running::symtab::as_text;
 use crate::{Input, Job, ParentFiles, Policy, Run};

@@ -15,7 +15,7 @@ use crate::folders::builds::{Builds, CompareOptions, Outcome, check_needs};
 use crate::folders::candidates::{Candidates, Given, ParentFile};
 use crate::folders::context::KernelContext;
 use crate::folders::same_kernel::{Magic, check_image};
-use crate::kernel::tables::StructSizes;
+use crate::kernel::knowledge::tables::StructSizes;
 use crate::patch::module::link::{Prepare, prepare};
 use crate::patch::module::tree::{KernelTree, exports};
 use crate::patch::resolve::lookup::Peers;

@@ -18,8 +18,8 @@ use crate::diff::reason::{Content, OtherTwin, Reason, ReasonKind, Shown, Sides, 
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 use crate::kernel::refs::{Refs, RelocIn};
 
 /// How many constants a reason names, from the one that code reads to what differs in it.

@@ -7,7 +7,7 @@
 use super::pair::Pair;
 use super::spans::Spans;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSION};
+use crate::kernel::knowledge::noise::{BANNER, BANNER_START, UTS_FIELD, UTS_NAMES, UTS_VERSION};
 
 /// Whether a variable holds when and by whom the kernel was built.
 pub(in crate::diff) fn is_build_version(pair: &Pair<'_>, id: SymbolId<Patched>) -> bool {

@@ -26,11 +26,11 @@ use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
-use crate::kernel::boot::runs_until;
 use crate::kernel::classes::is_plain;
+use crate::kernel::knowledge::boot::runs_until;
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Entity, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
 /// Longest chain of constants that refer to each other through data without names.

@@ -17,9 +17,10 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::anonymous_data::MAX_PARTS;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Entity, Layout};
 use crate::kernel::padding::is_padding;
-use crate::kernel::{names, panics};
+use crate::kernel::panics;
 
 /// Whether the nameless data at two places is equal. A piece goes on to the next place
 /// that is referred to, and beyond where a function refers to both: it may read one thing

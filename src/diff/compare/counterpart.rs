@@ -5,8 +5,8 @@ use crate::arch::same_reloc;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Entity};
-use crate::kernel::names;
 
 /// The entity of original section `o` that corresponds to `patched`.
 pub fn twin_entity(

@@ -118,7 +118,7 @@ mod tests {
 
     use super::proofs;
     use crate::diff::explain::rules;
-    use crate::kernel::noise;
+    use crate::kernel::knowledge::noise;
 
     const PAGE: &str = include_str!("../../../docs/meaning.md");
 

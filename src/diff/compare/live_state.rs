@@ -11,7 +11,7 @@ use super::uses::Use;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Object};
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// The line number in a descriptor of dynamic debugging (include/linux/dynamic_debug.h):
 /// 18 bits behind four pointers.

@@ -3,8 +3,8 @@
 use crate::diff::reason::Meant;
 use crate::elf::ids::{Id as _, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::running::kallsyms::is_promoted;
 

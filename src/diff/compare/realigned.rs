@@ -27,8 +27,8 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side};
 use crate::kernel::assembler_resolved::Unrelocated;
 use crate::kernel::entered::Entered;
+use crate::kernel::knowledge::lines::jumps_anywhere;
 use crate::kernel::layout::{Entity, Layout};
-use crate::kernel::lines::jumps_anywhere;
 use crate::kernel::refs::Refs;
 
 /// The widest alignment that anything in code asks for: that of a line of the cache.

@@ -31,9 +31,9 @@ use crate::diag::Result;
 use crate::diff::reason::{Blocks, Reason, ReasonKind, Sides};
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::noreturn::never_returns;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::noreturn::never_returns;
 use crate::kernel::refs::{Refs, RelocIn};
 use crate::kernel::rows::Row;
 

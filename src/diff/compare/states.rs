@@ -31,8 +31,8 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
 use crate::kernel::constructors::only_registers;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// A variable whose initialiser changed, and code that uses it.

@@ -15,9 +15,9 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs, RelocIn};
 
 /// Whether two instructions read the same from constants without names, at places that they

@@ -14,8 +14,8 @@ use super::uses::{Use, Uses};
 use crate::diag::Result;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::ids::{Orig, Patched, SectionId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Entity};
-use crate::kernel::names;
 
 /// What comparing a section gave.
 struct Compared {

@@ -7,8 +7,8 @@ use crate::diff::compare::pair::Pair;
 use crate::diff::reason::{Reason, ReasonKind};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, Side, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 
 /// What the source calls a function, and the file in which only that file sees it.
 type Source<'a> = (&'a str, Option<&'a str>);

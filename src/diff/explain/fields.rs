@@ -20,8 +20,8 @@ use crate::diff::words::hex_at;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::{Home, Reloc, Symbol};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 
 /// Bytes of one Elf64_Sym, and of one Elf64_Rela.
 const ENTRY: u64 = 24;

@@ -5,9 +5,9 @@
 use crate::diff::refuse::account::is_runtime_constant;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId};
+use crate::kernel::knowledge::noise;
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::noise;
-use crate::kernel::tables::TABLES;
 
 const FOLLOWS_CODE: (&str, &str) =
     ("follows-code", "the table is made anew from the code of the patch");

@@ -27,8 +27,8 @@ use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Id, IdVec, Orig, Patched, SectionId, Side, SymbolId};
 use crate::kernel::classes::is_plain;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::running::kallsyms::is_promoted;
 
 /// One entry of the sorted lists that are merged.

@@ -25,8 +25,8 @@ use super::referrers::Referrers;
 use crate::elf::abi;
 use crate::elf::ids::{Id, Orig, Patched, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 
 /// The FILE blocks of one object: where each begins, and the scope its local symbols have.
 /// Twins have equal scopes.

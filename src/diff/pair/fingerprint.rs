@@ -11,8 +11,8 @@ use foldhash::fast::FixedState;
 
 use crate::elf::ids::{Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 
 /// A hash of what a symbol stands for: its bytes, and its relocations with normal names.
 /// Undefined symbols have nothing but their full name.

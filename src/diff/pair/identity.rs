@@ -17,7 +17,7 @@ use crate::diag::{Code, Error};
 use crate::elf::abi;
 use crate::elf::ids::{Side, SymbolId};
 use crate::elf::object::{Home, Object};
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// What an object is known by.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use super::local_uses::User;
 use super::twins::Twins;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 
 /// Visible beyond the file.
 pub(super) const GLOBAL: u64 = u64::MAX;

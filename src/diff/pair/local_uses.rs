@@ -18,9 +18,9 @@ use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::constructors;
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
 /// Whether what a section refers to counts.

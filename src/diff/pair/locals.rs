@@ -30,8 +30,8 @@ use crate::diag::Result;
 use crate::diff::policy::Policy;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, Orig, Patched, Side, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Layout;
-use crate::kernel::names;
 
 /// Variables of the two objects that may be the same, where nothing tells which is which.
 #[derive(Clone, Debug)]

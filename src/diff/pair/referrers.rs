@@ -18,8 +18,8 @@ use rayon::prelude::*;
 use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// For some symbols, hashes of the normal names of what refers to them; ascending, each once.

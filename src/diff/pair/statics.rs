@@ -19,8 +19,8 @@ use crate::diff::policy::Policy;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 
 /// Both objects and what was paired so far.
 pub(super) struct Statics<'a> {

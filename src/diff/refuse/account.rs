@@ -32,11 +32,11 @@ use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Marks, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::names;
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
-use crate::kernel::tables::TABLES;
 
 /// Fails when something differs that nothing accounts for. Also returns what to warn of, whether
 /// or not it fails.

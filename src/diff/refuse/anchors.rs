@@ -20,9 +20,9 @@ use crate::diff::selection::Selection;
 use crate::diff::verdict::Verdicts;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// Fails when the patch refers to, or carries a part of, data that code reaches by distances and

@@ -12,10 +12,10 @@ use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
-use crate::kernel::boot::{Lifetime, lifetime};
+use crate::kernel::knowledge::boot::{Lifetime, lifetime};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::names;
 use crate::kernel::refs::{Effective, Refs};
 
 /// Whether what only matters while the kernel boots is only warned of, beside what the patch

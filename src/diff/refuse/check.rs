@@ -21,9 +21,9 @@ use crate::diff::selection::Selection;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::Class;
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 
 /// Fails unless ftrace can redirect every changed function. `blocked` says of some why their

@@ -10,7 +10,7 @@ use crate::diag::{Code, Error, Result};
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::Side;
 use crate::elf::object::Object;
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// The hashes of crates by name.
 type Hashes<'d> = IndexMap<&'d str, IndexSet<&'d str, RandomState>, RandomState>;

@@ -3,7 +3,7 @@
 use crate::diag::{Code, Diagnostic};
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::endless::{Endless, find};
+use crate::kernel::knowledge::endless::{Endless, find};
 
 /// A warning for each of the functions that are to be redirected and that tasks never leave.
 pub fn warnings(comparer: &Comparer<'_>, redirected: &[SymbolId<Patched>]) -> Vec<Diagnostic> {

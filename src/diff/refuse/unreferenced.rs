@@ -19,15 +19,15 @@ use crate::diff::selection::Selection;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Marks, SectionId, Side, SymbolId};
-use crate::kernel::boot::lifetime;
 use crate::kernel::classes::is_plain;
 use crate::kernel::constructors;
+use crate::kernel::knowledge::boot::lifetime;
+use crate::kernel::knowledge::macros;
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::layout::{Class, Entity, Layout};
-use crate::kernel::macros;
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
-use crate::kernel::tables::TABLES;
 
 /// Entities that nobody was found to refer to yet: (section, index of the entity).
 type Suspects<S> = IndexMap<(SectionId<S>, usize), (), RandomState>;

@@ -5,7 +5,7 @@ use crate::diff::compare::comparer::Comparer;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::Id;
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// How many candidates an error lists.
 const SHOWN: usize = 10;

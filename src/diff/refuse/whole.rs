@@ -12,9 +12,9 @@ use crate::elf::abi;
 use crate::elf::group::group;
 use crate::elf::ids::{Id, Patched, SectionId, Side, SymbolId};
 use crate::kernel::knowledge::sections;
+use crate::kernel::knowledge::thunks;
+use crate::kernel::knowledge::{macros, names};
 use crate::kernel::layout::{Class, Entity, Layout};
-use crate::kernel::thunks;
-use crate::kernel::{macros, names};
 
 /// Finds functions that changed in a section of several that comes in whole because another
 /// one is new: only functions with a section of their own are redirected.

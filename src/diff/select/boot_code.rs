@@ -3,7 +3,7 @@
 
 use crate::diff::compare::comparer::Comparer;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::boot::{Lifetime, runs_until};
+use crate::kernel::knowledge::boot::{Lifetime, runs_until};
 
 /// What to do about changed code that only runs while the kernel boots. The optimiser changes
 /// such code along with other code.

@@ -7,7 +7,7 @@ use super::selector::Selector;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SymbolId};
-use crate::kernel::macros::{POINTER_NAMES, POINTERS};
+use crate::kernel::knowledge::macros::{POINTER_NAMES, POINTERS};
 use crate::kernel::refs::Refs;
 
 impl Selector<'_> {

@@ -24,7 +24,7 @@ use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId, Side, SymbolId};
 use crate::elf::object::Reloc;
 use crate::kernel::assembler_resolved::{leaving, meant};
-use crate::kernel::boot::runs_until;
+use crate::kernel::knowledge::boot::runs_until;
 use crate::kernel::layout::{Class, Layout};
 use crate::kernel::refs::Refs;
 use crate::running::indirect_targets::is_never_called;

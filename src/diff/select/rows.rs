@@ -12,13 +12,13 @@ use crate::diff::selection::Unwind;
 use crate::elf::abi;
 use crate::elf::ids::{Patched, SectionId, SymbolId};
 use crate::elf::object::Reloc;
+use crate::kernel::knowledge::names;
+use crate::kernel::knowledge::tables::{self, Filter};
 use crate::kernel::knowledge::{sections, symbols};
 use crate::kernel::layout::Class;
-use crate::kernel::names;
 use crate::kernel::objtool;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
-use crate::kernel::tables::{self, Filter};
 
 impl Selector<'_> {
     /// Keeps the rows that describe included code, and what they need, until nothing is added.

@@ -6,8 +6,8 @@ use crate::diff::compare::comparer::Comparer;
 use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{Orig, Patched, SectionId};
+use crate::kernel::knowledge::names;
 use crate::kernel::layout::Class;
-use crate::kernel::names;
 
 /// Of a section and of the relocations that apply to it.
 pub(super) fn section_status(

@@ -20,15 +20,15 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
 use crate::elf::object::{Object, Reloc};
 use crate::kernel::assembler_resolved::{leaving, meant};
-use crate::kernel::boot::runs_until;
+use crate::kernel::knowledge::boot::runs_until;
+use crate::kernel::knowledge::macros;
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::sections;
+use crate::kernel::knowledge::tables::{self, StructSizes};
+use crate::kernel::knowledge::thunks;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
-use crate::kernel::names;
 use crate::kernel::refs::Refs;
 use crate::kernel::rows::TableNumber;
-use crate::kernel::tables::{self, StructSizes};
-use crate::kernel::thunks;
 
 /// What decides about table rows, beyond the objects themselves.
 pub struct Destination<'a> {

@@ -3,7 +3,7 @@
 use super::status::Status;
 use crate::diff::compare::pair::Pair;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
-use crate::kernel::boot::runs_until;
+use crate::kernel::knowledge::boot::runs_until;
 
 /// The statuses of symbols where functions are changed whose parts are, and parts whose functions
 /// are. `has_changed` says it of sections.

@@ -7,10 +7,10 @@ use crate::diag::{Code, Error, Result};
 use crate::diff::compare::pair::Pair;
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Patched, SectionId, SymbolId};
-use crate::kernel::boot::lifetime;
+use crate::kernel::knowledge::boot::lifetime;
+use crate::kernel::knowledge::macros;
 use crate::kernel::knowledge::sections;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
 
 /// How a section or symbol of the patched object relates to its twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use crate::diff::verdict::{Verdict, Verdicts};
 use crate::elf::abi;
 use crate::elf::ids::{IdVec, Orig, Patched, SectionId, SymbolId};
 use crate::elf::object::{Home, Symbol};
+use crate::kernel::knowledge::names;
 use crate::kernel::knowledge::symbols;
 use crate::kernel::layout::Class;
-use crate::kernel::names;
 use crate::running::kallsyms::is_promoted;
 
 /// A symbol that a section defines, with the section.

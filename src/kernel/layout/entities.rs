@@ -9,7 +9,7 @@ use crate::diag::Result;
 use crate::elf::abi;
 use crate::elf::ids::{Csr, Id, SectionId, Side, SymbolId};
 use crate::kernel::classes::{Class, is_padding};
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// A piece of a section with one meaning.
 #[derive(Clone, Copy, Debug)]

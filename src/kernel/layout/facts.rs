@@ -6,7 +6,7 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Side, SymbolId};
 use crate::elf::object::Object;
 use crate::elf::search::position;
-use crate::kernel::names;
+use crate::kernel::knowledge::names;
 
 /// What the name of each symbol tells, as bits.
 pub(super) struct Facts<S>(IdVec<SymbolId<S>, u8>);

@@ -5,7 +5,7 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side};
 use crate::elf::object::Object;
 use crate::kernel::classes::{Class, Packed};
-use crate::kernel::macros;
+use crate::kernel::knowledge::macros;
 
 /// Fails for a finished livepatch.
 pub(super) fn check_unfinished<S: Side>(object: &Object<'_, S>) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Side, SymbolId};
 use crate::elf::object::Object;
-use crate::kernel::names::{self, ChildKind};
+use crate::kernel::knowledge::names::{self, ChildKind};
 
 /// Which function was split from which.
 pub(super) struct Parents<S> {

@@ -9,8 +9,8 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, Marks, SectionId, Side, SymbolId};
 use crate::elf::object::Home;
 use crate::kernel::classes::{Class, Traits};
-use crate::kernel::names;
-use crate::kernel::tables::TABLES;
+use crate::kernel::knowledge::names;
+use crate::kernel::knowledge::tables::TABLES;
 
 /// The roles of symbols, and what follows for the sections they are in.
 pub struct Roles<'a, S> {

@@ -11,7 +11,7 @@ use crate::elf::abi;
 use crate::elf::ids::{IdVec, SectionId, Side, SymbolId};
 use crate::elf::object::{Object, Symbol};
 use crate::kernel::classes::{Class, Packed, Traits, classify, is_looked_up};
-use crate::kernel::tables;
+use crate::kernel::knowledge::tables;
 
 /// What is known without a look at the symbols' names. Borrows the object.
 pub struct Sections<'a, S> {

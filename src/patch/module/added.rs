@@ -13,8 +13,8 @@ use crate::elf::ids::Patched;
 use crate::elf::object::{Home, Object};
 use crate::elf::out::{OutObject, OutSymbol};
 use crate::elf::write::write;
+use crate::kernel::knowledge::tables::TABLES;
 use crate::kernel::knowledge::{sections, symbols};
-use crate::kernel::tables::TABLES;
 use crate::running::symtab::ParentTable;
 
 /// The bytes of an object for the same machine as `like`, with nothing in it.

@@ -15,8 +15,8 @@ use crate::arch::Arch;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::out::{OutHome, OutObject, OutReloc, OutSection, OutSectionIndex, OutSymbol};
+use crate::kernel::knowledge::tables::{self, REPLACEMENTS, TABLES};
 use crate::kernel::knowledge::{livepatch, sections, symbols};
-use crate::kernel::tables::{self, REPLACEMENTS, TABLES};
 use crate::running::versions;
 
 /// Rows of `.kpatch.funcs`.

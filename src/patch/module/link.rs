@@ -22,9 +22,9 @@ use crate::elf::abi;
 use crate::elf::out::{
     OutHome, OutObject, OutReloc, OutRelocs, OutSectionIndex, OutSymbol, OutSymbolIndex,
 };
+use crate::kernel::knowledge::macros;
+use crate::kernel::knowledge::noreturn::{KNOWN_ENDS, never_returns};
 use crate::kernel::knowledge::{livepatch, sections, symbols};
-use crate::kernel::macros;
-use crate::kernel::noreturn::{KNOWN_ENDS, never_returns};
 use crate::patch::convert::{
     Krela, Ksym, Map, Tables, add_klp_relocations, bad, remove_sections, renumber,
 };

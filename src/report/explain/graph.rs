@@ -16,8 +16,8 @@ use crate::diff::compare::comparer::Comparer;
 use crate::diff::selection::Selection;
 use crate::elf::abi;
 use crate::elf::ids::{Id as _, Patched, SectionId, SymbolId};
+use crate::kernel::knowledge::macros;
 use crate::kernel::layout::{Class, Layout};
-use crate::kernel::macros;
 use crate::kernel::refs::Refs;
 
 /// What the output is made of, and what it refers to.

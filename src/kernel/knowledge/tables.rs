@@ -4,7 +4,7 @@
 //! function means. Rows of functions that are not in the patch are left out of the output.
 //!
 //! Checklist for adding a table section: a row in [`TABLES`] with its machines, and the layouts
-//! that its rows have had, in `kernel::forms`; where a row may not be carried, a [`Filter`]; a
+//! that its rows have had, in `kernel::knowledge::forms`; where a row may not be carried, a [`Filter`]; a
 //! pair of objects in the tests that differs only in one field of the new table; a line in
 //! docs/design.md when the filter is new.
 

@@ -1,6 +1,6 @@
 //! Sections that the macros for patch authors make.
 
-use super::knowledge::klp_build;
+use super::klp_build;
 
 /// Functions to call around patching and unpatching.
 pub const CALLBACKS: [&str; 4] = [

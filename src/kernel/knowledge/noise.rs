@@ -122,19 +122,19 @@ static ROWS: [NoiseRow; 22] = [
 ];
 
 /// Position of a rule in the list.
-pub(super) fn index(rule: &'static Rule) -> u8 {
+pub(in crate::kernel) fn index(rule: &'static Rule) -> u8 {
     ROWS.iter().position(|row| std::ptr::eq(&row.rule, rule)).unwrap_or(0) as u8
 }
 
 /// The rule at a position of the list.
 #[expect(clippy::indexing_slicing, reason = "a remainder is below what divides")]
-pub(super) fn at(index: u8) -> &'static Rule {
+pub(in crate::kernel) fn at(index: u8) -> &'static Rule {
     &ROWS[usize::from(index) % ROWS.len()].rule
 }
 
 /// The names and prefixes of all rules.
 #[cfg(test)]
-pub(super) fn patterns() -> impl Iterator<Item = &'static str> {
+pub(in crate::kernel) fn patterns() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| match row.section {
         Match::Name(name) | Match::Prefix(name) => name,
     })
@@ -163,7 +163,7 @@ pub fn rule(section: &str, arch: &Arch) -> Option<&'static Rule> {
 mod tests {
     use super::*;
     use crate::arch;
-    use crate::kernel::tables::TABLES;
+    use crate::kernel::knowledge::tables::TABLES;
 
     /// Otherwise a row would hold nowhere.
     #[test]
