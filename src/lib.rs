@@ -4,7 +4,7 @@
 //! [`run`] is the whole pipeline: load -> lay out -> pair -> compare -> judge -> select -> resolve ->
 //! build -> prove; `elf::publish` writes the result. Each phase borrows what is before it and
 //! returns a new value. Layers, lowest first: `diag` < `host` < `elf` < `arch` < `kernel` <
-//! `running` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `folders` < `cli`;
+//! `running` < `diff` < `patch` < `prove` < `report` < `pipeline` < `build` < `folders` < `corpus` < `cli`;
 //! a test keeps the direction.
 //!
 //! Which functions changed between two builds of an object:
@@ -34,6 +34,8 @@ pub mod arch;
 pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod corpus;
 pub mod diag;
 pub mod diff;
 pub mod elf;

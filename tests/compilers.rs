@@ -16,8 +16,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use common::{folder, load_cases, names};
-use klp_diff::cli::corpus::compilers::{Compiler, of_machine};
-use klp_diff::cli::corpus::header::{Header, STRUCT_SIZES};
+use klp_diff::corpus::compilers::{Compiler, of_machine};
+use klp_diff::corpus::header::{Header, STRUCT_SIZES};
 use libtest_mimic::{Arguments, Completion, Failed};
 
 /// What the compilers are of which this is about.

@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use klp_diff::cli::corpus::compilers::of_machine;
-use klp_diff::cli::corpus::directives::Directives;
+use klp_diff::corpus::compilers::of_machine;
+use klp_diff::corpus::directives::Directives;
 use libtest_mimic::{Arguments, Completion, Failed};
 
 /// What a kernel with ftrace is compiled with, as far as it shapes the objects.

@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use klp_diff::cli::corpus::compilers::of_machine;
-use klp_diff::cli::corpus::directives::Directives;
-use klp_diff::cli::corpus::header::STRUCT_SIZES;
+use klp_diff::corpus::compilers::of_machine;
+use klp_diff::corpus::directives::Directives;
+use klp_diff::corpus::header::STRUCT_SIZES;
 use libtest_mimic::{Arguments, Completion, Failed};
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ mod suite;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use klp_diff::cli::corpus::compilers::of_machine;
-use klp_diff::cli::corpus::header::STRUCT_SIZES;
+use klp_diff::corpus::compilers::of_machine;
+use klp_diff::corpus::header::STRUCT_SIZES;
 use serde_json::Value;
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \

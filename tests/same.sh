@@ -17,7 +17,8 @@ fi
 old=$(cd "$1" && pwd) && new=$(cd "$2" && pwd) || exit 64
 shift 2
 scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT INT TERM
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
 
 # All that a pair makes one build say and write, in folder $1, with the programs of folder $2.
 one() {

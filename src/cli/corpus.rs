@@ -1,38 +1,19 @@
 //! `klp-diff corpus`: runs many cases and says whether anything changed for the worse.
 
-mod baseline;
-mod build;
-mod case;
-pub mod compilers;
-pub mod directives;
-mod file;
-mod find;
-pub mod header;
-mod judge;
-mod junit;
-mod ours;
-mod pick;
-mod process;
-mod record;
-mod results;
-mod schedule;
-mod show;
-mod source;
-mod words;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::baseline::Changes;
-use self::judge::Judge;
-use self::pick::{Known, Pattern};
-use self::process::Other;
-use self::results::{Record, Results, Shard, Status};
-use self::schedule::Limits;
 use super::{Exit, complain, fail, parse};
+use crate::corpus::baseline::Changes;
+use crate::corpus::judge::Judge;
+use crate::corpus::pick::{Known, Pattern};
+use crate::corpus::process::Other;
+use crate::corpus::results::{Record, Results, Shard, Status};
+use crate::corpus::schedule::Limits;
+use crate::corpus::{baseline, build, case, find, junit, process, schedule, show};
 use crate::diag::Result;
 use crate::host::child::Limits as HostLimits;
 use crate::host::{cleanup, files, print};

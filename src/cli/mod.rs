@@ -8,7 +8,7 @@
 
 mod args;
 mod build;
-pub mod corpus;
+mod corpus;
 mod dump;
 mod explain_error;
 mod kernel;

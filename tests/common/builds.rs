@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use klp_diff::cli::corpus::header::STRUCT_SIZES;
+use klp_diff::corpus::header::STRUCT_SIZES;
 use serde_json::Value;
 
 pub const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use klp_diff::cli::corpus::compilers::Compiler;
-use klp_diff::cli::corpus::header::Header;
+use klp_diff::corpus::compilers::Compiler;
+use klp_diff::corpus::header::Header;
 
 /// Where the sources are.
 pub fn folder() -> PathBuf {

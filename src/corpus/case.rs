@@ -8,7 +8,7 @@ use super::source::Source;
 
 /// Where a case's objects come from.
 #[derive(Clone, Debug)]
-pub(super) enum Objects {
+pub(crate) enum Objects {
     /// They are there.
     Built {
         /// Built from the unpatched source.
@@ -22,7 +22,7 @@ pub(super) enum Objects {
 
 /// The symbols of the kernel or module that is patched.
 #[derive(Clone, Debug)]
-pub(super) enum Symtab {
+pub(crate) enum Symtab {
     /// Not known: no output is built.
     None,
     /// The original object stands for the kernel, as in kpatch's unit tests.
@@ -33,7 +33,7 @@ pub(super) enum Symtab {
 
 /// What the exit status must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exits {
+pub(crate) enum Exits {
     /// Nothing is known: any but 1, which is an error.
     Unknown,
     /// This one.
@@ -44,7 +44,7 @@ pub(super) enum Exits {
 
 /// What must come of a case. `None` is not looked at.
 #[derive(Clone, Debug)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     pub exit: Exits,
     /// Names of the functions that are changed.
     pub changed: Option<BTreeSet<String>>,
@@ -77,7 +77,7 @@ impl Expected {
 
 /// One case.
 #[derive(Clone, Debug)]
-pub(super) struct Case {
+pub(crate) struct Case {
     /// Unique name: the folder given, the path below it, and the case.
     pub name: String,
     pub objects: Objects,
@@ -111,7 +111,7 @@ impl Case {
 }
 
 /// An exit status in a word.
-pub(super) fn verdict(exit: u8) -> &'static str {
+pub(crate) fn verdict(exit: u8) -> &'static str {
     match exit {
         0 => "changed",
         1 => "error",

@@ -19,7 +19,7 @@ use crate::running::symtab::as_text;
 use crate::{Input, Job, ParentFiles, Policy, Run};
 
 /// An output object.
-pub(super) struct Output {
+pub(crate) struct Output {
     /// The file.
     pub bytes: Vec<u8>,
     /// Its canonical form.
@@ -29,7 +29,7 @@ pub(super) struct Output {
 }
 
 /// What a tool made of a case.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Exit status.
     pub exit: u8,
     /// The functions of the patch.
@@ -41,7 +41,7 @@ pub(super) struct Outcome {
 }
 
 /// Compares `orig` and `patched` as the case wants it. `drop_in` overrides the case.
-pub(super) fn run(case: &Case, orig: &Path, patched: &Path, drop_in: bool) -> Outcome {
+pub(crate) fn run(case: &Case, orig: &Path, patched: &Path, drop_in: bool) -> Outcome {
     let (report, done) = match attempt(case, orig, patched, drop_in) {
         Ok(Run { report, outcome }) => (report, finished(outcome, drop_in)),
         Err(error) => (Report::default(), Err(error)),
@@ -136,7 +136,7 @@ fn finished(outcome: crate::Outcome, drop_in: bool) -> Result<(u8, Option<Output
 }
 
 /// Reads an output object. Fails when it is none.
-pub(super) fn read(name: &str, bytes: Vec<u8>) -> Result<Output> {
+pub(crate) fn read(name: &str, bytes: Vec<u8>) -> Result<Output> {
     let object = Object::<Patched>::parse(name, &bytes)?;
     let lines = canon::canonical(&object)?;
     let functions = object
@@ -158,7 +158,7 @@ pub(super) fn read(name: &str, bytes: Vec<u8>) -> Result<Output> {
 /// The symbols of an object, as `readelf -s --wide` prints them. With `placed`, each
 /// section gets addresses of its own, as in a linked kernel: two functions at one address
 /// would be one function there.
-pub(super) fn symbols(name: &str, bytes: &[u8], placed: bool) -> Result<String> {
+pub(crate) fn symbols(name: &str, bytes: &[u8], placed: bool) -> Result<String> {
     let object = Object::<Patched>::parse(name, bytes)?;
     let mut bases: IdVec<SectionId<Patched>, u64> = IdVec::filled(0, object.sections().len() + 1);
     let mut next: u64 = 0x1000;

@@ -53,7 +53,7 @@ struct File {
 
 /// Reads the case of `folder`. Fails when the file says what is not known, or names files
 /// that are not there.
-pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
+pub(crate) fn read(folder: &Path, name: &str) -> Result<Case> {
     let path = folder.join(NAME);
     let bad = |what: String| Error::broken(Code::Case, what).in_file(path.display().to_string());
     let text = files::read_text(&path)?;
@@ -118,7 +118,7 @@ pub(super) fn read(folder: &Path, name: &str) -> Result<Case> {
 }
 
 /// Writes the file for `case`, whose objects are `orig.o` and `patched.o` in `folder`.
-pub(super) fn write(folder: &Path, case: &Case, what: &str) -> Result<()> {
+pub(crate) fn write(folder: &Path, case: &Case, what: &str) -> Result<()> {
     let file = File {
         what: what.to_owned(),
         orig: "orig.o".into(),

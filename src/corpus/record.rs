@@ -11,11 +11,11 @@ use crate::diag::{Code, Error, Result};
 use crate::host::files;
 
 /// The file that says what was built; a folder with it is a build.
-pub(super) const RECORD: &str = "build.json";
+pub(crate) const RECORD: &str = "build.json";
 
 /// What was made of the sources.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Per compiler, what became of its cases.
     pub compilers: BTreeMap<String, Counts>,
     /// Compilers that are missing, and what could not be compiled.
@@ -29,7 +29,7 @@ pub(super) struct Record {
 
 /// Numbers of cases.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub built: usize,
     /// The compiler did not do what the case is about.
     pub useless: usize,
@@ -37,14 +37,14 @@ pub(super) struct Counts {
 }
 
 /// A remark when `compiler` is not installed and `cases` are skipped for it.
-pub(super) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
+pub(crate) fn missing(compiler: &Compiler, cases: usize) -> Option<String> {
     let variant = compiler.variants.first().map_or("", |(_, flags)| flags);
     let absent = cases > 0 && !is_installed(compiler.command, &compiler.args(variant, ""));
     absent.then(|| format!("skipped: {cases} cases, {} is not installed", compiler.name))
 }
 
 /// The remarks of the build that `path` records.
-pub(super) fn notes(path: &Path) -> Result<Vec<String>> {
+pub(crate) fn notes(path: &Path) -> Result<Vec<String>> {
     let bytes = files::read(path)?;
     let record: Record = serde_json::from_slice(&bytes).map_err(|e| {
         Error::broken(Code::Case, format!("not a record of a build: {e}"))

@@ -30,7 +30,7 @@ const TIME: Duration = Duration::from_secs(300);
 
 /// Compiles what `found` has of sources into `out`, which must not exist or be an earlier
 /// build. It appears as a whole or not at all.
-pub(super) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) -> Result<Record> {
+pub(crate) fn build(found: Found, out: &Path, jobs: usize, stop: &AtomicBool) -> Result<Record> {
     let shown = out.display().to_string();
     let fail = |what: &str, e: std::io::Error| {
         Error::broken(Code::Unwritable, format!("{what}: {e}")).in_file(shown.clone())

@@ -101,7 +101,7 @@ impl Header {
     }
 
     /// The cases this source makes for one compiler, none when it is not for it.
-    pub(super) fn cases(&self, prefix: &str, compiler: &Compiler) -> Result<Vec<Case>> {
+    pub(crate) fn cases(&self, prefix: &str, compiler: &Compiler) -> Result<Vec<Case>> {
         if !self.is_for(compiler) {
             return Ok(Vec::new());
         }

@@ -17,7 +17,7 @@ use crate::host::cleanup::TempFolder;
 use crate::host::files::{self, unreadable, unwritable};
 
 /// What to do with a case.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     /// For the case's own scripts, and to compare with when `against`.
     pub other: Other<'a>,
     /// Whether to compare with the other tool.

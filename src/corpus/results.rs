@@ -18,7 +18,7 @@ const LISTED: usize = 20;
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Status {
+pub(crate) enum Status {
     /// As expected.
     Ok,
     /// Not as expected.
@@ -35,7 +35,7 @@ pub(super) enum Status {
 
 /// A function of a patch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FunctionRecord {
+pub(crate) struct FunctionRecord {
     pub name: String,
     /// `changed` or `new`.
     pub status: String,
@@ -45,7 +45,7 @@ pub(super) struct FunctionRecord {
 
 /// One case's result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub case: String,
     pub status: Status,
     /// Exit status; absent when it was not run.
@@ -85,7 +85,7 @@ impl Record {
 
 /// Which part of the cases a run was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Shard {
+pub(crate) struct Shard {
     /// From 1.
     pub index: usize,
     pub count: usize,
@@ -112,7 +112,7 @@ impl std::fmt::Display for Shard {
 
 /// A whole run, or one shard of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Results {
+pub(crate) struct Results {
     format: u32,
     /// Program and version.
     pub tool: String,

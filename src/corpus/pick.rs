@@ -12,7 +12,7 @@ use crate::host::files;
 /// Text of which each `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Pattern(Vec<String>);
+pub(crate) struct Pattern(Vec<String>);
 
 impl FromStr for Pattern {
     type Err = String;
@@ -58,14 +58,14 @@ impl Pattern {
 }
 
 /// Whether `--filter` has the case: no pattern has all.
-pub(super) fn picks(filter: &[Pattern], case: &str) -> bool {
+pub(crate) fn picks(filter: &[Pattern], case: &str) -> bool {
     filter.is_empty() || filter.iter().any(|pattern| pattern.is_in(case))
 }
 
 /// The file of `--known`: differences that are no news.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Known {
+pub(crate) struct Known {
     #[serde(default)]
     known: Vec<Entry>,
 }

@@ -23,7 +23,7 @@ fn word(status: Status) -> &'static str {
 }
 
 /// The table of all cases, and below it what is wrong and how many there are.
-pub(super) fn text(results: &Results, changes: &Changes, peak_mib: Option<u64>) -> String {
+pub(crate) fn text(results: &Results, changes: &Changes, peak_mib: Option<u64>) -> String {
     let mut out = String::new();
     let wide = results.cases.iter().map(|r| r.case.chars().count()).max().unwrap_or(0).max(4);
     let _ = writeln!(

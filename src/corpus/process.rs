@@ -16,14 +16,14 @@ use crate::host::files::{unreadable, unwritable};
 const SHOWN: usize = 4096;
 
 /// A program that ended.
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub status: ExitStatus,
     /// The last line it printed to standard error, or to standard output.
     pub last_line: String,
 }
 
 /// Another create-diff-object, and what it may do.
-pub(super) struct Other<'a> {
+pub(crate) struct Other<'a> {
     pub program: &'a Path,
     pub limits: Limits<'a>,
 }
@@ -92,7 +92,7 @@ impl Other<'_> {
 }
 
 /// The program to run: a path is made absolute, a bare name is left to PATH.
-pub(super) fn program(path: &Path) -> Result<PathBuf> {
+pub(crate) fn program(path: &Path) -> Result<PathBuf> {
     let path = if path.components().count() > 1 || path.is_file() {
         path.canonicalize().map_err(|e| unreadable(path, &e))?
     } else {

@@ -29,14 +29,14 @@ const MIB: u64 = 1 << 20;
 
 /// How many at once, and how much memory for all of them together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub jobs: usize,
     pub memory_mib: u64,
 }
 
 /// MiB that a case needs, judged from the sizes of its files. What cannot be read counts
 /// nothing: the case itself will tell.
-pub(super) fn estimate(case: &Case) -> u64 {
+pub(crate) fn estimate(case: &Case) -> u64 {
     let size = |path: &Path| path.metadata().map_or(0, |m| m.len());
     let objects = match &case.objects {
         Objects::Built { orig, patched } => size(orig).saturating_add(size(patched)),
@@ -63,7 +63,7 @@ struct State {
 
 /// Runs all cases; the results are in no order. After `stop` no further case is begun, and
 /// those that were not run are [`Status::NotRun`].
-pub(super) fn run(
+pub(crate) fn run(
     cases: &[Case],
     limits: Limits,
     judge: &Judge<'_>,
@@ -163,7 +163,7 @@ fn progress(len: usize) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::corpus::case::{Exits, Expected};
+    use crate::corpus::case::{Exits, Expected};
 
     #[test]
     fn an_estimate_grows_with_the_files_and_has_a_floor() {

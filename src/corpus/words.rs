@@ -6,7 +6,7 @@ use crate::report::canon;
 
 /// The first difference between the outputs of two tools; `None` when they mean the same.
 /// `a` and `b` name the two, such as `ours` and `theirs`.
-pub(super) fn first_difference(
+pub(crate) fn first_difference(
     (a, a_lines): (&str, &[String]),
     (b, b_lines): (&str, &[String]),
 ) -> Option<String> {

@@ -10,7 +10,7 @@ use crate::host::files;
 
 /// What has to be compiled.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// The unpatched source.
     pub orig: PathBuf,
     /// The patched source; compiled with `-DPATCHED`, so it may be the same file.
@@ -24,7 +24,7 @@ pub(super) struct Source {
 }
 
 /// What became of compiling.
-pub(super) enum Compiled {
+pub(crate) enum Compiled {
     /// The objects: unpatched and patched.
     Objects(PathBuf, PathBuf),
     /// The compiler has no use for this case.
@@ -75,7 +75,7 @@ impl Source {
 }
 
 /// Whether `command` with `args` compiles at all on this machine.
-pub(super) fn is_installed(command: &str, args: &[String]) -> bool {
+pub(crate) fn is_installed(command: &str, args: &[String]) -> bool {
     let mut probe = Command::new(command);
     probe.args(args).args(["-x", "c", "-c", "/dev/null", "-o", "/dev/null"]);
     let limits = Limits { time: Some(Duration::from_secs(60)), stop: None };

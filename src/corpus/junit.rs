@@ -9,7 +9,7 @@ use super::results::{Record, Results, Status};
 use crate::diag::{Code, Error, Result};
 
 /// One suite with a test for each case; what changed since the baseline is one more, that failed.
-pub(super) fn junit(results: &Results, changes: &Changes) -> Result<String> {
+pub(crate) fn junit(results: &Results, changes: &Changes) -> Result<String> {
     let mut suite = TestSuite::new("klp-diff corpus");
     suite.set_time(results.cases.iter().map(time).sum());
     for record in &results.cases {

@@ -13,7 +13,7 @@ const NOISE_MS: f64 = 50.0;
 
 /// How a run differs from an earlier one.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     /// Verdicts, functions, reasons, meanings of outputs, lost cases: `CASE: what`.
     pub lines: Vec<String>,
     /// New cases and times, which are no reason to fail.
@@ -22,7 +22,7 @@ pub(super) struct Changes {
 
 /// Compares a run with an earlier one. A shard is compared with its own cases only; `all`
 /// has the names of the cases of all shards.
-pub(super) fn compare(before: &Results, now: &Results, all: &[&str]) -> Changes {
+pub(crate) fn compare(before: &Results, now: &Results, all: &[&str]) -> Changes {
     let mut changes = Changes::default();
     let old: BTreeMap<&str, &Record> = before.cases.iter().map(|r| (r.case.as_str(), r)).collect();
     let (mut old_ms, mut new_ms) = (0.0, 0.0);

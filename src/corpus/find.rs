@@ -27,7 +27,7 @@ use crate::host::files::{self, unreadable};
 
 /// What was found below the folders.
 #[derive(Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Sorted by name.
     pub cases: Vec<Case>,
     /// Cases that cannot be understood: name and error.
@@ -61,7 +61,7 @@ impl Found {
 /// Finds all cases below `folders`. Fails when a folder cannot be read or has no case, when
 /// two cases have the same name, and when `stop` is set. With `no_exec`
 /// no compiler is asked whether it is there.
-pub(super) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Result<Found> {
+pub(crate) fn find(folders: &[PathBuf], stop: &AtomicBool, no_exec: bool) -> Result<Found> {
     let mut found = Found::default();
     for folder in folders {
         let (before, noted) = (found.cases.len() + found.broken.len(), found.notes.len());
