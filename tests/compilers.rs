@@ -1,9 +1,8 @@
 //! Verdicts on pairs that the compilers of this machine make of our own C.
 //!
 //! Each case (see `common`) is compiled twice by every compiler for x86-64 of `corpus run`, in each
-//! of its variants;
-//! `klp-diff` must then exit as the file's header says and name exactly the functions it
-//! says. A compiler that is not installed, and a case its compiler has no use for, are
+//! of its variants; `klp-diff` must then exit as the file's header says and name exactly the
+//! functions it says. What is refused is golden text. A compiler that is not installed, and a case its compiler has no use for, are
 //! reported as ignored, by name.
 
 #[path = "common/suite.rs"]
@@ -22,6 +21,25 @@ use libtest_mimic::{Arguments, Completion, Failed};
 
 /// What the compilers are of which this is about.
 const MACHINE: &str = "x86_64";
+
+/// Compiler, and options of its variant, whose objects' refusals are golden text
+/// (`tests/snapshots`). Update with `INSTA_UPDATE=always cargo test --test compilers`.
+const GOLDEN: (&str, &str) = ("gcc-12", "");
+
+/// Offsets are the compiler's: its next release may have others.
+fn without_offsets(text: &str) -> String {
+    let mut found = String::new();
+    for (i, part) in text.split("0x").enumerate() {
+        let is_offset = found.ends_with('+') || found.ends_with("offset ");
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_hexdigit()).len();
+        match i {
+            0 => found += part,
+            _ if is_offset => found += &format!("0xN{}", &part[digits..]),
+            _ => found += &format!("0x{part}"),
+        }
+    }
+    found
+}
 
 fn is_installed(compiler: &Compiler) -> bool {
     let mut command = Command::new(compiler.command);
@@ -79,6 +97,11 @@ fn run(case: &Header, compiler: &Compiler, variant: &str) -> Result<Completion, 
         let reason = case.directive("says", compiler);
         if output.stderr.is_empty() || !said.contains(reason) {
             return Err(format!("wrong reason{said}").into());
+        }
+        if (compiler.name, variant) == GOLDEN {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let text = text.replace(&folder.path().display().to_string(), "FOLDER");
+            insta::assert_snapshot!(format!("refusal_{}", case.name()), without_offsets(&text));
         }
         return Ok(Completion::Completed);
     }
