@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use klp_diff::corpus::header::STRUCT_SIZES;
+
 /// An object and the sizes of the structs in its tables.
 pub struct Subject {
     pub name: String,
@@ -13,15 +15,7 @@ pub struct Subject {
 
 /// Sizes of the rows that the cases of the corpus write.
 pub fn sizes_of_cases() -> BTreeMap<String, String> {
-    let sizes = [
-        ("ALT_STRUCT_SIZE", "14"),
-        ("BUG_STRUCT_SIZE", "12"),
-        ("EX_STRUCT_SIZE", "12"),
-        ("JUMP_STRUCT_SIZE", "16"),
-        ("PRINTK_INDEX_STRUCT_SIZE", "8"),
-        ("STATIC_CALL_STRUCT_SIZE", "8"),
-    ];
-    sizes.map(|(name, size)| (name.to_owned(), size.to_owned())).into()
+    STRUCT_SIZES.map(|(name, size)| (name.to_owned(), size.to_owned())).into()
 }
 
 const FLAGS: &str = "-O2 -ffunction-sections -fdata-sections -pg -mfentry -fno-pic -mcmodel=kernel \
