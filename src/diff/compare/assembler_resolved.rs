@@ -135,7 +135,7 @@ fn have_one_place(pair: &Pair<'_>, o: SymbolId<Orig>, p: SymbolId<Patched>) -> b
 }
 
 /// Whether two instructions at byte `at` of two stretches of code differ only in the
-/// distance to something outside: where that leads is [`Comparer::leads_elsewhere`]'s to
+/// distance to something outside: where that leads is [`leads_elsewhere`]'s to
 /// say. Inside, the same distance leads to the same instruction, and another one does not.
 pub(super) fn only_distance_differs(pair: &Pair<'_>, spans: &Spans, at: u64) -> bool {
     let (orig, patched) = (pair.orig.layout, pair.patched.layout);

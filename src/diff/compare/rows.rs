@@ -42,7 +42,7 @@ pub(super) fn same_rows(
     same_rows_where(comparer, spans, &same_place, sink, open)
 }
 
-/// [`Comparer::rows`] of code in which `same_place` tells which places are the same.
+/// [`same_rows`] of code in which `same_place` tells which places are the same.
 pub(super) fn same_rows_where(
     comparer: &Comparer<'_>,
     spans: &Spans,
