@@ -392,6 +392,13 @@ impl Arch {
         })
     }
 
+    /// Whether bytes are nothing but what fills the gaps between functions.
+    pub fn fills(&self, bytes: &[u8]) -> bool {
+        let mut patterns = bytes.chunks_exact(self.padding_pattern.len());
+        patterns.by_ref().all(|bytes| bytes == self.padding_pattern)
+            && patterns.remainder().is_empty()
+    }
+
     /// Fails unless objects of this machine with this byte order are supported.
     pub fn check_byte_order(&self, big_endian: bool) -> Result<()> {
         if self.big_endian == big_endian {

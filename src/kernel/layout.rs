@@ -62,7 +62,7 @@ impl<'a, S: Side> Layout<'a, S> {
         let facts = Facts::new(object, sections.arch);
         let owners = Owners::new(sections, &facts)?;
         let roles = Roles::new(owners, &facts);
-        let parents = Parents::new(object, roles.files(), &facts)?;
+        let parents = Parents::new(&roles, &facts)?;
         drop(facts);
         let entities = Entities::new(Spans::new(roles)?)?;
         Ok(Layout { entities, parents })

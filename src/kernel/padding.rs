@@ -68,13 +68,10 @@ fn fills<S: Side>(layout: &Layout<'_, S>, section: SectionId<S>, from: u64, to: 
     if !layout.object.is_text(section) {
         return zeros();
     }
-    let pattern = layout.arch.padding_pattern;
-    let nops = || {
-        bytes.len().is_multiple_of(pattern.len())
-            && bytes.chunks(pattern.len()).all(|c| c == pattern)
-    };
     // A linker that knows no better fills with zeros.
-    nops() || layout.is_linked() && zeros() || is_nops(layout, contents.get(..end), from)
+    layout.arch.fills(bytes)
+        || layout.is_linked() && zeros()
+        || is_nops(layout, contents.get(..end), from)
 }
 
 /// Whether code from byte `at` on consists of NOPs and traps, on machines that can be decoded.

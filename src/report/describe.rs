@@ -81,11 +81,7 @@ pub fn functions(
 /// ones come from their symbols do not tell.
 fn file_of(comparer: &Comparer<'_>, id: SymbolId<Patched>) -> Option<String> {
     let layout = comparer.patched.layout;
-    if !layout.is_linked() || !layout.is_local(id) {
-        return None;
-    }
-    let file = layout.files().get(layout.file_of(id).checked_sub(1)?)?;
-    Some(layout.object.symbol_name(*file).to_owned())
+    layout.source_file(id).filter(|_| layout.is_linked()).map(str::to_owned)
 }
 
 /// Describes variables and constants: name, status, and symbol in the patched object.

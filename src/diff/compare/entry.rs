@@ -92,7 +92,7 @@ fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Star
     let head = section.data.get(entity.start as usize..value as usize)?;
     let hash = match (layout.arch.type_hash)(head) {
         Some(hash) => Some(hash),
-        None if is_padding(layout, head) => None,
+        None if layout.arch.fills(head) => None,
         None => return None,
     };
     // A hash that the linker fills in is not known here.
@@ -103,11 +103,6 @@ fn start<'a, S: Side>(layout: &Layout<'a, S>, entity: &Entity<S>) -> Option<Star
     }
     let marker = marker_length(layout, symbol);
     Some(Start { head, hash, body: value + marker, marker })
-}
-
-fn is_padding<S: Side>(layout: &Layout<'_, S>, bytes: &[u8]) -> bool {
-    let pattern = layout.arch.padding_pattern;
-    bytes.len().is_multiple_of(pattern.len()) && bytes.chunks(pattern.len()).all(|c| c == pattern)
 }
 
 /// Bytes of the marker at the start of a function; 0 when it has none.

@@ -57,11 +57,6 @@ impl<'a> Clones<'a> {
 /// By what a copy is known to be of a function. Global ones of the same name are one function, in
 /// whatever file.
 fn source<'a, S: Side>(layout: &'a Layout<'_, S>, id: SymbolId<S>) -> Source<'a> {
-    let object = layout.object;
-    let file = || {
-        let file = layout.files().get(layout.file_of(id).checked_sub(1)?)?;
-        Some(object.symbol_name(*file))
-    };
-    let of_file = layout.is_linked() && layout.is_local(id);
-    (names::written_name(object.symbol_name(id)), if of_file { file() } else { None })
+    let file = layout.source_file(id).filter(|_| layout.is_linked());
+    (names::written_name(layout.object.symbol_name(id)), file)
 }

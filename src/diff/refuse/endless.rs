@@ -10,11 +10,8 @@ pub fn warnings(comparer: &Comparer<'_>, redirected: &[SymbolId<Patched>]) -> Ve
     let layout = comparer.patched.layout;
     let mut warnings = Vec::new();
     for &id in redirected {
-        let block = layout.file_of(id).checked_sub(1).filter(|_| layout.is_local(id));
-        let file = block.and_then(|block| layout.files().get(block));
-        let file = file.map(|&file| layout.object.symbol_name(file));
         let name = layout.object.symbol_name(id);
-        let Some(&(function, kind, source)) = find(name, file) else { continue };
+        let Some(&(function, kind, source)) = find(name, layout.source_file(id)) else { continue };
         let (what, advice) = match kind {
             Endless::Thread => (
                 format!(

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::facts::{self, Facts};
+use super::sections::Sections;
 use crate::diag::{Code, Error, Result};
 use crate::elf::abi;
 use crate::elf::ids::{Id, Side, SymbolId};
@@ -24,13 +25,9 @@ pub(super) struct Parents<S> {
 }
 
 impl<S: Side> Parents<S> {
-    /// Finds the parents of all that was split off. `files` are the FILE symbols, ascending.
-    pub(super) fn new(
-        object: &Object<'_, S>,
-        files: &[SymbolId<S>],
-        facts: &Facts<S>,
-    ) -> Result<Self> {
-        let split_from = find(object, files, facts)?;
+    /// Finds the parents of all that was split off.
+    pub(super) fn new(sections: &Sections<'_, S>, facts: &Facts<S>) -> Result<Self> {
+        let split_from = find(sections, facts)?;
         let turned = split_from.iter().map(|&(child, parent)| (parent, child));
         let mut children: Vec<_> = turned.collect();
         children.sort_unstable();
@@ -60,11 +57,8 @@ type Child<S> = (SymbolId<S>, SymbolId<S>);
 
 /// All split-off functions, sorted. Of several symbols with the parent's name the one in the
 /// same file counts, then a global one, then the first.
-fn find<S: Side>(
-    object: &Object<'_, S>,
-    files: &[SymbolId<S>],
-    facts: &Facts<S>,
-) -> Result<Vec<Child<S>>> {
+fn find<S: Side>(sections: &Sections<'_, S>, facts: &Facts<S>) -> Result<Vec<Child<S>>> {
+    let object = sections.object;
     let mut wanted: IndexMap<&str, Vec<SymbolId<S>>, foldhash::fast::RandomState> =
         IndexMap::default();
     let mut found = Vec::new();
@@ -99,13 +93,12 @@ fn find<S: Side>(
         }
     }
     let mut split_from = Vec::with_capacity(found.len());
-    let file = |id: SymbolId<S>| files.partition_point(|&f| f <= id);
-    let is_local = |id: SymbolId<S>| object.symbol_bind(id) == abi::STB_LOCAL;
+    let file = |id: SymbolId<S>| sections.file_of(id);
     for (child, parent, kind) in found {
         let named = wanted.get(parent).map_or(&[][..], Vec::as_slice);
         let from = named.partition_point(|&id| file(id) < file(child));
-        let local = named.get(from).filter(|&&id| file(id) == file(child) && is_local(id));
-        let global = || named.iter().find(|&&id| !is_local(id));
+        let local = named.get(from).filter(|&&id| file(id) == file(child) && sections.is_local(id));
+        let global = || named.iter().find(|&&id| !sections.is_local(id));
         match local.or_else(global).or(named.first()).copied() {
             Some(parent) => split_from.push((child, parent)),
             None if kind == ChildKind::Part => {}

@@ -115,6 +115,13 @@ impl<'a, S: Side> Sections<'a, S> {
         self.files.partition_point(|&file| file <= id)
     }
 
+    /// The source file of a symbol, where only that file sees it: what its FILE symbol says.
+    /// Where visible ones come from is not known.
+    pub fn source_file(&self, id: SymbolId<S>) -> Option<&'a str> {
+        let block = self.file_of(id).checked_sub(1).filter(|_| self.is_local(id))?;
+        self.files.get(block).map(|&file| self.object.symbol_name(file))
+    }
+
     /// Whether a symbol is LOCAL.
     pub fn is_local(&self, id: SymbolId<S>) -> bool {
         self.object.symbol_bind(id) == abi::STB_LOCAL
